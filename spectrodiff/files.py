@@ -1,0 +1,76 @@
+"""Writing results so that a file or folder is either complete under its final name or not there."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from spectrodiff.errors import OutputError
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; it takes the final name only if the block succeeds.
+
+    The temporary name keeps the suffix of `path`, since writers choose their format by it.
+
+    Raises:
+        OutputError: if the folder cannot be written to or the disk is full.
+    """
+    final = Path(path)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=final.suffix, dir=final.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(final, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp files are private; a result gets the permissions any new file would get.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, final)
+    except OSError as error:
+        raise _unwritable(final, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Like `atomic_file`, for a folder; an existing non-empty folder of that name is refused.
+
+    Raises:
+        OutputError: if `path` exists and is not an empty folder, or cannot be written.
+    """
+    final = Path(path)
+    if final.exists() and (not final.is_dir() or any(final.iterdir())):
+        raise OutputError(final, "a new or empty folder", "one that already holds something")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=final.parent))
+    except OSError as error:
+        raise _unwritable(final, error) from error
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if final.exists():
+            final.rmdir()
+        os.replace(temporary, final)
+    except OSError as error:
+        raise _unwritable(final, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    # The umask can only be read by setting it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(path, "a place that can be written to", error.strerror or str(error))

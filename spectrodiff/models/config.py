@@ -1,0 +1,69 @@
+"""Sizes of the networks, in one table."""
+
+import dataclasses
+from typing import Literal
+
+from spectrodiff.errors import ConfigError
+
+CrossAttention = Literal["concatenate", "sum"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Everything that fixes the shapes and the wiring of a synthesiser's network.
+
+    The axis letters used in this package: B batch, N note tokens, F target frames, C context
+    frames, M mel bins, D model width, H heads, K head width, L layers.
+    """
+
+    width: int  # D
+    heads: int  # H
+    head_width: int  # K; heads * head_width may differ from the width
+    mlp_width: int
+    encoder_layers: int  # of the note encoder and of the context encoder alike
+    decoder_layers: int
+    vocabulary_size: int = 1536  # rows of the token embedding: 1536 for V = 1, 1664 for V = 127
+    note_tokens: int = 2048  # N, the longest segment
+    target_frames: int = 256  # F
+    context_frames: int = 256  # C; 0 builds a network without context encoder
+    mel_bins: int = 128  # M
+    cross_attention: CrossAttention = "concatenate"  # "sum" is the paper's ablation
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is int or field.type == "int":
+                minimum = 0 if field.name == "context_frames" else 1
+                if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+                    raise ConfigError(
+                        f"ModelConfig.{field.name}", f"a whole number >= {minimum}", repr(value)
+                    )
+        if self.cross_attention not in ("concatenate", "sum"):
+            raise ConfigError(
+                "ModelConfig.cross_attention",
+                "'concatenate' or 'sum'",
+                repr(self.cross_attention),
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError("ModelConfig.dropout", "a rate in [0, 1)", repr(self.dropout))
+
+    @property
+    def has_context(self) -> bool:
+        """Whether the network has a context encoder."""
+        return self.context_frames > 0
+
+
+# "small" and "base" are the paper's sizes (its text says width 758 for base, the released weights
+# are 768). "tiny" is for tests and for trying things out on a CPU.
+SIZES: dict[str, ModelConfig] = {
+    "tiny": ModelConfig(
+        width=64, heads=2, head_width=32, mlp_width=128, encoder_layers=2, decoder_layers=2
+    ),
+    "small": ModelConfig(
+        width=512, heads=6, head_width=64, mlp_width=1024, encoder_layers=8, decoder_layers=8
+    ),
+    "base": ModelConfig(
+        width=768, heads=12, head_width=64, mlp_width=2048, encoder_layers=12, decoder_layers=12
+    ),
+}

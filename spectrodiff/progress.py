@@ -1,0 +1,68 @@
+"""Progress of long work: a bar on a terminal, log lines otherwise; never on standard output."""
+
+import logging
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+logger = logging.getLogger(__name__)
+
+
+class Progress:
+    """Counts finished units of work and says how far it is.
+
+    Args:
+        description: what is being done, for example "rendering".
+        total: how many units there will be; None if that is unknown.
+        unit: the name of one unit, for example "segment".
+        enabled: False for silence (processes other than the first, for example).
+    """
+
+    def __init__(
+        self, description: str, total: int | None, unit: str, enabled: bool = True
+    ) -> None:
+        from tqdm import tqdm
+
+        self._description, self._total, self._unit = description, total, unit
+        self._enabled = enabled
+        self._on_terminal = sys.stderr.isatty()
+        self._done = 0
+        self._logged_percent = 0
+        self._bar: Any = tqdm(
+            desc=description,
+            total=total,
+            unit=unit,
+            disable=not (enabled and self._on_terminal),
+            dynamic_ncols=True,
+        )
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Counts `units` more as done; `note` is shown behind the count ("3.2 s of audio/s")."""
+        self._done += units
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(units)
+        if self._enabled and not self._on_terminal:
+            self._log(note)
+
+    def _log(self, note: str) -> None:
+        # Ten lines for any amount of work: a log should show that it moves, not every step.
+        percent = 100 * self._done // self._total if self._total else 0
+        if self._total and percent < 100 and percent < self._logged_percent + 10:
+            return
+        self._logged_percent = percent
+        of = f" of {self._total}" if self._total else ""
+        logger.info(
+            "%s: %d%s %ss%s", self._description, self._done, of, self._unit, note and f", {note}"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
