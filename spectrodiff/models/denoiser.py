@@ -1,0 +1,256 @@
+"""The decoder that denoises a spectrogram, and the whole network around it."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.encoders import ContextEncoder, Encoding, NoteEncoder
+from spectrodiff.models.layers import (
+    Attention,
+    Dense,
+    FeedForward,
+    Key,
+    KeyValue,
+    RMSNorm,
+    dropout,
+    film,
+    layer_keys,
+    random_phase_positions,
+    scan_layers,
+    split_key,
+    stack,
+)
+
+MAX_TIME = 20_000.0  # t in [0, 1] is stretched to [0, MAX_TIME] before it is embedded
+
+
+class Films(NamedTuple):
+    """FiLM scale and shift of every layer, for one time per example."""
+
+    self_attention: jax.Array  # [L, B, 2 D]; B = 1 where all examples share a time
+    mlp: jax.Array  # [L, B, 2 D]
+
+
+# What the cross-attention of every layer sees: one entry a source, none for an unconditional pass.
+# Each array has a leading axis L. The second entry says which examples have anything to attend to.
+Memory = tuple[KeyValue, ...]
+
+
+class DecoderLayer(nnx.Module):
+    """Self-attention, cross-attention and feed-forward; the first and last see the time by FiLM."""
+
+    def __init__(self, config: ModelConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        def attention() -> Attention:
+            return Attention(
+                config.width,
+                config.heads,
+                config.head_width,
+                dropout=config.dropout,
+                dtype=dtype,
+                rngs=rngs,
+            )
+
+        def film_dense() -> Dense:
+            return Dense(4 * config.width, 2 * config.width, dtype=dtype, rngs=rngs)
+
+        self.self_attention_norm = RMSNorm(config.width, dtype=dtype)
+        self.self_attention_film = film_dense()
+        self.self_attention = attention()
+        self.cross_attention_norm = RMSNorm(config.width, dtype=dtype)
+        if config.cross_attention == "sum":
+            self.cross_attention = nnx.Dict(notes=attention(), context=attention())
+        else:
+            self.cross_attention = attention()
+        self.mlp_norm = RMSNorm(config.width, dtype=dtype)
+        self.mlp_film = film_dense()
+        self.mlp = FeedForward(
+            config.width, config.mlp_width, dropout=config.dropout, dtype=dtype, rngs=rngs
+        )
+        self.dropout = config.dropout
+
+    def memory(self, encodings: list[Encoding]) -> Memory:
+        """Keys and values of the encodings for this layer's cross-attention."""
+        if isinstance(self.cross_attention, Attention):
+            values = jnp.concatenate([encoding.values for encoding in encodings], axis=1)
+            mask = jnp.concatenate([encoding.mask for encoding in encodings], axis=1)
+            return (self.cross_attention.memory(values, mask[:, None]),)
+        return tuple(
+            attention.memory(encoding.values, encoding.mask[:, None])
+            for attention, encoding in zip(self._cross_attentions(), encodings, strict=True)
+        )
+
+    def film(self, time_embedding: jax.Array) -> Films:
+        """Time embedding [B, 4 D] -> this layer's scales and shifts."""
+        return Films(self.self_attention_film(time_embedding), self.mlp_film(time_embedding))
+
+    def __call__(self, x: jax.Array, films: Films, memory: Memory, *, key: Key = None) -> jax.Array:
+        """x [R, F, D] -> [R, F, D]; rows beyond the batch of the memory attend to nothing."""
+        keys = split_key(key, 5)
+        normed = film(self.self_attention_norm(x), films.self_attention)
+        everything = jnp.ones((1, 1, x.shape[1]), bool)
+        attended = self.self_attention(
+            normed, self.self_attention.memory(normed, everything), key=keys[0]
+        )
+        x = x + dropout(attended, self.dropout, keys[1], shared_axis=1)
+        if memory:
+            x = self._cross_attend(x, memory, keys[2])
+        hidden = self.mlp(film(self.mlp_norm(x), films.mlp), key=keys[3])
+        return x + dropout(hidden, self.dropout, keys[4], shared_axis=1)
+
+    def _cross_attend(self, x: jax.Array, memory: Memory, key: Key) -> jax.Array:
+        conditioned = memory[0].key.shape[0]
+        normed = self.cross_attention_norm(x[:conditioned])
+        *keys, last = split_key(key, len(memory) + 1)
+        attended = sum(
+            _gate(attention(normed, source, key=key), source.mask)
+            for attention, source, key in zip(self._cross_attentions(), memory, keys, strict=True)
+        )
+        attended = dropout(attended, self.dropout, last, shared_axis=1)
+        if conditioned == x.shape[0]:
+            return x + attended
+        return jnp.concatenate([x[:conditioned] + attended, x[conditioned:]])
+
+    def _cross_attentions(self) -> list[Attention]:
+        if isinstance(self.cross_attention, Attention):
+            return [self.cross_attention]
+        return [self.cross_attention["notes"], self.cross_attention["context"]]
+
+
+def _gate(attended: jax.Array, mask: jax.Array) -> jax.Array:
+    """Zero where an example has nothing to attend to, instead of the mean of masked values."""
+    return jnp.where(mask.any(axis=-1)[..., None], attended, jnp.zeros((), attended.dtype))
+
+
+class Decoder(nnx.Module):
+    """Denoises a scaled log-mel segment, given the time and what the segment should sound like."""
+
+    def __init__(
+        self, config: ModelConfig, *, dtype: DTypeLike, remat: bool, rngs: nnx.Rngs
+    ) -> None:
+        width = config.width
+        self.input = Dense(config.mel_bins, width, dtype=dtype, rngs=rngs)
+        self.positions = random_phase_positions(config.target_frames, width, rngs)
+        self.time = nnx.Dict(
+            {
+                "in": Dense(width, 4 * width, dtype=dtype, rngs=rngs),
+                "out": Dense(4 * width, 4 * width, dtype=dtype, rngs=rngs),
+            }
+        )
+        self.layers = stack(
+            lambda rngs: DecoderLayer(config, dtype=dtype, rngs=rngs), config.decoder_layers, rngs
+        )
+        self.norm = RMSNorm(width)
+        self.output = Dense(width, config.mel_bins, rngs=rngs)
+        self.width, self.depth = width, config.decoder_layers
+        self.dropout, self.dtype, self.remat = config.dropout, dtype, remat
+
+    def memory(self, encodings: list[Encoding]) -> Memory:
+        """Every layer's cross-attention keys and values, with a leading axis L; once a segment."""
+        return self._per_layer(lambda layer: layer.memory(encodings))
+
+    def films(self, time: jax.Array) -> Films:
+        """Every layer's FiLM for times [B] in [0, 1]; depends on nothing else."""
+        embedding = time_embedding(time, self.width)
+        embedding = nnx.swish(self.time["in"](embedding))
+        embedding = nnx.swish(self.time["out"](embedding))
+        return self._per_layer(lambda layer: layer.film(embedding))
+
+    def __call__(
+        self, noisy: jax.Array, films: Films, memory: Memory, *, key: Key = None
+    ) -> jax.Array:
+        """Noisy features [R, F, M] -> the network's prediction, float32 [R, F, M].
+
+        Rows beyond the batch of the memory are unconditional: they attend to nothing.
+        """
+        keys = split_key(key, 3)
+        x = self.input(noisy) + self.positions[...][None].astype(self.dtype)
+        x = dropout(x, self.dropout, keys[0], shared_axis=1)
+        x = scan_layers(
+            self.layers,
+            lambda layer, x, inputs: layer(x, inputs[0], inputs[1], key=inputs[2]),
+            x,
+            (films, memory, layer_keys(keys[1], self.depth)),
+            remat=self.remat,
+        )
+        x = dropout(self.norm(x), self.dropout, keys[2], shared_axis=1)
+        return self.output(x)
+
+    def _per_layer(self, function: Any) -> Any:
+        definition, arrays = nnx.split(self.layers)
+        return jax.vmap(lambda arrays: function(nnx.merge(definition, arrays)))(
+            nnx.to_pure_dict(arrays)
+        )
+
+
+def time_embedding(time: jax.Array, width: int) -> jax.Array:
+    """Sines, then cosines of the stretched time: [B] -> [B, width]."""
+    half = width // 2
+    rates = jnp.exp(-jnp.arange(half) * (math.log(MAX_TIME) / max(half - 1, 1)))
+    angles = (time.astype(jnp.float32) * MAX_TIME)[:, None] * rates[None]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)
+
+
+class Denoiser(nnx.Module):
+    """The whole network: what a segment's notes and the sound before it say about a noisy segment.
+
+    Args:
+        config: sizes.
+        dtype: type of the matrix products; parameters and outputs stay float32.
+        remat: recompute activations in the backward pass, layer by layer.
+        rngs: stream `params`.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        remat: bool = False,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.note_encoder = NoteEncoder(config, dtype=dtype, remat=remat, rngs=rngs)
+        if config.has_context:
+            self.context_encoder = ContextEncoder(config, dtype=dtype, remat=remat, rngs=rngs)
+        self.decoder = Decoder(config, dtype=dtype, remat=remat, rngs=rngs)
+        self.has_context = config.has_context
+
+    def encode(
+        self,
+        tokens: jax.Array,
+        context: jax.Array | None = None,
+        context_mask: jax.Array | None = None,
+        *,
+        key: Key = None,
+    ) -> list[Encoding]:
+        """Encodes tokens int32 [B, n] and, if the network has a context, features [B, C, M].
+
+        The context's valid frames come first; `context_mask` is bool [B, C].
+        """
+        keys = split_key(key, 2)
+        encodings = [self.note_encoder(tokens, key=keys[0])]
+        if self.has_context:
+            assert context is not None and context_mask is not None
+            encodings.append(self.context_encoder(context, context_mask, key=keys[1]))
+        return encodings
+
+    def __call__(
+        self,
+        tokens: jax.Array,
+        context: jax.Array | None,
+        context_mask: jax.Array | None,
+        noisy: jax.Array,
+        time: jax.Array,
+        *,
+        key: Key = None,
+    ) -> jax.Array:
+        """The network's prediction, float32 [B, F, M], for noisy features at times [B]."""
+        keys = split_key(key, 2)
+        encodings = self.encode(tokens, context, context_mask, key=keys[0])
+        return self.decoder(
+            noisy, self.decoder.films(time), self.decoder.memory(encodings), key=keys[1]
+        )
