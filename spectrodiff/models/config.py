@@ -45,6 +45,10 @@ class ModelConfig:
                 "'concatenate' or 'sum'",
                 repr(self.cross_attention),
             )
+        if self.cross_attention == "sum" and not self.context_frames:
+            raise ConfigError(
+                "ModelConfig.cross_attention", "'concatenate' without context", "'sum'"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError("ModelConfig.dropout", "a rate in [0, 1)", repr(self.dropout))
 

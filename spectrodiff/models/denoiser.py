@@ -37,7 +37,7 @@ class Films(NamedTuple):
 
 
 # What the cross-attention of every layer sees: one entry a source, none for an unconditional pass.
-# Each array has a leading axis L. The second entry says which examples have anything to attend to.
+# Each array has a leading axis L, which a layer does not see.
 Memory = tuple[KeyValue, ...]
 
 
@@ -62,10 +62,11 @@ class DecoderLayer(nnx.Module):
         self.self_attention_film = film_dense()
         self.self_attention = attention()
         self.cross_attention_norm = RMSNorm(config.width, dtype=dtype)
-        if config.cross_attention == "sum":
-            self.cross_attention = nnx.Dict(notes=attention(), context=attention())
-        else:
-            self.cross_attention = attention()
+        self.cross_attention: Attention | nnx.Dict[Attention] = (
+            nnx.Dict(notes=attention(), context=attention())
+            if config.cross_attention == "sum"
+            else attention()
+        )
         self.mlp_norm = RMSNorm(config.width, dtype=dtype)
         self.mlp_film = film_dense()
         self.mlp = FeedForward(
@@ -106,10 +107,9 @@ class DecoderLayer(nnx.Module):
         conditioned = memory[0].key.shape[0]
         normed = self.cross_attention_norm(x[:conditioned])
         *keys, last = split_key(key, len(memory) + 1)
-        attended = sum(
-            _gate(attention(normed, source, key=key), source.mask)
-            for attention, source, key in zip(self._cross_attentions(), memory, keys, strict=True)
-        )
+        attended = jnp.zeros_like(normed)
+        for attention, source, key in zip(self._cross_attentions(), memory, keys, strict=True):
+            attended += _gate(attention(normed, source, key=key), source.mask)
         attended = dropout(attended, self.dropout, last, shared_axis=1)
         if conditioned == x.shape[0]:
             return x + attended
@@ -234,7 +234,8 @@ class Denoiser(nnx.Module):
         keys = split_key(key, 2)
         encodings = [self.note_encoder(tokens, key=keys[0])]
         if self.has_context:
-            assert context is not None and context_mask is not None
+            assert context is not None
+            assert context_mask is not None
             encodings.append(self.context_encoder(context, context_mask, key=keys[1]))
         return encodings
 

@@ -27,7 +27,7 @@ def split_key(key: Key, count: int) -> list[Key]:
 
 
 def dropout(x: jax.Array, rate: float, key: Key, shared_axis: int | None = None) -> jax.Array:
-    """Zeroes entries with probability `rate` and scales up the rest; one mask along `shared_axis`."""
+    """Zeroes entries with probability `rate`, scales up the rest; one mask along `shared_axis`."""
     if key is None or rate == 0.0:
         return x
     shape = list(x.shape)
@@ -58,7 +58,8 @@ class Dense(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (inputs, outputs), jnp.float32))
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:  # [..., inputs] -> [..., outputs]
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., inputs] -> [..., outputs]."""
         return jnp.dot(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
 
 
@@ -69,7 +70,8 @@ class RMSNorm(nnx.Module):
         self.scale = nnx.Param(jnp.ones(width, jnp.float32))
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:  # [..., D] -> [..., D]
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., D] -> [..., D]."""
         x = x.astype(jnp.float32)
         x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
         return (x * _rows(self.scale[...], x)).astype(self.dtype)
@@ -170,7 +172,8 @@ class FeedForward(nnx.Module):
         self.down = Dense(hidden, width, dtype=dtype, rngs=rngs)
         self.dropout = dropout
 
-    def __call__(self, x: jax.Array, *, key: Key = None) -> jax.Array:  # [B, T, D] -> [B, T, D]
+    def __call__(self, x: jax.Array, *, key: Key = None) -> jax.Array:
+        """[B, T, D] -> [B, T, D]."""
         hidden = nnx.gelu(self.gate(x), approximate=True) * self.up(x)
         return self.down(dropout(hidden, self.dropout, key, shared_axis=1))
 
@@ -233,9 +236,9 @@ def scan_layers(
         per_layer: a pytree of arrays with a leading axis L.
         remat: recompute a layer's activations in the backward pass instead of keeping them.
     """
-    definition, arrays = nnx.split(layers)
+    definition, state = nnx.split(layers)
     # Plain dicts: flattening an nnx.State costs Python time for every variable.
-    arrays = nnx.to_pure_dict(arrays)
+    stacked = nnx.to_pure_dict(state)
 
     def step(carry: Carry, layer: tuple[Any, Any]) -> tuple[Carry, None]:
         arrays, inputs = layer
@@ -244,7 +247,7 @@ def scan_layers(
     if remat:
         # Inside a scan nothing can be merged across the checkpoint boundary anyway.
         step = jax.checkpoint(step, prevent_cse=False)
-    return jax.lax.scan(step, carry, (arrays, per_layer))[0]
+    return jax.lax.scan(step, carry, (stacked, per_layer))[0]
 
 
 def layer_keys(key: Key, layers: int) -> Key:

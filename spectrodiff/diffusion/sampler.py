@@ -1,0 +1,187 @@
+"""Samplers: from noise to features by repeated denoising.
+
+A sampler knows nothing of networks, guidance or notes: it is given `denoise(z, time) -> x0`. Every
+sampler here moves linearly in what it knows,
+
+    z_s = a z_t + b x0(z_t) + c x0(z_t of the step before) + d noise,
+
+so each is a table of the four numbers per step, worked out in float64 before anything runs. In the
+formulas t is the time a step starts from, s < t the time it goes to, r = SNR(t) / SNR(s), and
+lambda = logsnr / 2.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectrodiff.diffusion.schedule import Schedule, alpha_sigma
+from spectrodiff.errors import ConfigError
+
+SamplerName = Literal["ddpm", "ddim", "dpmpp"]
+Spacing = Literal["time", "logsnr"]
+
+
+class Steps(NamedTuple):
+    """One row per step, in the order of sampling; float32 [steps]."""
+
+    time: Any  # t
+    alpha: Any  # signal scale at t
+    sigma: Any  # noise scale at t
+    z: Any  # coefficient a
+    x0: Any  # coefficient b
+    previous_x0: Any  # coefficient c
+    noise: Any  # coefficient d
+
+
+class Carry(NamedTuple):
+    """What goes from step to step."""
+
+    z: jax.Array  # [B, F, M]
+    previous_x0: jax.Array  # [B, F, M]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """Which way to go from t = 1 to t = 0, and in how many steps.
+
+    Args:
+        name: "ddpm" is ancestral sampling, the paper's choice with 1000 steps; "ddim" is its
+            deterministic relative (Song et al. 2021); "dpmpp" is DPM-Solver++(2M) (Lu et al. 2022,
+            algorithm 2), a second-order solver of the same equation for few steps.
+        steps: number of evaluations of the network.
+        variance: of ancestral steps: "large" is (1 - r) sigma_t^2, "small" (1 - r) sigma_s^2, and
+            "medium:f" interpolates their logarithms, f = 1 being large.
+        spacing: of the steps: equal in time, or equal in log signal-to-noise ratio.
+    """
+
+    name: SamplerName = "ddpm"
+    steps: int = 1000
+    variance: str = "large"
+    spacing: Spacing = "time"
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(SamplerName):
+            raise ConfigError("sampler", f"one of {', '.join(get_args(SamplerName))}", self.name)
+        if self.spacing not in get_args(Spacing):
+            raise ConfigError("spacing", f"one of {', '.join(get_args(Spacing))}", self.spacing)
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise ConfigError("steps", "a whole number >= 1", repr(self.steps))
+        large_fraction(self.variance)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the steps draw noise."""
+        return self.name == "ddpm"
+
+    def table(self, schedule: Schedule) -> Steps:
+        """The coefficients of every step."""
+        return step_table(self, schedule, grid(schedule, self.steps, self.spacing))
+
+
+def large_fraction(variance: str) -> float:
+    """How far towards the large variance, in [0, 1], a name says; ConfigError for other names."""
+    kind, _, fraction = variance.partition(":")
+    try:
+        value = {"large": 1.0, "small": 0.0}[kind] if not fraction else float(fraction)
+    except (KeyError, ValueError):
+        value = -1.0
+    if not 0.0 <= value <= 1.0 or (fraction and kind != "medium"):
+        raise ConfigError("variance", "'small', 'large' or 'medium:f' with f in [0, 1]", variance)
+    return value
+
+
+def grid(schedule: Schedule, steps: int, spacing: Spacing = "time") -> np.ndarray:
+    """Times from 1 down to 0, float64 [steps + 1]."""
+    times = np.arange(steps, -1, -1) / steps
+    if spacing == "time":
+        return times
+    # The schedules have no common inverse in closed form; both are monotone, so bisection finds it.
+    first, last = schedule.logsnr(np.array([1.0, 0.0]))
+    wanted = first + (last - first) * (1.0 - times)
+    low, high = np.zeros(steps + 1), np.ones(steps + 1)
+    for _ in range(60):
+        middle = (low + high) / 2
+        too_noisy = schedule.logsnr(middle) < wanted
+        low, high = np.where(too_noisy, low, middle), np.where(too_noisy, middle, high)
+    times = (low + high) / 2
+    times[0], times[-1] = 1.0, 0.0
+    return times
+
+
+def step_table(sampler: Sampler, schedule: Schedule, times: np.ndarray) -> Steps:
+    """Coefficients for given times [steps + 1], decreasing; the last step answers x0 itself."""
+    logsnr = schedule.logsnr(times)
+    alpha, sigma = alpha_sigma(logsnr)
+    alpha_t, sigma_t, alpha_s, sigma_s = alpha[:-1], sigma[:-1], alpha[1:], sigma[1:]
+    r = np.exp(logsnr[:-1] - logsnr[1:])
+    nothing = np.zeros_like(alpha_t)
+    if sampler.name == "ddpm":
+        rest = -np.expm1(logsnr[:-1] - logsnr[1:])  # 1 - r
+        fraction = large_fraction(sampler.variance)
+        a, b, c = r * alpha_s / alpha_t, rest * alpha_s, nothing
+        d = np.sqrt(rest) * sigma_t**fraction * sigma_s ** (1.0 - fraction)
+    elif sampler.name == "ddim":
+        # alpha_s x0 + sigma_s eps with eps = (z - alpha_t x0) / sigma_t.
+        a = sigma_s / sigma_t
+        b, c, d = alpha_s - a * alpha_t, nothing, nothing
+    else:
+        a, (b, c), d = sigma_s / sigma_t, _dpmpp(alpha_s, logsnr / 2), nothing
+    a, c, d = (np.append(column[:-1], 0.0) for column in (a, c, d))
+    b = np.append(b[:-1], 1.0)
+    columns = (times[:-1], alpha_t, sigma_t, a, b, c, d)
+    return Steps(*(column.astype(np.float32) for column in columns))
+
+
+def _dpmpp(alpha_s: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients of the newest x0 and of the one before it, extrapolated linearly in lambda."""
+    h = np.diff(lam)
+    total = -alpha_s * np.expm1(-h)
+    extrapolation = np.zeros_like(h)  # h / (2 h of the step before); the first step has none
+    extrapolation[1:] = h[1:] / (2 * h[:-1])
+    return total * (1 + extrapolation), -total * extrapolation
+
+
+def start(noise: jax.Array) -> Carry:
+    """The carry before the first step, from unit noise [B, F, M]."""
+    return Carry(noise, jnp.zeros_like(noise))
+
+
+def run(
+    denoise: Callable[[jax.Array, Any], jax.Array],
+    carry: Carry,
+    rows: Steps,
+    times: Any = None,
+    noise: Callable[[jax.Array], jax.Array] | None = None,
+    first: int | jax.Array = 0,
+) -> Carry:
+    """Takes the steps in `rows`; after the last row of a table, `carry.z` is the answer.
+
+    A table may be worked off in pieces.
+
+    Args:
+        denoise: maps z [B, F, M] and one entry of `times` to x0 [B, F, M].
+        carry: from `start` or from the piece before.
+        rows: some consecutive rows of a table, [n] each.
+        times: what `denoise` is told about each step, any pytree with a leading axis n; by default
+            the rows themselves. It is a way to do work that depends on time alone beforehand.
+        noise: gives unit noise like z for a step's number; None for a sampler that draws none.
+        first: number of the first of these steps.
+    """
+    count = rows.time.shape[0]
+
+    def step(carry: Carry, inputs: tuple[Any, Steps, Any]) -> tuple[Carry, None]:
+        number, row, time = inputs
+        x0 = denoise(carry.z, time)
+        z = row.z * carry.z + row.x0 * x0 + row.previous_x0 * carry.previous_x0
+        if noise is not None:
+            z = z + row.noise * noise(number)
+        return Carry(z, x0), None
+
+    numbers = first + jnp.arange(count)
+    rows = jax.tree.map(jnp.asarray, rows)
+    carry, _ = jax.lax.scan(step, carry, (numbers, rows, rows if times is None else times))
+    return carry

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from spectrodiff.diffusion.loss import DenoisingLoss
+from spectrodiff.diffusion.parameterization import check_prediction, to_eps, to_x0, v_of
+from spectrodiff.diffusion.schedule import CosineSchedule, alpha_sigma
+from spectrodiff.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def reference(golden):
+    arrays = dict(np.load(golden / "diffusion.npz"))
+    alpha, sigma = alpha_sigma(CosineSchedule().logsnr(arrays["t"].astype(float)))
+    arrays["alpha"] = alpha[:, None, None].astype(np.float32)
+    arrays["sigma"] = sigma[:, None, None].astype(np.float32)
+    return arrays
+
+
+def test_noisy_example(reference):
+    z = reference["alpha"] * reference["x0"] + reference["sigma"] * reference["eps"]
+    np.testing.assert_allclose(z, reference["z"], atol=1e-6)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_conversions_meet_reference(reference, prediction):
+    arguments = (prediction, *(reference[k] for k in ("model_output", "z", "alpha", "sigma")))
+    # Dividing by alpha = 0.1 or sigma = 0.08 multiplies rounding errors.
+    np.testing.assert_allclose(to_x0(*arguments), reference[f"from_{prediction}_x0"], atol=1e-4)
+    np.testing.assert_allclose(to_eps(*arguments), reference[f"from_{prediction}_eps"], atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("target", ["eps", "x0", "x0_and_eps", "max_x0_eps"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_losses_meet_reference(reference, prediction, target, norm):
+    inputs = (reference[k] for k in ("model_output", "x0", "eps", "alpha", "sigma"))
+    loss = DenoisingLoss(target, norm)(prediction, *inputs)
+    np.testing.assert_allclose(loss, reference[f"loss_{prediction}_{target}_{norm}"], rtol=2e-5)
+
+
+def test_loss_on_v_sees_its_own_output(reference):
+    output, x0, eps, alpha, sigma = (
+        reference[k] for k in ("model_output", "x0", "eps", "alpha", "sigma")
+    )
+    expected = np.abs(output - (alpha * eps - sigma * x0)).mean(axis=(1, 2))
+    loss = DenoisingLoss("v", "l1")("v", output, x0, eps, alpha, sigma)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_exact_predictions_cost_nothing(reference):
+    x0, eps, alpha, sigma = (reference[k] for k in ("x0", "eps", "alpha", "sigma"))
+    exact = {"eps": eps, "x0": x0, "v": v_of(x0, eps, alpha, sigma)}
+    for prediction, output in exact.items():
+        loss = DenoisingLoss("x0_and_eps", "l1")(prediction, output, x0, eps, alpha, sigma)
+        np.testing.assert_allclose(loss, 0.0, atol=2e-5)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"DenoisingLoss.target: expected one of eps, .* 'epsilon'"
+    ):
+        DenoisingLoss(target="epsilon")
+    with pytest.raises(ConfigError, match=r"DenoisingLoss.norm: expected one of l1, l2, got 'l3'"):
+        DenoisingLoss(norm="l3")
+    with pytest.raises(ConfigError, match="prediction: expected 'eps', 'x0' or 'v', got 'noise'"):
+        check_prediction("noise")
