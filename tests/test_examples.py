@@ -64,9 +64,9 @@ def test_players_and_length(file: str):
     assert len(set(velocities)) > 10
 
 
-# Counted in the printed music: 16 notes in each of the first ten bars of the prelude, eight in
-# its last; canon variations of 8, 8, 16, 16 and 32 notes, one fewer for each later voice, and a last
-# note; four, four, eight, ten and seven notes to the lines of the spiritual.
+# Counted in the printed music: sixteen notes in each of the first ten bars of the prelude, eight in
+# its last; canon variations of 8, 8, 16, 16 and 32 notes, fewer of them for each later voice, and a
+# last note; four, four, eight, ten and seven notes to the lines of the spiritual.
 @pytest.mark.parametrize(
     ("file", "program", "count"),
     [
