@@ -1,0 +1,73 @@
+"""General MIDI programs, and the coarser sets of instruments that models are trained on."""
+
+from typing import Literal
+
+import numpy as np
+
+ProgramMap = Literal["full", "midi_class", "flat", "slakh"]
+
+# The instrument classes of Slakh2100 by their General MIDI program, counted from 0.
+SLAKH_CLASSES: dict[int, str] = {
+    0: "Acoustic Piano",
+    4: "Electric Piano",
+    8: "Chromatic Percussion",
+    16: "Organ",
+    24: "Acoustic Guitar",
+    26: "Clean Electric Guitar",
+    29: "Distorted Electric Guitar",
+    32: "Acoustic Bass",
+    33: "Electric Bass",
+    40: "Violin",
+    41: "Viola",
+    42: "Cello",
+    43: "Contrabass",
+    46: "Orchestral Harp",
+    47: "Timpani",
+    48: "String Ensemble",
+    50: "Synth Strings",
+    52: "Choir and Voice",
+    55: "Orchestral Hit",
+    56: "Trumpet",
+    57: "Trombone",
+    58: "Tuba",
+    60: "French Horn",
+    61: "Brass Section",
+    64: "Soprano/Alto Sax",
+    66: "Tenor Sax",
+    67: "Baritone Sax",
+    68: "Oboe",
+    69: "English Horn",
+    70: "Bassoon",
+    71: "Clarinet",
+    73: "Pipe",
+    80: "Synth Lead",
+    88: "Synth Pad",
+}
+
+_SLAKH_PROGRAMS = np.array(sorted(SLAKH_CLASSES), np.int32)
+_FAMILY_PROGRAMS = 8  # General MIDI lists its instruments in sixteen families of eight.
+
+
+def map_program_numbers(programs: np.ndarray, program_map: ProgramMap) -> np.ndarray:
+    """Replaces program numbers by those of a coarser set.
+
+    Args:
+        programs: int [...], each 0..127.
+        program_map: "full" keeps all 128; "midi_class" takes the first program of the family of
+            eight; "flat" makes all of them 0; "slakh" takes the largest Slakh class program that is
+            not above the given one, which is what the released models were trained on.
+
+    Returns:
+        int32 [...].
+    """
+    programs = np.asarray(programs, np.int32)
+    match program_map:
+        case "full":
+            return programs
+        case "midi_class":
+            return programs // _FAMILY_PROGRAMS * _FAMILY_PROGRAMS
+        case "flat":
+            return np.zeros_like(programs)
+        case "slakh":
+            return _SLAKH_PROGRAMS[np.searchsorted(_SLAKH_PROGRAMS, programs, side="right") - 1]
+    raise ValueError(f"unknown program map {program_map!r}")
