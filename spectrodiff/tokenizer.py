@@ -1,0 +1,125 @@
+"""From a song to the token ids of its segments."""
+
+import logging
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectrodiff.errors import MidiError
+from spectrodiff.events import MAX_TOKENS, index_notes
+from spectrodiff.features import SEGMENT_FRAMES, SEGMENT_SECONDS
+from spectrodiff.notes import Notes, read_midi
+from spectrodiff.programs import ProgramMap
+from spectrodiff.vocabulary import RELEASED_VOCABULARY, Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """A segment whose notes need more tokens than there is room for.
+
+    Attributes:
+        segment: its number, counted from 0.
+        num_tokens: how many tokens it would have needed.
+        left_out_events: how many onsets, offsets and tied notes at its end are not in it.
+    """
+
+    segment: int
+    num_tokens: int
+    left_out_events: int
+
+
+@dataclass(frozen=True, eq=False)
+class SongTokens:
+    """The tokens of a whole song.
+
+    Attributes:
+        tokens: int32 [segments, max_tokens], each row closed by an end-of-sequence id and padded.
+        num_frames: how many spectrogram frames the song has; the last segment may reach further.
+        overflows: the segments that were cut.
+    """
+
+    tokens: np.ndarray
+    num_frames: int
+    overflows: tuple[Overflow, ...]
+
+
+def tokenize(song: str | os.PathLike[str] | Notes, *, strict: bool = False) -> np.ndarray:
+    """The tokens of a song as the released models expect them; `tokenize_song` has more options.
+
+    Args:
+        song: a MIDI file, or notes.
+        strict: refuse a song with a segment that is too long.
+
+    Returns:
+        int32 [segments, 2048].
+
+    Raises:
+        MidiError: as `tokenize_song` does.
+    """
+    return tokenize_song(song, strict=strict).tokens
+
+
+def tokenize_song(
+    song: str | os.PathLike[str] | Notes,
+    *,
+    vocabulary: Vocabulary = RELEASED_VOCABULARY,
+    ties: bool = True,
+    program_map: ProgramMap = "slakh",
+    max_tokens: int = MAX_TOKENS,
+    strict: bool = False,
+) -> SongTokens:
+    """The tokens of all segments of a song; the defaults are those of the released models.
+
+    A segment that is too long is cut behind the last event that fits, and a warning is logged.
+
+    Args:
+        song: a MIDI file, or notes.
+        vocabulary: ids of the events.
+        ties: whether segments open with a list of the notes that are already sounding.
+        program_map: the set of instruments; "flat" leaves program tokens out.
+        max_tokens: length of the rows, N.
+        strict: refuse a song with a segment that is too long.
+
+    Raises:
+        MidiError: if the file cannot be read, if there are no notes, or if `strict` and a segment
+            is too long.
+    """
+    if isinstance(song, Notes):
+        name, notes = "song", song
+    else:
+        name, notes = os.fspath(song), read_midi(song)
+    if not len(notes):
+        raise MidiError(name, "a song with notes", "none")
+    events = index_notes(notes, vocabulary, ties=ties, program_map=program_map)
+    starts = range(0, events.num_frames, SEGMENT_FRAMES)
+    segments = [events.segment(start, max_tokens) for start in starts]
+    overflows = tuple(
+        Overflow(number, segment.num_tokens, segment.left_out_events)
+        for number, segment in enumerate(segments)
+        if segment.left_out_events
+    )
+    _report(overflows, name, max_tokens, strict)
+    tokens = np.stack([segment.padded(max_tokens) for segment in segments])
+    return SongTokens(tokens, events.num_frames, overflows)
+
+
+def _report(overflows: tuple[Overflow, ...], name: str, max_tokens: int, strict: bool) -> None:
+    for overflow in overflows:
+        where = f"segment {overflow.segment} (from {overflow.segment * SEGMENT_SECONDS:.2f} s)"
+        if strict:
+            raise MidiError(
+                name,
+                f"at most {max_tokens} tokens in a segment",
+                f"{overflow.num_tokens} in {where}",
+            )
+        logger.warning(
+            "%s: %s needs %d tokens where %d are possible; its last %d events are left out",
+            name,
+            where,
+            overflow.num_tokens,
+            max_tokens,
+            overflow.left_out_events,
+        )
