@@ -1,0 +1,146 @@
+"""Downloads weights that are released as zip archives."""
+
+import contextlib
+import hashlib
+import os
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from spectrodiff.errors import CheckpointError, OutputError
+from spectrodiff.files import atomic_folder
+from spectrodiff.progress import Progress
+
+TIMEOUT_SECONDS = 30
+MEGABYTE = 1_000_000
+CHUNK_BYTES = 1 << 20
+MAX_MEMBERS = 100_000
+MAX_UNPACKED_BYTES = 16 << 30  # ten times the largest released model
+
+
+def cache_folder() -> Path:
+    """Returns where downloads are kept: $SPECTRODIFF_CACHE, or ~/.cache/spectrodiff."""
+    return Path(os.environ.get("SPECTRODIFF_CACHE") or "~/.cache/spectrodiff").expanduser()
+
+
+def fetch_zip(url: str, cache: Path | None = None) -> Path:
+    """Returns a folder with the contents of the zip archive at `url`, downloaded if need be.
+
+    A download that broke off goes on where it was. Processes that ask for the same archive wait for
+    the first of them.
+
+    Args:
+        url: http or https.
+        cache: where downloads are kept; `cache_folder()` if None.
+
+    Raises:
+        CheckpointError: if the archive cannot be had, or cannot be unpacked safely.
+        OutputError: if the cache cannot be written to.
+    """
+    from filelock import FileLock
+
+    cache = cache or cache_folder()
+    # Two archives may have the same file name.
+    stem = PurePosixPath(urlsplit(url).path).stem
+    name = f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    folder, archive = cache / name, cache / f"{name}.zip.part"
+    if folder.is_dir():
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f"{name}.lock"):
+            if not folder.is_dir():
+                _download(url, archive)
+                _unpack(url, archive, folder)
+    except OSError as error:
+        raise OutputError(cache, "a folder that can be written to", str(error)) from None
+    return folder
+
+
+def _download(url: str, target: Path) -> None:
+    """Writes what is at `url` to `target`, which may hold the beginning of it already."""
+    # The server's name for this version of the file: only the same version may be continued.
+    version_file = target.with_suffix(".version")
+    version = version_file.read_text() if version_file.exists() else ""
+    done = target.stat().st_size if version and target.exists() else 0
+    headers = {"Range": f"bytes={done}-", "If-Range": version} if done else {}
+    with _open(url, headers) as response:
+        continued = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+        done = done if response.status == 206 and continued else 0
+        version_file.write_text(response.headers.get("ETag", ""))
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with target.open("ab" if done else "wb") as file:
+            for chunk in _chunks(url, response, done, total):
+                file.write(chunk)
+    size = target.stat().st_size
+    if total is not None and size != total:
+        raise CheckpointError(url, f"{total:,} bytes", f"{size:,}; try again to go on from there")
+
+
+def _open(url: str, headers: dict[str, str]) -> HTTPResponse:
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with _connection(url):
+            return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except CheckpointError:
+        if headers:  # the rest alone may be refused, as when there is no rest
+            return _open(url, {})
+        raise
+
+
+def _chunks(url: str, response: HTTPResponse, done: int, total: int | None) -> Iterator[bytes]:
+    megabytes = None if total is None else total // MEGABYTE
+    with _connection(url), Progress(f"downloading {url}", megabytes, "MB") as progress:
+        progress.advance(done // MEGABYTE)
+        while chunk := response.read(CHUNK_BYTES):
+            yield chunk
+            progress.advance((done + len(chunk)) // MEGABYTE - done // MEGABYTE)
+            done += len(chunk)
+
+
+@contextlib.contextmanager
+def _connection(url: str) -> Iterator[None]:
+    """Turns what can go wrong with a connection into advice how to do without it."""
+    try:
+        yield
+    except (HTTPException, OSError) as error:
+        got = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(error)
+        raise CheckpointError(
+            url,
+            "an archive to download",
+            f"{got} (without a connection: fetch and unpack it elsewhere, then give the folder)",
+        ) from None
+
+
+def _unpack(url: str, archive: Path, folder: Path) -> None:
+    """Unpacks the archive and removes it, also if it is no good: it would be no better later."""
+    try:
+        with zipfile.ZipFile(archive) as source, atomic_folder(folder) as partial:
+            members = source.infolist()
+            _check_members(url, members)
+            for member in members:
+                source.extract(member, partial)
+    except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(url, "a whole zip archive", str(error) or "a shorter one") from None
+    finally:
+        archive.unlink()
+
+
+def _check_members(url: str, members: list[zipfile.ZipInfo]) -> None:
+    size = sum(member.file_size for member in members)
+    if size > MAX_UNPACKED_BYTES or len(members) > MAX_MEMBERS:
+        raise CheckpointError(
+            url,
+            f"at most {MAX_UNPACKED_BYTES:,} bytes in {MAX_MEMBERS:,} files",
+            f"{size:,} bytes in {len(members):,}",
+        )
+    for member in members:
+        path = PurePosixPath(member.filename)
+        if path.is_absolute() or ".." in path.parts or set(member.filename) & set("\\:"):
+            raise CheckpointError(url, "members that stay in their folder", repr(member.filename))

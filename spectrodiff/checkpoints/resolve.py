@@ -1,0 +1,117 @@
+"""From what a user names a model by to its weights."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.download import fetch_zip
+from spectrodiff.checkpoints.hub import fetch_from_hub
+from spectrodiff.checkpoints.ports import (
+    find_diffusers,
+    find_paddle,
+    import_diffusers,
+    import_paddle,
+)
+from spectrodiff.checkpoints.store import find_model, load_model
+from spectrodiff.checkpoints.t5x import find_t5x, import_t5x
+from spectrodiff.errors import CheckpointError
+
+
+class Layout(NamedTuple):
+    """A way that models lie in folders."""
+
+    sign: str  # the file it is known by, for error messages
+    find: Callable[[Path], Path | None]  # the model's folder in a given one, if there is one
+    read: Callable[[Path], Checkpoint]
+
+
+# The first that finds itself in a folder reads it. A new layout is one more line.
+LAYOUTS = (
+    Layout("model.json", find_model, load_model),
+    Layout("checkpoint_STEP/checkpoint (T5X)", find_t5x, import_t5x),
+    Layout("decoder/*.safetensors or *.bin (diffusers)", find_diffusers, import_diffusers),
+    Layout("decoder/*.pdparams (Paddle)", find_paddle, import_paddle),
+)
+
+# Models that come with the package: name to folder.
+BUNDLED: Mapping[str, Path] = {}
+
+_RELEASE = (
+    "https://storage.googleapis.com/music-synthesis-with-spectrogram-diffusion/checkpoints/{}.zip"
+)
+RELEASED: Mapping[str, str] = {
+    name: _RELEASE.format(name) for name in ("small_with_context", "base_with_context")
+}
+
+_HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
+# An archive's contents may lie in a folder of its own in a folder of its own.
+MAX_WRAPPERS = 2
+
+
+def open_checkpoint(
+    name: str | os.PathLike[str], *, cache: Path | None = None, hub_endpoint: str | None = None
+) -> Checkpoint:
+    """Reads a model, wherever it is.
+
+    Args:
+        name: in this order of precedence: a folder in any layout (or the file that says which), the
+            name of a bundled or released model, the URL of a zip archive of such a folder, or a
+            repository of the Hugging Face Hub, "owner/name" or "owner/name@revision".
+        cache: where downloaded archives are kept; by default $SPECTRODIFF_CACHE or
+            ~/.cache/spectrodiff.
+        hub_endpoint: address of the Hub, if it is not the usual one.
+
+    Raises:
+        CheckpointError: if there is no such model, or something is wrong with it.
+        OutputError: if a download cannot be written.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return read_folder(path)
+    text = os.fspath(name)
+    if text in BUNDLED:
+        return read_folder(BUNDLED[text])
+    url = RELEASED.get(text, text)
+    if url.startswith(("http://", "https://")):
+        return read_folder(fetch_zip(url, cache))
+    if match := _HUB_ID.fullmatch(text):
+        return read_folder(fetch_from_hub(match["repository"], match["revision"], hub_endpoint))
+    names = ", ".join([*BUNDLED, *RELEASED])
+    raise CheckpointError(
+        text,
+        f"a folder with a model, one of the names {names}, the http(s) URL of a zip archive, or a "
+        "Hub repository as owner/name or owner/name@revision",
+        "none of these",
+    )
+
+
+def read_folder(path: Path) -> Checkpoint:
+    """Reads a model from a folder in any of the `LAYOUTS`.
+
+    Raises:
+        CheckpointError: if it is in none of them, or something is wrong with it.
+    """
+    try:
+        for folder in _folders(path):
+            for layout in LAYOUTS:
+                if found := layout.find(folder):
+                    return layout.read(found)
+    except OSError as error:
+        raise CheckpointError(path, "a readable folder", error.strerror or str(error)) from None
+    signs = ", ".join(layout.sign for layout in LAYOUTS)
+    raise CheckpointError(path, f"a folder with a model, that is with one of {signs}", "none")
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """Yields the folder itself and, while there is nothing else in it, the folder in it."""
+    if path.is_file():
+        path = path.parent
+    for _ in range(MAX_WRAPPERS + 1):
+        yield path
+        inner = [child for child in path.iterdir() if not child.name.startswith((".", "__"))]
+        if len(inner) != 1 or not inner[0].is_dir():
+            return
+        path = inner[0]

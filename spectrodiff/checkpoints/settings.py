@@ -1,0 +1,71 @@
+"""What the configuration files of the released layouts say, and whether we can honour it."""
+
+import json
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from spectrodiff.errors import CheckpointError, ConfigError
+from spectrodiff.models.config import ModelConfig
+
+T = TypeVar("T")
+
+MAX_TEXT_BYTES = 1 << 20
+
+# Rows of the token embedding by number of velocity bins, and the other way round.
+EMBEDDING_ROWS = {1: 1536, 127: 1664}
+VELOCITY_BINS = {rows: bins for bins, rows in EMBEDDING_ROWS.items()}
+
+# The factor of the diffusion time inside the network; it is not a setting here.
+TIME_SCALE = 20_000.0
+
+
+def read_text(path: Path) -> str:
+    """Returns the contents of a small text file; CheckpointError if it is none."""
+    try:
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            raise CheckpointError(path, "a configuration file", "one of more than a megabyte")
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(path, "a readable text file", _reason(error)) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object in a JSON file; CheckpointError if there is none."""
+    text = read_text(path)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(path, "a JSON file", str(error)) from None
+    if not isinstance(value, dict):
+        raise CheckpointError(path, "a JSON object", f"a {type(value).__name__}")
+    return value
+
+
+def model_config(path: Path, **sizes: Any) -> ModelConfig:
+    """Returns the sizes that were read from `path`; CheckpointError if they are impossible."""
+    try:
+        return ModelConfig(**sizes)
+    except ConfigError as error:
+        raise CheckpointError(path, f"{error.subject} {error.expected}", error.got) from None
+    except TypeError as error:
+        raise CheckpointError(path, "the sizes of a network", str(error)) from None
+
+
+def choose(path: Path, name: str, value: Any, choices: Mapping[Any, T]) -> T:
+    """Returns what the value of a setting stands for; CheckpointError if it is none of these."""
+    for choice, meaning in choices.items():
+        # Not a look-up: the value may be of any type. And True is not 1.
+        if value == choice and isinstance(value, bool) == isinstance(choice, bool):
+            return meaning
+    raise CheckpointError(path, f"{name} = {' or '.join(map(repr, choices))}", reprlib.repr(value))
+
+
+def require(path: Path, name: str, value: Any, wanted: Any) -> None:
+    """Raises CheckpointError unless a setting has the one value that will do."""
+    choose(path, name, value, {wanted: None})
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,121 @@
+"""Our own layout: a folder with the settings, the weights and, if there is one, the inverter.
+
+`model.json` holds the settings and the size of every other file, `model.safetensors` the parameters
+under the names of `expected_shapes`, `inverter.onnx` what turns features into audio.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import ml_dtypes
+import numpy as np
+
+from spectrodiff.checkpoints.checkpoint import Checkpoint, Prediction, Schedule
+from spectrodiff.checkpoints.safetensors_file import read_safetensors
+from spectrodiff.checkpoints.settings import choose, model_config, read_json, require
+from spectrodiff.checkpoints.tree import assemble, expected_shapes, flatten
+from spectrodiff.errors import CheckpointError
+from spectrodiff.files import atomic_folder
+
+FORMAT = 1
+SETTINGS, WEIGHTS, INVERTER = "model.json", "model.safetensors", "inverter.onnx"
+
+StoredType = Literal["float32", "float16", "bfloat16"]
+_TYPES: dict[str, Any] = {
+    "float32": np.float32,
+    "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16,
+}
+
+
+def find_model(path: Path) -> Path | None:
+    """Returns `path` if it is a folder in our layout."""
+    return path if (path / SETTINGS).is_file() else None
+
+
+def save_model(checkpoint: Checkpoint, folder: Path, dtype: StoredType = "float32") -> None:
+    """Writes a checkpoint to a new folder in our layout.
+
+    Args:
+        checkpoint: what to write.
+        folder: where to; it must not exist or be empty.
+        dtype: how to keep the parameters. They are float32 again when loaded: half the size costs
+            precision, not compatibility.
+
+    Raises:
+        CheckpointError: if a parameter is too large for float16.
+        OutputError: if the folder cannot be written.
+    """
+    import json
+
+    from safetensors.numpy import save_file
+
+    with atomic_folder(folder) as partial:
+        save_file(_cast(checkpoint, dtype), partial / WEIGHTS)
+        names = [WEIGHTS]
+        if checkpoint.inverter is not None:
+            shutil.copyfile(checkpoint.inverter, partial / INVERTER)
+            names.append(INVERTER)
+        settings = {
+            "format": FORMAT,
+            "model": dataclasses.asdict(checkpoint.config),
+            "prediction": checkpoint.prediction,
+            "schedule": checkpoint.schedule,
+            "velocity_bins": checkpoint.velocity_bins,
+            "bytes": {name: (partial / name).stat().st_size for name in names},
+        }
+        (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def load_model(folder: Path) -> Checkpoint:
+    """Reads a folder in our layout.
+
+    Raises:
+        CheckpointError: if anything is missing, left over, damaged or of a later format.
+    """
+    path = folder / SETTINGS
+    settings = read_json(path)
+    require(path, "format", settings.get("format"), FORMAT)
+    files = _check_files(folder, settings.get("bytes"))
+    sizes, bins = settings.get("model"), settings.get("velocity_bins")
+    if not isinstance(sizes, dict) or type(bins) is not int:
+        raise CheckpointError(path, "sizes of a network and a number of velocity bins", "none")
+    config = model_config(path, **sizes)
+    stored = read_safetensors(folder / WEIGHTS)
+    names = {name: name for name in expected_shapes(config)}
+    return Checkpoint(
+        config=config,
+        params=assemble(folder / WEIGHTS, config, names, stored),
+        prediction=_choice(path, settings, "prediction", get_args(Prediction)),
+        schedule=_choice(path, settings, "schedule", get_args(Schedule)),
+        velocity_bins=bins,
+        inverter=folder / INVERTER if INVERTER in files else None,
+    )
+
+
+def _cast(checkpoint: Checkpoint, dtype: StoredType) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, values in flatten(checkpoint.params).items():
+        # A parameter that overflows is refused below; the warning would say less.
+        with np.errstate(over="ignore"):
+            arrays[name] = np.ascontiguousarray(values, _TYPES[dtype])
+        if dtype == "float16" and not np.isfinite(arrays[name]).all():
+            raise CheckpointError(name, "values that float16 can hold", "larger ones; use bfloat16")
+    return arrays
+
+
+def _check_files(folder: Path, sizes: Any) -> set[str]:
+    if not isinstance(sizes, dict) or not {WEIGHTS} <= sizes.keys() <= {WEIGHTS, INVERTER}:
+        raise CheckpointError(folder / SETTINGS, f"the size of {WEIGHTS}", repr(sizes))
+    for name, size in sizes.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            got = f"{path.stat().st_size}" if path.is_file() else "no file"
+            raise CheckpointError(path, f"{size} bytes", got)
+    return set(sizes)
+
+
+def _choice(path: Path, settings: dict[str, Any], name: str, choices: tuple[Any, ...]) -> Any:
+    return choose(path, name, settings.get(name), dict(zip(choices, choices, strict=True)))

@@ -1,0 +1,227 @@
+"""The parameter tree: its names and shapes, and filling it from arrays that lie in files.
+
+A parameter of a layered stack is one array with a leading layer axis L, so that layers are scanned
+over. Every released layout keeps a file entry per layer instead; `assemble` stacks them, one entry
+at a time, so that a model is never in memory twice. Axis letters: see `spectrodiff.models.config`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from spectrodiff.checkpoints.checkpoint import Params
+from spectrodiff.errors import CheckpointError
+from spectrodiff.models.config import ModelConfig
+
+Shape = tuple[int, ...]
+FLOATS = frozenset(map(np.dtype, (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)))
+MAX_AXES, MAX_AXIS = 8, 1 << 40
+NAMES_SHOWN = 3  # of all the parameters that are wrong in the same way
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredArray:
+    """An array in a file: the shape is known, the values are read when asked for."""
+
+    shape: Shape
+    read: Callable[[], np.ndarray]
+
+
+def checked_shape(shape: Any) -> Shape:
+    """Returns a shape that came out of a file; ValueError if it cannot be one."""
+    if (
+        not isinstance(shape, tuple)
+        or len(shape) > MAX_AXES
+        or not all(type(size) is int and 0 <= size < MAX_AXIS for size in shape)
+    ):
+        raise ValueError("an impossible array shape")
+    return shape
+
+
+# Where a parameter lies: the name of its entry, or of one entry per layer.
+Source = str | list[str]
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """Returns the shape of every parameter by name, the levels of the tree joined by "/"."""
+    D, M = config.width, config.mel_bins
+    shapes: dict[str, Shape] = {"note_encoder/embedding": (config.vocabulary_size, D)}
+    shapes |= _encoder_shapes("note_encoder", config, positions=config.note_tokens)
+    if config.has_context:
+        shapes["context_encoder/input/kernel"] = (M, D)
+        shapes |= _encoder_shapes("context_encoder", config, positions=config.context_frames)
+    shapes |= {
+        "decoder/input/kernel": (M, D),
+        "decoder/positions": (config.target_frames, D),
+        "decoder/time/in/kernel": (D, 4 * D),
+        "decoder/time/out/kernel": (4 * D, 4 * D),
+        "decoder/norm/scale": (D,),
+        "decoder/output/kernel": (D, M),
+    }
+    layer: dict[str, Shape] = {
+        "self_attention_norm/scale": (D,),
+        "self_attention_film/kernel": (4 * D, 2 * D),
+        **_attention_shapes("self_attention", config),
+        "cross_attention_norm/scale": (D,),
+        "mlp_norm/scale": (D,),
+        "mlp_film/kernel": (4 * D, 2 * D),
+        **_mlp_shapes(config),
+    }
+    for name in cross_attentions(config):
+        layer |= _attention_shapes(name, config)
+    return shapes | _stacked("decoder", layer, config.decoder_layers)
+
+
+def cross_attentions(config: ModelConfig) -> tuple[str, ...]:
+    """Returns the names of a decoder layer's cross-attentions: one, or one per source."""
+    if config.cross_attention == "concatenate":
+        return ("cross_attention",)
+    sources = ("notes", "context") if config.has_context else ("notes",)
+    return tuple(f"cross_attention/{source}" for source in sources)
+
+
+def _encoder_shapes(name: str, config: ModelConfig, positions: int) -> dict[str, Shape]:
+    layer: dict[str, Shape] = {
+        "attention_norm/scale": (config.width,),
+        **_attention_shapes("attention", config),
+        "mlp_norm/scale": (config.width,),
+        **_mlp_shapes(config),
+    }
+    return {
+        f"{name}/positions": (positions, config.width),
+        f"{name}/norm/scale": (config.width,),
+        **_stacked(name, layer, config.encoder_layers),
+    }
+
+
+def _attention_shapes(name: str, config: ModelConfig) -> dict[str, Shape]:
+    D, HK = config.width, config.heads * config.head_width
+    projections = {f"{name}/{part}/kernel": (D, HK) for part in ("query", "key", "value")}
+    return {**projections, f"{name}/out/kernel": (HK, D)}
+
+
+def _mlp_shapes(config: ModelConfig) -> dict[str, Shape]:
+    D, W = config.width, config.mlp_width
+    return {"mlp/gate/kernel": (D, W), "mlp/up/kernel": (D, W), "mlp/down/kernel": (W, D)}
+
+
+def _stacked(stack: str, layer: Mapping[str, Shape], layers: int) -> dict[str, Shape]:
+    return {f"{stack}/layers/{name}": (layers, *shape) for name, shape in layer.items()}
+
+
+def flatten(params: Params, prefix: str = "") -> dict[str, np.ndarray]:
+    """Returns the arrays of a nested dict by name, the levels joined by "/"."""
+    flat: dict[str, np.ndarray] = {}
+    for name, value in params.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}/")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def nest(flat: Mapping[str, np.ndarray]) -> Params:
+    """The inverse of `flatten`."""
+    params: Params = {}
+    for name, value in flat.items():
+        *parents, leaf = name.split("/")
+        node = params
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return params
+
+
+def assemble(
+    subject: Path,
+    config: ModelConfig,
+    sources: Mapping[str, Source],
+    stored: Mapping[str, StoredArray],
+    *,
+    transposed: bool = False,
+) -> Params:
+    """Reads the parameter tree of a network, after checking every name and shape.
+
+    Args:
+        subject: the file or folder that errors are about.
+        config: sizes of the network.
+        sources: for every parameter, the entry or entries that hold it.
+        stored: the entries there are.
+        transposed: whether kernels lie as [outputs, inputs].
+
+    Returns:
+        The nested tree, float32.
+
+    Raises:
+        CheckpointError: if an entry is missing, left over, of another shape or unreadable.
+    """
+    shapes = expected_shapes(config)
+    _check_names(subject, sources, stored)
+    _check_shapes(subject, shapes, sources, stored, transposed)
+    flat: dict[str, np.ndarray] = {}
+    try:
+        for name, shape in shapes.items():
+            flat[name] = np.empty(shape, np.float32)
+            for part, entry in _parts(flat[name], sources[name]):
+                values = stored[entry].read()
+                if values.dtype.newbyteorder("=") not in FLOATS:
+                    raise CheckpointError(subject, f"{entry} as floats", str(values.dtype))
+                part[...] = values.T if transposed and name.endswith("kernel") else values
+    except MemoryError:
+        count = sum(math.prod(shape) for shape in shapes.values())
+        raise CheckpointError(
+            subject, "a model that fits in memory", f"one of {count:,} parameters"
+        ) from None
+    return nest(flat)
+
+
+def _check_names(
+    subject: Path, sources: Mapping[str, Source], stored: Mapping[str, StoredArray]
+) -> None:
+    wanted = {entry for source in sources.values() for entry in _entries(source)}
+    if missing := sorted(wanted - stored.keys()):
+        raise CheckpointError(subject, f"{len(wanted)} parameters", f"no {_some(missing)}")
+    if extra := sorted(stored.keys() - wanted):
+        raise CheckpointError(
+            subject, f"{len(wanted)} parameters and no others", f"also {_some(extra)}"
+        )
+
+
+def _check_shapes(
+    subject: Path,
+    shapes: Mapping[str, Shape],
+    sources: Mapping[str, Source],
+    stored: Mapping[str, StoredArray],
+    transposed: bool,
+) -> None:
+    wrong: list[tuple[str, Shape]] = []
+    for name, shape in shapes.items():
+        wanted = shape if isinstance(sources[name], str) else shape[1:]
+        if transposed and name.endswith("kernel"):
+            wanted = wanted[::-1]
+        entries = _entries(sources[name])
+        wrong += [(entry, wanted) for entry in entries if stored[entry].shape != wanted]
+    if wrong:
+        entry, wanted = wrong[0]
+        more = f", and {len(wrong) - 1} more of another shape" if len(wrong) > 1 else ""
+        raise CheckpointError(
+            subject, f"{entry} of shape {wanted}", f"shape {stored[entry].shape}{more}"
+        )
+
+
+def _parts(target: np.ndarray, source: Source) -> Iterable[tuple[np.ndarray, str]]:
+    return [(target, source)] if isinstance(source, str) else zip(target, source, strict=True)
+
+
+def _entries(source: Source) -> list[str]:
+    return [source] if isinstance(source, str) else source
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown}, ... ({len(names)} in all)"
