@@ -1,3 +1,56 @@
-"""spectrodiff: notes turned into sound by a spectrogram diffusion model."""
+"""spectrodiff: notes turned into sound by a spectrogram diffusion model.
+
+import spectrodiff as sd
+
+synth = sd.load("tiny")
+song = synth.render("song.mid", steps=50, sampler="dpmpp")
+song.audio, song.sample_rate, song.log_mel
+
+tokens = sd.tokenize("song.mid")  # int32 [segments, 2048]
+log_mel = sd.log_mel(audio)  # float32 [frames, 128]
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spectrodiff.features import log_mel
+    from spectrodiff.notes import Notes, read_midi, write_midi
+    from spectrodiff.synthesis import Song, Synthesizer, load
+    from spectrodiff.tokenizer import tokenize
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Notes",
+    "Song",
+    "Synthesizer",
+    "load",
+    "log_mel",
+    "read_midi",
+    "tokenize",
+    "write_midi",
+]
+
+# Where each public name lives. They are imported when first used, so that importing the package
+# costs nothing.
+_HOMES = {
+    "Notes": "notes",
+    "Song": "synthesis",
+    "Synthesizer": "synthesis",
+    "load": "synthesis",
+    "log_mel": "features",
+    "read_midi": "notes",
+    "tokenize": "tokenizer",
+    "write_midi": "notes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

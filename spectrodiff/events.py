@@ -57,7 +57,7 @@ def index_notes(
     note_key = np.where(is_drum, -1, program * 128 + pitch)
     return SongEvents(
         vocabulary=vocabulary,
-        num_frames=int(notes.total_seconds * SAMPLE_RATE) // HOP_SAMPLES + 1,
+        num_samples=int(notes.total_seconds * SAMPLE_RATE),
         step=np.rint(seconds * STEPS_PER_SECOND).astype(np.int64),
         ids=ids,
         sounding=_index_sounding(note_key, is_onset & ~is_drum) if ties else None,
@@ -89,29 +89,40 @@ class SongEvents:
 
     Attributes:
         vocabulary: meaning of the ids.
-        num_frames: how many spectrogram frames the song has.
+        num_samples: length of the song at 16 kHz.
         step: int64 [events], when each happens, in 1/100 s since the song's start.
         ids: int32 [events, 4], its tokens: shift (still empty), program, velocity, pitch or drum.
         sounding: finds the notes to tie; None leaves tie sections out.
     """
 
     vocabulary: Vocabulary
-    num_frames: int
+    num_samples: int
     step: np.ndarray
     ids: np.ndarray
     sounding: "SoundingNotes | None"
 
-    def segment(self, start_frame: int, max_tokens: int = MAX_TOKENS) -> SegmentTokens:
-        """The tokens of frames [start_frame, start_frame + 256).
+    @property
+    def num_frames(self) -> int:
+        """How many spectrogram frames the song has."""
+        return self.num_samples // HOP_SAMPLES + 1
+
+    def segment(
+        self,
+        start_frame: int,
+        max_tokens: int = MAX_TOKENS,
+        segment_frames: int = SEGMENT_FRAMES,
+    ) -> SegmentTokens:
+        """The tokens of frames [start_frame, start_frame + segment_frames).
 
         A segment that reaches the song's last frame holds everything up to the end of the song.
 
         Args:
             start_frame: any frame from 0 on; after the song's end there is silence.
             max_tokens: how many tokens there is room for, at least 2.
+            segment_frames: length of the segment.
         """
         start_step = start_frame * _STEPS_PER_FRAME
-        end_frame = start_frame + SEGMENT_FRAMES
+        end_frame = start_frame + segment_frames
         first = int(np.searchsorted(self.step, start_step))
         end = len(self.step)
         if end_frame < self.num_frames:

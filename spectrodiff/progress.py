@@ -36,6 +36,10 @@ class Progress:
             dynamic_ncols=True,
         )
 
+    def show(self, note: str) -> None:
+        """Shows a note on the bar without counting anything; logs nothing."""
+        self._bar.set_postfix_str(note)
+
     def advance(self, units: int = 1, note: str = "") -> None:
         """Counts `units` more as done; `note` is shown behind the count ("3.2 s of audio/s")."""
         self._done += units

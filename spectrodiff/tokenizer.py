@@ -8,7 +8,7 @@ import numpy as np
 
 from spectrodiff.errors import MidiError
 from spectrodiff.events import MAX_TOKENS, index_notes
-from spectrodiff.features import SEGMENT_FRAMES, SEGMENT_SECONDS
+from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE, SEGMENT_FRAMES
 from spectrodiff.notes import Notes, read_midi
 from spectrodiff.programs import ProgramMap
 from spectrodiff.vocabulary import RELEASED_VOCABULARY, Vocabulary
@@ -38,11 +38,13 @@ class SongTokens:
     Attributes:
         tokens: int32 [segments, max_tokens], each row closed by an end-of-sequence id and padded.
         num_frames: how many spectrogram frames the song has; the last segment may reach further.
+        num_samples: length of the song at 16 kHz.
         overflows: the segments that were cut.
     """
 
     tokens: np.ndarray
     num_frames: int
+    num_samples: int
     overflows: tuple[Overflow, ...]
 
 
@@ -69,6 +71,7 @@ def tokenize_song(
     ties: bool = True,
     program_map: ProgramMap = "slakh",
     max_tokens: int = MAX_TOKENS,
+    segment_frames: int = SEGMENT_FRAMES,
     strict: bool = False,
 ) -> SongTokens:
     """The tokens of all segments of a song; the defaults are those of the released models.
@@ -81,6 +84,7 @@ def tokenize_song(
         ties: whether segments open with a list of the notes that are already sounding.
         program_map: the set of instruments; "flat" leaves program tokens out.
         max_tokens: length of the rows, N.
+        segment_frames: length of the segments.
         strict: refuse a song with a segment that is too long.
 
     Raises:
@@ -94,21 +98,24 @@ def tokenize_song(
     if not len(notes):
         raise MidiError(name, "a song with notes", "none")
     events = index_notes(notes, vocabulary, ties=ties, program_map=program_map)
-    starts = range(0, events.num_frames, SEGMENT_FRAMES)
-    segments = [events.segment(start, max_tokens) for start in starts]
+    starts = range(0, events.num_frames, segment_frames)
+    segments = [events.segment(start, max_tokens, segment_frames) for start in starts]
     overflows = tuple(
         Overflow(number, segment.num_tokens, segment.left_out_events)
         for number, segment in enumerate(segments)
         if segment.left_out_events
     )
-    _report(overflows, name, max_tokens, strict)
+    _report(overflows, name, max_tokens, segment_frames, strict)
     tokens = np.stack([segment.padded(max_tokens) for segment in segments])
-    return SongTokens(tokens, events.num_frames, overflows)
+    return SongTokens(tokens, events.num_frames, events.num_samples, overflows)
 
 
-def _report(overflows: tuple[Overflow, ...], name: str, max_tokens: int, strict: bool) -> None:
+def _report(
+    overflows: tuple[Overflow, ...], name: str, max_tokens: int, segment_frames: int, strict: bool
+) -> None:
     for overflow in overflows:
-        where = f"segment {overflow.segment} (from {overflow.segment * SEGMENT_SECONDS:.2f} s)"
+        start_seconds = overflow.segment * segment_frames * HOP_SAMPLES / SAMPLE_RATE
+        where = f"segment {overflow.segment} (from {start_seconds:.2f} s)"
         if strict:
             raise MidiError(
                 name,

@@ -58,10 +58,10 @@ class Sampler:
         spacing: of the steps: equal in time, or equal in log signal-to-noise ratio.
     """
 
-    name: SamplerName = "ddpm"
+    name: str = "ddpm"
     steps: int = 1000
     variance: str = "large"
-    spacing: Spacing = "time"
+    spacing: str = "time"
 
     def __post_init__(self) -> None:
         if self.name not in get_args(SamplerName):
@@ -94,7 +94,7 @@ def large_fraction(variance: str) -> float:
     return value
 
 
-def grid(schedule: Schedule, steps: int, spacing: Spacing = "time") -> np.ndarray:
+def grid(schedule: Schedule, steps: int, spacing: str = "time") -> np.ndarray:
     """Times from 1 down to 0, float64 [steps + 1]."""
     times = np.arange(steps, -1, -1) / steps
     if spacing == "time":
@@ -153,35 +153,37 @@ def start(noise: jax.Array) -> Carry:
 def run(
     denoise: Callable[[jax.Array, Any], jax.Array],
     carry: Carry,
-    rows: Steps,
+    table: Steps,
+    *,
     times: Any = None,
     noise: Callable[[jax.Array], jax.Array] | None = None,
     first: int | jax.Array = 0,
+    last: int | jax.Array | None = None,
 ) -> Carry:
-    """Takes the steps in `rows`; after the last row of a table, `carry.z` is the answer.
+    """Takes the steps `first` to `last` of a table; after the whole table `carry.z` is the answer.
 
-    A table may be worked off in pieces.
+    A table may be worked off in pieces, and under `jit` pieces of any length share one compilation.
 
     Args:
         denoise: maps z [B, F, M] and one entry of `times` to x0 [B, F, M].
         carry: from `start` or from the piece before.
-        rows: some consecutive rows of a table, [n] each.
-        times: what `denoise` is told about each step, any pytree with a leading axis n; by default
-            the rows themselves. It is a way to do work that depends on time alone beforehand.
+        table: coefficients.
+        times: what `denoise` is told about each step, any pytree with a leading axis [steps]; by
+            default the rows of the table. It is a way to do work that depends on time alone
+            beforehand.
         noise: gives unit noise like z for a step's number; None for a sampler that draws none.
-        first: number of the first of these steps.
+        first: number of the first step to take.
+        last: number behind the last step to take; by default all that follow.
     """
-    count = rows.time.shape[0]
+    table = jax.tree.map(jnp.asarray, table)
+    times = table if times is None else times
 
-    def step(carry: Carry, inputs: tuple[Any, Steps, Any]) -> tuple[Carry, None]:
-        number, row, time = inputs
+    def step(number: jax.Array, carry: Carry) -> Carry:
+        row, time = jax.tree.map(lambda column: column[number], (table, times))
         x0 = denoise(carry.z, time)
         z = row.z * carry.z + row.x0 * x0 + row.previous_x0 * carry.previous_x0
         if noise is not None:
             z = z + row.noise * noise(number)
-        return Carry(z, x0), None
+        return Carry(z, x0)
 
-    numbers = first + jnp.arange(count)
-    rows = jax.tree.map(jnp.asarray, rows)
-    carry, _ = jax.lax.scan(step, carry, (numbers, rows, rows if times is None else times))
-    return carry
+    return jax.lax.fori_loop(first, len(table.time) if last is None else last, step, carry)

@@ -1,0 +1,67 @@
+"""Making a synthesiser from the name of a model."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+
+import jax
+
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.synthesis.parameters import place
+from spectrodiff.synthesis.segments import replicated
+from spectrodiff.synthesis.synthesizer import Synthesizer
+from spectrodiff.vocoder import GriffinLim, Inverter, OnnxInverter
+
+GRIFFIN_LIM = "griffin-lim"
+logger = logging.getLogger(__name__)
+
+
+def load(
+    model: str | os.PathLike[str],
+    *,
+    inverter: str | os.PathLike[str] | Inverter | None = None,
+    precision: str = "float32",
+    devices: Sequence[jax.Device] | None = None,
+) -> Synthesizer:
+    """Loads a model for rendering.
+
+    Args:
+        model: a bundled or published name, a folder in our own layout or any released one, the URL
+            of a zip, or a Hub id (see `spectrodiff.checkpoints.open_checkpoint`).
+        inverter: what turns features into audio: an ONNX file, "griffin-lim", or any callable that
+            satisfies `spectrodiff.vocoder.Inverter`. By default the one that comes with the model,
+            and Griffin-Lim if none does.
+        precision: "float32", or "bfloat16" for devices that are faster with it.
+        devices: where to compute; by default all devices of JAX's default kind.
+
+    Raises:
+        CheckpointError: if the model or inverter is not there, damaged, or unsafe to read.
+        ConfigError: for another precision.
+    """
+    checkpoint = open_checkpoint(model)
+    devices = list(devices or jax.devices())
+    params = place(checkpoint.params, replicated(devices), precision, consume=True)
+    checkpoint = dataclasses.replace(checkpoint, params=params)
+    chosen = make_inverter(inverter, checkpoint, devices[0].platform)
+    return Synthesizer(checkpoint, chosen, precision=precision, devices=devices)
+
+
+def make_inverter(
+    inverter: str | os.PathLike[str] | Inverter | None, checkpoint: Checkpoint, platform: str
+) -> Inverter:
+    """The inverter asked for, or the best there is; says so when that is Griffin-Lim."""
+    if inverter is None and checkpoint.inverter is None:
+        logger.warning(
+            "the model has no spectrogram inverter; using Griffin-Lim, which sounds rougher"
+        )
+        return GriffinLim()
+    if inverter is None:
+        inverter = checkpoint.inverter
+    if inverter == GRIFFIN_LIM:
+        return GriffinLim()
+    if isinstance(inverter, str | os.PathLike):
+        return OnnxInverter(inverter, device="gpu" if platform == "gpu" else "cpu")
+    assert inverter is not None
+    return inverter

@@ -1,0 +1,110 @@
+"""A song is drawn segment after segment, each hearing the one before (paper section 3.4).
+
+Songs lie side by side: the batch axis is songs. Which songs share a batch changes nothing about any
+of them.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.synthesis.segments import SegmentBatch
+
+# Tokens are padded to the next of these lengths: padding is masked, so the answer is the same, and
+# few lengths mean few compilations.
+NOTE_BUCKETS = (64, 128, 256, 512, 1024, 2048)
+
+
+class Segment(NamedTuple):
+    """One finished segment of one song."""
+
+    song: int
+    number: int
+    scaled_mel: np.ndarray  # float32 [F, M] in [-1, 1]
+
+
+class SegmentGenerator(Protocol):
+    """Draws features for a batch of segments."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """Sizes of the network behind it."""
+        ...
+
+    def __call__(
+        self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
+    ) -> jax.Array:
+        """Scaled features [B, F, M] in [-1, 1]."""
+        ...
+
+
+def generate_songs(
+    generator: SegmentGenerator,
+    songs: Sequence[np.ndarray],
+    *,
+    seed: int,
+    batch_multiple: int = 1,
+    on_steps: Callable[[int], None] | None = None,
+) -> Iterator[Segment]:
+    """Draws all segments of some songs, first segments first.
+
+    Args:
+        generator: what draws a batch of segments.
+        songs: the tokens of each song, int32 [segments, N].
+        seed: of the randomness; a song's own tokens are mixed in, its neighbours are not.
+        batch_multiple: number of devices a batch is split over.
+        on_steps: handed on to the generator.
+
+    Yields:
+        Segments, number 0 of every song, then number 1, and so on.
+    """
+    config = generator.config
+    # Longest first: the songs that still go on are then always the first rows of a batch.
+    order = sorted(range(len(songs)), key=lambda song: -len(songs[song]))
+    size = _batch_size(len(songs), batch_multiple)
+    song_keys = jnp.stack([song_key(seed, songs[order[row % len(order)]]) for row in range(size)])
+    context = jnp.zeros((size, config.context_frames, config.mel_bins))
+    for number in range(len(songs[order[0]])):
+        active = [song for song in order if len(songs[song]) > number]
+        size = _batch_size(len(active), batch_multiple)
+        batch = SegmentBatch(
+            tokens=_padded([songs[song][number] for song in active], size),
+            context=context[:size],
+            # Before the first segment there is no sound; after it, all of the context is.
+            context_mask=np.full((size, config.context_frames), number > 0),
+            keys=jax.vmap(jax.random.fold_in, (0, None))(song_keys[:size], number),
+        )
+        features = generator(batch, on_steps)
+        context = features[:, features.shape[1] - config.context_frames :]
+        for song, scaled_mel in zip(active, np.asarray(features), strict=False):
+            yield Segment(song, number, scaled_mel)
+
+
+def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
+    """The random key of a song: the same wherever it is rendered, another for every song."""
+    checksum = zlib.crc32(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
+    return jax.random.fold_in(jax.random.key(seed), np.uint32(checksum))
+
+
+def note_bucket(longest: int, limit: int) -> int:
+    """The padded length for segments of at most `longest` tokens."""
+    return min((bucket for bucket in NOTE_BUCKETS if bucket >= longest), default=limit)
+
+
+def _batch_size(songs: int, multiple: int) -> int:
+    """The next power of two, rounded up to a multiple: few sizes mean few compilations."""
+    size = 1 << (songs - 1).bit_length()
+    return -(-size // multiple) * multiple
+
+
+def _padded(rows: Sequence[np.ndarray], size: int) -> np.ndarray:
+    longest = max(int(np.count_nonzero(row)) for row in rows)
+    width = min(note_bucket(longest, len(rows[0])), len(rows[0]))
+    tokens = np.zeros((size, width), np.int32)
+    tokens[: len(rows)] = [row[:width] for row in rows]
+    return tokens
