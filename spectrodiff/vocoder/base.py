@@ -1,0 +1,30 @@
+"""What every spectrogram inverter offers."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Inverter(Protocol):
+    """Turns a log-mel spectrogram into audio."""
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+        ...
+
+    @property
+    def context_frames(self) -> int:
+        """How many neighbouring frames on each side change the audio of a frame.
+
+        With these around them, frames can be inverted apart from the rest of the song.
+        """
+        ...
+
+    def __call__(self, log_mel: np.ndarray) -> np.ndarray:
+        """Inverts unscaled log-mel [frames, 128] to float32 [frames * 320] at 16 kHz.
+
+        Raises:
+            AudioError: if there are no frames, another number of bins, or NaN.
+        """
+        ...

@@ -1,0 +1,76 @@
+"""Inverting a spectrogram piece by piece: one that is long, or one that is still growing.
+
+Neighbouring pieces overlap by the inverter's context, and only frames that saw all of it are kept.
+Joins therefore leave no trace: what comes out is what one pass over the song would give.
+"""
+
+import numpy as np
+
+from spectrodiff.features import HOP_SAMPLES, NUM_MELS, check_log_mel
+from spectrodiff.vocoder.base import Inverter
+
+MAX_FRAMES = 1024  # 20 s
+
+
+def invert(inverter: Inverter, log_mel: np.ndarray, max_frames: int = MAX_FRAMES) -> np.ndarray:
+    """Inverts a spectrogram of any length in bounded memory.
+
+    Args:
+        inverter: what turns frames into audio.
+        log_mel: unscaled [frames, 128].
+        max_frames: how many frames the inverter gets at a time, their context on both sides
+            included; at least one more than that context is always used.
+
+    Returns:
+        float32 [frames * 320].
+
+    Raises:
+        AudioError: if there are no frames, another number of bins, or NaN.
+    """
+    log_mel = check_log_mel(log_mel)
+    if len(log_mel) <= max_frames:
+        return inverter(log_mel)
+    stream = InversionStream(inverter)
+    step = max(max_frames - 2 * inverter.context_frames, 1)
+    pieces = [stream.push(log_mel[start : start + step]) for start in range(0, len(log_mel), step)]
+    return np.concatenate([*pieces, stream.finish()])
+
+
+class InversionStream:
+    """Inverts a spectrogram whose frames arrive a few at a time, each as early as it can be.
+
+    Audio lags behind the frames by the inverter's context, so that every sample is computed once,
+    from all the frames it depends on.
+    """
+
+    def __init__(self, inverter: Inverter) -> None:
+        self._inverter = inverter
+        # Frames not inverted yet, after those already inverted that they still need before them.
+        self._frames = np.zeros((0, NUM_MELS), np.float32)
+        self._num_inverted = 0
+
+    def push(self, log_mel: np.ndarray) -> np.ndarray:
+        """Takes the next frames, unscaled [frames, 128], and returns the audio that is ready.
+
+        Returns:
+            float32 [ready frames * 320]; empty while the context after them is still missing.
+
+        Raises:
+            AudioError: if there are no frames, another number of bins, or NaN.
+        """
+        self._frames = np.concatenate([self._frames, check_log_mel(log_mel)])
+        return self._invert_until(len(self._frames) - self._inverter.context_frames)
+
+    def finish(self) -> np.ndarray:
+        """Returns the audio of the frames held back, now that nothing follows them."""
+        return self._invert_until(len(self._frames))
+
+    def _invert_until(self, stop: int) -> np.ndarray:
+        start = self._num_inverted
+        if stop <= start:
+            return np.zeros(0, np.float32)
+        audio = self._inverter(self._frames)[start * HOP_SAMPLES : stop * HOP_SAMPLES]
+        first_needed = max(stop - self._inverter.context_frames, 0)
+        self._frames = self._frames[first_needed:]
+        self._num_inverted = stop - first_needed
+        return audio
