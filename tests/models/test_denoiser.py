@@ -1,0 +1,165 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from spectrodiff.checkpoints.tree import expected_shapes, flatten
+from spectrodiff.errors import ConfigError
+from spectrodiff.models.config import SIZES
+from spectrodiff.models.denoiser import Denoiser, time_embedding
+from tests.reference import NETWORKS, TINY_CONTEXT, abstract, build, load_network, random_params
+
+# At times of 0.5 and more, one rounding step of the time turns the fastest sinusoids of its
+# embedding enough to move the output by 5e-4; at 0.03 agreement shows the rest of the network.
+TOLERANCES = np.array([2e-5, 5e-4, 5e-4])
+
+
+def unconditional(model, noisy, time):
+    return model.decoder(noisy, model.decoder.films(time), ())
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_output_meets_reference(golden, name):
+    model, arrays = load_network(golden, name)
+    inputs = (arrays.get(key) for key in ("tokens", "context", "context_mask", "noisy", "time"))
+    errors = np.abs(model(*inputs) - arrays["output"]).max(axis=(1, 2))
+    assert np.all(errors < TOLERANCES), errors
+
+
+@pytest.mark.parametrize("name", ["context_concat_encodings", "context_sum_cross_attends"])
+def test_encodings_meet_reference(golden, name):
+    model, arrays = load_network(golden, name)
+    encodings = model.apply(
+        Denoiser.encode, arrays["tokens"], arrays["context"], arrays["context_mask"]
+    )
+    for encoding, key in zip(encodings, ("tokens", "context"), strict=True):
+        # What is encoded at padding is of no concern, since it is never attended to.
+        difference = np.asarray(encoding.values - arrays[f"{key}_encoded"])
+        np.testing.assert_allclose(difference[np.asarray(encoding.mask)], 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["context_concat_encodings", "context_sum_cross_attends"])
+def test_nothing_to_attend_to_and_everything_masked_are_the_same(golden, name):
+    model, arrays = load_network(golden, name)
+    noisy, time = arrays["noisy"], arrays["time"]
+    without = model.apply(unconditional, noisy, time)
+    masked = model(
+        np.zeros_like(arrays["tokens"]),
+        arrays["context"],
+        np.zeros_like(arrays["context_mask"]),
+        noisy,
+        time,
+    )
+    np.testing.assert_array_equal(without, masked)
+    errors = np.abs(without - arrays["output_unconditional"]).max(axis=(1, 2))
+    assert np.all(errors < TOLERANCES), errors
+
+
+def test_rows_beyond_the_memory_are_unconditional(golden):
+    model, arrays = load_network(golden, "context_concat_encodings")
+    inputs = [arrays[key] for key in ("tokens", "context", "context_mask", "noisy")]
+    time = np.full(1, 0.03, np.float32)
+
+    def both(model, tokens, context, context_mask, noisy):
+        memory = model.decoder.memory(model.encode(tokens, context, context_mask))
+        twice = jnp.concatenate([noisy, noisy])
+        return model.decoder(twice, model.decoder.films(time), memory)
+
+    answer = model.apply(both, *inputs)
+    np.testing.assert_allclose(answer[:3], model(*inputs, time), atol=2e-5)
+    np.testing.assert_allclose(
+        answer[3:], model.apply(unconditional, arrays["noisy"], time), atol=2e-5
+    )
+
+
+def test_padding_of_the_notes_changes_nothing(golden):
+    model, arrays = load_network(golden, "context_concat_encodings")
+    rows = np.flatnonzero(arrays["tokens"][:, -8:].sum(axis=1) == 0)
+    assert len(rows)
+    tokens, *rest = (
+        arrays[key][rows] for key in ("tokens", "context", "context_mask", "noisy", "time")
+    )
+    np.testing.assert_allclose(model(tokens[:, :-8], *rest), model(tokens, *rest), atol=2e-5)
+
+
+def test_examples_of_a_batch_do_not_touch_one_another(golden):
+    model, arrays = load_network(golden, "context_concat_encodings")
+    inputs = [arrays[key] for key in ("tokens", "context", "context_mask", "noisy", "time")]
+    together = model(*inputs)
+    for row in range(3):
+        alone = model(*(array[row : row + 1] for array in inputs))
+        np.testing.assert_allclose(alone[0], together[row], atol=2e-5)
+
+
+@pytest.mark.parametrize("config", [*SIZES.values(), *NETWORKS.values()])
+def test_parameter_tree_is_the_one_that_checkpoints_are_checked_against(config):
+    shapes = {name: array.shape for name, array in flatten(abstract(config)[1]).items()}
+    assert shapes == expected_shapes(config)
+
+
+def test_published_sizes():
+    def millions(config):
+        return round(sum(np.prod(s) for s in expected_shapes(config).values()) / 1e6)
+
+    assert millions(SIZES["base"]) == 412
+    assert millions(SIZES["small"]) == 104
+    assert millions(dataclasses.replace(SIZES["small"], context_frames=0)) == 85
+
+
+def test_bfloat16_stays_near_float32_and_answers_in_float32(golden):
+    model, arrays = load_network(golden, "context_concat_encodings")
+    inputs = [arrays[key] for key in ("tokens", "context", "context_mask", "noisy", "time")]
+    half = build(TINY_CONTEXT, model.params, dtype=jnp.bfloat16)(*inputs)
+    assert half.dtype == jnp.float32
+    # Eight bits of mantissa through three layers, on outputs of unit size.
+    assert float(jnp.abs(half - arrays["output"]).mean()) < 0.03
+
+
+def test_rematerialised_gradient_is_the_gradient(golden):
+    _, arrays = load_network(golden, "no_context")
+    inputs = [arrays.get(key) for key in ("tokens", "context", "context_mask", "noisy", "time")]
+    config = dataclasses.replace(NETWORKS["no_context"], encoder_layers=1, decoder_layers=2)
+    params = random_params(config)
+
+    def gradient(remat):
+        definition, _ = abstract(config, remat=remat)
+        key = jax.random.key(1)
+        loss = lambda params: jnp.mean(nnx.merge(definition, params)(*inputs, key=key) ** 2)  # noqa: E731
+        return jax.jit(jax.grad(loss))(params)
+
+    for kept, recomputed in zip(
+        jax.tree.leaves(gradient(False)), jax.tree.leaves(gradient(True)), strict=True
+    ):
+        np.testing.assert_allclose(kept, recomputed, atol=1e-6)
+
+
+def test_dropout_follows_its_key(golden):
+    model, arrays = load_network(golden, "context_concat_encodings")
+    inputs = [arrays[key] for key in ("tokens", "context", "context_mask", "noisy", "time")]
+    first = model(*inputs, key=jax.random.key(1))
+    np.testing.assert_array_equal(first, model(*inputs, key=jax.random.key(1)))
+    assert float(jnp.abs(first - model(*inputs, key=jax.random.key(2))).mean()) > 1e-2
+    assert float(jnp.abs(first - model(*inputs)).mean()) > 1e-2
+
+
+def test_time_embedding_by_hand():
+    # Width 4: frequencies 1 and 1/20000, times 20000 t.
+    t = 0.0001
+    expected = [np.sin(2.0), np.sin(1e-4), np.cos(2.0), np.cos(1e-4)]
+    np.testing.assert_allclose(time_embedding(jnp.array([t]), 4)[0], expected, rtol=1e-5)
+
+
+def test_impossible_sizes_are_named():
+    with pytest.raises(
+        ConfigError, match=r"ModelConfig.heads: expected a whole number >= 1, got 0"
+    ):
+        dataclasses.replace(TINY_CONTEXT, heads=0)
+    with pytest.raises(ConfigError, match=r"ModelConfig.dropout: expected a rate in \[0, 1\)"):
+        dataclasses.replace(TINY_CONTEXT, dropout=1.0)
+    with pytest.raises(ConfigError, match=r"'concatenate' without context, got 'sum'"):
+        dataclasses.replace(TINY_CONTEXT, cross_attention="sum", context_frames=0)
+    with pytest.raises(ConfigError, match=r"'concatenate' or 'sum', got 'both'"):
+        dataclasses.replace(TINY_CONTEXT, cross_attention="both")
