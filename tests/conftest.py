@@ -8,6 +8,8 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Goldens were computed at the highest precision; on a CPU this changes nothing, elsewhere it does.
 jax.config.update("jax_default_matmul_precision", "highest")
+# What runs on many devices is tested on many, though they share a processor.
+jax.config.update("jax_num_cpu_devices", 8)
 
 
 @pytest.fixture(scope="session")

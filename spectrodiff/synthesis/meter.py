@@ -21,7 +21,7 @@ class Meter:
         self._progress = Progress("rendering", segments, "segment", enabled)
         self._steps, self._segment_seconds = steps, segment_seconds
         self._segments_done, self._steps_done = 0, 0
-        self._start_seconds = time.perf_counter()
+        self._start_seconds = 0.0
 
     def steps_done(self, count: int) -> None:
         """Counts sampling steps of the segments being worked on."""
@@ -31,13 +31,16 @@ class Meter:
     def segment_done(self) -> None:
         """Counts a segment."""
         self._segments_done += 1
+        if self._segments_done == 1:
+            # The first segment pays for the compilation, which would hide how fast the rest is.
+            self._start_seconds = time.perf_counter()
         self._progress.advance(1, self._speed().removeprefix(", "))
 
     def _speed(self) -> str:
-        if not self._segments_done:
+        if self._segments_done < 2:
             return ""
         elapsed_seconds = time.perf_counter() - self._start_seconds
-        speed = self._segments_done * self._segment_seconds / elapsed_seconds
+        speed = (self._segments_done - 1) * self._segment_seconds / elapsed_seconds
         return f", {speed:.2f} s of audio per s"
 
     def __enter__(self) -> Self:

@@ -1,0 +1,242 @@
+import dataclasses
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import spectrodiff as sd
+from spectrodiff.checkpoints import Checkpoint
+from spectrodiff.errors import ConfigError, MidiError
+from spectrodiff.features import scale
+from spectrodiff.synthesis.songs import note_bucket, song_key
+from spectrodiff.synthesis.synthesizer import Synthesizer
+from spectrodiff.tokenizer import tokenize_song
+from tests.reference import TINY_CONTEXT, random_params
+
+FEW = {"steps": 4, "sampler": "dpmpp"}
+
+
+class LoudnessInverter:
+    """Repeats each frame's mean 320 times: what it should answer is known exactly."""
+
+    name = "loudness"
+    context_frames = 3
+
+    def __call__(self, log_mel):
+        return np.repeat(log_mel.mean(axis=1, dtype=np.float32), 320) / 100
+
+
+@pytest.fixture(scope="module")
+def synth(golden):
+    return sd.load(golden / "checkpoints" / "diffusers", inverter=LoudnessInverter())
+
+
+@pytest.fixture(scope="module")
+def midi(golden):
+    return golden / "midi"
+
+
+def test_song_ends_with_its_notes_not_with_its_last_segment(synth, midi):
+    song = synth.render(midi / "piano_pedal.mid", **FEW)
+    notes = sd.read_midi(midi / "piano_pedal.mid")
+    assert song.sample_rate == 16_000
+    assert song.audio.shape == (int(notes.total_seconds * 16_000),)
+    assert song.audio.dtype == np.float32
+    assert song.log_mel.shape == (len(song.audio) // 320 + 1, 128)
+    # The song's frames are not a whole number of this model's segments of 16 frames.
+    assert len(song.log_mel) % 16
+    np.testing.assert_allclose(
+        song.audio, LoudnessInverter()(song.log_mel)[: len(song.audio)], atol=1e-6
+    )
+
+
+def test_three_released_layouts_render_the_same(golden, midi, synth):
+    expected = synth.render(midi / "band_drums.mid", **FEW).log_mel
+    for layout in ("t5x", "paddle"):
+        other = sd.load(golden / "checkpoints" / layout, inverter=LoudnessInverter())
+        np.testing.assert_allclose(
+            other.render(midi / "band_drums.mid", **FEW).log_mel, expected, atol=1e-3
+        )
+
+
+def test_song_is_the_same_alone_and_in_a_batch(synth, midi):
+    names = ["overlaps.mid", "piano_pedal.mid", "held_chords.mid"]
+    together = synth.render_many([midi / name for name in names], **FEW)
+    assert len({len(song.audio) for song in together}) == 3
+    for name, song in zip(names, together, strict=True):
+        alone = synth.render(midi / name, **FEW)
+        assert song.audio.shape == alone.audio.shape
+        # Other batch sizes sum in another order; at t = 1 that is divided by alpha = 5e-5.
+        np.testing.assert_allclose(scale(song.log_mel), scale(alone.log_mel), atol=0.01)
+
+
+def test_groups_of_songs_come_back_in_order(synth, midi):
+    names = ["held_chords.mid", "overlaps.mid", "piano_pedal.mid"]
+    grouped = synth.render_many([midi / name for name in names], batch_size=2, **FEW)
+    for name, song in zip(names, grouped, strict=True):
+        alone = synth.render(midi / name, **FEW)
+        np.testing.assert_allclose(scale(song.log_mel), scale(alone.log_mel), atol=0.01)
+
+
+def test_stream_joined_is_the_song(synth, midi):
+    whole = synth.render(midi / "piano_pedal.mid", **FEW)
+    pieces = list(synth.stream(midi / "piano_pedal.mid", **FEW))
+    assert len(pieces) == 31
+    # The first stretch waits for the three frames that its last frames are inverted with.
+    assert len(pieces[0].audio) == (16 - 3) * 320
+    for piece in pieces[:-1]:
+        assert len(piece.audio) == len(piece.log_mel) * 320
+    np.testing.assert_array_equal(np.concatenate([p.audio for p in pieces]), whole.audio)
+    np.testing.assert_array_equal(np.concatenate([p.log_mel for p in pieces]), whole.log_mel)
+
+
+def test_stream_can_be_left_early(synth, midi):
+    stream = synth.stream(midi / "piano_pedal.mid", **FEW)
+    first = next(stream)
+    stream.close()
+    whole = synth.render(midi / "piano_pedal.mid", **FEW)
+    np.testing.assert_array_equal(first.audio, whole.audio[: len(first.audio)])
+
+
+def draw_naively(synth, tokens, context, context_mask, key, steps, weight):
+    """Ancestral sampling as the paper writes it: two plain passes a step, nothing cached."""
+    a = np.arctan(np.exp(10.0)) - np.arctan(np.exp(-10.0))
+    b = np.arctan(np.exp(-10.0))
+    normal = lambda number: np.asarray(  # noqa: E731
+        jax.random.normal(jax.random.fold_in(key, number), (1, 16, 128)), np.float64
+    )
+    z = normal(0)
+    for i in range(steps - 1, -1, -1):
+        t, s = (i + 1) / steps, i / steps
+        snr_t, snr_s = (np.tan(a * time + b) ** -2 for time in (t, s))
+        alpha_t, sigma_t = np.sqrt(snr_t / (1 + snr_t)), np.sqrt(1 / (1 + snr_t))
+        alpha_s = np.sqrt(snr_s / (1 + snr_s))
+        noisy, time = z.astype(np.float32), np.full(1, t, np.float32)
+        conditional = synth.predict_noise(tokens, context, context_mask, noisy, time)
+        unconditional = synth.predict_noise(
+            np.zeros_like(tokens), context, np.zeros_like(context_mask), noisy, time
+        )
+        eps = weight * np.asarray(conditional) + (1 - weight) * np.asarray(unconditional)
+        x0 = np.clip((z - sigma_t * eps) / alpha_t, -1, 1)
+        r = snr_t / snr_s
+        deviation = np.sqrt(1 - r) * sigma_t
+        z = r * alpha_s / alpha_t * z + (1 - r) * alpha_s * x0
+        z = x0 if i == 0 else z + deviation * normal(steps - i)
+    return z
+
+
+def test_song_is_what_the_paper_describes(synth, midi):
+    """Segments drawn one after another by hand, each with the one before as its context."""
+    song = tokenize_song(midi / "held_chords.mid", max_tokens=64, segment_frames=16)
+    rendered = scale(synth.render(midi / "held_chords.mid", steps=6, guidance=3.0).log_mel)
+    key = song_key(0, song.tokens)
+    context, mask = np.zeros((1, 16, 128), np.float32), np.zeros((1, 16), bool)
+    for number in range(3):
+        tokens = song.tokens[number : number + 1]
+        segment_key = jax.random.fold_in(key, number)
+        drawn = draw_naively(synth, tokens, context, mask, segment_key, 6, 3.0)
+        segment = rendered[16 * number : 16 * (number + 1)]
+        assert np.abs(segment - drawn[0]).mean() < 2e-3
+        # The next is drawn from what was rendered, so that rounding does not pile up.
+        context, mask = np.asarray(segment)[None], np.ones((1, 16), bool)
+
+
+def test_seed_and_notes_decide_the_sound(synth, midi):
+    song = midi / "overlaps.mid"
+    once, again = (synth.render(song, seed=1, **FEW) for _ in range(2))
+    np.testing.assert_array_equal(once.log_mel, again.log_mel)
+    assert np.abs(synth.render(song, seed=2, **FEW).log_mel - once.log_mel).mean() > 0.1
+    tokens = np.arange(8).reshape(2, 4)
+    assert song_key(0, tokens) == song_key(0, tokens.astype(np.int64))
+    assert song_key(0, tokens) != song_key(0, tokens[::-1])
+
+
+def test_devices_share_a_batch(golden, midi):
+    devices = jax.devices()
+    assert len(devices) == 8
+    names = [midi / name for name in ("overlaps.mid", "piano_pedal.mid", "held_chords.mid")]
+    folder = golden / "checkpoints" / "paddle"
+    many = sd.load(folder, inverter=LoudnessInverter(), devices=devices)
+    one = sd.load(folder, inverter=LoudnessInverter(), devices=devices[:1])
+    for spread, alone in zip(
+        many.render_many(names, **FEW), one.render_many(names, **FEW), strict=True
+    ):
+        # Four segments: each hears the last, so rounding grows from one to the next.
+        np.testing.assert_allclose(scale(spread.log_mel[:64]), scale(alone.log_mel[:64]), atol=0.01)
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+def test_predictions_of_other_kinds(prediction, midi):
+    """A network with another output is asked for noise, and renders."""
+    params = random_params(TINY_CONTEXT)
+    checkpoint = Checkpoint(TINY_CONTEXT, params, prediction=prediction)
+    synth = Synthesizer(checkpoint, LoudnessInverter())
+    noisy, time = np.full((1, 16, 128), 0.5, np.float32), np.full(1, 0.5, np.float32)
+    tokens, context, mask = np.ones((1, 8), int), np.zeros((1, 16, 128)), np.ones((1, 16), bool)
+    plain = Synthesizer(dataclasses.replace(checkpoint, prediction="eps"), LoudnessInverter())
+    inputs = (tokens, context, mask, noisy, time)
+    output, eps = plain.predict_noise(*inputs), synth.predict_noise(*inputs)
+    # At t = 1/2 alpha = sigma = sqrt(1/2).
+    half = np.sqrt(0.5)
+    expected = {"x0": (noisy - half * output) / half, "v": half * noisy + half * output}
+    np.testing.assert_allclose(eps, expected[prediction], atol=1e-5)
+    assert np.isfinite(synth.render(midi / "overlaps.mid", **FEW).audio).all()
+
+
+def test_bfloat16_renders_much_the_same(golden, midi, synth):
+    half = sd.load(
+        golden / "checkpoints" / "t5x", inverter=LoudnessInverter(), precision="bfloat16"
+    )
+    assert half._params["decoder"]["layers"]["mlp"]["up"]["kernel"].dtype == "bfloat16"
+    assert half._params["decoder"]["output"]["kernel"].dtype == "float32"
+    inputs = np.load(golden / "network_context_concat_encodings.npz")
+    inputs = [inputs[key] for key in ("tokens", "context", "context_mask", "noisy", "time")]
+    difference = half.predict_noise(*inputs) - synth.predict_noise(*inputs)
+    assert float(np.abs(difference).mean()) < 0.03
+
+
+def test_note_buckets():
+    assert [note_bucket(n, 2048) for n in (1, 64, 65, 400, 2048)] == [64, 64, 128, 512, 2048]
+
+
+def test_import_is_quick_and_brings_nothing_heavy():
+    heavy = ("jax", "flax", "note_seq", "librosa", "onnxruntime", "matplotlib", "tensorflow")
+    code = f"import sys, spectrodiff; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_public_names_bring_in_jax_alone():
+    heavy = ("note_seq", "librosa", "onnxruntime", "matplotlib")
+    code = (
+        "import sys, spectrodiff; spectrodiff.load, spectrodiff.tokenize, spectrodiff.log_mel;"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps: expected a whole number >= 1, got 0"),
+        ({"sampler": "euler"}, "sampler: expected one of ddpm, ddim, dpmpp, got euler"),
+        ({"guidance": float("nan")}, "guidance: expected a finite number, got nan"),
+    ],
+)
+def test_impossible_settings(synth, midi, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        synth.render(midi / "overlaps.mid", **settings)
+
+
+def test_strict_refuses_what_does_not_fit(synth, midi):
+    # This network has room for 64 notes in a segment, which the dense file overflows.
+    with pytest.raises(MidiError, match=r"dense.mid: expected at most 64 tokens in a segment"):
+        synth.render(midi / "dense.mid", strict=True, **FEW)
+
+
+def test_unknown_precision(golden):
+    with pytest.raises(ConfigError, match="'float32' or 'bfloat16', got 'int4'"):
+        sd.load(golden / "checkpoints" / "paddle", precision="int4")
