@@ -2,14 +2,13 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.models.config import ModelConfig
 
 Params = dict[str, Any]  # nested: names to dicts or arrays
-
-Prediction = Literal["eps", "x0", "v"]
-Schedule = Literal["cosine", "linear"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,7 +18,7 @@ class Checkpoint:
     config: ModelConfig
     params: Params  # float32 arrays with the names and shapes of `expected_shapes(config)`
     prediction: Prediction = "eps"  # what the network's output stands for
-    schedule: Schedule = "cosine"  # of the noise
+    schedule: ScheduleName = "cosine"  # of the noise
     velocity_bins: int = 1  # V of the vocabulary
     inverter: Path | None = None  # an ONNX file that turns features into audio
     layout: str = "spectrodiff"  # the file layout it was read from, in words

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-import os
+import re
 import urllib.error
 import urllib.request
 import zipfile
@@ -10,10 +10,9 @@ import zlib
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from spectrodiff.errors import CheckpointError, OutputError
-from spectrodiff.files import atomic_folder
+from spectrodiff.files import atomic_folder, cache_folder
 from spectrodiff.progress import Progress
 
 TIMEOUT_SECONDS = 30
@@ -21,11 +20,6 @@ MEGABYTE = 1_000_000
 CHUNK_BYTES = 1 << 20
 MAX_MEMBERS = 100_000
 MAX_UNPACKED_BYTES = 16 << 30  # ten times the largest released model
-
-
-def cache_folder() -> Path:
-    """Returns where downloads are kept: $SPECTRODIFF_CACHE, or ~/.cache/spectrodiff."""
-    return Path(os.environ.get("SPECTRODIFF_CACHE") or "~/.cache/spectrodiff").expanduser()
 
 
 def fetch_zip(url: str, cache: Path | None = None) -> Path:
@@ -45,8 +39,7 @@ def fetch_zip(url: str, cache: Path | None = None) -> Path:
     from filelock import FileLock
 
     cache = cache or cache_folder()
-    # Two archives may have the same file name.
-    stem = PurePosixPath(urlsplit(url).path).stem
+    stem = re.sub(r"\W+", "-", url.rsplit("/", 1)[-1].removesuffix(".zip"))[:40]
     name = f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
     folder, archive = cache / name, cache / f"{name}.zip.part"
     if folder.is_dir():
@@ -72,10 +65,10 @@ def _download(url: str, target: Path) -> None:
     with _open(url, headers) as response:
         continued = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         done = done if response.status == 206 and continued else 0
-        version_file.write_text(response.headers.get("ETag", ""))
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdecimal() else None
         with target.open("ab" if done else "wb") as file:
+            version_file.write_text(response.headers.get("ETag", ""))
             for chunk in _chunks(url, response, done, total):
                 file.write(chunk)
     size = target.stat().st_size
@@ -84,9 +77,9 @@ def _download(url: str, target: Path) -> None:
 
 
 def _open(url: str, headers: dict[str, str]) -> HTTPResponse:
-    request = urllib.request.Request(url, headers=headers)
     try:
         with _connection(url):
+            request = urllib.request.Request(url, headers=headers)
             return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except CheckpointError:
         if headers:  # the rest alone may be refused, as when there is no rest
@@ -109,7 +102,7 @@ def _connection(url: str) -> Iterator[None]:
     """Turns what can go wrong with a connection into advice how to do without it."""
     try:
         yield
-    except (HTTPException, OSError) as error:
+    except (HTTPException, OSError, ValueError) as error:
         got = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(error)
         raise CheckpointError(
             url,
@@ -122,25 +115,19 @@ def _unpack(url: str, archive: Path, folder: Path) -> None:
     """Unpacks the archive and removes it, also if it is no good: it would be no better later."""
     try:
         with zipfile.ZipFile(archive) as source, atomic_folder(folder) as partial:
-            members = source.infolist()
-            _check_members(url, members)
-            for member in members:
-                source.extract(member, partial)
+            _check_members(source.infolist())
+            source.extractall(partial)
     except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(url, "a whole zip archive", str(error) or "a shorter one") from None
-    finally:
         archive.unlink()
+        raise CheckpointError(url, "a zip archive that can be unpacked", str(error)) from None
+    archive.unlink()
 
 
-def _check_members(url: str, members: list[zipfile.ZipInfo]) -> None:
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
     size = sum(member.file_size for member in members)
     if size > MAX_UNPACKED_BYTES or len(members) > MAX_MEMBERS:
-        raise CheckpointError(
-            url,
-            f"at most {MAX_UNPACKED_BYTES:,} bytes in {MAX_MEMBERS:,} files",
-            f"{size:,} bytes in {len(members):,}",
-        )
+        raise zipfile.BadZipFile(f"one of {size:,} bytes in {len(members):,} files")
     for member in members:
         path = PurePosixPath(member.filename)
         if path.is_absolute() or ".." in path.parts or set(member.filename) & set("\\:"):
-            raise CheckpointError(url, "members that stay in their folder", repr(member.filename))
+            raise zipfile.BadZipFile(f"one that would write to {member.filename!r}")

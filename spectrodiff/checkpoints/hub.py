@@ -20,15 +20,20 @@ _T5X_STEP = re.compile(r"checkpoint_\d+/.+")
 
 
 def fetch_from_hub(
-    repository: str, revision: str | None = None, endpoint: str | None = None
+    repository: str,
+    revision: str | None = None,
+    *,
+    cache: Path | None = None,
+    endpoint: str | None = None,
 ) -> Path:
     """Returns a folder with the model in a repository, downloaded if need be.
 
-    The cache is the Hub client's own; without a connection, what is in it is used.
+    Without a connection, what was downloaded before is used.
 
     Args:
         repository: "owner/name".
         revision: a branch, a tag or a commit; the main branch if None.
+        cache: where downloads are kept; the Hub client's own cache if None.
         endpoint: address of the Hub, if it is not the usual one.
 
     Raises:
@@ -37,34 +42,39 @@ def fetch_from_hub(
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    subject = repository + (f"@{revision}" if revision else "")
+    name = repository + (f"@{revision}" if revision else "")
+    api = HfApi(endpoint=endpoint)
+    by_hand = f"otherwise fetch {api.endpoint}/{repository} by hand and give the folder"
     try:
-        files = HfApi(endpoint=endpoint).list_repo_files(repository, revision=revision)
-        wanted = needed_files(files)
-        if not wanted:
-            raise CheckpointError(subject, "a repository with a model", "none of its files")
-        return Path(
-            snapshot_download(
-                repository, revision=revision, endpoint=endpoint, allow_patterns=wanted
-            )
-        )
-    except CheckpointError:
-        raise
+        # Not `list_repo_files`, which takes half a minute to find out that there is no network.
+        about = api.model_info(repository, revision=revision)
+        files = [file.rfilename for file in about.siblings or []]
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise CheckpointError(
-            subject,
-            "a folder here, or a repository on the Hub that may be read",
-            "neither (a private one needs `hf auth login`)",
+            name,
+            "a folder here, or a repository on the Hub that you may read",
+            "neither (for a private one: hf auth login)",
         ) from None
     except Exception as error:  # of the HTTP library that the client happens to be built on
-        cached = _cached(repository, revision)
-        if cached is None:
-            raise CheckpointError(
-                subject,
-                "a connection to the Hub",
-                f"{_first_line(error)} (without: fetch the files elsewhere, then give the folder)",
-            ) from None
-        return cached
+        if cached := _cached(repository, revision, cache):
+            return cached
+        got = f"{_first_line(error)}; {by_hand}"
+        raise CheckpointError(name, "a connection to the Hub", got) from None
+    wanted = needed_files(files)
+    if not wanted:
+        raise CheckpointError(name, "a repository with a model", "one without")
+    try:
+        folder = snapshot_download(
+            repository,
+            revision=revision,
+            cache_dir=cache,
+            endpoint=endpoint,
+            allow_patterns=wanted,
+        )
+    except Exception as error:  # as above
+        got = f"{_first_line(error)}; {by_hand}"
+        raise CheckpointError(name, "a download from the Hub", got) from None
+    return Path(folder)
 
 
 def needed_files(files: Sequence[str]) -> list[str]:
@@ -76,7 +86,7 @@ def needed_files(files: Sequence[str]) -> list[str]:
     return wanted
 
 
-def _cached(repository: str, revision: str | None) -> Path | None:
+def _cached(repository: str, revision: str | None, cache: Path | None) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -84,7 +94,11 @@ def _cached(repository: str, revision: str | None) -> Path | None:
         # Whether the weights are all there is for the reader to find out: it says what is missing.
         return Path(
             snapshot_download(
-                repository, revision=revision, allow_patterns=_SETTINGS, local_files_only=True
+                repository,
+                revision=revision,
+                cache_dir=cache,
+                allow_patterns=_SETTINGS,
+                local_files_only=True,
             )
         )
     except (LocalEntryNotFoundError, ValueError):

@@ -28,10 +28,10 @@ def read_paddle_file(path: Path) -> dict[str, StoredArray]:
     """
     try:
         with path.open("rb") as file:
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: an empty file
         raise CheckpointError(path, "a readable pickle", str(error)) from None
-    state = read_pickle(data, path)
+    state = read_pickle(memoryview(data), path)
     if not isinstance(state, dict):
         raise CheckpointError(path, "a dict of arrays", f"a {type(state).__name__}")
     state.pop(NAME_TABLE, None)
@@ -40,7 +40,8 @@ def read_paddle_file(path: Path) -> dict[str, StoredArray]:
         joined = {name: _join(state, row) for name, row in pieces.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(path, "whole arrays", f"pieces that do not fit ({error})") from None
-    return joined | {name: _array(value, path, name).stored() for name, value in state.items()}
+    arrays = joined | {name: _array(value, path, name).stored() for name, value in state.items()}
+    return {name: _let_go(array, data) for name, array in arrays.items()}
 
 
 def _array(value: Any, path: Path, name: str) -> PickledArray:
@@ -61,3 +62,14 @@ def _join(state: dict[str, Any], row: dict[str, Any]) -> StoredArray:
     return StoredArray(
         shape, lambda: np.concatenate([part.read() for part in parts]).reshape(shape)
     )
+
+
+def _let_go(array: StoredArray, data: mmap.mmap) -> StoredArray:
+    """An array whose pages do not stay in memory after it was read."""
+
+    def read() -> np.ndarray:
+        values = array.read().copy()
+        data.madvise(mmap.MADV_DONTNEED)
+        return values
+
+    return StoredArray(array.shape, read)

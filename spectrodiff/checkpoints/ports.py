@@ -8,7 +8,7 @@ beside the networks.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint, Prediction
+from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.checkpoints.names import port_sources
 from spectrodiff.checkpoints.paddle_file import read_paddle_file
 from spectrodiff.checkpoints.safetensors_file import read_safetensors
@@ -22,6 +22,7 @@ from spectrodiff.checkpoints.settings import (
 )
 from spectrodiff.checkpoints.torch_file import read_torch_file
 from spectrodiff.checkpoints.tree import StoredArray, assemble
+from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
 
@@ -79,14 +80,13 @@ def _import(folder: Path, layout: str, names: tuple[str, ...], *, transposed: bo
         arrays = _READERS[path.suffix](path)
         stored |= {f"{network}/{name}": array for name, array in arrays.items()}
     config = _read_sizes(folder)
+    bins = choose(folder / NETWORKS[0], "vocab_size", config.vocabulary_size, VELOCITY_BINS)
     inverter = folder / INVERTER
     return Checkpoint(
         config=config,
         params=assemble(folder, config, port_sources(config), stored, transposed=transposed),
         prediction=_read_prediction(folder / SCHEDULER),
-        velocity_bins=choose(
-            folder / NETWORKS[0], "vocab_size", config.vocabulary_size, VELOCITY_BINS
-        ),
+        velocity_bins=bins,
         inverter=inverter if inverter.is_file() else None,
         layout=layout,
     )

@@ -18,6 +18,8 @@ from spectrodiff.checkpoints.ports import (
 from spectrodiff.checkpoints.store import find_model, load_model
 from spectrodiff.checkpoints.t5x import find_t5x, import_t5x
 from spectrodiff.errors import CheckpointError
+from spectrodiff.models.config import SIZES
+from spectrodiff.models.denoiser import init_params
 
 
 class Layout(NamedTuple):
@@ -35,6 +37,9 @@ LAYOUTS = (
     Layout("decoder/*.safetensors or *.bin (diffusers)", find_diffusers, import_diffusers),
     Layout("decoder/*.pdparams (Paddle)", find_paddle, import_paddle),
 )
+
+# A tiny network as it is before training, for trying things out: it sounds like noise.
+UNTRAINED = "untrained"
 
 # Models that come with the package: name to folder.
 BUNDLED: Mapping[str, Path] = {}
@@ -57,29 +62,32 @@ def open_checkpoint(
     """Reads a model, wherever it is.
 
     Args:
-        name: in this order of precedence: a folder in any layout (or the file that says which), the
-            name of a bundled or released model, the URL of a zip archive of such a folder, or a
-            repository of the Hugging Face Hub, "owner/name" or "owner/name@revision".
-        cache: where downloaded archives are kept; by default $SPECTRODIFF_CACHE or
-            ~/.cache/spectrodiff.
+        name: in this order of precedence: a folder in any layout (or a file in it), the name of a
+            bundled or released model or "untrained", the URL of a zip archive of such a folder, or
+            a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision".
+        cache: where downloads are kept; by default $SPECTRODIFF_CACHE or ~/.cache/spectrodiff for
+            archives, and the Hub client's own cache for repositories.
         hub_endpoint: address of the Hub, if it is not the usual one.
 
     Raises:
         CheckpointError: if there is no such model, or something is wrong with it.
         OutputError: if a download cannot be written.
     """
-    path = Path(name).expanduser()
-    if path.exists():
-        return read_folder(path)
     text = os.fspath(name)
+    path = os.path.expanduser(text)
+    if os.path.exists(path):  # unlike Path's, false for what cannot be a path at all
+        return read_folder(Path(path))
+    if text == UNTRAINED:
+        return Checkpoint(SIZES["tiny"], init_params(SIZES["tiny"], seed=0), layout="untrained")
     if text in BUNDLED:
         return read_folder(BUNDLED[text])
     url = RELEASED.get(text, text)
     if url.startswith(("http://", "https://")):
         return read_folder(fetch_zip(url, cache))
     if match := _HUB_ID.fullmatch(text):
-        return read_folder(fetch_from_hub(match["repository"], match["revision"], hub_endpoint))
-    names = ", ".join([*BUNDLED, *RELEASED])
+        repository, revision = match["repository"], match["revision"]
+        return read_folder(fetch_from_hub(repository, revision, cache=cache, endpoint=hub_endpoint))
+    names = ", ".join([UNTRAINED, *BUNDLED, *RELEASED])
     raise CheckpointError(
         text,
         f"a folder with a model, one of the names {names}, the http(s) URL of a zip archive, or a "

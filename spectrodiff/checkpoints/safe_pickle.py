@@ -315,6 +315,10 @@ def _bytes_as_text(text: str, encoding: str) -> str:
     return _of_type(str, text)
 
 
+def _no_bytes() -> bytes:
+    return b""
+
+
 def _new_dict() -> dict[str, Any]:
     return {}
 
@@ -328,6 +332,7 @@ _NUMPY_LABELS: Labels = {
     "builtins.tuple": _same_tuple,
     "__builtin__.tuple": _same_tuple,
     "_codecs.encode": _bytes_as_text,
+    "__builtin__.bytes": _no_bytes,  # without arguments: what protocol 2 writes for no bytes
     "numpy.ndarray": None,
     "numpy.dtype": _PickledType,
     "numpy.core.multiarray._reconstruct": PickledArray,

@@ -1,6 +1,9 @@
 """Reads `.safetensors` files one array at a time."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,21 +17,26 @@ def read_safetensors(path: Path) -> dict[str, StoredArray]:
     Raises:
         CheckpointError: if the file is damaged or cannot be read.
     """
-    import safetensors
-
-    try:
-        # The file stays open (mapped into memory) for as long as an array can be asked for.
-        file = safetensors.safe_open(path, framework="np")
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(path, "a whole safetensors file", str(error)) from None
+    with _open(path) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
     def stored(name: str) -> StoredArray:
         def read() -> np.ndarray:
-            try:
+            # Opened anew, since what was read through a mapping of the file stays in memory.
+            with _open(path) as file:
                 return file.get_tensor(name)
-            except (safetensors.SafetensorError, TypeError, ValueError) as error:
-                raise CheckpointError(path, f"{name!r} as floats", str(error)) from None
 
-        return StoredArray(tuple(file.get_slice(name).get_shape()), read)
+        return StoredArray(shapes[name], read)
 
-    return {name: stored(name) for name in file.keys()}  # noqa: SIM118
+    return {name: stored(name) for name in shapes}
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            yield file
+    except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise CheckpointError(path, "a whole safetensors file of floats", str(error)) from None

@@ -8,16 +8,17 @@ from typing import Any, TypeVar
 
 from spectrodiff.errors import CheckpointError, ConfigError
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.vocabulary import Vocabulary
 
 T = TypeVar("T")
 
 MAX_TEXT_BYTES = 1 << 20
 
-# Rows of the token embedding by number of velocity bins, and the other way round.
-EMBEDDING_ROWS = {1: 1536, 127: 1664}
+# Rows of the token embedding by number of velocity bins in the released models, and the reverse.
+EMBEDDING_ROWS = {bins: Vocabulary(bins).embedding_rows for bins in (1, 127)}
 VELOCITY_BINS = {rows: bins for bins, rows in EMBEDDING_ROWS.items()}
 
-# The factor of the diffusion time inside the network; it is not a setting here.
+# How far the network stretches the diffusion time; in ours it is not a setting.
 TIME_SCALE = 20_000.0
 
 

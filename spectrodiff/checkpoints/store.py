@@ -5,6 +5,7 @@ under the names of `expected_shapes`, `inverter.onnx` what turns features into a
 """
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,11 +13,13 @@ from typing import Any, Literal, get_args
 import ml_dtypes
 import numpy as np
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint, Prediction, Schedule
+from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.checkpoints.safetensors_file import read_safetensors
 from spectrodiff.checkpoints.settings import choose, model_config, read_json, require
 from spectrodiff.checkpoints.tree import assemble, expected_shapes, flatten
-from spectrodiff.errors import CheckpointError
+from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.schedule import ScheduleName
+from spectrodiff.errors import CheckpointError, OutputError
 from spectrodiff.files import atomic_folder
 
 FORMAT = 1
@@ -48,12 +51,14 @@ def save_model(checkpoint: Checkpoint, folder: Path, dtype: StoredType = "float3
         CheckpointError: if a parameter is too large for float16.
         OutputError: if the folder cannot be written.
     """
-    import json
-
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     with atomic_folder(folder) as partial:
-        save_file(_cast(checkpoint, dtype), partial / WEIGHTS)
+        try:
+            save_file(_cast(checkpoint, dtype), partial / WEIGHTS)
+        except SafetensorError as error:
+            raise OutputError(folder, "room for the weights", str(error)) from None
         names = [WEIGHTS]
         if checkpoint.inverter is not None:
             shutil.copyfile(checkpoint.inverter, partial / INVERTER)
@@ -89,7 +94,7 @@ def load_model(folder: Path) -> Checkpoint:
         config=config,
         params=assemble(folder / WEIGHTS, config, names, stored),
         prediction=_choice(path, settings, "prediction", get_args(Prediction)),
-        schedule=_choice(path, settings, "schedule", get_args(Schedule)),
+        schedule=_choice(path, settings, "schedule", get_args(ScheduleName)),
         velocity_bins=bins,
         inverter=folder / INVERTER if INVERTER in files else None,
     )

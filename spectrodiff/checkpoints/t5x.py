@@ -108,7 +108,7 @@ def _leaves(path: Path, node: Any, name: str) -> Iterator[tuple[str, StoredArray
         for key, value in node.items():
             yield from _leaves(path, value, f"{name}/{key}" if name else str(key))
     else:
-        raise CheckpointError(path, f"{name} to be an array", f"a {type(node).__name__}")
+        raise CheckpointError(path, f"{name!r} to be an array", f"a {type(node).__name__}")
 
 
 def _read_msgpack(path: Path) -> Any:
@@ -145,7 +145,7 @@ def _open_zarr(path: Path, spec: Mapping[str, Any], name: str) -> StoredArray:
     relative = PurePosixPath(place if isinstance(place, str) else "")
     if spec["driver"] != "zarr" or relative.is_absolute() or ".." in relative.parts or not place:
         raise CheckpointError(
-            path, f"{name} to name a zarr array beside the file", reprlib.repr(spec)
+            path, f"{name!r} to name a zarr array beside the file", reprlib.repr(spec)
         )
     folder = path.parent / relative
     # Of the file's spec only the path is used: the rest could send us anywhere.
@@ -158,7 +158,7 @@ def _open_zarr(path: Path, spec: Mapping[str, Any], name: str) -> StoredArray:
     try:
         array = tensorstore.open(opening, open=True, read=True).result()
     except ValueError as error:
-        raise CheckpointError(folder, f"the zarr array of {name}", _first_line(error)) from None
+        raise CheckpointError(folder, f"the zarr array of {name!r}", _first_line(error)) from None
 
     def read() -> np.ndarray:
         try:
@@ -179,7 +179,7 @@ def _find_config(folder: Path) -> Path:
 def _read_sizes(gin: GinFile, embedding_rows: int, has_context: bool) -> ModelConfig:
     lengths = gin.require("TASK_FEATURE_LENGTHS")
     if not isinstance(lengths, dict):
-        raise CheckpointError(gin.path, "TASK_FEATURE_LENGTHS as a dict", repr(lengths))
+        raise CheckpointError(gin.path, "TASK_FEATURE_LENGTHS as a dict", reprlib.repr(lengths))
     activations = "T5Config.mlp_activations"
     require(gin.path, activations, gin.require(activations), ("gelu", "linear"))
     cross_attention: CrossAttention = "concatenate"  # with one source, any style is the same

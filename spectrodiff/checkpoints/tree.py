@@ -79,10 +79,9 @@ def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
 
 def cross_attentions(config: ModelConfig) -> tuple[str, ...]:
     """Returns the names of a decoder layer's cross-attentions: one, or one per source."""
-    if config.cross_attention == "concatenate":
-        return ("cross_attention",)
-    sources = ("notes", "context") if config.has_context else ("notes",)
-    return tuple(f"cross_attention/{source}" for source in sources)
+    if config.cross_attention == "sum":
+        return ("cross_attention/notes", "cross_attention/context")
+    return ("cross_attention",)
 
 
 def _encoder_shapes(name: str, config: ModelConfig, positions: int) -> dict[str, Shape]:

@@ -1,0 +1,176 @@
+import io
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.download import cache_folder, fetch_zip
+from spectrodiff.errors import CheckpointError, OutputError
+from tests.checkpoints.conftest import files_below
+
+
+def make_zip(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+FILES = {"a/one.txt": b"one" * 1000, "a/two/three.bin": bytes(range(256)) * 50}
+
+
+@pytest.fixture
+def url(file_server):
+    file_server.files["/models/some.zip"] = make_zip(FILES)
+    return f"{file_server.url}/models/some.zip"
+
+
+def test_download_once(file_server, url, tmp_path):
+    folder = fetch_zip(url, tmp_path)
+    assert files_below(folder) == FILES
+    assert fetch_zip(url, tmp_path) == folder
+    assert len(file_server.requests) == 1
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_default_cache(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECTRODIFF_CACHE", str(tmp_path / "here"))
+    assert fetch_zip(url).parent == tmp_path / "here"
+    monkeypatch.delenv("SPECTRODIFF_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache/spectrodiff"
+
+
+def test_archives_of_the_same_name_are_kept_apart(file_server, url, tmp_path):
+    file_server.files["/others/some.zip"] = make_zip({"b": b"b"})
+    folders = {fetch_zip(url, tmp_path), fetch_zip(f"{file_server.url}/others/some.zip", tmp_path)}
+    assert len(folders) == 2
+
+
+def break_off(server, url, cache):
+    """A download that ends after 1000 bytes."""
+    server.cut_after = 1000
+    with pytest.raises(CheckpointError, match="1,000; try again"):
+        fetch_zip(url, cache)
+    server.cut_after = None
+    assert not [path for path in cache.iterdir() if path.is_dir()]
+
+
+def test_a_broken_download_goes_on(file_server, url, tmp_path):
+    break_off(file_server, url, tmp_path)
+    assert files_below(fetch_zip(url, tmp_path)) == FILES
+    assert [range for _, _, range in file_server.requests] == [None, "bytes=1000-"]
+
+
+def test_a_server_that_cannot_go_on_starts_again(file_server, url, tmp_path):
+    break_off(file_server, url, tmp_path)
+    file_server.ranges = False
+    assert files_below(fetch_zip(url, tmp_path)) == FILES
+
+
+def test_an_archive_that_changed_meanwhile_starts_again(file_server, url, tmp_path):
+    break_off(file_server, url, tmp_path)
+    file_server.etag = '"second"'
+    file_server.files["/models/some.zip"] = make_zip({"new": b"new" * 2000})
+    assert files_below(fetch_zip(url, tmp_path)) == {"new": b"new" * 2000}
+
+
+def test_a_download_that_was_complete_but_not_unpacked(file_server, url, tmp_path):
+    break_off(file_server, url, tmp_path)
+    (part,) = tmp_path.glob("*.part")
+    part.write_bytes(file_server.files["/models/some.zip"])
+    assert files_below(fetch_zip(url, tmp_path)) == FILES
+
+
+def test_two_at_once_download_once(file_server, url, tmp_path):
+    threads = [threading.Thread(target=fetch_zip, args=(url, tmp_path)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(file_server.requests) == 1
+
+
+def test_not_there(file_server, tmp_path):
+    with pytest.raises(CheckpointError, match="HTTP 404"):
+        fetch_zip(f"{file_server.url}/none.zip", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/a.zip", "http://", "https://[", "http://127.0.0.1:x/a.zip"]
+)
+def test_no_connection_says_how_to_do_without(url, tmp_path):
+    with pytest.raises(CheckpointError, match="unpack it elsewhere, then give the folder") as error:
+        fetch_zip(url, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.txt", "/tmp/outside.txt", "a/../../outside.txt", "a\\..\\b", "C:/outside"]
+)
+def test_members_outside_the_folder(file_server, tmp_path, name):
+    file_server.files["/bad.zip"] = make_zip({"good.txt": b"good", name: b"bad"})
+    with pytest.raises(CheckpointError, match="would write to"):
+        fetch_zip(f"{file_server.url}/bad.zip", tmp_path / "cache")
+    assert not list(tmp_path.rglob("*.txt"))
+
+
+def test_links_are_not_followed(file_server, tmp_path):
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(link, str(tmp_path))
+        archive.writestr("link/file.txt", "text")
+    file_server.files["/bad.zip"] = buffer.getvalue()
+    with pytest.raises((CheckpointError, OutputError)):
+        fetch_zip(f"{file_server.url}/bad.zip", tmp_path / "cache")
+    assert not (tmp_path / "file.txt").exists()
+
+
+def test_an_archive_too_large(file_server, url, tmp_path, monkeypatch):
+    monkeypatch.setattr("spectrodiff.checkpoints.download.MAX_UNPACKED_BYTES", 15_000)
+    with pytest.raises(CheckpointError, match="15,800 bytes in 2 files"):
+        fetch_zip(url, tmp_path)
+    monkeypatch.setattr("spectrodiff.checkpoints.download.MAX_UNPACKED_BYTES", 15_800)
+    assert files_below(fetch_zip(url, tmp_path)) == FILES
+
+
+@pytest.mark.parametrize("damage", ["a page", "a changed byte", "half"])
+def test_what_is_no_archive_is_not_kept(file_server, url, tmp_path, damage):
+    whole = file_server.files["/models/some.zip"]
+    changed = whole.replace(b"oneone", b"oneOne", 1)
+    file_server.files["/models/some.zip"] = {
+        "a page": b"<html>",
+        "a changed byte": changed,
+        "half": whole[: len(whole) // 2],
+    }[damage]
+    with pytest.raises(CheckpointError, match="can be unpacked"):
+        fetch_zip(url, tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+    file_server.files["/models/some.zip"] = whole
+    assert files_below(fetch_zip(url, tmp_path)) == FILES
+
+
+def test_a_cache_that_cannot_be_written(url, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        fetch_zip(url, tmp_path / "file" / "cache")
+
+
+def test_a_released_archive(file_server, golden, tmp_path):
+    # As released: everything in one folder that is named like the archive.
+    files = files_below(golden / "checkpoints/t5x")
+    file_server.files["/tiny_with_context.zip"] = make_zip(
+        {f"tiny_with_context/{name}": data for name, data in files.items()}
+    )
+    url = f"{file_server.url}/tiny_with_context.zip"
+    checkpoint = open_checkpoint(url, cache=tmp_path)
+    with np.load(golden / "network_context_concat_encodings.npz") as arrays:
+        np.testing.assert_array_equal(
+            checkpoint.params["decoder"]["output"]["kernel"],
+            arrays["params/decoder/spec_out_dense/kernel"],
+        )

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from spectrodiff.checkpoints import open_checkpoint, save_model
+from spectrodiff.checkpoints.hub import fetch_from_hub, needed_files
+from spectrodiff.errors import CheckpointError
+from tests.checkpoints.conftest import COMMIT, files_below
+
+NO_HUB = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def hub(hub_server, golden):
+    """A hub that has the golden diffusers model, beside files that nobody here needs."""
+    files = files_below(golden / "checkpoints/diffusers")
+    files["notes_encoder/diffusion_pytorch_model.bin"] = b"the same once more"
+    files["README.md"] = b"# A model"
+    files["training/optimizer.bin"] = b"large"
+    hub_server.repositories["google/tiny"] = files
+    return hub_server
+
+
+def downloaded(hub) -> set[str]:
+    return {
+        path.split("/", 5)[5]
+        for method, path, _ in hub.requests
+        if method == "GET" and "/resolve/" in path
+    }
+
+
+@pytest.mark.parametrize("name", ["google/tiny", "google/tiny@v1", f"google/tiny@{COMMIT}"])
+def test_a_model_of_the_hub(hub, golden, tmp_path, name):
+    checkpoint = open_checkpoint(name, cache=tmp_path, hub_endpoint=hub.url)
+    with np.load(golden / "network_context_concat_encodings.npz") as arrays:
+        np.testing.assert_array_equal(
+            checkpoint.params["decoder"]["output"]["kernel"],
+            arrays["params/decoder/spec_out_dense/kernel"],
+        )
+    original = golden / "checkpoints/diffusers/melgan/model.onnx"
+    assert checkpoint.inverter.read_bytes() == original.read_bytes()
+    assert downloaded(hub) == files_below(golden / "checkpoints/diffusers").keys()
+
+
+def test_a_model_of_the_hub_in_our_layout(hub, golden, tmp_path):
+    save_model(open_checkpoint(golden / "checkpoints/paddle"), tmp_path / "model")
+    hub.repositories["me/mine"] = files_below(tmp_path / "model")
+    checkpoint = open_checkpoint("me/mine", cache=tmp_path, hub_endpoint=hub.url)
+    assert checkpoint.layout == "spectrodiff"
+    assert downloaded(hub) == {"model.json", "model.safetensors", "inverter.onnx"}
+
+
+def test_the_second_time_comes_from_the_cache(hub, tmp_path):
+    first = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url)
+    hub.requests.clear()
+    assert fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url) == first
+    assert downloaded(hub) == set()
+    assert fetch_from_hub("google/tiny", cache=tmp_path, endpoint=NO_HUB) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("google/none", "neither"),
+        ("google/tiny@v2", "neither"),
+        ("runs/a", "a folder here, or a repository"),
+    ],
+)
+def test_not_on_the_hub(hub, tmp_path, name, message):
+    with pytest.raises(CheckpointError, match=message) as error:
+        open_checkpoint(name, cache=tmp_path, hub_endpoint=hub.url)
+    assert error.value.subject == name
+
+
+def test_a_repository_of_something_else(hub, tmp_path):
+    hub.repositories["google/other"] = {"README.md": b"", "pytorch_model.bin": b""}
+    with pytest.raises(CheckpointError, match="one without"):
+        fetch_from_hub("google/other", cache=tmp_path, endpoint=hub.url)
+
+
+def test_no_connection_says_how_to_do_without(tmp_path):
+    with pytest.raises(CheckpointError, match="google/tiny by hand and give the folder") as error:
+        fetch_from_hub("google/tiny", cache=tmp_path, endpoint=NO_HUB)
+    assert "\n" not in str(error.value)
+
+
+def test_each_weight_is_fetched_once():
+    files = [
+        "notes_encoder/diffusion_pytorch_model.bin",
+        "notes_encoder/diffusion_pytorch_model.safetensors",
+        "notes_encoder/diffusion_pytorch_model.fp16.bin",
+        "decoder/model_state.pdparams",
+        "decoder/diffusion_pytorch_model.bin",
+        "continuous_encoder/model_state.pdparams",
+        "checkpoint_500000/checkpoint",
+        "checkpoint_500000/target.decoder.kernel/.zarray",
+        "config.gin",
+        "other/config.json",
+    ]
+    assert set(needed_files(files)) == {
+        "notes_encoder/diffusion_pytorch_model.safetensors",
+        "decoder/diffusion_pytorch_model.bin",
+        "continuous_encoder/model_state.pdparams",
+        "checkpoint_500000/checkpoint",
+        "checkpoint_500000/target.decoder.kernel/.zarray",
+        "config.gin",
+    }

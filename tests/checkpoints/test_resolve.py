@@ -1,0 +1,96 @@
+import shutil
+
+import pytest
+
+from spectrodiff.checkpoints import open_checkpoint, resolve
+from spectrodiff.errors import CheckpointError
+
+
+@pytest.mark.parametrize(
+    ("path", "layout"),
+    [
+        ("t5x", "T5X"),
+        ("t5x/checkpoint_500000", "T5X"),
+        ("t5x/checkpoint_500000/checkpoint", "T5X"),
+        ("diffusers", "diffusers"),
+        ("diffusers/model_index.json", "diffusers"),
+        ("paddle", "Paddle"),
+        ("paddle/model_index.json", "Paddle"),
+    ],
+)
+def test_folders_and_files(golden, path, layout):
+    for name in (golden / "checkpoints" / path, str(golden / "checkpoints" / path)):
+        assert open_checkpoint(name).layout == layout
+
+
+@pytest.mark.parametrize("layout", ["t5x", "diffusers"])
+def test_an_unpacked_archive(golden, tmp_path, layout):
+    shutil.copytree(golden / "checkpoints" / layout, tmp_path / "some/name/model")
+    (tmp_path / "some/__MACOSX").mkdir()
+    (tmp_path / "some/.DS_Store").touch()
+    assert open_checkpoint(tmp_path / "some").config.width == 32
+    (tmp_path / "some/another").mkdir()
+    with pytest.raises(CheckpointError):  # no guessing which
+        open_checkpoint(tmp_path / "some")
+
+
+def test_names_relative_to_home(golden, tmp_path, monkeypatch):
+    shutil.copytree(golden / "checkpoints/t5x", tmp_path / "model")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_checkpoint("~/model").layout == "T5X"
+
+
+def test_a_bundled_model(golden, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resolve, "BUNDLED", {"mini": golden / "checkpoints/paddle"})
+    assert open_checkpoint("mini").layout == "Paddle"
+    # A folder of that name is what was meant.
+    shutil.copytree(golden / "checkpoints/t5x", tmp_path / "mini")
+    assert open_checkpoint("mini").layout == "T5X"
+
+
+@pytest.mark.parametrize("name", ["small_with_context", "base_with_context"])
+def test_released_names_are_urls(name, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(resolve, "fetch_zip", lambda url, cache: asked.append(url) or tmp_path)
+    with pytest.raises(CheckpointError):
+        open_checkpoint(name)
+    assert asked == [
+        "https://storage.googleapis.com/music-synthesis-with-spectrogram-diffusion/checkpoints/"
+        f"{name}.zip"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nonsense",
+        "./runs/a",
+        "/no/such/folder",
+        "a/b/c",
+        "-x/y",
+        "",
+        "ftp://a/b",
+        "~nobody/x",
+        "a\0b",
+        "a" * 5000,
+    ],
+)
+def test_nonsense_is_told_what_is_accepted(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(name)
+    if name:  # the empty name is the current folder
+        for accepted in ("base_with_context", "small_with_context", "URL", "owner/name", "folder"):
+            assert accepted in error.value.expected
+
+
+@pytest.mark.parametrize("kind", ["empty", "other", "archive"])
+def test_what_is_no_model(tmp_path, kind):
+    path = tmp_path / "x"
+    path.mkdir()
+    if kind != "empty":
+        path = path / {"other": "song.mid", "archive": "model.zip"}[kind]
+        path.touch()
+    with pytest.raises(CheckpointError, match=r"model\.json.*T5X.*diffusers.*Paddle"):
+        open_checkpoint(path)
