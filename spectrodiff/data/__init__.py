@@ -1,0 +1,1 @@
+"""Training data: corpora of recordings with their notes, composed and rendered music, batches."""
