@@ -2,7 +2,7 @@
 
 import spectrodiff as sd
 
-synth = sd.load("tiny")
+synth = sd.load("untrained")
 song = synth.render("song.mid", steps=50, sampler="dpmpp")
 song.audio, song.sample_rate, song.log_mel
 

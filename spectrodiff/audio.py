@@ -13,6 +13,7 @@ from spectrodiff.files import atomic_file
 
 logger = logging.getLogger(__name__)
 
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 _ENCODINGS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 # Programs that write WAV into a pipe cannot know its length and declare about the largest there is.

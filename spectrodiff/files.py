@@ -65,6 +65,25 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Makes a folder and makes sure that files can be made in it, before hours of work.
+
+    Raises:
+        OutputError: if not.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(Path(folder), error) from error
+
+
+def cache_folder() -> Path:
+    """For downloads and compiled programs: $SPECTRODIFF_CACHE or ~/.cache/spectrodiff."""
+    return Path(os.environ.get("SPECTRODIFF_CACHE") or "~/.cache/spectrodiff").expanduser()
+
+
 def _umask() -> int:
     # The umask can only be read by setting it.
     mask = os.umask(0)

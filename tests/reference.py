@@ -13,7 +13,7 @@ from flax import nnx
 from spectrodiff.checkpoints.names import t5x_sources
 from spectrodiff.checkpoints.tree import StoredArray, assemble
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.denoiser import Denoiser
+from spectrodiff.models.denoiser import Denoiser, init_params
 
 TINY_CONTEXT = ModelConfig(
     width=32,
@@ -91,5 +91,4 @@ def abstract(config: ModelConfig, **settings: Any) -> tuple[nnx.GraphDef, dict[s
 
 def random_params(config: ModelConfig, seed: int = 0) -> dict[str, Any]:
     """Initial parameters as host arrays."""
-    make = jax.jit(lambda: nnx.to_pure_dict(nnx.state(Denoiser(config, rngs=nnx.Rngs(seed)))))
-    return jax.tree.map(np.asarray, make())
+    return jax.tree.map(np.asarray, init_params(config, seed))

@@ -195,6 +195,15 @@ def time_embedding(time: jax.Array, width: int) -> jax.Array:
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)
 
 
+def init_params(config: ModelConfig, seed: int) -> dict[str, Any]:
+    """Parameters before any training, as a plain dict of arrays."""
+
+    def make(key: jax.Array) -> dict[str, Any]:
+        return nnx.to_pure_dict(nnx.state(Denoiser(config, rngs=nnx.Rngs(key))))
+
+    return jax.jit(make)(jax.random.key(seed))
+
+
 class Denoiser(nnx.Module):
     """The whole network: what a segment's notes and the sound before it say about a noisy segment.
 

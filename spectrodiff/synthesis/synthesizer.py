@@ -76,10 +76,15 @@ class Synthesizer:
         self._generators: dict[Any, DiffusionGenerator] = {}
 
     def render(self, song: SongInput, **settings: Any) -> Song:
-        """Renders one song; the arguments are those of `render_many`."""
+        """Renders one song; the settings are those of `render_each`."""
         return self.render_many([song], **settings)[0]
 
-    def render_many(
+    def render_many(self, songs: Iterable[SongInput], **settings: Any) -> list[Song]:
+        """Renders songs side by side; the settings are those of `render_each`."""
+        rendered = dict(self.render_each(songs, **settings))
+        return [rendered[number] for number in range(len(rendered))]
+
+    def render_each(
         self,
         songs: Iterable[SongInput],
         *,
@@ -91,8 +96,10 @@ class Synthesizer:
         strict: bool = False,
         batch_size: int = 8,
         progress: bool = False,
-    ) -> list[Song]:
+    ) -> Iterator[tuple[int, Song]]:
         """Renders songs side by side; each comes out as it would alone.
+
+        Songs are read and checked at once, and rendered as the results are asked for.
 
         Args:
             songs: MIDI files or notes.
@@ -106,32 +113,16 @@ class Synthesizer:
             batch_size: how many songs to work on at a time.
             progress: show a progress bar, or log lines where there is no terminal.
 
+        Returns:
+            Numbers of songs and what they sound like, the longest songs first.
+
         Raises:
             MidiError: if a song cannot be read or has no notes.
             ConfigError: if a setting is impossible.
         """
         tokens = [self._tokenize(song, strict) for song in songs]
         generator = self._generator(Sampler(sampler, steps, variance), guidance, len(tokens) > 1)
-        # Songs of like length share a batch, so that few of its rows run empty.
-        order = sorted(range(len(tokens)), key=lambda song: -len(tokens[song].tokens))
-        rendered: dict[int, Song] = {}
-        count = sum(len(song.tokens) for song in tokens)
-        with Meter(count, steps, self.segment_seconds, enabled=progress) as meter:
-            for first in range(0, len(order), batch_size):
-                group = order[first : first + batch_size]
-                features: list[list[np.ndarray]] = [[] for _ in group]
-                for segment in generate_songs(
-                    generator,
-                    [tokens[song].tokens for song in group],
-                    seed=seed,
-                    batch_multiple=generator.num_devices,
-                    on_steps=meter.steps_done,
-                ):
-                    features[segment.song].append(segment.scaled_mel)
-                    meter.segment_done()
-                for song, segments in zip(group, features, strict=True):
-                    rendered[song] = self._finish(np.concatenate(segments), tokens[song])
-        return [rendered[song] for song in range(len(tokens))]
+        return self._render_groups(tokens, generator, steps, seed, batch_size, progress)
 
     def stream(
         self,
@@ -151,7 +142,7 @@ class Synthesizer:
         to know about the following frames. Joined, the stretches are what `render` returns (to
         rounding, for an inverter that only depends on near frames).
 
-        The arguments and errors are those of `render_many`; errors come before the first stretch.
+        The arguments and errors are those of `render_each`; errors come before the first stretch.
         """
         tokens = self._tokenize(song, strict)
         generator = self._generator(Sampler(sampler, steps, variance), guidance, many=False)
@@ -186,6 +177,34 @@ class Synthesizer:
     def segment_seconds(self) -> float:
         """Length of the segments that songs are cut into."""
         return self.config.target_frames * HOP_SAMPLES / SAMPLE_RATE
+
+    def _render_groups(
+        self,
+        tokens: list[SongTokens],
+        generator: DiffusionGenerator,
+        steps: int,
+        seed: int,
+        batch_size: int,
+        progress: bool,
+    ) -> Iterator[tuple[int, Song]]:
+        # Songs of like length share a batch, so that few of its rows run empty.
+        order = sorted(range(len(tokens)), key=lambda song: -len(tokens[song].tokens))
+        count = sum(len(song.tokens) for song in tokens)
+        with Meter(count, steps, self.segment_seconds, enabled=progress) as meter:
+            for first in range(0, len(order), batch_size):
+                group = order[first : first + batch_size]
+                features: list[list[np.ndarray]] = [[] for _ in group]
+                for segment in generate_songs(
+                    generator,
+                    [tokens[song].tokens for song in group],
+                    seed=seed,
+                    batch_multiple=generator.num_devices,
+                    on_steps=meter.steps_done,
+                ):
+                    features[segment.song].append(segment.scaled_mel)
+                    meter.segment_done()
+                for song, segments in zip(group, features, strict=True):
+                    yield song, self._finish(np.concatenate(segments), tokens[song])
 
     def _stream(
         self,

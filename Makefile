@@ -1,0 +1,35 @@
+# Everything here works on a fresh clone with Python 3.11 or 3.12 and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lint clean
+
+# Renders the examples to out/demo/.
+demo: $(VENV)/installed
+	$(BIN)/python sample.py examples/*.mid --out out/demo --picture --steps 20
+	@echo "listen to out/demo/*.wav, look at out/demo/*.png"
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest -n 2
+
+# What a change has to pass.
+check: lint test
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 12); \
+		sys.exit(None if ok else "Python 3.11 or 3.12 is needed, this is " + sys.version.split()[0] \
+		+ "; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,74 @@
+"""What the entry points share: logging, errors in one line, devices, the compilation cache."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spectrodiff.errors import ConfigError, SpectrodiffError
+
+if TYPE_CHECKING:
+    import jax
+
+
+def run(main: Callable[[Sequence[str]], None]) -> int:
+    """Runs an entry point on the command line; the exit status of the program.
+
+    Results go to standard output, all else to standard error. What is wrong with the input is said
+    in one line; a traceback means a bug.
+    """
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("spectrodiff").setLevel(logging.INFO)
+    try:
+        main(sys.argv[1:])
+    except SpectrodiffError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; without this the interpreter complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def find_devices(kind: str) -> "list[jax.Device]":
+    """All devices of a kind: "auto" (the fastest there is), "cpu", "gpu" or "tpu".
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    import jax
+
+    if kind == "auto":
+        return jax.devices()
+    try:
+        return jax.devices(kind)
+    except RuntimeError:
+        raise ConfigError("device", f"one of {_kinds()}", kind) from None
+
+
+def enable_compilation_cache() -> Path:
+    """Keeps compiled programs from one process to the next; returns the folder.
+
+    It is $JAX_COMPILATION_CACHE_DIR if that is set, and else lies in the cache folder of the
+    package. The folder must be one that only trusted people can write to.
+    """
+    import jax
+
+    from spectrodiff.files import cache_folder
+
+    folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder() / "compiled")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    return folder
+
+
+def _kinds() -> str:
+    import jax
+
+    return ", ".join(["auto", *sorted({device.platform for device in jax.local_devices()})])

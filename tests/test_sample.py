@@ -1,0 +1,135 @@
+"""The command line, run as a user runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import sample
+from spectrodiff.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments, cache=None, **environment):
+    command = [sys.executable, str(ROOT / "sample.py"), *map(str, arguments)]
+    environment = {**os.environ, **environment}
+    if cache is not None:
+        environment["SPECTRODIFF_CACHE"] = str(cache)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_songs_to_a_folder_with_pictures(golden, tmp_path, cache):
+    songs = [golden / "midi" / name for name in ("overlaps.mid", "held_chords.mid")]
+    model = golden / "checkpoints" / "paddle"
+    arguments = (*songs, "--model", model, "--out", tmp_path, "--picture", "--format", "flac")
+    done = run(*arguments, "--steps", "3", cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        f"{tmp_path}/held_chords.flac  17.8 s",
+        f"{tmp_path}/overlaps.flac  5.9 s",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "held_chords.flac",
+        "held_chords.png",
+        "overlaps.flac",
+        "overlaps.png",
+    ]
+    audio, rate = soundfile.read(tmp_path / "overlaps.flac")
+    assert rate == 16_000
+    assert np.isfinite(audio).all()
+    # Compiled programs are there for the next process.
+    assert any((cache / "compiled").iterdir())
+
+
+def test_one_song_to_a_file_with_an_untrained_model(golden, tmp_path, cache):
+    out = tmp_path / "new" / "song.ogg"
+    done = run(golden / "midi" / "overlaps.mid", "--out", out, "--steps", 2, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert "this model is untrained, so you will hear noise" in done.stderr
+    assert "--model base_with_context" in done.stderr
+    assert soundfile.info(out).samplerate == 16_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.mid"], "error: nowhere.mid: expected"),
+        (["{midi}/overlaps.mid", "--model", "nonsense"], "error: nonsense: expected a folder"),
+        (["{midi}/overlaps.mid", "--steps", "0"], "error: steps: expected a whole number >= 1"),
+        (["{midi}/overlaps.mid", "--sampler", "rk4"], "error: sampler: expected one of ddpm"),
+        (["{midi}/overlaps.mid", "--device", "tpu"], "error: device: expected one of auto, cpu"),
+        (["{midi}/overlaps.mid", "--precision", "int8"], "error: precision: expected 'float32'"),
+        (["{midi}/overlaps.mid", "--inverter", "no.onnx"], "error: no.onnx: expected an ONNX file"),
+        (["{midi}/overlaps.mid", "--gin_bindings", "Sampling.step = 3"], "did you mean 'steps'?"),
+        (
+            ["{midi}/overlaps.mid", "--out", "/proc/nowhere"],
+            "error: /proc/nowhere: expected a place",
+        ),
+        (["{midi}/overlaps.mid", "--out", "song.mp3"], "error: --out: expected a folder or a name"),
+        (["{midi}/dense.mid", "--strict", "--model", "{tiny}"], "at most 64 tokens in a segment"),
+    ],
+)
+def test_mistakes_are_one_line(golden, tmp_path, cache, arguments, message):
+    folders = {"midi": golden / "midi", "tiny": golden / "checkpoints" / "paddle"}
+    arguments = [argument.format(**folders) for argument in arguments]
+    if "--out" not in arguments:
+        arguments += ["--out", str(tmp_path)]
+    done = run(*arguments, cache=cache)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if "Griffin-Lim" not in line]
+    lines = [line for line in lines if "will hear noise" not in line]
+    assert len(lines) == 1, done.stderr
+    assert message in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_disk_that_fills_up_leaves_nothing_half_written(golden, cache):
+    done = run(
+        golden / "midi" / "overlaps.mid", "--out", "/dev/full/x.wav", "--steps", 2, cache=cache
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "/dev/full" in done.stderr
+
+
+def test_flags_beat_bindings():
+    flags = sample.parse_flags(
+        [
+            "a.mid",
+            "--steps",
+            "7",
+            "--gin_bindings",
+            "Sampling.steps = 3",
+            "--gin_bindings",
+            "Sampling.guidance = 4.0",
+        ]
+    )
+    settings = sample.configure(flags)
+    assert (settings.steps, settings.guidance, settings.sampler) == (7, 4.0, "dpmpp")
+
+
+def test_names_of_results(tmp_path):
+    assert sample.name_outputs(["x/a.mid", "b.midi"], "out", "ogg") == [
+        Path("out/a.ogg"),
+        Path("out/b.ogg"),
+    ]
+    assert sample.name_outputs(["a.mid"], "x/b.WAV", "ogg") == [Path("x/b.WAV")]
+    # A folder may have any name.
+    (tmp_path / "songs.wav").mkdir()
+    named = sample.name_outputs(["a.mid"], str(tmp_path / "songs.wav"), "wav")
+    assert named == [tmp_path / "songs.wav" / "a.wav"]
+    with pytest.raises(ConfigError, match="files of different names, got two that become out/a"):
+        sample.name_outputs(["x/a.mid", "y/a.mid"], "out", "wav")
+    with pytest.raises(ConfigError, match=r"a folder for 2 songs, got the file out.wav"):
+        sample.name_outputs(["a.mid", "b.mid"], "out.wav", "wav")
