@@ -83,7 +83,7 @@ class _Plan(NamedTuple):
 
 
 def gather(dice: Dice, settings: ComposeSettings) -> list[Player]:
-    """The band: the first player is any instrument of the settings, the others join in."""
+    """The band: any instruments, in roles that suit them and differ where they can."""
     least, most = settings.parts
     solo = least == 1 and dice.chance(0.2)
     programs = dice.shuffle(playable(settings.programs, settings.pitch_range))
@@ -127,8 +127,8 @@ def _layers(
     two_hands = compass.voices >= 4 and compass.high - compass.low >= 36 and "melody" in roles
     if not (two_hands and dice.chance(0.8 if alone else 0.1)):
         return ((role, _register(dice, role, compass)),)
-    split = dice.integer(compass.low + 15, compass.high - 15)
-    split = min(max(split, compass.low + 15), 62) if compass.low < 45 else split
+    lowest_split = compass.low + 15
+    split = dice.integer(lowest_split, max(lowest_split, min(compass.high - 15, 62)))
     accompaniment = dice.pick([other for other in roles if other != "melody"])
     left = compass._replace(high=split)
     right = _register(dice, "melody", compass._replace(low=split))

@@ -13,7 +13,8 @@ class ComposeSettings:
 
     Attributes:
         seconds: length of a piece.
-        parts: pitched players, each with a program of its own; one is a solo.
+        parts: pitched players, each with a program of its own (so at most as many as there are
+            programs); one is a solo.
         programs: General MIDI programs they may play; their compasses are those of Slakh classes.
         drums_probability: how often there is a drummer too.
         tempo_bpm: pulses per minute.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.errors import CorpusError
+from spectrodiff.errors import ConfigError, CorpusError
 from spectrodiff.notes import Notes, read_midi, trim_overlaps
 
 SAMPLE_RATE = 16_000
@@ -29,6 +29,7 @@ DRUM_HOLD_SECONDS = 1.0
 # played back at 16 kHz would also alias, for FluidSynth does not filter what it plays faster.
 _RENDER_RATE = 64_000
 _LATENCY_SAMPLES = 64
+_FRAME_BYTES = 8  # float32 stereo
 _CHUNK_FRAMES = 1 << 20
 
 _TICKS_PER_BEAT, _MICROSECONDS_PER_BEAT = 500, 500_000  # a tick is a millisecond
@@ -58,6 +59,7 @@ class SoundfontRenderer:
 
     Raises:
         CorpusError: if FluidSynth or the soundfont is missing.
+        ConfigError: if a number makes no sense.
     """
 
     soundfont: str | os.PathLike[str] | None = None
@@ -68,6 +70,10 @@ class SoundfontRenderer:
     timeout_seconds: float = 600.0
 
     def __post_init__(self) -> None:
+        if self.gain is not None and self.gain <= 0:
+            raise ConfigError("gain", "a number above 0, or None", f"{self.gain:g}")
+        if self.tail_seconds < 0:
+            raise ConfigError("tail_seconds", "0 or more", f"{self.tail_seconds:g}")
         find_fluidsynth()
         object.__setattr__(self, "soundfont", find_soundfont(self.soundfont))
 
@@ -106,7 +112,7 @@ class SoundfontRenderer:
             except subprocess.TimeoutExpired as error:
                 expected = f"FluidSynth to finish in {self.timeout_seconds:g} s"
                 raise CorpusError(str(self.soundfont), expected, "a longer run") from error
-            self._check(result, raw)
+            self._check(result, raw, num_samples)
             return _resample(raw, num_samples)
 
     def _options(self, raw: Path) -> list[str]:
@@ -123,15 +129,21 @@ class SoundfontRenderer:
             "audio.file.format": "float",
         }
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-        return ["-q", "-n", "-i", *options, "-F", str(raw)]
+        # An empty file of commands, so that the user's own is not read.
+        return ["-q", "-n", "-i", "-f", os.devnull, *options, "-F", str(raw)]
 
-    def _check(self, result: subprocess.CompletedProcess[str], raw: Path) -> None:
+    def _check(self, result: subprocess.CompletedProcess[str], raw: Path, num_samples: int) -> None:
         # FluidSynth ends with status 0 after most errors, or goes on with another soundfont.
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
         trouble = [line for line in lines if _TROUBLE.search(line)]
-        if result.returncode != 0 or trouble or not raw.exists():
+        if result.returncode != 0 or trouble:
             got = (trouble or lines or [f"exit status {result.returncode}"])[-1]
             raise CorpusError(str(self.soundfont), "FluidSynth to render with it", got)
+        frames = raw.stat().st_size // _FRAME_BYTES if raw.exists() else 0
+        if frames * SAMPLE_RATE < num_samples * _RENDER_RATE:
+            expected = f"FluidSynth to render {num_samples / SAMPLE_RATE:.2f} s with it"
+            got = f"{frames / _RENDER_RATE:.2f} s"
+            raise CorpusError(str(self.soundfont), expected, got)
 
 
 def find_fluidsynth() -> str:

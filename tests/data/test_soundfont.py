@@ -12,7 +12,7 @@ from spectrodiff.data import soundfont
 from spectrodiff.data.compose import NARROW, compose
 from spectrodiff.data.compose_instruments import instrument
 from spectrodiff.data.soundfont import SoundfontRenderer
-from spectrodiff.errors import CorpusError, MidiError
+from spectrodiff.errors import ConfigError, CorpusError, MidiError
 from spectrodiff.notes import Notes, write_midi
 from spectrodiff.programs import SLAKH_CLASSES
 
@@ -304,7 +304,8 @@ def test_silence_stays_silent(fake_fluidsynth):
         ("echo 'Failed to load the SoundFont' >&2; printf x > \"$raw\"", "Failed to load"),
         ("echo 'warning: harmless' >&2; exit 3", "warning: harmless"),
         ("exit 3", "exit status 3"),
-        ("exit 0", "exit status 0"),
+        ("exit 0", "0.00 s"),
+        ('head -c 128000 /dev/zero > "$raw"', "0.25 s"),
     ],
 )
 def test_failures_say_what_fluidsynth_said(fake_fluidsynth, script: str, got: str):
@@ -357,6 +358,13 @@ def test_missing_soundfonts_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(soundfont, "DEBIAN_SOUNDFONTS", {"package-c": tmp_path / "c.sf2"})
     with pytest.raises(CorpusError, match="Debian package package-c"):
         soundfont.find_soundfont()
+
+
+@pytest.mark.parametrize("changes", [{"gain": 0.0}, {"gain": -1.0}, {"tail_seconds": -0.1}])
+def test_senseless_numbers_are_refused(changes: dict, fake_fluidsynth):
+    renderer = fake_fluidsynth("exit 0")
+    with pytest.raises(ConfigError, match=next(iter(changes))):
+        dataclasses.replace(renderer, **changes)
 
 
 @needs_fluidsynth
