@@ -1,0 +1,178 @@
+"""Reading, mixing and fitting recordings."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import soundfile
+
+from spectrodiff.data.recordings import (
+    Part,
+    Track,
+    Unusable,
+    fit_notes,
+    labelled_notes,
+    merge_notes,
+    mix_audio,
+    read_mono,
+    read_track,
+    to_int16,
+)
+from spectrodiff.errors import AudioError, MidiError
+from tests.data.corpora import table, tone, write_tone
+
+
+def spectrum_peak(audio: np.ndarray, rate: int) -> tuple[float, float]:
+    """Frequency and amplitude of the loudest sinusoid, away from the edges."""
+    middle = audio[len(audio) // 4 : -len(audio) // 4]
+    window = np.hanning(len(middle))
+    spectrum = np.abs(np.fft.rfft(middle * window))
+    place = int(np.argmax(spectrum))
+    return place * rate / len(middle), 2 * spectrum[place] / window.sum()
+
+
+@pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000])
+def test_a_tone_keeps_its_pitch_loudness_and_length(tmp_path, rate):
+    write_tone(tmp_path / "a.wav", 2.0, 440.0, rate, peak=0.5)
+    audio = read_mono(tmp_path / "a.wav")
+    assert len(audio) == 32_000
+    hertz, amplitude = spectrum_peak(audio, 16_000)
+    assert hertz == pytest.approx(440, abs=1)
+    assert amplitude == pytest.approx(0.5, rel=0.01)
+
+
+def test_what_is_above_half_the_rate_does_not_fold_back(tmp_path):
+    # 9 kHz would appear at 7 kHz if samples were just dropped.
+    write_tone(tmp_path / "a.wav", 1.0, 9_000.0, 48_000, peak=0.5)
+    _, amplitude = spectrum_peak(read_mono(tmp_path / "a.wav"), 16_000)
+    assert amplitude < 1e-3
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(1.0, rate=16_000, peak=0.5), tone(1.0, rate=16_000, peak=0.1)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), 16_000)
+    expected = tone(1.0, rate=16_000, peak=0.3)
+    np.testing.assert_allclose(read_mono(tmp_path / "a.wav"), expected, atol=1e-4)
+
+
+def test_16_bit_samples_at_16_khz_pass_through_unchanged(tmp_path):
+    samples = np.array([0, 1, -1, 1000, 32767, -32768], np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000)
+    np.testing.assert_array_equal(to_int16(read_mono(tmp_path / "a.wav")), samples)
+
+
+def test_what_cannot_be_right_is_named(tmp_path):
+    with pytest.raises(Unusable, match="no audio file"):
+        read_mono(tmp_path / "a.wav")
+    write_tone(tmp_path / "slow.wav", 1.0, rate=8_000)
+    with pytest.raises(Unusable, match="below 16000 Hz"):
+        read_mono(tmp_path / "slow.wav")
+    soundfile.write(tmp_path / "silent.wav", np.full(16_000, 8 / 32768), 16_000)
+    with pytest.raises(Unusable, match="silent"):
+        read_mono(tmp_path / "silent.wav")
+    write_tone(tmp_path / "short.wav", 1.0)
+    with pytest.raises(Unusable, match="longer or shorter"):
+        read_mono(tmp_path / "short.wav", expected_seconds=2.5)
+    whole = (tmp_path / "short.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AudioError, match="complete"):
+        read_mono(tmp_path / "cut.wav")
+    (tmp_path / "text.wav").write_text("<html>404</html>")
+    with pytest.raises(AudioError):
+        read_mono(tmp_path / "text.wav")
+
+
+def test_a_mix_is_the_sum_of_its_parts():
+    mix = mix_audio([np.array([1, 2, 3], np.float32), np.array([10], np.float32)])
+    np.testing.assert_array_equal(mix, [11, 2, 3])
+
+
+def test_louder_than_full_scale_is_clipped_not_wrapped():
+    np.testing.assert_array_equal(to_int16(np.array([1.5, -1.5, 0.5])), [32767, -32768, 16384])
+
+
+def test_labels_are_fitted_to_the_audio():
+    notes = table(
+        (0.50, 0.80, 64),  # second by onset
+        (0.25, 0.25, 61),  # no duration: out
+        (0.10, 0.40, 60),  # first
+        (0.90, 1.50, 65),  # cut at 1.0
+        (1.00, 1.20, 66),  # begins at the end: out
+    )
+    fitted, remarks = fit_notes(notes, 1.0)
+    np.testing.assert_array_equal(fitted.pitch, [60, 64, 65])
+    np.testing.assert_array_equal(fitted.offset_seconds, [0.4, 0.8, 1.0])
+    assert fitted.total_seconds == 1.0
+    assert remarks == {
+        "notes without duration left out": 1,
+        "notes past the end of the audio left out": 1,
+        "notes cut at the end of the audio": 1,
+    }
+
+
+def test_labels_of_another_recording_are_refused():
+    with pytest.raises(Unusable, match="most labels past the end"):
+        fit_notes(table((0.1, 0.2, 60), (3.0, 3.5, 60), (4.0, 4.5, 60)), 1.0)
+    with pytest.raises(Unusable, match="no notes"):
+        fit_notes(table((0.1, 0.1, 60)), 1.0)
+
+
+def test_labels_without_loudness():
+    # The second row ends before it begins.
+    notes = labelled_notes([(0.5, 0.75, 60, 40), (0.5, 0.25, 61, 0)])
+    np.testing.assert_array_equal(notes.offset_seconds, [0.75, 0.5])
+    np.testing.assert_array_equal(notes.program, [40, 0])
+    np.testing.assert_array_equal(notes.velocity, [100, 100])
+    assert len(labelled_notes([])) == 0
+    for row in [(0.0, 1.0, 128, 0), (float("nan"), 1.0, 60, 0), (-1.0, 1.0, 60, 0)]:
+        with pytest.raises(MidiError):
+            labelled_notes([row])
+
+
+def test_tables_are_joined():
+    notes = merge_notes([table((0.0, 1.0, 60)), table((0.5, 3.0, 36), is_drum=True)])
+    np.testing.assert_array_equal(notes.pitch, [60, 36])
+    np.testing.assert_array_equal(notes.is_drum, [False, True])
+    assert notes.total_seconds == 3.0
+
+
+def constant(value: float, calls: list[float]) -> np.ndarray:
+    calls.append(value)
+    return np.full(16_000, value, np.float32)
+
+
+def test_a_part_is_read_once_for_all_mixes_it_is_in():
+    calls: list[float] = []
+    parts = tuple(
+        Part(partial(constant, value, calls), partial(table, (0.0, 0.5, pitch)))
+        for value, pitch in ((0.25, 60), (0.125, 61), (0.0625, 62))
+    )
+    mixes = (("ab", (0, 1)), ("ac", (0, 2)), ("abc", (0, 1, 2)))
+    outcome = read_track(Track("t", parts, mixes))
+    assert [recording.id for recording in outcome.recordings] == ["ab", "ac", "abc"]
+    # 0.25 + 0.125 and so on, times 32768
+    assert [recording.audio[0] for recording in outcome.recordings] == [12288, 10240, 14336]
+    assert [list(r.notes.pitch) for r in outcome.recordings] == [[60, 61], [60, 62], [60, 61, 62]]
+    assert sorted(calls) == [0.0625, 0.125, 0.25]
+
+
+def test_many_mixes_are_taken_in_portions():
+    track = Track("t", (), tuple((str(number), ()) for number in range(23)))
+    pieces = track.pieces()
+    assert [len(piece.mixes) for piece in pieces] == [10, 10, 3]
+    assert sum((piece.mixes for piece in pieces), ()) == track.mixes
+
+
+def test_what_cannot_be_read_is_reported_not_raised(tmp_path):
+    write_tone(tmp_path / "a.wav", 1.0)
+    good = Part(partial(read_mono, tmp_path / "a.wav"), partial(table, (0.0, 0.5, 60)))
+    missing = Part(partial(read_mono, tmp_path / "b.wav"), partial(table, (0.0, 0.5, 60)))
+    late = Part(partial(read_mono, tmp_path / "a.wav"), partial(table, (7.0, 8.0, 60)))
+    mixes = (("good", (0,)), ("missing", (1,)), ("both", (0, 1)), ("late", (2,)))
+    outcome = read_track(Track("t", (good, missing, late), mixes))
+    assert [recording.id for recording in outcome.recordings] == ["good"]
+    assert [(skip.id, skip.reason) for skip in outcome.skipped] == [
+        ("missing", "no audio file"),
+        ("both", "no audio file"),
+        ("late", "most labels past the end of the audio"),
+    ]
