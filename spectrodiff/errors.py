@@ -18,7 +18,7 @@ class SpectrodiffError(Exception):
 
     def __init__(self, subject: str | os.PathLike[str], expected: str, got: str) -> None:
         # Other libraries' messages, which may be quoted here, can have several lines.
-        super().__init__(" ".join(f"{os.fspath(subject)}: expected {expected}, got {got}".split()))
+        super().__init__(f"{os.fspath(subject)}: expected {expected}, got {got}".replace("\n", " "))
         self.subject = os.fspath(subject)
         self.expected = expected
         self.got = got

@@ -47,8 +47,12 @@ def test_songs_to_a_folder_with_pictures(golden, tmp_path, cache):
     audio, rate = soundfile.read(tmp_path / "overlaps.flac")
     assert rate == 16_000
     assert np.isfinite(audio).all()
-    # Compiled programs are there for the next process.
-    assert any((cache / "compiled").iterdir())
+    # The next process finds all of its programs compiled.
+    compiled = {path.name for path in (cache / "compiled").iterdir() if "atime" not in path.name}
+    assert compiled
+    again = run(*arguments, "--steps", "3", cache=cache)
+    assert again.stdout == done.stdout
+    assert {p.name for p in (cache / "compiled").iterdir() if "atime" not in p.name} == compiled
 
 
 def test_one_song_to_a_file_with_an_untrained_model(golden, tmp_path, cache):

@@ -1,0 +1,92 @@
+"""How long a process takes until it has drawn its first segment, with and without a warm cache.
+
+    python benchmarks/start_up.py
+
+A model of the given size with random weights is stored, then rendered from by two processes that
+share one compilation cache: the first fills it, the second finds everything in it.
+"""
+
+import argparse
+import collections
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SONG = ROOT / "examples" / "bach_prelude_in_c.mid"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", default="small")
+    parser.add_argument("--model", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.model:
+        render_first_segment(arguments.model)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        store_random_model(arguments.size, Path(folder) / "model")
+        print("| cache | model loaded, s | first segment, s | compiled | taken from the cache |")
+        print("|---|---:|---:|---:|---:|")
+        for state in ("cold", "warm"):
+            done = subprocess.run(
+                [sys.executable, __file__, "--model", str(Path(folder) / "model")],
+                env={**os.environ, "SPECTRODIFF_CACHE": f"{folder}/cache"},
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+            row = json.loads(done.stdout)
+            print(
+                f"| {state} | {row['load']:.1f} | {row['first']:.1f} | {row['compiled']} "
+                f"| {row['hits']} |",
+                flush=True,
+            )
+
+
+def store_random_model(size: str, folder: Path) -> None:
+    import numpy as np
+
+    from spectrodiff.checkpoints import Checkpoint, expected_shapes, save_model
+    from spectrodiff.checkpoints.tree import nest
+    from spectrodiff.models.config import SIZES
+
+    rng = np.random.default_rng(0)
+    shapes = expected_shapes(SIZES[size])
+    params = {name: 0.03 * rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    save_model(Checkpoint(SIZES[size], nest(params)), folder)
+
+
+def render_first_segment(model: str) -> None:
+    from spectrodiff import cli
+
+    cli.enable_compilation_cache()
+    import jax
+
+    counts: collections.Counter[str] = collections.Counter()
+    jax.monitoring.register_event_listener(lambda name, **_: counts.update([name]))
+    from spectrodiff.synthesis import load
+
+    start = time.perf_counter()
+    synth = load(model, inverter="griffin-lim")
+    loaded = time.perf_counter()
+    next(synth.stream(SONG, steps=2))
+    hits = counts["/jax/compilation_cache/cache_hits"]
+    misses = counts["/jax/compilation_cache/cache_misses"]
+    print(
+        json.dumps(
+            {
+                "load": loaded - start,
+                "first": time.perf_counter() - loaded,
+                "compiled": misses,
+                "hits": hits,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

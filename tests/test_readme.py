@@ -1,0 +1,69 @@
+"""Every command and every line of Python in the README runs as written."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^(<!-- not run: .*? -->\n)?```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# These install the package or run this very suite; the Makefile's targets are checked separately.
+NOT_AGAIN = re.compile(r"^(make (demo|test|check)|python -m venv .*|pip install .*)$")
+
+
+def blocks(language):
+    text = (ROOT / "README.md").read_text()
+    return [match[3] for match in BLOCK.finditer(text) if match[2] == language and not match[1]]
+
+
+def commands():
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    return [line for line in lines if line and not NOT_AGAIN.match(line)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which the repository's files lie, but results do not land in the repository."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("sample.py", "examples", "tests", "configs"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def run(command, folder, cache):
+    environment = {**os.environ, "SPECTRODIFF_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command(command, folder, tmp_path_factory):
+    cache = tmp_path_factory.getbasetemp() / "readme-cache"
+    program, *arguments = shlex.split(command)
+    assert program == "python", command
+    expanded = [
+        str(path.relative_to(folder)) if "*" in argument else argument
+        for argument in arguments
+        for path in (sorted(folder.glob(argument)) if "*" in argument else [None])
+    ]
+    run([sys.executable, *expanded], folder, cache)
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python(block, folder, tmp_path_factory):
+    cache = tmp_path_factory.getbasetemp() / "readme-cache"
+    run([sys.executable, "-c", block], folder, cache)
+
+
+def test_make_targets_exist():
+    for target in re.findall(r"^make (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE):
+        done = subprocess.run(
+            ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
