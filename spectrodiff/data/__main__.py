@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("error: interrupted; nothing was written", file=sys.stderr)
+        print("error: interrupted", file=sys.stderr)
         return 130
     if options.corpus == "soundfont":
         shutil.rmtree(_rendered(options, config), ignore_errors=True)
@@ -62,8 +62,9 @@ def _plan_maestro(options: argparse.Namespace) -> tuple[str, Plan]:
 
 
 def _plan_slakh(options: argparse.Namespace) -> tuple[str, Plan]:
+    config = options.variant + (f"_seed{options.seed}" if options.seed else "")
     arguments = options.source, options.variant, options.split_list
-    return options.variant, slakh.plan(*arguments, seed=options.seed)
+    return config, slakh.plan(*arguments, seed=options.seed)
 
 
 def _plan_cerberus4(options: argparse.Namespace) -> tuple[str, Plan]:
@@ -239,8 +240,8 @@ def _add(
         nargs="?",
         const="",
         metavar="OPTIONS",
-        help="prepare on Apache Beam, with pipeline options such as '--runner=FlinkRunner' "
-        "(default of these: the direct runner)",
+        help="prepare on Apache Beam, with pipeline options as in --beam='--runner=FlinkRunner'; "
+        "without any, on its direct runner",
     )
     return command
 

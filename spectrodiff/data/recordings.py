@@ -23,8 +23,9 @@ SAMPLE_RATE = 16_000
 # What labels without loudness get.
 UNKNOWN_VELOCITY = 100
 
-# Two recordings' lengths may differ by this much before one of them is called wrong.
-_LENGTH_TOLERANCE_SECONDS = 1.0
+# By how much audio may be longer or shorter than its corpus says: tails of silence are cut in
+# different ways. Between the usual rates of 44.1 and 48 kHz lies 8 %.
+_LENGTH_TOLERANCE_SECONDS, _LENGTH_TOLERANCE_SHARE = 5.0, 0.05
 _MAX_MIXES_AT_ONCE = 10
 # A 16-bit recording whose samples never leave this range holds dither, not music.
 _SILENT_PEAK = 8 / 32768
@@ -156,7 +157,7 @@ def read_mono(path: Path, expected_seconds: float | None = None) -> np.ndarray:
 
     Args:
         path: any audio file.
-        expected_seconds: its length, where the corpus tells.
+        expected_seconds: about its length, where the corpus tells.
 
     Raises:
         Unusable: if there is no such file, or its rate, length or content cannot be right.
@@ -171,7 +172,8 @@ def read_mono(path: Path, expected_seconds: float | None = None) -> np.ndarray:
         raise Unusable("silent audio")
     if expected_seconds is not None:
         difference_seconds = abs(len(audio) / SAMPLE_RATE - expected_seconds)
-        if difference_seconds > _LENGTH_TOLERANCE_SECONDS:
+        tolerance_seconds = _LENGTH_TOLERANCE_SHARE * expected_seconds
+        if difference_seconds > max(tolerance_seconds, _LENGTH_TOLERANCE_SECONDS):
             raise Unusable("audio longer or shorter than the corpus says")
     return audio
 

@@ -172,7 +172,7 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
 
 
 def test_opening_what_is_not_there(tmp_path):
-    with pytest.raises(CorpusError, match="mine/v1: .*got none"):
+    with pytest.raises(CorpusError, match=r"mine/v1: .*got none"):
         load_source(tmp_path, "mine/v1", "train")
     prepare("mine", "v1", Plan({"train": [track("a")]}), tmp_path)
     with pytest.raises(CorpusError, match="only mine with v1"):

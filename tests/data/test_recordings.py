@@ -71,8 +71,6 @@ def test_what_cannot_be_right_is_named(tmp_path):
     with pytest.raises(Unusable, match="silent"):
         read_mono(tmp_path / "silent.wav")
     write_tone(tmp_path / "short.wav", 1.0)
-    with pytest.raises(Unusable, match="longer or shorter"):
-        read_mono(tmp_path / "short.wav", expected_seconds=2.5)
     whole = (tmp_path / "short.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AudioError, match="complete"):
@@ -80,6 +78,25 @@ def test_what_cannot_be_right_is_named(tmp_path):
     (tmp_path / "text.wav").write_text("<html>404</html>")
     with pytest.raises(AudioError):
         read_mono(tmp_path / "text.wav")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told", "right"),
+    [
+        (20, 24, True),  # five seconds of silence may have been cut,
+        (20, 26, False),  # not six,
+        (200, 209, True),  # and in long recordings five percent.
+        (200, 200 * 48 / 44.1, False),  # Played at the wrong one of the two usual rates.
+        (200, 200 * 44.1 / 48, False),
+    ],
+)
+def test_the_length_tells_a_wrong_rate(tmp_path, seconds, told, right):
+    write_tone(tmp_path / "a.wav", seconds, rate=16_000)
+    if right:
+        assert len(read_mono(tmp_path / "a.wav", told)) == seconds * 16_000
+    else:
+        with pytest.raises(Unusable, match="longer or shorter"):
+            read_mono(tmp_path / "a.wav", told)
 
 
 def test_a_mix_is_the_sum_of_its_parts():
