@@ -23,6 +23,10 @@ class SpectrodiffError(Exception):
         self.expected = expected
         self.got = got
 
+    def __reduce__(self) -> tuple[type["SpectrodiffError"], tuple[str, str, str]]:
+        """Lets the error travel between processes."""
+        return type(self), (self.subject, self.expected, self.got)
+
 
 class MidiError(SpectrodiffError):
     """A MIDI file, or a note table, that cannot be turned into notes."""
