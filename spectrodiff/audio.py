@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 _ENCODINGS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+
+_BLOCK_FRAMES = 1 << 20
 
 # Programs that write WAV into a pipe cannot know its length and declare about the largest there is.
 _UNKNOWN_LENGTH_BYTES = 0x7FFFF000
@@ -80,22 +83,37 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> np.nd
         raise AudioError(path, "an audio file", "a folder" if path.is_dir() else "no such file")
     try:
         with soundfile.SoundFile(path) as file:
-            channels = file.read(dtype="float32", always_2d=True)
-            num_declared, source_rate, log = file.frames, file.samplerate, file.extra_info
+            audio, num_read = _resampled_mono(file, sample_rate)
+            num_declared, log = file.frames, file.extra_info
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(path, "a readable audio file", str(error).rstrip(".")) from error
-    if len(channels) < num_declared or _is_cut_off(log):
+    if num_read < num_declared or _is_cut_off(log):
         raise AudioError(path, "a complete audio file", "one that is cut off")
-    if not len(channels):
+    if not num_read:
         raise AudioError(path, "at least one sample", "none")
-    if not np.isfinite(channels).all():
+    if not np.isfinite(audio).all():
         raise AudioError(path, "finite samples", "NaN or infinity")
-    mono = channels.mean(axis=1)
-    if source_rate == sample_rate:
-        return mono
-    import librosa
+    return audio
 
-    return librosa.resample(mono, orig_sr=source_rate, target_sr=sample_rate)
+
+def _resampled_mono(file: Any, sample_rate: int) -> tuple[np.ndarray, int]:
+    """Audio at the rate wanted, and how many frames were read for it.
+
+    Block by block, since an hour of stereo in floating point would be more than a gigabyte.
+    """
+    import soxr
+
+    same_rate = file.samplerate == sample_rate
+    stream = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+    pieces, num_read = [], 0
+    # Not `file.blocks`, which goes by the declared length and fills up a file that is cut off.
+    while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        mono = block.mean(axis=1)
+        pieces.append(mono if same_rate else stream.resample_chunk(mono))
+        num_read += len(mono)
+    if num_read and not same_rate:
+        pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate([np.zeros(0, np.float32), *pieces]), num_read
 
 
 def _encode(pcm: np.ndarray, sample_rate: int, container: str, subtype: str) -> bytes:
