@@ -20,27 +20,30 @@ class Meter:
     def __init__(self, segments: int, steps: int, segment_seconds: float, *, enabled: bool) -> None:
         self._progress = Progress("rendering", segments, "segment", enabled)
         self._steps, self._segment_seconds = steps, segment_seconds
-        self._segments_done, self._steps_done = 0, 0
-        self._start_seconds = 0.0
+        self._segments_done, self._steps_done, self._batches = 0, 0, 0
+        # The first batch pays for compilation; speed is counted from its end.
+        self._counted_from, self._start_seconds = 0, 0.0
 
     def steps_done(self, count: int) -> None:
         """Counts sampling steps of the segments being worked on."""
-        self._steps_done = self._steps_done % self._steps + count
+        if self._steps_done % self._steps == 0:
+            self._steps_done, self._batches = 0, self._batches + 1
+        self._steps_done += count
         self._progress.show(f"step {self._steps_done}/{self._steps}{self._speed()}")
 
     def segment_done(self) -> None:
         """Counts a segment."""
         self._segments_done += 1
-        if self._segments_done == 1:
-            # The first segment pays for the compilation, which would hide how fast the rest is.
-            self._start_seconds = time.perf_counter()
+        if self._batches == 1:
+            self._counted_from, self._start_seconds = self._segments_done, time.perf_counter()
         self._progress.advance(1, self._speed().removeprefix(", "))
 
     def _speed(self) -> str:
-        if self._segments_done < 2:
+        counted = self._segments_done - self._counted_from
+        if not counted:
             return ""
         elapsed_seconds = time.perf_counter() - self._start_seconds
-        speed = (self._segments_done - 1) * self._segment_seconds / elapsed_seconds
+        speed = counted * self._segment_seconds / elapsed_seconds
         return f", {speed:.2f} s of audio per s"
 
     def __enter__(self) -> Self:
