@@ -144,14 +144,26 @@ def assemble(
     *,
     transposed: bool = False,
 ) -> Params:
+    """Reads the parameter tree of a synthesiser; see `assemble_tree`."""
+    return assemble_tree(subject, expected_shapes(config), sources, stored, transposed=transposed)
+
+
+def assemble_tree(
+    subject: Path,
+    shapes: Mapping[str, Shape],
+    sources: Mapping[str, Source],
+    stored: Mapping[str, StoredArray],
+    *,
+    transposed: bool = False,
+) -> Params:
     """Reads the parameter tree of a network, after checking every name and shape.
 
     Args:
         subject: the file or folder that errors are about.
-        config: sizes of the network.
+        shapes: of every parameter by name, the levels of the tree joined by "/".
         sources: for every parameter, the entry or entries that hold it.
         stored: the entries there are.
-        transposed: whether kernels lie as [outputs, inputs].
+        transposed: whether kernels lie with their axes reversed, as [outputs, inputs].
 
     Returns:
         The nested tree, float32.
@@ -159,7 +171,6 @@ def assemble(
     Raises:
         CheckpointError: if an entry is missing, left over, of another shape or unreadable.
     """
-    shapes = expected_shapes(config)
     _check_names(subject, sources, stored)
     _check_shapes(subject, shapes, sources, stored, transposed)
     flat: dict[str, np.ndarray] = {}
