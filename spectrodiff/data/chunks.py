@@ -1,0 +1,133 @@
+"""Training examples: short chunks of a recording with the tokens of what is played in them.
+
+Axis letters: C context frames, F target frames.
+"""
+
+import dataclasses
+from typing import Literal, get_args
+
+import numpy as np
+
+from spectrodiff.data.recordings import Recording
+from spectrodiff.errors import ConfigError
+from spectrodiff.events import MAX_TOKENS, index_notes
+from spectrodiff.features import SEGMENT_FRAMES, cut_segment
+from spectrodiff.notes import trim_overlaps
+from spectrodiff.programs import ProgramMap
+from spectrodiff.vocabulary import END_ID, Vocabulary
+
+OverflowPolicy = Literal["skip", "truncate"]
+
+# How many chunks with too many notes are skipped in a row; a recording may have no others.
+_MAX_SKIPPED = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunking:
+    """How chunks are cut and what their tokens say; the defaults are those of the paper.
+
+    Attributes:
+        context_frames: C, frames before the target; 0 for a network without context.
+        target_frames: F, frames to be synthesised.
+        max_tokens: how many note tokens there is room for.
+        velocity_bins: V of the vocabulary.
+        ties: whether the tokens open with a list of the notes that are already sounding.
+        program_map: the set of instruments.
+        trim_overlaps: whether notes end where the same pitch is played again.
+        overflow: what to do with a chunk of too many notes: "skip" draws another one from the same
+            recording, "truncate" leaves out the last notes.
+    """
+
+    context_frames: int = SEGMENT_FRAMES
+    target_frames: int = SEGMENT_FRAMES
+    max_tokens: int = MAX_TOKENS
+    velocity_bins: int = 1
+    ties: bool = True
+    program_map: ProgramMap = "full"
+    trim_overlaps: bool = True
+    overflow: OverflowPolicy = "skip"
+
+    def __post_init__(self) -> None:
+        for name, minimum in (("context_frames", 0), ("target_frames", 1), ("max_tokens", 2)):
+            value = getattr(self, name)
+            if type(value) is not int or value < minimum:
+                raise ConfigError(f"Chunking.{name}", f"a whole number >= {minimum}", repr(value))
+        for name, choices in (("program_map", ProgramMap), ("overflow", OverflowPolicy)):
+            if getattr(self, name) not in get_args(choices):
+                expected = f"one of {', '.join(get_args(choices))}"
+                raise ConfigError(f"Chunking.{name}", expected, repr(getattr(self, name)))
+        Vocabulary(self.velocity_bins)  # Refuses an impossible number.
+
+    def silence(self) -> "Chunk":
+        """What fills up a batch."""
+        frames = self.context_frames + self.target_frames
+        audio = cut_segment(np.zeros(0, np.int16), 0, frames)
+        return Chunk(np.array([END_ID], np.int32), audio, context_frames=0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chunk:
+    """An example, not padded yet.
+
+    Attributes:
+        tokens: int32 [n], what is played in the target frames.
+        audio: int16 [(C + F + 16) * 320], context, target, and what comes after them; zeros outside
+            the recording.
+        context_frames: how many of the context frames, the last ones, lie inside the recording.
+        skipped: how many chunks with too many notes were drawn before this one.
+        truncated: whether notes had to be left out.
+    """
+
+    tokens: np.ndarray
+    audio: np.ndarray
+    context_frames: int
+    skipped: int = 0
+    truncated: bool = False
+
+
+class Cutter:
+    """Cuts chunks out of one recording, whose notes are put in order once.
+
+    Args:
+        recording: audio and notes.
+        chunking: how.
+    """
+
+    def __init__(self, recording: Recording, chunking: Chunking) -> None:
+        notes = trim_overlaps(recording.notes) if chunking.trim_overlaps else recording.notes
+        self._audio, self._chunking = recording.audio, chunking
+        self._events = index_notes(
+            notes,
+            Vocabulary(chunking.velocity_bins),
+            ties=chunking.ties,
+            program_map=chunking.program_map,
+        )
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames the recording has."""
+        return self._events.num_frames
+
+    def cut(self, target_frame: int) -> Chunk:
+        """The chunk whose target begins at a frame, with notes left out if there are too many."""
+        context, target = self._chunking.context_frames, self._chunking.target_frames
+        segment = self._events.segment(target_frame, self._chunking.max_tokens, target)
+        return Chunk(
+            tokens=segment.tokens,
+            audio=cut_segment(self._audio, target_frame - context, context + target),
+            context_frames=min(target_frame, context),
+            truncated=segment.left_out_events > 0,
+        )
+
+    def draw(self, rng: np.random.Generator) -> Chunk:
+        """A chunk from anywhere: its target starts at any frame but the last, all alike likely.
+
+        So near the recording's start there are fewer context frames, down to none.
+        """
+        chunk, skipped = self._draw(rng), 0
+        while chunk.truncated and self._chunking.overflow == "skip" and skipped < _MAX_SKIPPED:
+            chunk, skipped = self._draw(rng), skipped + 1
+        return dataclasses.replace(chunk, skipped=skipped)
+
+    def _draw(self, rng: np.random.Generator) -> Chunk:
+        return self.cut(int(rng.integers(max(self.num_frames - 1, 1))))

@@ -1,0 +1,223 @@
+"""Batches for training, endless and random, and for evaluation, each segment once.
+
+All processes together see what one process would; threads change how fast it goes, nothing else.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from spectrodiff.data.batches import Batch, collate
+from spectrodiff.data.chunks import Chunk, Chunking, Cutter
+from spectrodiff.data.mixture import RandomChunks, Source
+from spectrodiff.errors import ConfigError, CorpusError
+
+# Enough chunks for any training; what grain numbers must fit 64 bits.
+_ENDLESS = 2**60
+_POSITION_FILE = "position.json"
+
+
+class TrainingBatches(Iterator[Batch]):
+    """Endless batches; this process's share of each.
+
+    An Orbax checkpointable: what is saved is how many batches were taken, so that a run can go on
+    with another number of processes and all of them together see what one would have seen.
+
+    Args:
+        sources: the corpora.
+        chunking: how chunks are cut.
+        batch_size: B, over all processes.
+        seed: another one gives other recordings and other chunks.
+        weights: share of each corpus, of any sum; by default those of `mixture_weights`.
+        process: the number of this process, which gets every `processes`-th row of a batch.
+        processes: how many share a batch.
+        threads: how many read recordings; 0 for none but the caller's.
+        chunks_per_reading: how many chunks are drawn when a recording is read.
+
+    Raises:
+        CorpusError: if a corpus is empty.
+        ConfigError: if a number is impossible, or a batch cannot be divided.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        chunking: Chunking,
+        *,
+        batch_size: int,
+        seed: int,
+        weights: Sequence[float] | None = None,
+        process: int = 0,
+        processes: int = 1,
+        threads: int = 8,
+        chunks_per_reading: int = 16,
+    ) -> None:
+        self._rows = _share(batch_size, processes)
+        self._batch_size, self._process, self._processes = batch_size, process, processes
+        self._max_tokens, self._threads = chunking.max_tokens, threads
+        self.chunks = RandomChunks(
+            sources,
+            chunking,
+            batch_size=batch_size,
+            seed=seed,
+            weights=weights,
+            chunks_per_reading=chunks_per_reading,
+            # Each place needs its own; a few threads may already be at the next ones.
+            keep_readings=self._rows + 2 * threads,
+        )
+        self.counts: Counter[str] = Counter()
+        self._taken = 0
+        self._rest: Any = None
+
+    def __next__(self) -> Batch:
+        if self._rest is None:
+            self._rest = self._open()
+        chunks, batch = next(self._rest)
+        self._taken += 1
+        self.counts["examples"] += len(chunks)
+        self.counts["skipped"] += sum(chunk.skipped for chunk in chunks)
+        self.counts["truncated"] += sum(chunk.truncated for chunk in chunks)
+        return batch
+
+    def get_state(self) -> dict[str, int]:
+        """How far this is; the same in all processes."""
+        return {"batches": self._taken}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Goes on from where `get_state` was called."""
+        self.close()
+        self._taken = int(state["batches"])
+
+    async def save(self, directory: Any) -> Awaitable[None]:
+        """Orbax calls this to save the position."""
+        state = json.dumps(self.get_state())
+
+        async def write() -> None:
+            folder = await directory.await_creation()
+            if self._process == 0:
+                (folder / _POSITION_FILE).write_text(state)
+
+        return write()
+
+    async def load(self, directory: Any) -> Awaitable[None]:
+        """Orbax calls this to restore the position."""
+
+        async def read() -> None:
+            self.set_state(json.loads((directory / _POSITION_FILE).read_text()))
+
+        return read()
+
+    def close(self) -> None:
+        """Stops the threads; the next batch starts them again."""
+        if self._rest is not None:
+            self._rest.close()
+            self._rest = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _open(self) -> Any:
+        import grain
+
+        first = self._taken * self._batch_size + self._process
+        options = grain.ReadOptions(self._threads, max(self._rows, self._threads))
+        batches = (
+            grain.MapDataset.range(first, _ENDLESS, self._processes)
+            .map(self.chunks.__getitem__)
+            .to_iter_dataset(options)
+            .batch(self._rows, batch_fn=self._collate)
+        )
+        return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+
+    def _collate(self, chunks: Sequence[Chunk]) -> tuple[Sequence[Chunk], Batch]:
+        return chunks, collate(chunks, self._max_tokens)
+
+
+class EvaluationBatches:
+    """Segments of all recordings, each once and in order, with their true contexts.
+
+    The segments are those that a song is rendered in. All processes get the same number of batches;
+    the last is filled up with rows that `valid` tells apart. The `example_ids` count the segments,
+    however they are spread over batches and processes.
+
+    Args:
+        sources: the corpora.
+        chunking: how chunks are cut; segments with too many notes are truncated, never skipped.
+        batch_size: B, over all processes.
+        segments_per_recording: take only so many, spread over each recording.
+        process: the number of this process, which gets every `processes`-th row of a batch.
+        processes: how many share a batch.
+        threads: how many read recordings.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        chunking: Chunking,
+        *,
+        batch_size: int,
+        segments_per_recording: int | None = None,
+        process: int = 0,
+        processes: int = 1,
+        threads: int = 2,
+    ) -> None:
+        if not any(len(source) for source in sources):
+            raise CorpusError("evaluation data", "recordings", "none")
+        if segments_per_recording is not None and segments_per_recording < 1:
+            raise ConfigError("segments_per_recording", ">= 1", repr(segments_per_recording))
+        self._rows = _share(batch_size, processes)
+        self._sources, self._chunking = sources, chunking
+        self._per_recording = segments_per_recording
+        self._process, self._processes, self._threads = process, processes, threads
+
+    def __iter__(self) -> Iterator[Batch]:
+        waiting: list[Chunk] = []
+        batch_size = self._rows * self._processes
+        count = 0
+        for cutter in self._cutters():
+            for frame in self._starts(cutter.num_frames):
+                if count % self._processes == self._process:
+                    waiting.append(cutter.cut(frame))
+                count += 1
+                # A batch is complete in all processes at the same time.
+                if count % batch_size == 0:
+                    yield self._batch(waiting, count - batch_size)
+                    waiting = []
+        if left := count % batch_size:
+            yield self._batch(waiting, count - left)
+
+    def _cutters(self) -> Iterator[Cutter]:
+        import grain
+
+        recordings = grain.MapDataset.concatenate(
+            [grain.MapDataset.source(source) for source in self._sources]
+        ).map(lambda recording: Cutter(recording, self._chunking))
+        return iter(recordings.to_iter_dataset(grain.ReadOptions(self._threads, self._threads)))
+
+    def _starts(self, num_frames: int) -> list[int]:
+        starts = range(0, num_frames, self._chunking.target_frames)
+        wanted = min(self._per_recording or len(starts), len(starts))
+        return [starts[number * len(starts) // wanted] for number in range(wanted)]
+
+    def _batch(self, chunks: list[Chunk], first_id: int) -> Batch:
+        rows = np.arange(self._rows, dtype=np.int32)
+        silence = [self._chunking.silence()] * (self._rows - len(chunks))
+        return {
+            **collate([*chunks, *silence], self._chunking.max_tokens),
+            "valid": rows < len(chunks),
+            "example_ids": first_id + self._process + self._processes * rows,
+        }
+
+
+def _share(batch_size: int, processes: int) -> int:
+    """How many rows of a batch each process gets."""
+    if batch_size < 1 or batch_size % processes:
+        expected = f"a positive multiple of the {processes} processes"
+        raise ConfigError("batch_size", expected, str(batch_size))
+    return batch_size // processes
