@@ -15,6 +15,7 @@ from spectrodiff.checkpoints.ports import (
     import_diffusers,
     import_paddle,
 )
+from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, import_run
 from spectrodiff.checkpoints.store import find_model, load_model
 from spectrodiff.checkpoints.t5x import find_t5x, import_t5x
 from spectrodiff.errors import CheckpointError
@@ -33,6 +34,7 @@ class Layout(NamedTuple):
 # The first that finds itself in a folder reads it. A new layout is one more line.
 LAYOUTS = (
     Layout("model.json", find_model, load_model),
+    Layout(f"{SETTINGS} (training run)", find_run, import_run),
     Layout("checkpoint_STEP/checkpoint (T5X)", find_t5x, import_t5x),
     Layout("decoder/*.safetensors or *.bin (diffusers)", find_diffusers, import_diffusers),
     Layout("decoder/*.pdparams (Paddle)", find_paddle, import_paddle),

@@ -1,0 +1,1 @@
+"""Training: settings, objectives, optimisers, the pure step, checkpoints, and the loop."""

@@ -1,0 +1,58 @@
+"""The corpora of a run: batches to train on, examples to be measured by."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from spectrodiff.data.batches import pad_tokens
+from spectrodiff.data.loader import TrainingBatches
+from spectrodiff.data.source import load_source
+from spectrodiff.training.distributed import largest
+from spectrodiff.training.evaluation import Examples, choose_examples
+from spectrodiff.training.segments import Batch
+from spectrodiff.training.settings import RunSettings
+from spectrodiff.training.sharding import to_devices
+
+
+def open_batches(settings: RunSettings, data_dir: Path) -> TrainingBatches:
+    """Endless batches; this process's share of each.
+
+    Raises:
+        CorpusError: if a corpus is not prepared.
+    """
+    data, network = settings.data, settings.network
+    return TrainingBatches(
+        [load_source(data_dir, name, data.train_split) for name in data.corpora],
+        data.chunking(network.config(), network.velocity_bins),
+        batch_size=settings.training.batch_size,
+        seed=settings.training.seed,
+        weights=data.weights,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+        threads=data.threads,
+    )
+
+
+def open_examples(settings: RunSettings, data_dir: Path) -> Examples:
+    """Examples to evaluate on, the same in every process.
+
+    Raises:
+        CorpusError: if a corpus is not prepared.
+    """
+    data, network = settings.data, settings.network
+    return choose_examples(
+        [load_source(data_dir, name, data.evaluation_split) for name in data.corpora],
+        data.chunking(network.config(), network.velocity_bins),
+        settings.training.evaluation_examples,
+    )
+
+
+def next_batch(batches: Any, mesh: Any) -> Batch:
+    """The next batch as global arrays, split over the devices."""
+    batch = next(batches)
+    if jax.process_count() > 1:
+        # Each process padded its own rows; a global array has one shape.
+        batch = pad_tokens(batch, largest(batch["tokens"].shape[1]))
+    placed: Batch = to_devices(batch, mesh)
+    return placed

@@ -1,0 +1,154 @@
+"""Optimisers and learning-rate schedules, from optax.
+
+A parameter of a layered stack is one array with a leading layer axis; what an optimiser works out
+per parameter (a norm, a scale) is worked out per layer.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from spectrodiff.training.settings import Optimization
+
+Params = dict[str, Any]
+Schedule = Callable[[jax.Array | int], jax.Array]
+
+# T5X's Adafactor: eps1, eps2 and the update's clipping threshold of the paper's section 9
+# (Shazeer & Stern 2018).
+SQUARE_FLOOR, SCALE_FLOOR, CLIP_RMS = 1e-30, 1e-3, 1.0
+FIXED = "positions"  # tables that are stored with the weights but never trained
+
+
+def split_fixed(params: Params) -> tuple[Params, Params]:
+    """Splits a tree into what is trained and the position tables, which are not."""
+    trained: Params = {}
+    fixed: Params = {}
+    for name, value in params.items():
+        if isinstance(value, dict):
+            trained[name], fixed[name] = split_fixed(value)
+        else:
+            (fixed if name == FIXED else trained)[name] = value
+    return trained, fixed
+
+
+def join_fixed(trained: Params, fixed: Params) -> Params:
+    """The inverse of `split_fixed`."""
+    joined = dict(trained)
+    for name, value in fixed.items():
+        joined[name] = (
+            join_fixed(trained.get(name, {}), value) if isinstance(value, dict) else value
+        )
+    return joined
+
+
+def learning_rate(settings: Optimization, total_steps: int) -> Schedule:
+    """The learning rate by step, counted from 0.
+
+    Args:
+        settings: which schedule; "cosine" falls to zero at the last step, "rsqrt" with the root of
+            the step after the warm-up.
+        total_steps: length of the run.
+    """
+    warmup = settings.warmup_steps
+
+    def rate(step: jax.Array | int) -> jax.Array:
+        done = jnp.asarray(step, jnp.float32)
+        value = jnp.float32(settings.learning_rate)
+        if warmup:
+            value *= jnp.minimum(1.0, (done + 1) / warmup)
+        if settings.schedule == "cosine":
+            progress = jnp.clip((done - warmup) / max(total_steps - warmup, 1), 0.0, 1.0)
+            value *= 0.5 * (1 + jnp.cos(jnp.pi * progress))
+        elif settings.schedule == "rsqrt":
+            value *= jnp.sqrt(warmup / jnp.maximum(done + 1, warmup))
+        return value
+
+    return rate
+
+
+def make_optimizer(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:
+    """The optimiser for the trained part of a parameter tree (see `split_fixed`)."""
+    steps = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
+    makers = {"adafactor": _adafactor, "adamw": _adamw, "muon": _muon}
+    return optax.chain(*steps, makers[settings.optimizer](settings, rate))
+
+
+def _adafactor(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:
+    """Adafactor as in T5X: factored, decay 0.8, relative updates, no momentum."""
+    return optax.chain(
+        # Of a stacked kernel [L, D, W] it factors the two largest axes, that is every layer.
+        optax.scale_by_factored_rms(decay_rate=0.8, epsilon=SQUARE_FLOOR),
+        _per_leaf(
+            lambda update, _, stacked: update / jnp.maximum(1.0, _rms(update, stacked) / CLIP_RMS)
+        ),
+        _per_leaf(
+            lambda update, param, stacked: update * jnp.maximum(_rms(param, stacked), SCALE_FLOOR)
+        ),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
+def _adamw(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:
+    return optax.adamw(
+        rate,
+        settings.beta1,
+        settings.beta2,
+        weight_decay=settings.weight_decay,
+        mask=_is_matrix,
+    )
+
+
+def _muon(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) for the matrices between layers, Adam for everything else."""
+    return optax.contrib.muon(
+        rate,
+        weight_decay=settings.weight_decay,
+        weight_decay_mask=_is_matrix,
+        adam_b1=settings.beta1,
+        adam_b2=settings.beta2,
+        muon_weight_dimension_numbers=_muon_axes,
+        # Updates as large as Adam's, so that one learning rate suits both kinds of parameters.
+        consistent_rms=0.2,
+    )
+
+
+def _muon_axes(params: Params) -> Any:
+    from optax.contrib import MuonDimensionNumbers
+
+    def axes(path: Any, leaf: Any) -> Any:
+        # The last two axes; a leading layer axis is a batch of matrices.
+        if "layers" in _names(path) and leaf.ndim == 3:
+            return MuonDimensionNumbers(reduction_axis=1, output_axis=2)
+        return None
+
+    return jax.tree_util.tree_map_with_path(axes, params)
+
+
+def _is_matrix(params: Params) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, _: _names(path)[-1] == "kernel", params)
+
+
+def _per_leaf(function: Callable[[Any, Any, bool], jax.Array]) -> optax.GradientTransformation:
+    """A transformation without state: function(update, parameter, whether a stack of layers)."""
+
+    def apply(updates: Params, params: Params | None) -> Params:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, update, param: function(update, param, "layers" in _names(path)),
+            updates,
+            params,
+        )
+
+    return optax.stateless(apply)
+
+
+def _rms(array: jax.Array, stacked: bool) -> jax.Array:
+    """Root mean square of an array, or of each of its layers; broadcasts against the array."""
+    axes = tuple(range(1 if stacked else 0, array.ndim))
+    return jnp.sqrt(jnp.mean(jnp.square(array), axis=axes, keepdims=True))
+
+
+def _names(path: Any) -> list[str]:
+    return [entry.key for entry in path]

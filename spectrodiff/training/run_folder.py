@@ -1,0 +1,149 @@
+"""What a run writes once: its settings, as they were given and as they were used, and where it ran.
+
+Everything that samples from or evaluates a run reads these files, never flags that must match.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from spectrodiff.checkpoints.run_folder import CHECKPOINTS, FORMAT, SETTINGS
+from spectrodiff.checkpoints.settings import read_json
+from spectrodiff.errors import ConfigError
+from spectrodiff.files import atomic_file, check_writable
+from spectrodiff.training.settings import RunSettings
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("spectrodiff", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+GIVEN, OPERATIVE, ENVIRONMENT, PREVIEWS = (
+    "given.gin",
+    "operative.gin",
+    "environment.json",
+    "previews",
+)
+# What may change when a run goes on: where to end, and what does not change the result of a step.
+CHANGEABLE = frozenset(
+    {
+        "Training.steps",
+        "Training.remat",
+        "Training.shard_parameters",
+        "Training.log_every",
+        "Training.evaluate_every",
+        "Training.evaluation_examples",
+        "Training.preview_every",
+        "Training.previews",
+        "Training.save_every",
+        "Training.keep",
+        "Training.keep_every",
+        "Data.evaluation_split",
+        "Data.threads",
+    }
+)
+
+
+def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
+    """Begins a run, or goes on with the one in the folder.
+
+    Args:
+        folder: of the run; made if it does not exist.
+        settings: of this start.
+        write: False for all processes but one.
+
+    Returns:
+        Where its checkpoints lie.
+
+    Raises:
+        ConfigError: if the folder holds a run with other settings.
+        OutputError: if it cannot be written to.
+    """
+    path = folder / SETTINGS
+    if path.is_file():
+        _check_same(path, read_json(path).get("settings"), as_dict(settings))
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(
+            folder, "a new or empty folder, or that of a run", f"one without {SETTINGS}"
+        )
+    if write:
+        check_writable(folder)
+        _write_json(path, _description(settings))
+        _write_json(folder / ENVIRONMENT, environment())
+    return folder / CHECKPOINTS
+
+
+def write_gin(folder: Path) -> None:
+    """Keeps what gin was given and what was used of it, defaults included."""
+    import gin
+
+    for name, text in ((GIVEN, gin.config_str()), (OPERATIVE, gin.operative_config_str())):
+        with atomic_file(folder / name) as temporary:
+            temporary.write_text(text)
+
+
+def as_dict(settings: RunSettings) -> dict[str, dict[str, Any]]:
+    """Settings as JSON has them: class name to name to value."""
+    parts = {type(part).__name__: dataclasses.asdict(part) for part in settings}
+    as_json: dict[str, dict[str, Any]] = json.loads(json.dumps(parts))
+    return as_json
+
+
+def environment() -> dict[str, Any]:
+    """What the run runs on."""
+    packages = (
+        "spectrodiff",
+        "jax",
+        "jaxlib",
+        "flax",
+        "optax",
+        "orbax-checkpoint",
+        "grain",
+        "numpy",
+    )
+    return {
+        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": jax.process_count(),
+    }
+
+
+def _description(settings: RunSettings) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": settings.network.kind,
+        "model": dataclasses.asdict(settings.network.config()),
+        "prediction": settings.diffusion.prediction,
+        "schedule": settings.diffusion.schedule,
+        "velocity_bins": settings.network.velocity_bins,
+        "settings": as_dict(settings),
+    }
+
+
+def _check_same(path: Path, before: Any, now: Mapping[str, Mapping[str, Any]]) -> None:
+    if not isinstance(before, dict):
+        raise ConfigError(str(path), "the settings of a run", repr(before))
+    for part, values in now.items():
+        for name, value in values.items():
+            was = before.get(part, {}).get(name)
+            full_name = f"{part}.{name}"
+            if was == value:
+                continue
+            if full_name not in CHANGEABLE:
+                raise ConfigError(full_name, f"{was!r}, as in the run {path.parent}", repr(value))
+            logger.info("%s: %r, was %r", full_name, value, was)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")

@@ -1,0 +1,244 @@
+"""Everything that can be set about a training run; the defaults are the paper's recipe.
+
+Gin files fill these classes under their own names (see `configs/`), the entry point hands them on.
+"""
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+from spectrodiff.data.chunks import Chunking, OverflowPolicy
+from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
+from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.schedule import ScheduleName
+from spectrodiff.errors import ConfigError
+from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig
+from spectrodiff.programs import ProgramMap
+from spectrodiff.training.checks import check_types, require
+from spectrodiff.vocabulary import Vocabulary
+
+Kind = Literal["diffusion", "autoregressive"]
+Precision = Literal["float32", "bfloat16"]
+OptimizerName = Literal["adafactor", "adamw", "muon"]
+RateSchedule = Literal["constant", "cosine", "rsqrt"]
+RandomBits = Literal["threefry2x32", "rbg"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Which network: a size from the table, and what differs from it (None: nothing)."""
+
+    kind: Kind = "diffusion"
+    size: str = "small"
+    width: int | None = None
+    heads: int | None = None
+    head_width: int | None = None
+    mlp_width: int | None = None
+    encoder_layers: int | None = None
+    decoder_layers: int | None = None
+    note_tokens: int | None = None
+    target_frames: int | None = None
+    context_frames: int | None = None  # 0 for a network that does not hear what came before
+    cross_attention: CrossAttention | None = None
+    dropout: float | None = None
+    velocity_bins: int = 1  # V of the vocabulary
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        require(self.size in SIZES, "Network.size", f"one of {', '.join(SIZES)}", self.size)
+        Vocabulary(self.velocity_bins)
+
+    def config(self) -> ModelConfig:
+        """The sizes in full.
+
+        Raises:
+            ConfigError: if they are impossible.
+        """
+        sizes = {field.name for field in dataclasses.fields(ModelConfig)}
+        changes = {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name in sizes and value is not None
+        }
+        rows = Vocabulary(self.velocity_bins).embedding_rows
+        return dataclasses.replace(SIZES[self.size], vocabulary_size=rows, **changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diffusion:
+    """What a denoiser is trained to do (paper section 3.2; the other choices are its ablations)."""
+
+    prediction: Prediction = "eps"
+    schedule: ScheduleName = "cosine"
+    loss_target: LossTarget = "eps"
+    loss_norm: LossNorm = "l1"
+    # How often an example's notes and context are hidden together, so that guidance has an
+    # unconditional branch, and how often its context alone, as at the start of every song.
+    drop_conditioning: float = 0.1
+    drop_context: float = 0.0
+    # t = u ** time_power with u uniform: below 1 there is more training on high noise.
+    time_power: float = 1.0
+    evaluation_times: int = 8  # the evaluation loss is a mean over a fixed grid of so many t
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        DenoisingLoss(self.loss_target, self.loss_norm)
+        for name in ("drop_conditioning", "drop_context"):
+            rate = getattr(self, name)
+            require(0 <= rate < 1, f"Diffusion.{name}", "a probability in [0, 1)", rate)
+        require(self.time_power > 0, "Diffusion.time_power", "a number > 0", self.time_power)
+        require(
+            self.evaluation_times >= 1,
+            "Diffusion.evaluation_times",
+            "a whole number >= 1",
+            self.evaluation_times,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimization:
+    """How gradients become updates."""
+
+    optimizer: OptimizerName = "adafactor"
+    learning_rate: float = 1e-3
+    schedule: RateSchedule = "constant"
+    warmup_steps: int = 0  # linear from zero, whatever follows
+    clip_norm: float | None = None  # of all gradients together
+    weight_decay: float = 0.0  # decoupled; not for Adafactor
+    beta1: float = 0.9
+    beta2: float = 0.999
+    # With e.g. 0.9999 a running average of the parameters is kept, evaluated and sampled from.
+    ema_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        require(
+            self.learning_rate > 0, "Optimization.learning_rate", "a number > 0", self.learning_rate
+        )
+        require(
+            self.warmup_steps >= 0,
+            "Optimization.warmup_steps",
+            "a whole number >= 0",
+            self.warmup_steps,
+        )
+        if self.schedule == "rsqrt":
+            require(
+                self.warmup_steps > 0,
+                "Optimization.warmup_steps",
+                "a whole number > 0 for the rsqrt schedule",
+                self.warmup_steps,
+            )
+        if self.clip_norm is not None:
+            require(self.clip_norm > 0, "Optimization.clip_norm", "a number > 0", self.clip_norm)
+        if self.ema_decay is not None:
+            require(
+                0 < self.ema_decay < 1,
+                "Optimization.ema_decay",
+                "a number in (0, 1)",
+                self.ema_decay,
+            )
+        if self.optimizer == "adafactor":
+            require(
+                self.weight_decay == 0,
+                "Optimization.weight_decay",
+                "0 for Adafactor",
+                self.weight_decay,
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How long, how much at once, and what to do along the way. Counts are in steps."""
+
+    steps: int = 500_000
+    batch_size: int = 1024  # of all devices and hosts together
+    micro_batches: int = 1  # a batch is worked off in so many parts, for less memory
+    precision: Precision = "float32"  # of the matrix products
+    remat: bool = False  # recompute activations instead of keeping them: less memory, more time
+    shard_parameters: bool = False  # split them, and the optimiser's state, over the devices
+    random_bits: RandomBits = "threefry2x32"  # rbg is quicker, but depends on the device count
+    seed: int = 0
+    log_every: int = 100
+    evaluate_every: int = 5_000
+    evaluation_examples: int = 64
+    preview_every: int = 25_000  # pictures and sound
+    previews: int = 2
+    save_every: int = 5_000
+    keep: int = 3  # newest checkpoints
+    keep_every: int | None = 50_000  # and every checkpoint at a multiple of this
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in (
+            "steps",
+            "batch_size",
+            "micro_batches",
+            "log_every",
+            "evaluate_every",
+            "evaluation_examples",
+            "preview_every",
+            "save_every",
+            "keep",
+        ):
+            value = getattr(self, name)
+            require(value >= 1, f"Training.{name}", "a whole number >= 1", value)
+        for name in ("previews", "seed"):
+            value = getattr(self, name)
+            require(value >= 0, f"Training.{name}", "a whole number >= 0", value)
+
+    def check_devices(self, devices: int) -> None:
+        """Makes sure that a batch can be shared out.
+
+        Raises:
+            ConfigError: if it does not divide over the devices and parts.
+        """
+        share = devices * self.micro_batches
+        if self.batch_size % share:
+            parts = f" in {self.micro_batches} micro-batches" if self.micro_batches > 1 else ""
+            raise ConfigError(
+                "Training.batch_size",
+                f"a multiple of {share}, for {devices} devices{parts}",
+                str(self.batch_size),
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Which prepared corpora to train on, and how segments are cut out of them."""
+
+    corpora: tuple[str, ...] = ()  # as "corpus/config", or "corpus" if only one config is prepared
+    weights: tuple[float, ...] | None = None  # shares; None for the paper's (n_i / sum n) ** 0.3
+    train_split: str = "train"
+    evaluation_split: str = "validation"
+    program_map: ProgramMap = "full"
+    ties: bool = True
+    trim_overlaps: bool = True
+    overflow: OverflowPolicy = "skip"
+    threads: int = 8  # that read recordings, in each process
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        require(bool(self.corpora), "Data.corpora", "at least one corpus", self.corpora)
+        require(self.threads >= 0, "Data.threads", "a whole number >= 0", self.threads)
+
+    def chunking(self, config: ModelConfig, velocity_bins: int) -> Chunking:
+        """How segments are cut for a network."""
+        return Chunking(
+            context_frames=config.context_frames,
+            target_frames=config.target_frames,
+            max_tokens=config.note_tokens,
+            velocity_bins=velocity_bins,
+            ties=self.ties,
+            program_map=self.program_map,
+            trim_overlaps=self.trim_overlaps,
+            overflow=self.overflow,
+        )
+
+
+class RunSettings(NamedTuple):
+    """All settings of a run."""
+
+    network: Network
+    diffusion: Diffusion
+    optimization: Optimization
+    training: Training
+    data: Data

@@ -1,0 +1,113 @@
+"""One training step: a pure function of state and batch, compiled once per shape of the batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from spectrodiff.training.objective import Objective
+from spectrodiff.training.optimizers import join_fixed, split_fixed
+from spectrodiff.training.segments import Batch, read_segments
+from spectrodiff.training.settings import Optimization, Training
+from spectrodiff.training.sharding import batch_split, replicated
+from spectrodiff.training.state import Params, TrainState
+
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def make_train_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    shardings: TrainState,
+    training: Training,
+    optimization: Optimization,
+) -> TrainStep:
+    """The compiled step; it takes over the memory of the state it is given.
+
+    Args:
+        objective: what to train for.
+        optimizer: for the trained parameters.
+        mesh: the devices.
+        shardings: where each array of the state lies, before and after the step.
+        training: seed, kind of random bits and number of micro-batches.
+        optimization: decay of the running average.
+
+    Returns:
+        A function from state and batch (see `segments.read_segments`) to the state after the step
+        and its metrics, `loss` and `grad_norm`.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.key(training.seed, impl=training.random_bits)
+        key = jax.random.fold_in(key, state.step)
+        trained, fixed = split_fixed(state.params)
+
+        def loss(trained: Params, batch: Batch, key: jax.Array) -> jax.Array:
+            segment = read_segments(batch, objective.config, mesh)
+            return objective.loss(join_fixed(trained, fixed), segment, key)
+
+        value, gradients = accumulate(loss, trained, batch, key, training.micro_batches, mesh)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+        params = join_fixed(optax.apply_updates(trained, updates), fixed)
+        after = TrainState(
+            step=state.step + 1,
+            params=params,
+            opt_state=opt_state,
+            ema=average(state.ema, params, state.step, optimization.ema_decay),
+        )
+        return after, {"loss": value, "grad_norm": optax.global_norm(gradients)}
+
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        in_shardings=(shardings, batch_split(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
+    )
+
+
+def accumulate(
+    loss: Callable[[Params, Batch, jax.Array], jax.Array],
+    params: Params,
+    batch: Batch,
+    key: jax.Array,
+    micro_batches: int,
+    mesh: Mesh,
+) -> tuple[jax.Array, Params]:
+    """Mean loss of a batch and its gradient, worked out in equal parts one after another."""
+    if micro_batches == 1:
+        return jax.value_and_grad(loss)(params, batch, key)
+
+    def part(total: Any, inputs: tuple[Batch, jax.Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(params, *inputs)), None
+
+    nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+    parts = (split_batch(batch, micro_batches, mesh), jax.random.split(key, micro_batches))
+    total, _ = jax.lax.scan(part, nothing, parts)
+    return jax.tree.map(lambda value: value / micro_batches, total)
+
+
+def split_batch(batch: Batch, parts: int, mesh: Mesh) -> Batch:
+    """[B, ...] -> [parts, B / parts, ...]; no example moves to another device."""
+    sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
+
+    def split(array: jax.Array) -> jax.Array:
+        # Every parts-th example goes to the same part, so each takes some from every device.
+        split = array.reshape(-1, parts, *array.shape[1:]).swapaxes(0, 1)
+        return jax.lax.with_sharding_constraint(split, sharding)
+
+    return jax.tree.map(split, batch)
+
+
+def average(
+    ema: Params | None, params: Params, step: jax.Array, decay: float | None
+) -> Params | None:
+    """The running average after a step; it forgets faster at first, when it has seen little."""
+    if ema is None or decay is None:
+        return None
+    keep = jnp.minimum(decay, (1 + step) / (10 + step))
+    return optax.incremental_update(params, ema, 1 - keep)

@@ -1,0 +1,169 @@
+"""Trains a model: python train.py --gin_file configs/tiny.gin --data_dir data --run_dir runs/a.
+
+The same command goes on with a run that was stopped, killed or is to be made longer.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from spectrodiff import cli, gin_files
+from spectrodiff.training.settings import (
+    Data,
+    Diffusion,
+    Network,
+    Optimization,
+    RunSettings,
+    Training,
+)
+
+logger = logging.getLogger("spectrodiff.train")
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Trains the model that the command line and the gin files describe."""
+    flags = parse_flags(arguments)
+    settings = configure(flags.gin_file, flags.gin_bindings)
+    # Only now, so that --help and misspelt names answer at once.
+    from spectrodiff.synthesis.segments import make_mesh
+    from spectrodiff.training import data, distributed, run_folder, start, state
+    from spectrodiff.training.checkpointing import Checkpoints
+    from spectrodiff.training.evaluation import Evaluation
+    from spectrodiff.training.loop import Run, train
+    from spectrodiff.training.objective import make_objective
+    from spectrodiff.training.optimizers import learning_rate, make_optimizer
+    from spectrodiff.training.sharding import shardings_of
+    from spectrodiff.training.step import make_train_step
+
+    # Devices
+    if flags.distributed or flags.coordinator_address:
+        distributed.connect(flags.coordinator_address, flags.num_processes, flags.process_id)
+    cli.enable_compilation_cache()
+    mesh = make_mesh(cli.find_devices(flags.device))
+    settings.training.check_devices(mesh.size)
+
+    # Data
+    batches = data.open_batches(settings, flags.data_dir)
+    examples = data.open_examples(settings, flags.data_dir)
+
+    # Run folder
+    leader = distributed.is_leader()
+    checkpoint_folder = run_folder.open_run(flags.run_dir, settings, write=leader)
+    if leader:
+        run_folder.write_gin(flags.run_dir)
+
+    # Model and optimiser
+    training, optimization = settings.training, settings.optimization
+    objective = make_objective(settings.network, settings.diffusion, training)
+    rate = learning_rate(optimization, training.steps)
+    optimizer = make_optimizer(optimization, rate)
+    layout = state.Layout(
+        mesh, split=training.shard_parameters, ema=optimization.ema_decay is not None
+    )
+
+    with (
+        batches,
+        Checkpoints(
+            checkpoint_folder, keep=training.keep, keep_every=training.keep_every
+        ) as checkpoints,
+    ):
+        # Where to begin
+        if checkpoints.latest is None:
+            params = start.initial_params(objective, training.seed, flags.init_from)
+            begin = state.place_state(params, optimizer, layout)
+        else:
+            begin, position = checkpoints.restore(
+                state.abstract_state(objective, optimizer, layout)
+            )
+            batches.set_state(position)
+            logger.info("going on after step %d", checkpoints.latest)
+
+        # Train
+        shardings = shardings_of(begin)
+        train_step = make_train_step(objective, optimizer, mesh, shardings, training, optimization)
+        evaluation = Evaluation(
+            objective,
+            examples,
+            batch_size=mesh.size * max(1, 16 // mesh.size),
+            mesh=mesh,
+            shardings=shardings,
+        )
+        run = Run(
+            flags.run_dir,
+            mesh,
+            objective,
+            train_step,
+            rate,
+            batches,
+            examples,
+            evaluation,
+            checkpoints,
+            training,
+        )
+        train(run, begin)
+
+
+def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Where things are; what to do is said by gin files and bindings."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Trains a model on prepared corpora. The same command goes on with a run.",
+        epilog="Example: python train.py --gin_file configs/base_context.gin "
+        "--gin_bindings 'BATCH_SIZE = 32' --data_dir data --run_dir runs/a",
+    )
+    add = parser.add_argument
+    add(
+        "--gin_file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="settings, see configs/; may be given again, later files win",
+    )
+    add(
+        "--gin_bindings",
+        action="append",
+        default=[],
+        metavar="BINDING",
+        help="one setting, such as 'LEARNING_RATE = 3e-4'; may be given again; wins over files",
+    )
+    add("--run_dir", type=Path, required=True, help="folder of the run, made or gone on with")
+    add(
+        "--data_dir",
+        type=Path,
+        default=Path("data"),
+        help="where python -m spectrodiff.data put the corpora (default: data)",
+    )
+    add(
+        "--init_from",
+        metavar="MODEL",
+        help="begin with a model's weights: a run folder, a released model, anything that "
+        "sample.py takes as --model; ignored when a run goes on",
+    )
+    add("--device", default="auto", help="auto, cpu, gpu or tpu (default: auto, the fastest)")
+
+    several = parser.add_argument_group("several processes (one per host)")
+    add = several.add_argument
+    add(
+        "--distributed",
+        action="store_true",
+        help="find the other processes by oneself: under Slurm, Open MPI, on Cloud TPUs",
+    )
+    add("--coordinator_address", metavar="HOST:PORT", help="of process 0, the same for all")
+    add("--num_processes", type=int, help="how many there are")
+    add("--process_id", type=int, help="the number of this one, from 0")
+    return parser.parse_args(arguments)
+
+
+def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
+    """Defaults, then gin files, then bindings."""
+    classes = (Network, Diffusion, Optimization, Training, Data)
+    gin_files.parse(classes, files, bindings, folder=str(CONFIGS))
+    return RunSettings(*map(gin_files.filled, classes))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
