@@ -45,6 +45,30 @@ _T5X_DECODER = {
     "layers/mlp/down/kernel": "layers_{}/mlp/wo/kernel",
 }
 
+_MT3_ENCODER = {
+    **{name: entry for name, entry in _T5X_ENCODER.items() if name != "positions"},
+    "input/kernel": "continuous_inputs_projection/kernel",
+}
+_MT3_DECODER = {
+    "embedding": "token_embedder/embedding",
+    "norm/scale": "decoder_norm/scale",
+    "output/kernel": "logits_dense/kernel",
+    "layers/self_attention_norm/scale": "layers_{}/pre_self_attention_layer_norm/scale",
+    "layers/cross_attention_norm/scale": "layers_{}/pre_cross_attention_layer_norm/scale",
+    "layers/mlp_norm/scale": "layers_{}/pre_mlp_layer_norm/scale",
+    "layers/mlp/gate/kernel": "layers_{}/mlp/wi_0/kernel",
+    "layers/mlp/up/kernel": "layers_{}/mlp/wi_1/kernel",
+    "layers/mlp/down/kernel": "layers_{}/mlp/wo/kernel",
+    **{
+        f"layers/{ours}/{part}/kernel": f"layers_{{}}/{theirs}/{part}/kernel"
+        for ours, theirs in (
+            ("self_attention", "self_attention"),
+            ("cross_attention", "encoder_decoder_attention"),
+        )
+        for part in ("query", "key", "value", "out")
+    },
+}
+
 _PORT_ENCODER = {
     "positions": "position_encoding.weight",
     "norm/scale": "layer_norm.weight",
@@ -104,6 +128,14 @@ def t5x_sources(config: ModelConfig) -> dict[str, Source]:
         for part in ("query", "key", "value", "out")
     }
     return sources | _stack("decoder", "decoder", _T5X_DECODER | crosses, config.decoder_layers)
+
+
+def mt3_sources(config: ModelConfig) -> dict[str, Source]:
+    """Returns where T5X keeps each parameter of the transcriber."""
+    return {
+        **_stack("encoder", "encoder", _MT3_ENCODER, config.encoder_layers),
+        **_stack("decoder", "decoder", _MT3_DECODER, config.decoder_layers),
+    }
 
 
 def port_sources(config: ModelConfig) -> dict[str, Source]:
