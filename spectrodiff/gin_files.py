@@ -9,6 +9,7 @@ import difflib
 
 # gin uses this when a file is missing, but does not import it.
 import importlib.util  # noqa: F401
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,11 +48,16 @@ def parse(
     for file in files:
         if not Path(file).is_file() and not (folder and (Path(folder) / file).is_file()):
             raise ConfigError(file, "a gin file", "no such file")
+    # gin logs an error for every place where an included file is not, though it is in the next one.
+    log = logging.getLogger()
+    log.addFilter(_is_worth_logging)
     try:
         gin.parse_config_files_and_bindings(list(files), list(bindings), skip_unknown=False)
     except Exception as error:  # gin raises many types, all of them about the config
         subject = ", ".join([*files, *bindings])
         raise ConfigError(subject, *_explain(str(error), classes)) from error
+    finally:
+        log.removeFilter(_is_worth_logging)
 
 
 def filled(settings: type[Settings], **overrides: Any) -> Settings:
@@ -69,6 +75,10 @@ def filled(settings: type[Settings], **overrides: Any) -> Settings:
         raise
     except Exception as error:
         raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Path not found")
 
 
 def _is_registered(name: str) -> bool:

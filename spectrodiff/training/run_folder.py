@@ -98,16 +98,6 @@ def as_dict(settings: RunSettings) -> dict[str, dict[str, Any]]:
 
 def environment() -> dict[str, Any]:
     """What the run runs on."""
-    packages = (
-        "spectrodiff",
-        "jax",
-        "jaxlib",
-        "flax",
-        "optax",
-        "orbax-checkpoint",
-        "grain",
-        "numpy",
-    )
     return {
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
         "python": platform.python_version(),
