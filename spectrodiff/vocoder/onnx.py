@@ -36,9 +36,7 @@ class OnnxInverter:
         self, path: str | os.PathLike[str], device: Literal["auto", "cpu", "gpu"] = "auto"
     ) -> None:
         self._path = Path(path)
-        if not self._path.is_file():
-            raise CheckpointError(self._path, "an ONNX file", "no such file")
-        self._session = _open_session(self._path, device)
+        self._session = open_session(self._path, device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or not _takes_log_mel(inputs[0]):
             found = ", ".join(f"{node.name} {node.shape} {node.type}" for node in inputs)
@@ -86,8 +84,16 @@ class OnnxInverter:
         return audio.reshape(-1).astype(np.float32, copy=False)
 
 
-def _open_session(path: Path, device: str) -> Any:
+def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> Any:
+    """Opens an ONNX graph for all the cores this process may use.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
     import onnxruntime
+
+    if not path.is_file():
+        raise CheckpointError(path, "an ONNX file", "no such file")
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _num_cores()
