@@ -69,6 +69,16 @@ _MT3_DECODER = {
     },
 }
 
+# The autoregressive baseline writes frames where MT3 writes tokens; its positions are not stored.
+_AUTOREGRESSIVE_ENCODER = {
+    name: entry for name, entry in _T5X_NOTE_ENCODER.items() if name != "positions"
+}
+_AUTOREGRESSIVE_DECODER = {
+    **{name: entry for name, entry in _MT3_DECODER.items() if name != "embedding"},
+    "input/kernel": "continuous_inputs_projection/kernel",
+    "output/kernel": "spec_out_dense/kernel",
+}
+
 _PORT_ENCODER = {
     "positions": "position_encoding.weight",
     "norm/scale": "layer_norm.weight",
@@ -112,6 +122,11 @@ _PORT_DECODER = {
 
 def t5x_sources(config: ModelConfig) -> dict[str, Source]:
     """Returns where the T5X layout keeps each parameter, the levels of its tree joined by "/"."""
+    if config.kind == "autoregressive":
+        return {
+            **_stack("note_encoder", "encoder", _AUTOREGRESSIVE_ENCODER, config.encoder_layers),
+            **_stack("decoder", "decoder", _AUTOREGRESSIVE_DECODER, config.decoder_layers),
+        }
     # A network without context has one encoder, called just that.
     notes = "token_encoder" if config.has_context else "encoder"
     sources = _stack("note_encoder", notes, _T5X_NOTE_ENCODER, config.encoder_layers)

@@ -28,9 +28,10 @@ from spectrodiff.checkpoints.settings import (
 )
 from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
 from spectrodiff.errors import CheckpointError
-from spectrodiff.models.config import CrossAttention, ModelConfig
+from spectrodiff.models.config import CrossAttention, ModelConfig, NetworkKind
 
 FILE_NAME = "checkpoint"
+_AUTOREGRESSIVE_SIGN = "decoder/layers_0/encoder_decoder_attention/query/kernel"
 _STEP_FOLDER = re.compile(r"checkpoint_(\d+)")
 _NDARRAY_EXTENSION = 1  # flax's code for an array in a msgpack
 _TYPES = {
@@ -66,7 +67,9 @@ def import_t5x(folder: Path) -> Checkpoint:
     has_context = any(name.startswith("continuous_encoder/") for name in stored)
     bins = gin.require("NUM_VELOCITY_BINS")
     rows = choose(gin.path, "NUM_VELOCITY_BINS", bins, EMBEDDING_ROWS)
-    config = _read_sizes(gin, rows, has_context)
+    # The configuration does not say which, but the decoders' cross-attentions differ in name.
+    kind: NetworkKind = "autoregressive" if _AUTOREGRESSIVE_SIGN in stored else "diffusion"
+    config = _read_sizes(gin, kind, rows, has_context)
     for name, value in (
         ("DiffusionConfig.model_output", "eps"),
         ("train/DiffusionSchedule.name", "cosine"),
@@ -176,7 +179,9 @@ def _find_config(folder: Path) -> Path:
     raise CheckpointError(folder.parent / "config.gin", "the configuration of the run", "no file")
 
 
-def _read_sizes(gin: GinFile, embedding_rows: int, has_context: bool) -> ModelConfig:
+def _read_sizes(
+    gin: GinFile, kind: NetworkKind, embedding_rows: int, has_context: bool
+) -> ModelConfig:
     lengths = gin.require("TASK_FEATURE_LENGTHS")
     if not isinstance(lengths, dict):
         raise CheckpointError(gin.path, "TASK_FEATURE_LENGTHS as a dict", reprlib.repr(lengths))
@@ -201,6 +206,7 @@ def _read_sizes(gin: GinFile, embedding_rows: int, has_context: bool) -> ModelCo
         context_frames=lengths.get("targets_context") if has_context else 0,
         cross_attention=cross_attention,
         dropout=gin.get("T5Config.dropout_rate", 0.1),
+        kind=kind,
     )
 
 

@@ -50,30 +50,34 @@ Source = str | list[str]
 def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
     """Returns the shape of every parameter by name, the levels of the tree joined by "/"."""
     D, M = config.width, config.mel_bins
-    shapes: dict[str, Shape] = {"note_encoder/embedding": (config.vocabulary_size, D)}
-    shapes |= _encoder_shapes("note_encoder", config, positions=config.note_tokens)
-    if config.has_context:
-        shapes["context_encoder/input/kernel"] = (M, D)
-        shapes |= _encoder_shapes("context_encoder", config, positions=config.context_frames)
-    shapes |= {
+    shapes: dict[str, Shape] = {
+        "note_encoder/embedding": (config.vocabulary_size, D),
+        **_encoder_shapes("note_encoder", config),
         "decoder/input/kernel": (M, D),
-        "decoder/positions": (config.target_frames, D),
-        "decoder/time/in/kernel": (D, 4 * D),
-        "decoder/time/out/kernel": (4 * D, 4 * D),
         "decoder/norm/scale": (D,),
         "decoder/output/kernel": (D, M),
     }
     layer: dict[str, Shape] = {
         "self_attention_norm/scale": (D,),
-        "self_attention_film/kernel": (4 * D, 2 * D),
         **_attention_shapes("self_attention", config),
         "cross_attention_norm/scale": (D,),
         "mlp_norm/scale": (D,),
-        "mlp_film/kernel": (4 * D, 2 * D),
         **_mlp_shapes(config),
     }
     for name in cross_attentions(config):
         layer |= _attention_shapes(name, config)
+    if config.kind == "diffusion":
+        layer["self_attention_film/kernel"] = layer["mlp_film/kernel"] = (4 * D, 2 * D)
+        shapes |= {
+            "note_encoder/positions": (config.note_tokens, D),
+            "decoder/positions": (config.target_frames, D),
+            "decoder/time/in/kernel": (D, 4 * D),
+            "decoder/time/out/kernel": (4 * D, 4 * D),
+        }
+    if config.has_context:
+        shapes["context_encoder/input/kernel"] = (M, D)
+        shapes["context_encoder/positions"] = (config.context_frames, D)
+        shapes |= _encoder_shapes("context_encoder", config)
     return shapes | _stacked("decoder", layer, config.decoder_layers)
 
 
@@ -84,7 +88,7 @@ def cross_attentions(config: ModelConfig) -> tuple[str, ...]:
     return ("cross_attention",)
 
 
-def _encoder_shapes(name: str, config: ModelConfig, positions: int) -> dict[str, Shape]:
+def _encoder_shapes(name: str, config: ModelConfig) -> dict[str, Shape]:
     layer: dict[str, Shape] = {
         "attention_norm/scale": (config.width,),
         **_attention_shapes("attention", config),
@@ -92,7 +96,6 @@ def _encoder_shapes(name: str, config: ModelConfig, positions: int) -> dict[str,
         **_mlp_shapes(config),
     }
     return {
-        f"{name}/positions": (positions, config.width),
         f"{name}/norm/scale": (config.width,),
         **_stacked(name, layer, config.encoder_layers),
     }

@@ -1,10 +1,11 @@
 """Sizes of the networks, in one table."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from spectrodiff.errors import ConfigError
 
+NetworkKind = Literal["diffusion", "autoregressive"]
 CrossAttention = Literal["concatenate", "sum"]
 
 
@@ -29,6 +30,7 @@ class ModelConfig:
     mel_bins: int = 128  # M
     cross_attention: CrossAttention = "concatenate"  # "sum" is the paper's ablation
     dropout: float = 0.1
+    kind: NetworkKind = "diffusion"  # "autoregressive" is the paper's baseline, without context
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -39,11 +41,18 @@ class ModelConfig:
                     raise ConfigError(
                         f"ModelConfig.{field.name}", f"a whole number >= {minimum}", repr(value)
                     )
-        if self.cross_attention not in ("concatenate", "sum"):
+        for name, choices in (("cross_attention", CrossAttention), ("kind", NetworkKind)):
+            if getattr(self, name) not in get_args(choices):
+                raise ConfigError(
+                    f"ModelConfig.{name}",
+                    " or ".join(map(repr, get_args(choices))),
+                    repr(getattr(self, name)),
+                )
+        if self.kind == "autoregressive" and self.context_frames:
             raise ConfigError(
-                "ModelConfig.cross_attention",
-                "'concatenate' or 'sum'",
-                repr(self.cross_attention),
+                "ModelConfig.context_frames",
+                "0 for an autoregressive network, which has no context",
+                repr(self.context_frames),
             )
         if self.cross_attention == "sum" and not self.context_frames:
             raise ConfigError(

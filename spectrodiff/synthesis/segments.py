@@ -71,7 +71,7 @@ class DiffusionGenerator:
         dtype: type,
         mesh: Mesh,
     ) -> None:
-        self.config = config
+        self.config, self.steps = config, sampler.steps
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._params, self._mesh = params, mesh
         self._table = jax.device_put(sampler.table(schedule), NamedSharding(mesh, WHOLE))
@@ -94,9 +94,8 @@ class DiffusionGenerator:
         batch = SegmentBatch(*(jax.device_put(array, split) for array in batch))
         memory = self._encode(self._params, *batch[:3])
         carry = _first_carry(batch.keys, self.config.target_frames, self.config.mel_bins)
-        steps = len(self._table.time)
-        for first in range(0, steps, STEPS_PER_PIECE):
-            last = min(first + STEPS_PER_PIECE, steps)
+        for first in range(0, self.steps, STEPS_PER_PIECE):
+            last = min(first + STEPS_PER_PIECE, self.steps)
             carry = self._advance(
                 self._params,
                 carry,

@@ -36,6 +36,16 @@ class SegmentGenerator(Protocol):
         """Sizes of the network behind it."""
         ...
 
+    @property
+    def steps(self) -> int:
+        """How many steps a batch takes."""
+        ...
+
+    @property
+    def num_devices(self) -> int:
+        """How many devices share a batch."""
+        ...
+
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
     ) -> jax.Array:

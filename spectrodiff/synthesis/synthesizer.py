@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.diffusion.parameterization import to_eps
@@ -19,13 +21,16 @@ from spectrodiff.errors import ConfigError
 from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE, unscale
 from spectrodiff.notes import Notes
 from spectrodiff.synthesis.ahead import ahead
+from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
 from spectrodiff.synthesis.meter import Meter
 from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.segments import DiffusionGenerator, make_mesh, network, replicated
-from spectrodiff.synthesis.songs import generate_songs
+from spectrodiff.synthesis.songs import SegmentGenerator, generate_songs
 from spectrodiff.tokenizer import SongTokens, tokenize_song
 from spectrodiff.vocabulary import Vocabulary
 from spectrodiff.vocoder import InversionStream, Inverter, invert
+
+logger = logging.getLogger(__name__)
 
 SongInput = str | os.PathLike[str] | Notes
 
@@ -73,7 +78,7 @@ class Synthesizer:
         self._vocabulary = Vocabulary(checkpoint.velocity_bins)
         self._devices = list(devices or jax.devices())
         self._params = place(checkpoint.params, replicated(self._devices), precision)
-        self._generators: dict[Any, DiffusionGenerator] = {}
+        self._generators: dict[Any, SegmentGenerator] = {}
 
     def render(self, song: SongInput, **settings: Any) -> Song:
         """Renders one song; the settings are those of `render_each`."""
@@ -103,7 +108,8 @@ class Synthesizer:
 
         Args:
             songs: MIDI files or notes.
-            steps: denoising steps per segment.
+            steps: denoising steps per segment. This and the next three are settings of diffusion;
+                an autoregressive model has no use for them, and says so in the log.
             guidance: guidance weight w; 1 follows the model as it is, more exaggerates what the
                 notes and the context change.
             sampler: "ddpm", "ddim" or "dpmpp" (see `spectrodiff.diffusion.sampler.Sampler`).
@@ -122,7 +128,7 @@ class Synthesizer:
         """
         tokens = [self._tokenize(song, strict) for song in songs]
         generator = self._generator(Sampler(sampler, steps, variance), guidance, len(tokens) > 1)
-        return self._render_groups(tokens, generator, steps, seed, batch_size, progress)
+        return self._render_groups(tokens, generator, seed, batch_size, progress)
 
     def stream(
         self,
@@ -146,7 +152,7 @@ class Synthesizer:
         """
         tokens = self._tokenize(song, strict)
         generator = self._generator(Sampler(sampler, steps, variance), guidance, many=False)
-        return self._stream(tokens, generator, steps, seed, progress)
+        return self._stream(tokens, generator, seed, progress)
 
     def predict_noise(
         self,
@@ -167,7 +173,12 @@ class Synthesizer:
 
         Returns:
             float32 [B, F, M].
+
+        Raises:
+            ConfigError: if the model is autoregressive.
         """
+        if self.config.kind == "autoregressive":
+            raise ConfigError("predict_noise", "a diffusion model", "an autoregressive one")
         definition = network(self.config, self._dtype)
         output = _predict(definition, self._params, tokens, context, context_mask, noisy, time)
         alpha, sigma = alpha_sigma(self._schedule.logsnr(jnp.asarray(time)[:, None, None]))
@@ -181,8 +192,7 @@ class Synthesizer:
     def _render_groups(
         self,
         tokens: list[SongTokens],
-        generator: DiffusionGenerator,
-        steps: int,
+        generator: SegmentGenerator,
         seed: int,
         batch_size: int,
         progress: bool,
@@ -190,7 +200,7 @@ class Synthesizer:
         # Songs of like length share a batch, so that few of its rows run empty.
         order = sorted(range(len(tokens)), key=lambda song: -len(tokens[song].tokens))
         count = sum(len(song.tokens) for song in tokens)
-        with Meter(count, steps, self.segment_seconds, enabled=progress) as meter:
+        with Meter(count, generator.steps, self.segment_seconds, enabled=progress) as meter:
             for first in range(0, len(order), batch_size):
                 group = order[first : first + batch_size]
                 features: list[list[np.ndarray]] = [[] for _ in group]
@@ -209,15 +219,15 @@ class Synthesizer:
     def _stream(
         self,
         tokens: SongTokens,
-        generator: DiffusionGenerator,
-        steps: int,
+        generator: SegmentGenerator,
         seed: int,
         progress: bool,
     ) -> Iterator[Song]:
         inversion = InversionStream(self.inverter)
         log_mel = np.zeros((0, self.config.mel_bins), np.float32)
         done = 0  # samples yielded so far
-        with Meter(len(tokens.tokens), steps, self.segment_seconds, enabled=progress) as meter:
+        count = len(tokens.tokens)
+        with Meter(count, generator.steps, self.segment_seconds, enabled=progress) as meter:
             segments = generate_songs(
                 generator, [tokens.tokens], seed=seed, on_steps=meter.steps_done
             )
@@ -228,11 +238,11 @@ class Synthesizer:
                     frames = frames[: tokens.num_frames - segment.number * len(frames)]
                     log_mel = np.concatenate([log_mel, frames])
                     audio = inversion.push(frames)
-                    if segment.number == len(tokens.tokens) - 1:
+                    if segment.number == count - 1:
                         audio = np.concatenate([audio, inversion.finish()])
-                    count = len(audio) // HOP_SAMPLES
-                    yield Song(audio[: tokens.num_samples - done], SAMPLE_RATE, log_mel[:count])
-                    log_mel, done = log_mel[count:], done + len(audio)
+                    heard = len(audio) // HOP_SAMPLES
+                    yield Song(audio[: tokens.num_samples - done], SAMPLE_RATE, log_mel[:heard])
+                    log_mel, done = log_mel[heard:], done + len(audio)
 
     def _finish(self, scaled_mel: np.ndarray, tokens: SongTokens) -> Song:
         log_mel = np.asarray(unscale(scaled_mel[: tokens.num_frames]))
@@ -248,24 +258,39 @@ class Synthesizer:
             strict=strict,
         )
 
-    def _generator(self, sampler: Sampler, guidance: float, many: bool) -> DiffusionGenerator:
+    def _generator(self, sampler: Sampler, guidance: float, many: bool) -> SegmentGenerator:
         """The generator of these settings; the last one is kept, with all that it worked out."""
         if not np.isfinite(guidance):
             raise ConfigError("guidance", "a finite number", repr(guidance))
-        settings = (sampler, guidance, many)
+        autoregressive = self.config.kind == "autoregressive"
+        settings = many if autoregressive else (sampler, guidance, many)
         if settings not in self._generators:
             self._generators.clear()
-            self._generators[settings] = DiffusionGenerator(
-                self.config,
-                self._params,
-                schedule=self._schedule,
-                prediction=self._prediction,
-                sampler=sampler,
-                guidance=guidance,
-                dtype=self._dtype,
-                mesh=make_mesh(self._devices if many else self._devices[:1]),
+            mesh = make_mesh(self._devices if many else self._devices[:1])
+            self._generators[settings] = (
+                self._autoregressive(mesh)
+                if autoregressive
+                else self._diffusion(sampler, guidance, mesh)
             )
         return self._generators[settings]
+
+    def _diffusion(self, sampler: Sampler, guidance: float, mesh: Mesh) -> SegmentGenerator:
+        return DiffusionGenerator(
+            self.config,
+            self._params,
+            schedule=self._schedule,
+            prediction=self._prediction,
+            sampler=sampler,
+            guidance=guidance,
+            dtype=self._dtype,
+            mesh=mesh,
+        )
+
+    def _autoregressive(self, mesh: Mesh) -> SegmentGenerator:
+        logger.info(
+            "this model is autoregressive: steps, sampler, guidance and variance mean nothing to it"
+        )
+        return AutoregressiveGenerator(self.config, self._params, dtype=self._dtype, mesh=mesh)
 
 
 @jax.jit(static_argnums=0)

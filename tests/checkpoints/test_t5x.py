@@ -67,6 +67,26 @@ def test_network_that_sums_cross_attentions(golden, tmp_path, kvstore):
             )
 
 
+def test_autoregressive_network(golden, tmp_path):
+    params = golden_params(golden, "autoregressive")
+    checkpoint = import_t5x(write_t5x(tmp_path, params))
+    assert checkpoint.config.kind == "autoregressive"
+    flat = flatten(checkpoint.params)
+    assert sum(array.size for array in flat.values()) == sum(map(np.size, params.values()))
+    for ours, theirs in [
+        ("self_attention/query", "self_attention/query"),
+        ("cross_attention/value", "encoder_decoder_attention/value"),
+        ("mlp/gate", "mlp/wi_0"),
+    ]:
+        np.testing.assert_array_equal(
+            flat[f"decoder/layers/{ours}/kernel"],
+            [params[f"decoder/layers_{i}/{theirs}/kernel"] for i in range(3)],
+        )
+    np.testing.assert_array_equal(
+        flat["decoder/output/kernel"], params["decoder/spec_out_dense/kernel"]
+    )
+
+
 def test_the_cross_attentions_are_summed_in_the_right_places(golden, tmp_path):
     from flax import nnx
 
