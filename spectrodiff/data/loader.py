@@ -35,7 +35,8 @@ class TrainingBatches(Iterator[Batch]):
         process: the number of this process, which gets every `processes`-th row of a batch.
         processes: how many share a batch.
         threads: how many read recordings; 0 for none but the caller's.
-        chunks_per_reading: how many chunks are drawn when a recording is read.
+        chunks_per_reading: how many chunks are drawn when a recording is read; each row of a batch
+            keeps so many in memory, of a third of a megabyte.
 
     Raises:
         CorpusError: if a corpus is empty.

@@ -71,9 +71,12 @@ class RandomChunks:
         chunks_per_reading: int = 16,
         keep_readings: int = 64,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("chunks_per_reading", chunks_per_reading)):
+        numbers = {"batch_size": batch_size, "chunks_per_reading": chunks_per_reading}
+        for name, value in numbers.items():
             if value < 1:
                 raise ConfigError(name, "a whole number >= 1", repr(value))
+        if seed < 0:
+            raise ConfigError("seed", "a whole number >= 0", repr(seed))
         self._sources, self._chunking = list(sources), chunking
         self._batch_size, self._seed = batch_size, seed
         self._chunks_per_reading = chunks_per_reading

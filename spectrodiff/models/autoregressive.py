@@ -50,13 +50,16 @@ class PlainNoteEncoder(EncoderStack):
         self.length = config.note_tokens
 
     def __call__(self, tokens: jax.Array, *, key: Key = None) -> Encoding:
-        """Encodes tokens int32 [B, n], n <= N; the result has N rows for any n that fits."""
-        padding = [(0, 0), (0, self.length - tokens.shape[1])]
-        tokens = jnp.pad(tokens, padding, constant_values=PADDING_ID)
+        """Encodes tokens int32 [B, n], n <= N; the result is the same for any n that fits."""
+        length = tokens.shape[1]
+        padding = [(0, 0), (0, self.length - length)]
+        padded = jnp.pad(tokens, padding, constant_values=PADDING_ID)
         positions = sinusoid_positions(self.length, self.embedding[...].shape[1])
-        embedded = self.embedding[...][tokens] + positions[None]
+        embedded = self.embedding[...][padded] + positions[None]
         everything = jnp.ones((1, 1, self.length), bool)
-        return Encoding(self.encode(embedded, everything, key), tokens != PADDING_ID)
+        # Encoded padding is masked from here on, so that it need not go any further.
+        values = self.encode(embedded, everything, key)[:, :length]
+        return Encoding(values, tokens != PADDING_ID)
 
 
 class FrameDecoder(nnx.Module):

@@ -211,7 +211,7 @@ def test_chunks_of_too_many_notes_are_truncated_if_wanted_or_if_there_are_no_oth
 
 def test_tokens_are_padded_to_the_bucket_of_the_longest():
     chunk = Cutter(recording(40), SMALL).cut(0)
-    for longest, limit, length in [(64, 2048, 64), (65, 2048, 128), (1025, 2048, 2048), (9, 9, 9)]:
+    for longest, limit, length in [(64, 2048, 64), (65, 2048, 128), (1537, 2048, 2048), (9, 9, 9)]:
         long = dataclasses.replace(chunk, tokens=np.full(longest, 5, np.int32))
         batch = collate([chunk, long], limit) if longest > 9 else collate([long], limit)
         assert batch["tokens"].shape[1] == length
@@ -464,6 +464,7 @@ def test_prepared_corpora_are_loaded(tmp_path):
         ({"batch_size": 6, "processes": 4}, "a positive multiple of the 4 processes, got 6"),
         ({"weights": [1.0]}, r"weights: expected 2 positive numbers.*got \[1.0\]"),
         ({"weights": [1.0, 0.0]}, "weights: expected 2 positive numbers"),
+        ({"seed": -1}, "seed: expected a whole number >= 0, got -1"),
         ({"chunks_per_reading": 0}, "chunks_per_reading: expected a whole number >= 1, got 0"),
     ],
 )
