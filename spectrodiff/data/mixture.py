@@ -57,7 +57,8 @@ class RandomChunks:
         seed: another one gives other recordings and other chunks.
         weights: share of each corpus, of any sum; by default those of `mixture_weights`.
         chunks_per_reading: how many chunks are drawn when a recording is read.
-        keep_readings: how many are remembered; more than places times threads are of no use.
+        keep_readings: how many are remembered: at best one for each place that is asked for here,
+            and a few for the threads that are ahead.
     """
 
     def __init__(
