@@ -1,4 +1,4 @@
-"""How long a process takes until it has drawn its first segment, with and without a warm cache.
+"""Time and memory until a process has drawn its first segment, with and without a warm cache.
 
     python benchmarks/start_up.py
 
@@ -10,6 +10,7 @@ import argparse
 import collections
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -30,8 +31,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         store_random_model(arguments.size, Path(folder) / "model")
-        print("| cache | model loaded, s | first segment, s | compiled | taken from the cache |")
-        print("|---|---:|---:|---:|---:|")
+        print("| cache | loading, s | first segment, s | compiled | from the cache | memory, GB |")
+        print("|---|---:|---:|---:|---:|---:|")
         for state in ("cold", "warm"):
             done = subprocess.run(
                 [sys.executable, __file__, "--model", str(Path(folder) / "model")],
@@ -42,7 +43,7 @@ def main() -> None:
             row = json.loads(done.stdout)
             print(
                 f"| {state} | {row['load']:.1f} | {row['first']:.1f} | {row['compiled']} "
-                f"| {row['hits']} |",
+                f"| {row['hits']} | {row['memory']:.2f} |",
                 flush=True,
             )
 
@@ -83,6 +84,7 @@ def render_first_segment(model: str) -> None:
                 "first": time.perf_counter() - loaded,
                 "compiled": misses,
                 "hits": hits,
+                "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
             }
         )
     )

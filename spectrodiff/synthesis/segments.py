@@ -39,6 +39,13 @@ class SegmentBatch(NamedTuple):
     keys: jax.Array  # one random key per segment, [B]
 
 
+class PreparedBatch(NamedTuple):
+    """What the denoiser needs to know about a batch of segments."""
+
+    memory: Memory
+    keys: jax.Array  # one random key per segment, [B]
+
+
 @functools.lru_cache(maxsize=8)
 def network(config: ModelConfig, dtype: type) -> nnx.GraphDef:
     """The network without its parameters; `nnx.merge(network(...), params)` is the whole."""
@@ -90,16 +97,25 @@ class DiffusionGenerator:
             batch: B is a multiple of the number of devices.
             on_steps: called with a number of finished steps, now and then.
         """
+        return self.draw(self.prepare(batch), on_steps)
+
+    def prepare(self, batch: SegmentBatch) -> PreparedBatch:
+        """Encodes what the segments are conditioned on: all work that is done once a segment."""
         split = NamedSharding(self._mesh, BATCH)
         batch = SegmentBatch(*(jax.device_put(array, split) for array in batch))
-        memory = self._encode(self._params, *batch[:3])
+        return PreparedBatch(self._encode(self._params, *batch[:3]), batch.keys)
+
+    def draw(
+        self, batch: PreparedBatch, on_steps: Callable[[int], None] | None = None
+    ) -> jax.Array:
+        """Takes the sampler's steps; see `__call__`."""
         carry = _first_carry(batch.keys, self.config.target_frames, self.config.mel_bins)
         for first in range(0, self.steps, STEPS_PER_PIECE):
             last = min(first + STEPS_PER_PIECE, self.steps)
             carry = self._advance(
                 self._params,
                 carry,
-                memory,
+                batch.memory,
                 batch.keys,
                 self._table,
                 self._films,

@@ -198,7 +198,7 @@ def test_bfloat16_renders_much_the_same(golden, midi, synth):
 
 
 def test_note_buckets():
-    assert [note_bucket(n, 2048) for n in (1, 64, 65, 400, 2048)] == [64, 64, 128, 512, 2048]
+    assert [note_bucket(n, 2048) for n in (1, 64, 65, 400, 2048)] == [64, 64, 128, 448, 2048]
 
 
 def test_import_is_quick_and_brings_nothing_heavy():
