@@ -1,14 +1,21 @@
-"""Reads weights that torch wrote (`.bin`), without torch.
+"""Reads weights that torch wrote (`.bin`, `.pth`), without torch.
 
 Since torch 1.6 such a file is a zip archive: `NAME/data.pkl` is a pickle of the state dict, in
-which every tensor refers to a storage, and `NAME/data/KEY` are the bytes of the storages.
+which every tensor refers to a storage, and `NAME/data/KEY` are the bytes of the storages. Before,
+it was a row of pickles (a magic number, a version, facts about the machine, the state dict, the
+keys of the storages) and then, for each key, the length of a storage and its bytes.
 """
 
+import functools
 import math
+import os
+import pickletools
+import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -25,6 +32,8 @@ STORAGE_TYPES: dict[str, Any] = {
     "torch.LongStorage": np.int64,
     "torch.IntStorage": np.int32,
 }
+OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # 0x1950a86a20f9469cfc6c, pickled
+OLD_VERSION = 1001
 MAX_PICKLE_BYTES = 64 << 20  # the largest model's names and shapes take a few hundred kilobytes
 
 
@@ -51,12 +60,20 @@ def read_torch_file(path: Path) -> dict[str, StoredArray]:
     Raises:
         CheckpointError: if the file is not such an archive, is damaged, or holds anything else.
     """
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(
-            path,
-            "the zip archive that torch writes since version 1.6",
-            "a file that is cut off, is no archive, or is older (load and save it with torch)",
-        )
+    if zipfile.is_zipfile(path):
+        return _read_archive(path)
+    with path.open("rb") as file:
+        is_old = file.read(len(OLD_MAGIC)) == OLD_MAGIC
+    if is_old:
+        return _read_old_file(path)
+    raise CheckpointError(path, "a file that torch wrote", "one that is cut off or of another kind")
+
+
+# Where a storage lies: how many bytes there are, and what reads them.
+_Place = tuple[int, Callable[[], bytes]]
+
+
+def _read_archive(path: Path) -> dict[str, StoredArray]:
     with _open(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
         pickles = [name for name in members if name.endswith("/data.pkl")]
@@ -67,29 +84,101 @@ def read_torch_file(path: Path) -> dict[str, StoredArray]:
         if byteorder in members and _read(path, archive, members[byteorder]) != b"little":
             raise CheckpointError(path, "little-endian tensors", "others")
         state = read_pickle(_read(path, archive, members[pickles[0]]), path, _LABELS, _storage)
+
+    def find(storage: _Storage) -> _Place | None:
+        member = members.get(f"{folder}data/{storage.key}")
+
+        def read() -> bytes:
+            with _open(path) as archive:
+                return _read(path, archive, member)  # type: ignore[arg-type]
+
+        return None if member is None else (member.file_size, read)
+
+    return _stored_arrays(path, state, find)
+
+
+def _read_old_file(path: Path) -> dict[str, StoredArray]:
+    storages: dict[str, _Storage] = {}
+
+    def note_storage(reference: Any) -> _Storage:
+        *reference, _view = reference  # views of storages were given up long before the zip format
+        storage = _storage(tuple(reference))
+        return storages.setdefault(storage.key, storage)
+
+    with path.open("rb") as file:
+        _, version, machine, state, keys = (
+            read_pickle(_next_pickle(path, file), path, _LABELS, note_storage) for _ in range(5)
+        )
+        if version != OLD_VERSION or not isinstance(machine, dict) or not isinstance(keys, list):
+            raise CheckpointError(path, f"torch's format of version {OLD_VERSION}", "another")
+        if machine.get("little_endian") is not True:
+            raise CheckpointError(path, "little-endian tensors", "others")
+        file_bytes = path.stat().st_size
+        places: dict[str, _Place] = {}
+        for key in keys:
+            storage = storages.get(key) if isinstance(key, str) else None
+            head = file.read(8)
+            if storage is None or len(head) < 8 or head != struct.pack("<q", storage.length):
+                raise CheckpointError(path, "a whole torch file", "one that is cut off or damaged")
+            start, size = file.tell(), storage.length * storage.dtype.itemsize
+            places[key] = (
+                min(size, file_bytes - start),
+                functools.partial(_read_range, path, start, size),
+            )
+            file.seek(size, os.SEEK_CUR)
+    return _stored_arrays(path, state, lambda storage: places.get(storage.key))
+
+
+def _next_pickle(path: Path, file: BinaryIO) -> bytes:
+    """The bytes of the pickle that begins here; the file is then at its end."""
+    start = file.tell()
+    try:
+        for _ in pickletools.genops(file):
+            pass
+    except (ValueError, OverflowError, MemoryError, UnicodeDecodeError) as error:
+        raise CheckpointError(path, "a whole torch file", f"damage ({error})") from None
+    size = file.tell() - start
+    if size > MAX_PICKLE_BYTES:
+        raise CheckpointError(path, "names and shapes", f"{size:,} bytes of them")
+    file.seek(start)
+    return file.read(size)
+
+
+def _read_range(path: Path, start: int, size: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+    except OSError as error:
+        raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
+
+
+def _stored_arrays(
+    path: Path, state: Any, find: Callable[[_Storage], _Place | None]
+) -> dict[str, StoredArray]:
     if not isinstance(state, dict):
         raise CheckpointError(path, "a dict of tensors", f"a {type(state).__name__}")
-    return {name: _stored(path, name, value, folder, members) for name, value in state.items()}
+    return {name: _stored(path, name, value, find) for name, value in state.items()}
 
 
 def _stored(
-    path: Path, name: str, tensor: Any, folder: str, members: dict[str, zipfile.ZipInfo]
+    path: Path, name: str, tensor: Any, find: Callable[[_Storage], _Place | None]
 ) -> StoredArray:
     if not isinstance(tensor, _Tensor):
         raise CheckpointError(path, f"{name!r} to be a tensor", f"a {type(tensor).__name__}")
     storage, offset, shape, strides = tensor
-    member = members.get(f"{folder}data/{storage.key}")
     wanted = storage.length * storage.dtype.itemsize
-    if member is None or member.file_size != wanted:
-        got = "none" if member is None else str(member.file_size)
+    place = find(storage)
+    if place is None or place[0] != wanted:
+        got = "none" if place is None else str(place[0])
         raise CheckpointError(path, f"{wanted} bytes of {name!r}", got)
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if math.prod(shape) and last >= storage.length:
         raise CheckpointError(path, f"{name!r} to lie inside its storage", f"shape {shape}")
+    _, read_bytes = place
 
     def read() -> np.ndarray:
-        with _open(path) as archive:
-            flat = np.frombuffer(_read(path, archive, member), storage.dtype)
+        flat = np.frombuffer(read_bytes(), storage.dtype)
         return np.lib.stride_tricks.as_strided(
             flat[offset:], shape, [stride * flat.itemsize for stride in strides], writeable=False
         )

@@ -78,7 +78,7 @@ def import_vggish(path: str | os.PathLike[str]) -> tuple[VggishConfig, Params]:
         stored = {name: stored[name] for name in names}
         sources = _sources(_TF1_NAMES, kernel="/weights", bias="/biases")
     config = _read_sizes(path, sources, stored)
-    return config, assemble_tree(path, _shapes(config), sources, stored)
+    return config, assemble_tree(path, parameter_shapes(config), sources, stored)
 
 
 def _sources(names: Mapping[str, str], *, kernel: str, bias: str) -> dict[str, Source]:
@@ -115,7 +115,8 @@ def _read_sizes(
     )
 
 
-def _shapes(config: VggishConfig) -> dict[str, Shape]:
+def parameter_shapes(config: VggishConfig) -> dict[str, Shape]:
+    """Returns the shape of every parameter by name."""
     model = nnx.eval_shape(lambda: Vggish(config, rngs=nnx.Rngs(0)))
     flat = flatten(nnx.to_pure_dict(nnx.state(model)))
     return {name: tuple(array.shape) for name, array in flat.items()}

@@ -109,7 +109,7 @@ def frechet_at_infinity(
     """
     total = sum(map(len, predictions))
     sizes = np.unique((total / np.linspace(LARGEST_TO_SMALLEST, 1, num_sizes)).astype(int))
-    if len(sizes) < 3:
+    if len(sizes) < 3 or sizes[0] < 2:
         raise AudioError("embeddings", "enough frames to extrapolate from", str(total))
     # The first frames of a random order are a random sample of any size, and what each size has
     # more than the one before it needs to be summed up only once.

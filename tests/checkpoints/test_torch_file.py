@@ -1,5 +1,6 @@
 import pickle
 import zipfile
+from typing import ClassVar
 
 import ml_dtypes
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from spectrodiff.checkpoints.torch_file import read_torch_file
 from spectrodiff.errors import CheckpointError
-from tests.checkpoints.writers import torch_pickle, write_torch
+from tests.checkpoints.writers import torch_pickle, write_old_torch, write_torch
 
 VALUES = np.arange(12, dtype=np.float32)
 
@@ -106,11 +107,55 @@ def test_a_tensor_may_not_be_something_else(tmp_path):
             read_torch_file(path)
 
 
-def test_files_older_than_the_archives(tmp_path):
-    path = tmp_path / "weights.bin"
-    path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2))
-    with pytest.raises(CheckpointError, match="older"):
-        read_torch_file(path)
+class TestFilesOlderThanTheArchives:
+    TENSORS: ClassVar = {
+        "x": ("FloatStorage", "94021", 12, 0, (4, 3), (1, 4)),
+        "y": ("FloatStorage", "7", 2, 1, (1,), (1,)),
+        "row": ("FloatStorage", "94021", 12, 4, (4,), (1,)),
+    }
+    STORAGES: ClassVar = {
+        "94021": VALUES.tobytes(),
+        "7": np.array([5, 6], np.float32).tobytes(),
+    }
+
+    def write(self, path, pickled=None, **options):
+        pickled = torch_pickle(self.TENSORS, old=True) if pickled is None else pickled
+        write_old_torch(path, pickled, options.pop("storages", self.STORAGES), **options)
+        return path
+
+    def test_tensors(self, tmp_path):
+        arrays = read_torch_file(self.write(tmp_path / "a.pth"))
+        np.testing.assert_array_equal(arrays["x"].read(), VALUES.reshape(3, 4).T)
+        np.testing.assert_array_equal(arrays["y"].read(), [6])
+        np.testing.assert_array_equal(arrays["row"].read(), [4, 5, 6, 7])
+
+    def test_cut_off_anywhere(self, tmp_path):
+        path = self.write(tmp_path / "a.pth")
+        data = path.read_bytes()
+        for end in range(len(data)):
+            path.write_bytes(data[:end])
+            with pytest.raises(CheckpointError):
+                read_torch_file(path)
+
+    def test_storages_that_do_not_fit(self, tmp_path):
+        for storages in (
+            {"94021": VALUES.tobytes()},
+            {"94021": VALUES[:-1].tobytes(), "7": bytes(8)},
+            {**self.STORAGES, "8": bytes(4)},
+        ):
+            with pytest.raises(CheckpointError, match=r"a\.pth"):
+                read_torch_file(self.write(tmp_path / "a.pth", storages=storages))
+
+    def test_other_byte_order(self, tmp_path):
+        with pytest.raises(CheckpointError, match="little-endian"):
+            read_torch_file(self.write(tmp_path / "a.pth", little_endian=False))
+
+    def test_hostile_pickle_inside(self, tmp_path):
+        canary = tmp_path / "canary"
+        path = self.write(tmp_path / "a.pth", pickle.dumps({"x": Touch(canary)}, 2))
+        with pytest.raises(CheckpointError, match=r"which was not followed|instruction"):
+            read_torch_file(path)
+        assert not canary.exists()
 
 
 def test_big_endian_tensors(tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 import shutil
 import struct
 import zipfile
@@ -136,17 +137,19 @@ def write_zarr(folder: Path, values: np.ndarray, zarr_type: str = "<f4") -> None
         (folder / name).write_bytes(gzip.compress(chunk, 1))
 
 
-def torch_pickle(tensors: Mapping[str, tuple]) -> bytes:
+def torch_pickle(tensors: Mapping[str, tuple], *, old: bool = False) -> bytes:
     """The `data.pkl` of a state dict, instruction by instruction (protocol 2).
 
     Args:
         tensors: name to (storage type, storage key, storage length, offset, shape, strides).
+        old: as before torch 1.6, when a reference to a storage had another part, always None.
     """
+    end_of_reference = b"NtQ" if old else b"tQ"
     out = b"\x80\x02}("
     for name, (kind, key, length, offset, shape, strides) in tensors.items():
         out += _text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n("
         out += b"(" + _text("storage") + f"ctorch\n{kind}\n".encode()
-        out += _text(key) + _text("cpu") + _integer(length) + b"tQ"
+        out += _text(key) + _text("cpu") + _integer(length) + end_of_reference
         out += _integer(offset) + _integers(shape) + _integers(strides)
         out += b"\x89ccollections\nOrderedDict\n)RtR"
     return out + b"u."
@@ -158,6 +161,17 @@ def write_torch(path: Path, pickled: bytes, storages: Mapping[str, bytes]) -> No
         archive.writestr("weights/byteorder", "little")
         for key, data in storages.items():
             archive.writestr(f"weights/data/{key}", data)
+
+
+def write_old_torch(
+    path: Path, pickled: bytes, storages: Mapping[str, bytes], *, little_endian: bool = True
+) -> None:
+    """Writes 4-byte elements the way torch did before 1.6: pickles in a row, then storages."""
+    machine = {"protocol_version": 1001, "little_endian": little_endian, "type_sizes": {"int": 4}}
+    parts = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, machine)]
+    parts += [pickled, pickle.dumps(list(storages), 2)]
+    parts += [struct.pack("<q", len(data) // 4) + data for data in storages.values()]
+    path.write_bytes(b"".join(parts))
 
 
 def _text(value: str) -> bytes:
