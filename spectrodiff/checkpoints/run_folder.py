@@ -48,7 +48,6 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
     source = run / SETTINGS
     settings = read_json(source)
     require(source, "format", settings.get("format"), FORMAT)
-    require(source, "kind", settings.get("kind"), "diffusion")
     sizes = settings.get("model")
     if not isinstance(sizes, dict):
         raise CheckpointError(source, "the sizes of a network", repr(sizes))

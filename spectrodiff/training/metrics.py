@@ -110,7 +110,9 @@ class MetricsWriter:
     def audio(self, step: int, name: str, audio: np.ndarray) -> None:
         """Plays mono audio, float32 [samples]."""
         if self._board is not None:
-            self._board.add_audio(name, np.clip(audio, -1, 1)[:, None], step, sample_rate=SAMPLE_RATE)
+            self._board.add_audio(
+                name, np.clip(audio, -1, 1)[:, None], step, sample_rate=SAMPLE_RATE
+            )
 
     def __enter__(self) -> Self:
         return self

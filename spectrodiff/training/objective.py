@@ -5,34 +5,19 @@ hidden conditioning) and consumes its key; `scores` is deterministic: what it sa
 depends on the parameters and on that example alone, not on the rest of the batch.
 """
 
-import dataclasses
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 
-from spectrodiff.diffusion.loss import DenoisingLoss
-from spectrodiff.diffusion.parameterization import to_x0
-from spectrodiff.diffusion.sampler import Sampler
-from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
-from spectrodiff.features import scale
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.denoiser import Denoiser, init_params
-from spectrodiff.synthesis.segments import DiffusionGenerator
 from spectrodiff.synthesis.songs import SegmentGenerator
 from spectrodiff.training.segments import Segment
 from spectrodiff.training.settings import Diffusion, Network, Training
 
 Params = dict[str, Any]
 Scores = dict[str, jax.Array]
-
-# Where notes decide everything: hardly any signal is left, so x0 can only be told from the notes.
-GAP_TIME = 0.99
-
-PREVIEW_SAMPLER, PREVIEW_GUIDANCE = Sampler("dpmpp", 20), 2.0
 
 
 class Objective(Protocol):
@@ -72,127 +57,12 @@ class Objective(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class DiffusionObjective:
-    """Denoising at random times (paper section 3.2)."""
-
-    config: ModelConfig
-    settings: Diffusion
-    dtype: Any = jnp.float32
-    remat: bool = False
-
-    def init_params(self, seed: int) -> Params:
-        """Parameters before any training."""
-        return init_params(self.config, seed)
-
-    def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
-        """Mean loss at one random time per example, with dropout and hidden conditioning."""
-        hide_key, time_key, noise_key, dropout_key = jax.random.split(key, 4)
-        segment = hide(segment, self.settings, hide_key)
-        x0 = scale(segment.log_mel)
-        time = jax.random.uniform(time_key, x0.shape[:1]) ** self.settings.time_power
-        eps = jax.random.normal(noise_key, x0.shape)
-        return self._denoise(params, segment, x0, eps, time, dropout_key)[0].mean()
-
-    def scores(self, params: Params, segment: Segment, keys: jax.Array) -> Scores:
-        """The loss on a fixed grid of times, at each of them and on average."""
-        x0 = scale(segment.log_mel)
-
-        def at(index: jax.Array, time: jax.Array) -> jax.Array:
-            eps = example_noise(keys, index, x0.shape[1:])
-            return self._denoise(params, segment, x0, eps, jnp.full(x0.shape[:1], time))[0]
-
-        # One time after another: all at once would need so many times the memory.
-        times = time_grid(self.settings.evaluation_times)
-        losses = jax.lax.map(lambda row: at(*row), (jnp.arange(len(times)), jnp.asarray(times)))
-        by_time = {f"loss_t{time:.3f}": losses[index] for index, time in enumerate(times)}
-        return {"loss": losses.mean(axis=0)} | by_time
-
-    def gap(
-        self, params: Params, segment: Segment, other_tokens: jax.Array, keys: jax.Array
-    ) -> Scores:
-        """Mean absolute error of x0 where almost all is noise, with own and with other notes."""
-        x0 = scale(segment.log_mel)
-        time = jnp.full(x0.shape[:1], GAP_TIME)
-        eps = example_noise(keys, 0, x0.shape[1:])
-
-        def error(tokens: jax.Array) -> jax.Array:
-            with_tokens = segment._replace(tokens=tokens)
-            x0_hat = self._denoise(params, with_tokens, x0, eps, time)[1]
-            return jnp.abs(x0_hat - x0).mean(axis=(1, 2))
-
-        own, other = error(segment.tokens), error(other_tokens)
-        return {"x0_error_own_notes": own, "x0_error_other_notes": other, "notes_gap": other - own}
-
-    def generator(self, params: Params, mesh: Mesh) -> SegmentGenerator:
-        """Draws segments in few steps."""
-        return DiffusionGenerator(
-            self.config,
-            params,
-            schedule=make_schedule(self.settings.schedule),
-            prediction=self.settings.prediction,
-            sampler=PREVIEW_SAMPLER,
-            guidance=PREVIEW_GUIDANCE,
-            dtype=self.dtype,
-            mesh=mesh,
-        )
-
-    def _denoise(
-        self,
-        params: Params,
-        segment: Segment,
-        x0: jax.Array,
-        eps: jax.Array,
-        time: jax.Array,
-        dropout_key: jax.Array | None = None,
-    ) -> tuple[jax.Array, jax.Array]:
-        """Loss [B] and estimate of x0 [B, F, M] at times [B]."""
-        schedule = make_schedule(self.settings.schedule)
-        alpha, sigma = alpha_sigma(schedule.logsnr(time)[:, None, None])
-        z = alpha * x0 + sigma * eps
-        network = nnx.merge(_definition(self.config, self.dtype, self.remat), params)
-        output = network(
-            segment.tokens, segment.context, segment.context_mask, z, time, key=dropout_key
-        )
-        prediction = self.settings.prediction
-        distance = DenoisingLoss(self.settings.loss_target, self.settings.loss_norm)
-        loss = distance(prediction, output, x0, eps, alpha, sigma)
-        return loss, to_x0(prediction, output, z, alpha, sigma)
-
-
 def make_objective(network: Network, diffusion: Diffusion, training: Training) -> Objective:
     """The objective of a kind of network."""
+    from spectrodiff.training.autoregressive_objective import AutoregressiveObjective
+    from spectrodiff.training.diffusion_objective import DiffusionObjective
+
     dtype = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[training.precision]
+    if network.kind == "autoregressive":
+        return AutoregressiveObjective(network.config(), dtype, training.remat)
     return DiffusionObjective(network.config(), diffusion, dtype, training.remat)
-
-
-def hide(segment: Segment, settings: Diffusion, key: jax.Array) -> Segment:
-    """Hides some examples' conditioning: notes and context together, or the context alone."""
-    all_key, context_key = jax.random.split(key)
-    examples = segment.tokens.shape[:1]
-    hidden = jax.random.bernoulli(all_key, settings.drop_conditioning, examples)
-    segment = segment._replace(tokens=jnp.where(hidden[:, None], 0, segment.tokens))
-    if segment.context is None or segment.context_mask is None:
-        return segment
-    hidden |= jax.random.bernoulli(context_key, settings.drop_context, examples)
-    return segment._replace(
-        context=jnp.where(hidden[:, None, None], 0.0, segment.context),
-        context_mask=segment.context_mask & ~hidden[:, None],
-    )
-
-
-def time_grid(count: int) -> np.ndarray:
-    """Midpoints of `count` equal parts of [0, 1], so that their mean stands for uniform times."""
-    return ((np.arange(count) + 0.5) / count).astype(np.float32)
-
-
-def example_noise(keys: jax.Array, number: int | jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Unit noise [B, *shape]; each example's own key decides its own, whatever stands beside it."""
-    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape))(keys)
-
-
-def _definition(config: ModelConfig, dtype: Any, remat: bool) -> nnx.GraphDef:
-    """The network without its parameters."""
-    return nnx.split(
-        nnx.eval_shape(lambda: Denoiser(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0)))
-    )[0]

@@ -111,7 +111,6 @@ def environment() -> dict[str, Any]:
 def _description(settings: RunSettings) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "kind": settings.network.kind,
         "model": dataclasses.asdict(settings.network.config()),
         "prediction": settings.diffusion.prediction,
         "schedule": settings.diffusion.schedule,

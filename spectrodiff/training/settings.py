@@ -11,12 +11,11 @@ from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.errors import ConfigError
-from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig
+from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig, NetworkKind
 from spectrodiff.programs import ProgramMap
 from spectrodiff.training.checks import check_types, require
 from spectrodiff.vocabulary import Vocabulary
 
-Kind = Literal["diffusion", "autoregressive"]
 Precision = Literal["float32", "bfloat16"]
 OptimizerName = Literal["adafactor", "adamw", "muon"]
 RateSchedule = Literal["constant", "cosine", "rsqrt"]
@@ -27,7 +26,7 @@ RandomBits = Literal["threefry2x32", "rbg"]
 class Network:
     """Which network: a size from the table, and what differs from it (None: nothing)."""
 
-    kind: Kind = "diffusion"
+    kind: NetworkKind = "diffusion"
     size: str = "small"
     width: int | None = None
     heads: int | None = None
@@ -181,6 +180,10 @@ class Training:
         ):
             value = getattr(self, name)
             require(value >= 1, f"Training.{name}", "a whole number >= 1", value)
+        if self.keep_every is not None:
+            require(
+                self.keep_every >= 1, "Training.keep_every", "a whole number >= 1", self.keep_every
+            )
         for name in ("previews", "seed"):
             value = getattr(self, name)
             require(value >= 0, f"Training.{name}", "a whole number >= 0", value)

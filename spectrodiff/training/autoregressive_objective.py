@@ -1,0 +1,63 @@
+"""Training the paper's autoregressive baseline: every frame from the true frames before it."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+
+from spectrodiff.models.autoregressive import Autoregressor, init_params, loss
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
+from spectrodiff.synthesis.songs import SegmentGenerator
+from spectrodiff.training.objective import Params, Scores
+from spectrodiff.training.segments import Segment
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoregressiveObjective:
+    """Squared error of the next frame; nothing but dropout is random."""
+
+    config: ModelConfig
+    dtype: Any = jnp.float32
+    remat: bool = False
+
+    def init_params(self, seed: int) -> Params:
+        """Parameters before any training."""
+        return init_params(self.config, seed)
+
+    def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
+        """Mean loss with dropout."""
+        return self._each(params, segment.tokens, segment, key).mean()
+
+    def scores(self, params: Params, segment: Segment, keys: jax.Array) -> Scores:
+        """The loss without dropout; the keys are not needed."""
+        del keys
+        return {"loss": self._each(params, segment.tokens, segment)}
+
+    def gap(
+        self, params: Params, segment: Segment, other_tokens: jax.Array, keys: jax.Array
+    ) -> Scores:
+        """The loss with another example's notes, less that with its own."""
+        del keys
+        own = self._each(params, segment.tokens, segment)
+        return {"notes_gap": self._each(params, other_tokens, segment) - own}
+
+    def generator(self, params: Params, mesh: Mesh) -> SegmentGenerator:
+        """Draws segments frame after frame."""
+        return AutoregressiveGenerator(self.config, params, dtype=self.dtype, mesh=mesh)
+
+    def _each(
+        self, params: Params, tokens: jax.Array, segment: Segment, key: jax.Array | None = None
+    ) -> jax.Array:
+        model = nnx.merge(_definition(self.config, self.dtype, self.remat), params)
+        return loss(model, tokens, segment.log_mel, key=key)
+
+
+def _definition(config: ModelConfig, dtype: Any, remat: bool) -> nnx.GraphDef:
+    """The network without its parameters."""
+    return nnx.split(
+        nnx.eval_shape(lambda: Autoregressor(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0)))
+    )[0]

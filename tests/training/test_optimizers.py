@@ -1,0 +1,143 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from spectrodiff.training.optimizers import (
+    join_fixed,
+    learning_rate,
+    make_optimizer,
+    split_fixed,
+)
+from spectrodiff.training.settings import Optimization
+
+
+def random_tree(seed):
+    """Large enough to be factored: both axes of a matrix have at least 128 entries."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    return {
+        "embedding": draw(150, 130),
+        "layers": {
+            # Layers of very different size, which one scale for all of them would not suit.
+            "mlp": {"kernel": draw(3, 128, 140) * np.float32([[[0.01]], [[1]], [[30]]])},
+            "norm": {"scale": draw(3, 16)},
+        },
+        "out": {"kernel": draw(130, 128)},
+    }
+
+
+def test_adafactor_treats_every_layer_as_a_parameter_of_its_own():
+    """Against optax's Adafactor, which T5X's settings are the defaults of, on unstacked layers."""
+    params, steps = random_tree(0), [random_tree(1), random_tree(2), random_tree(3)]
+
+    def unstack(tree):
+        layers = {
+            f"layers_{i}": jax.tree.map(lambda leaf, i=i: leaf[i], tree["layers"]) for i in range(3)
+        }
+        return {name: value for name, value in tree.items() if name != "layers"} | layers
+
+    ours = run(make_optimizer(Optimization(), lambda step: 1e-2), params, steps)
+    reference = optax.adafactor(learning_rate=1e-2)
+    theirs = run(reference, unstack(params), [unstack(gradients) for gradients in steps])
+    for name, leaf in jax.tree_util.tree_leaves_with_path(unstack(ours)):
+        wanted = theirs
+        for entry in name:
+            wanted = wanted[entry.key]
+        np.testing.assert_allclose(leaf, wanted, rtol=2e-5, atol=1e-6)
+    # And it is not what one scale for all layers gives.
+    together = run(reference, params, steps)
+    assert not np.allclose(together["layers"]["mlp"]["kernel"], ours["layers"]["mlp"]["kernel"])
+
+
+def run(optimizer, params, steps):
+    @jax.jit
+    def step(params, state, gradients):
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    state = optimizer.init(params)
+    for gradients in steps:
+        params, state = step(params, state, gradients)
+    return params
+
+
+def test_adamw_decays_matrices_only():
+    params = jax.tree.map(np.ones_like, random_tree(0))
+    still = jax.tree.map(np.zeros_like, params)
+    settings = Optimization(optimizer="adamw", weight_decay=0.5)
+    after = run(make_optimizer(settings, lambda step: 0.1), params, [still])
+    # Without gradients the only update is -0.1 * 0.5 * parameter.
+    np.testing.assert_allclose(after["layers"]["mlp"]["kernel"], 0.95, rtol=1e-6)
+    np.testing.assert_allclose(after["out"]["kernel"], 0.95, rtol=1e-6)
+    np.testing.assert_array_equal(after["layers"]["norm"]["scale"], 1.0)
+    np.testing.assert_array_equal(after["embedding"], 1.0)
+
+
+def test_muon_orthogonalises_every_layer():
+    params, gradients = random_tree(0), random_tree(1)
+    after = run(
+        make_optimizer(Optimization(optimizer="muon"), lambda step: 0.1), params, [gradients]
+    )
+    change = np.asarray(after["layers"]["mlp"]["kernel"]) - params["layers"]["mlp"]["kernel"]
+    for layer in change:
+        values = np.linalg.svd(layer, compute_uv=False)
+        # Newton-Schulz brings all singular values near the same one; a gradient's differ tenfold.
+        assert values.max() / values.min() < 2.0
+    # Everything else gets Adam's first step, which only sees the sign of a gradient. With
+    # Nesterov's momentum it is as long as b1 / (1 + b1) + 1 = 1.4737 rates.
+    np.testing.assert_allclose(
+        after["embedding"] - params["embedding"],
+        -0.147368 * np.sign(gradients["embedding"]),
+        rtol=1e-3,
+    )
+
+
+def test_clipping_scales_all_gradients_together():
+    params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
+    settings = Optimization(optimizer="adamw", clip_norm=1.0)
+    clipped = optax.clip_by_global_norm(1.0).update(
+        {"a": jnp.full(1, 3.0), "b": jnp.full(1, 4.0)}, ()
+    )[0]
+    np.testing.assert_allclose([clipped["a"][0], clipped["b"][0]], [0.6, 0.8], rtol=1e-6)
+    # Adam forgets scale: what shows the clipping is its second moment, (1 - 0.999) * g ** 2.
+    optimizer = make_optimizer(settings, lambda step: 0.1)
+    _, state = optimizer.update(
+        {"a": jnp.full(1, 3.0), "b": jnp.full(1, 4.0)}, optimizer.init(params), params
+    )
+    second = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (1,) and 0 < leaf[0] < 1e-2]
+    np.testing.assert_allclose(second, [[0.36e-3], [0.64e-3]], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        # Rates at steps 0, 1, 3, 4, 7, 11 of 12, in thousandths.
+        ({}, [1, 1, 1, 1, 1, 1]),
+        # Linear over four steps, then constant.
+        ({"warmup_steps": 4}, [0.25, 0.5, 1, 1, 1, 1]),
+        # Half a cosine over all twelve: 0.5 (1 + cos(pi step / 12)).
+        ({"schedule": "cosine"}, [1, 0.982963, 0.853553, 0.75, 0.370590, 0.017037]),
+        # Over the eight steps after the warm-up: 0.5 (1 + cos(pi (step - 4) / 8)), and in the
+        # warm-up its start.
+        ({"schedule": "cosine", "warmup_steps": 4}, [0.25, 0.5, 1, 1, 0.691342, 0.038060]),
+        # sqrt(4 / (step + 1)) after four steps of warm-up.
+        ({"schedule": "rsqrt", "warmup_steps": 4}, [0.25, 0.5, 1, 0.894427, 0.707107, 0.577350]),
+    ],
+)
+def test_schedules(settings, wanted):
+    rate = learning_rate(Optimization(learning_rate=1e-3, **settings), total_steps=12)
+    found = [float(rate(step)) for step in (0, 1, 3, 4, 7, 11)]
+    np.testing.assert_allclose(found, np.array(wanted) * 1e-3, rtol=1e-5)
+
+
+def test_position_tables_are_split_off_and_joined_again():
+    params = {"a": {"positions": 1, "kernel": 2}, "b": {"c": {"positions": 3}}, "d": 4}
+    trained, fixed = split_fixed(params)
+    assert trained == {"a": {"kernel": 2}, "b": {"c": {}}, "d": 4}
+    assert fixed == {"a": {"positions": 1}, "b": {"c": {"positions": 3}}}
+    assert join_fixed(trained, fixed) == params
