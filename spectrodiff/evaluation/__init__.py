@@ -1,0 +1,1 @@
+"""How much a rendering sounds like the recording: embeddings, distances, transcription scores."""
