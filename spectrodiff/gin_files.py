@@ -58,6 +58,7 @@ def parse(
         raise ConfigError(subject, *_explain(str(error), classes)) from error
     finally:
         log.removeFilter(_is_worth_logging)
+    _check_macros(bindings)
 
 
 def filled(settings: type[Settings], **overrides: Any) -> Settings:
@@ -71,14 +72,27 @@ def filled(settings: type[Settings], **overrides: Any) -> Settings:
     chosen = {name: value for name, value in overrides.items() if value is not None}
     try:
         return gin.get_configurable(settings.__name__)(**chosen)
-    except ConfigError:
-        raise
+    except ConfigError as error:
+        # gin adds lines to the message, about its own insides.
+        raise ConfigError(error.subject, error.expected, error.got) from None
     except Exception as error:
         raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Path not found")
+
+
+def _check_macros(bindings: Sequence[str]) -> None:
+    """Refuses a binding such as "STEPS = 3" if nothing asks for %STEPS: gin would ignore it."""
+    import gin
+
+    used = re.findall(r"%([\w.]+)", gin.config_str())
+    for binding in bindings:
+        match = re.match(r"\s*([A-Za-z_]\w*)\s*=", binding)
+        if match and match[1] not in used:
+            names = sorted({name.rsplit(".", 1)[-1] for name in used})
+            raise ConfigError(binding, *_suggest("a macro of these files", match[1], names))
 
 
 def _is_registered(name: str) -> bool:
@@ -113,4 +127,4 @@ def _suggest(what: str, wrong: str, names: Sequence[str]) -> tuple[str, str]:
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
     if close:
         return what, f"{wrong!r} (did you mean {close[0]!r}?)"
-    return f"{what}: {', '.join(names)}", repr(wrong)
+    return f"{what}: {', '.join(names) or 'there is none'}", repr(wrong)

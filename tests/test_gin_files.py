@@ -60,6 +60,23 @@ def test_undefined_macro_and_impossible_value():
         gin_files.parse([Rehearsal], [], ["Rehearsal.bars = %BARS"])
 
 
+def test_macro_that_nothing_asks_for(tmp_path):
+    (tmp_path / "a.gin").write_text("TEMPO = 90.0\nRehearsal.tempo = %TEMPO\n")
+    gin_files.parse([Rehearsal], ["a.gin"], ["TEMPO = 60.0"], str(tmp_path))
+    assert gin_files.filled(Rehearsal).tempo == 60.0
+    with pytest.raises(ConfigError, match=r"got 'TEMP' \(did you mean 'TEMPO'\?\)"):
+        gin_files.parse([Rehearsal], ["a.gin"], ["TEMP = 60.0"], str(tmp_path))
+    with pytest.raises(ConfigError, match="a macro of these files: there is none, got 'BARS'"):
+        gin_files.parse([Rehearsal], [], ["BARS = 3"])
+
+
+def test_errors_are_one_line_without_what_gin_adds():
+    gin_files.parse([Rehearsal], [], ["Rehearsal.bars = 0"])
+    with pytest.raises(ConfigError) as caught:
+        gin_files.filled(Rehearsal)
+    assert str(caught.value) == "Rehearsal.bars: expected at least 1, got 0"
+
+
 def test_missing_file():
     with pytest.raises(ConfigError, match=r"nowhere.gin: expected a gin file, got no such file"):
         gin_files.parse([Rehearsal], ["nowhere.gin"], [])
