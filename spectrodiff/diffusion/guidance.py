@@ -1,4 +1,4 @@
-"""Classifier-free guidance (Ho & Salimans 2021; paper section 3.3)."""
+"""Classifier-free guidance (Ho & Salimans 2021)."""
 
 import jax
 

@@ -1,4 +1,4 @@
-"""What training minimises (paper section 3.2: L1 on eps; the rest are its ablations)."""
+"""What training minimises (in the paper L1 on eps; the rest are its ablations)."""
 
 import dataclasses
 from typing import Literal, get_args

@@ -3,7 +3,7 @@
 A reference note and an estimated one agree if they have the same pitch and the same instrument,
 their onsets are at most 50 ms apart and, unless they are drums, their offsets at most 50 ms or a
 fifth of the reference note's duration, whichever is more. Each note agrees with one other at most.
-These are the "onset + offset + program" scores of MT3 (arXiv:2111.03017, section 4.1), where
+These are the "onset + offset + program" scores of MT3 (arXiv:2111.03017), where
 precision and recall of each instrument are weighted by its numbers of notes: which is the same as
 counting the pairs of all instruments together.
 """

@@ -1,4 +1,4 @@
-"""A song is drawn segment after segment, each hearing the one before (paper section 3.4).
+"""A song is drawn segment after segment, each hearing the one before.
 
 Songs lie side by side: the batch axis is songs. Which songs share a batch changes nothing about any
 of them.

@@ -1,4 +1,4 @@
-"""Training a denoiser (paper section 3.2); the other choices in `Diffusion` are its ablations."""
+"""Training a denoiser, as in the paper; the other choices in `Diffusion` are its ablations."""
 
 import dataclasses
 from typing import Any
@@ -32,7 +32,7 @@ PREVIEW_SAMPLER, PREVIEW_GUIDANCE = Sampler("dpmpp", 20), 2.0
 
 @dataclasses.dataclass(frozen=True)
 class DiffusionObjective:
-    """Denoising at random times (paper section 3.2)."""
+    """Denoising at random times."""
 
     config: ModelConfig
     settings: Diffusion

@@ -16,7 +16,7 @@ from spectrodiff.training.settings import Optimization
 Params = dict[str, Any]
 Schedule = Callable[[jax.Array | int], jax.Array]
 
-# T5X's Adafactor: eps1, eps2 and the update's clipping threshold of the paper's section 9
+# T5X's Adafactor: eps1, eps2 and the update's clipping threshold, as its paper proposes
 # (Shazeer & Stern 2018).
 SQUARE_FLOOR, SCALE_FLOOR, CLIP_RMS = 1e-30, 1e-3, 1.0
 FIXED = "positions"  # tables that are stored with the weights but never trained

@@ -64,7 +64,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Diffusion:
-    """What a denoiser is trained to do (paper section 3.2; the other choices are its ablations)."""
+    """What a denoiser is trained to do, by default as in the paper; the rest are its ablations."""
 
     prediction: Prediction = "eps"
     schedule: ScheduleName = "cosine"
