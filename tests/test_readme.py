@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# One after another in one process: later commands use what earlier ones made.
+pytestmark = pytest.mark.xdist_group("readme")
+
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^(<!-- not run: .*? -->\n)?```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # These install the package or run this very suite; the Makefile's targets are checked separately.

@@ -99,7 +99,7 @@ def unreadable(folder: Path, error: BaseException) -> CheckpointError:
 
 
 def _checkpoint(run: Path, step: int | None) -> Path:
-    folder = run / CHECKPOINTS
+    folder = run.absolute() / CHECKPOINTS  # Orbax takes no other
     steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
     if not steps:
         raise CheckpointError(run, "a checkpoint", "a run that has not saved any yet")
