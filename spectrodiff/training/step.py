@@ -60,7 +60,7 @@ def make_train_step(
             opt_state=opt_state,
             ema=average(state.ema, params, state.step, optimization.ema_decay),
         )
-        return after, {"loss": value, "grad_norm": optax.global_norm(gradients)}
+        return after, {"loss": value, "grad_norm": optax.tree.norm(gradients)}
 
     return jax.jit(
         step,

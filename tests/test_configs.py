@@ -1,0 +1,96 @@
+"""Every shipped config is read and its network, optimiser and settings are built."""
+
+from pathlib import Path
+
+import gin
+import jax
+import numpy as np
+import pytest
+
+import train
+from spectrodiff.errors import ConfigError
+from spectrodiff.training.objective import make_objective
+from spectrodiff.training.optimizers import learning_rate, make_optimizer, split_fixed
+
+CONFIGS = Path(train.CONFIGS)
+MODELS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("*.gin"))
+CORPORA = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("corpora/*.gin"))
+
+# Parameters in millions, from the paper's section 4.1 and the released weights.
+MILLIONS = {
+    "small_autoregressive.gin": 45,
+    "small_no_context.gin": 85,
+    "small_context.gin": 104,
+    "base_context.gin": 412,
+}
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    yield
+    gin.clear_config()
+
+
+@pytest.mark.parametrize("config", MODELS)
+def test_models(config):
+    settings = train.configure([str(CONFIGS / config)], [])
+    objective = make_objective(settings.network, settings.diffusion, settings.training)
+    rate = learning_rate(settings.optimization, settings.training.steps)
+    optimizer = make_optimizer(settings.optimization, rate)
+    params = jax.eval_shape(lambda: objective.init_params(0))
+    state = jax.eval_shape(lambda params: optimizer.init(split_fixed(params)[0]), params)
+    assert jax.tree.leaves(state)
+    if config in MILLIONS:
+        count = sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(params)) / 1e6
+        assert count == pytest.approx(MILLIONS[config], abs=1)
+
+
+@pytest.mark.parametrize("config", CORPORA)
+def test_corpora(config):
+    settings = train.configure(["small_context.gin", config], [])
+    assert all(settings.data.corpora)
+    name = Path(config).stem
+    if name != "mixture":
+        assert settings.data.corpora[0].split("/")[0] == name.removesuffix("_em")
+        # On its own it changes the corpora and nothing else.
+        mixture = train.configure(["small_context.gin"], [])
+        assert settings._replace(data=mixture.data) == mixture
+        assert len(mixture.data.corpora) == 6
+
+
+def test_the_recipe_is_the_papers():
+    settings = train.configure(["small_context.gin"], [])
+    training, optimization = settings.training, settings.optimization
+    assert (training.batch_size, training.steps, training.precision) == (1024, 500_000, "float32")
+    assert optimization.optimizer == "adafactor"
+    assert (optimization.learning_rate, optimization.schedule) == (1e-3, "constant")
+    assert (optimization.warmup_steps, optimization.clip_norm) == (0, None)
+    diffusion = settings.diffusion
+    assert (diffusion.prediction, diffusion.loss_norm) == ("eps", "l1")
+    assert (diffusion.drop_conditioning, diffusion.drop_context) == (0.1, 0.0)
+    assert settings.network.config().dropout == 0.1
+
+
+def test_macros_on_the_command_line():
+    settings = train.configure(["base_context.gin"], ["BATCH_SIZE = 32", "PRECISION = 'bfloat16'"])
+    assert (settings.training.batch_size, settings.training.precision) == (32, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("Trainning.steps = 1", r"'Trainning' \(did you mean 'Training'\?\)"),
+        ("Training.step = 1", r"a setting of Training, got 'step' \(did you mean 'steps'\?\)"),
+        ("Training.steps = 'all'", r"Training.steps: expected a whole number, got 'all'"),
+        ("BATCH_SIZE = 0.5", r"Training.batch_size: expected a whole number, got 0.5"),
+        ("Network.size = 'big'", r"Network.size: expected one of tiny, small, base"),
+    ],
+)
+def test_mistakes_are_said_before_any_work(binding, message):
+    with pytest.raises(ConfigError, match=message):
+        train.configure(["small_context.gin"], [binding])
+
+
+def test_a_missing_config():
+    with pytest.raises(ConfigError, match=r"smal.gin: expected a gin file, got no such file"):
+        train.configure(["smal.gin"], [])

@@ -1,0 +1,178 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec
+
+from spectrodiff.training.settings import Diffusion, Optimization, Training
+from spectrodiff.training.sharding import state_shardings, to_host
+from spectrodiff.training.step import average
+from tests.training import tiny
+
+# Large enough matrices for Adafactor to factor and for sharding to split.
+WIDE = dataclasses.replace(tiny.NETWORK, width=128, mlp_width=128)
+DROPPING = dataclasses.replace(WIDE, dropout=0.1)
+
+
+def take(devices, steps=2, network=WIDE, **training):
+    trainer = tiny.Trainer(
+        devices=devices, network=network, training=Training(batch_size=8, **training)
+    )
+    losses = [trainer.take(tiny.batch(8, seed=seed))["loss"] for seed in range(steps)]
+    return losses, trainer
+
+
+@pytest.fixture(scope="module")
+def on_one_device():
+    losses, trainer = take(1, network=DROPPING)
+    return losses, trainer.host()
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_eight_devices_do_what_one_does(on_one_device, split):
+    losses, trainer = take(8, network=DROPPING, shard_parameters=split)
+    np.testing.assert_allclose(losses, on_one_device[0], rtol=1e-5)
+    host = jax.tree.map(np.asarray, trainer.state)
+    # Adafactor's first steps divide by gradients that may be tiny: an update can differ where
+    # its gradient is rounding noise, but never by more than the rate.
+    tiny.assert_trees(host.params, on_one_device[1].params, rtol=1e-3, atol=2e-4)
+    kernel = trainer.state.params["decoder"]["layers"]["mlp"]["gate"]["kernel"]
+    assert kernel.sharding.is_fully_replicated != split
+    if split:
+        assert kernel.addressable_shards[0].data.size == kernel.size // 8
+        tiny.assert_trees(to_host(trainer.state.params, trainer.mesh), host.params)
+
+
+def test_micro_batches_and_remat_give_the_same_step():
+    """With an objective without randomness: mean squared distance to each example's tokens."""
+    wanted = None
+    for parts in (1, 4):
+        for devices in (1, 2):
+            trainer = tiny.Trainer(
+                devices=devices,
+                objective=Distance(),
+                params={"w": np.arange(6.0, dtype=np.float32)},
+                training=Training(batch_size=8, micro_batches=parts),
+            )
+            metrics = trainer.take(tiny.batch(8))
+            tokens = tiny.batch(8)["tokens"][:, :6].astype(np.float32)
+            gradient = np.mean(2 * (np.arange(6) - tokens), axis=0)
+            np.testing.assert_allclose(
+                metrics["loss"], np.square(np.arange(6) - tokens).sum(axis=1).mean(), rtol=1e-5
+            )
+            np.testing.assert_allclose(metrics["grad_norm"], np.linalg.norm(gradient), rtol=1e-5)
+            after = trainer.host().params
+            wanted = after if wanted is None else wanted
+            tiny.assert_trees(after, wanted, rtol=1e-5)
+
+
+class Distance:
+    config = tiny.NETWORK.config()
+
+    def loss(self, params, segment, key):
+        del key
+        tokens = segment.tokens[:, :6].astype(jnp.float32)
+        return jnp.square(params["w"][None] - tokens).sum(axis=1).mean()
+
+
+def test_remat_changes_nothing_but_rounding():
+    losses = [take(1, remat=remat)[0] for remat in (False, True)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_bfloat16_products_with_float32_parameters():
+    losses, trainer = take(1, precision="bfloat16")
+    exact, _ = take(1)
+    np.testing.assert_allclose(losses, exact, rtol=0.02)
+    assert losses != exact
+    assert {leaf.dtype for leaf in jax.tree.leaves(trainer.state.params)} == {np.dtype("float32")}
+
+
+def test_every_step_has_a_key_of_its_own_and_tables_stay():
+    # The smallest rate: whatever changes from step to step is the randomness.
+    trainer = tiny.Trainer(optimization=Optimization(learning_rate=1e-30))
+    before = trainer.host().params
+    losses = [trainer.take(tiny.batch(8))["loss"] for _ in range(3)]
+    assert len(set(losses)) == 3
+    assert int(trainer.state.step) == 3
+    # Positions are not trained: no gradient, no decay, no place in the optimiser's state.
+    trainer = tiny.Trainer(
+        optimization=Optimization(optimizer="adamw", weight_decay=0.5, learning_rate=0.1)
+    )
+    trainer.take(tiny.batch(8))
+    after = trainer.host()
+    for stack in ("note_encoder", "context_encoder", "decoder"):
+        np.testing.assert_array_equal(after.params[stack]["positions"], before[stack]["positions"])
+        assert not np.array_equal(
+            after.params[stack]["norm"]["scale"], before[stack]["norm"]["scale"]
+        )
+    moments = [leaf for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim]
+    tables = {before[stack]["positions"].shape for stack in ("note_encoder", "decoder")}
+    assert not tables & {leaf.shape for leaf in moments}
+
+
+def test_running_average():
+    trainer = tiny.Trainer(optimization=Optimization(ema_decay=0.15))
+    before, donated = jax.tree.map(np.array, trainer.state.params), trainer.state
+    trainer.take(tiny.batch(8))
+    after = trainer.host()
+    assert donated.params["decoder"]["output"]["kernel"].is_deleted()
+    # The first step keeps (1 + 0) / (10 + 0) of what there was.
+    wanted = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, before, after.params)
+    tiny.assert_trees(after.ema, wanted, rtol=1e-5, atol=1e-7)
+    # Later ones the decay: min(0.15, 101 / 110).
+    later = average({"a": jnp.ones(1)}, {"a": jnp.zeros(1)}, jnp.int32(100), 0.15)
+    np.testing.assert_allclose(later["a"], 0.15, rtol=1e-6)
+
+
+def test_split_axis_is_the_largest_that_divides():
+    shapes = {
+        name: jax.ShapeDtypeStruct(shape, np.float32)
+        for name, shape in {
+            "kernel": (3, 512, 1024),
+            "square": (8, 64, 64),
+            "odd": (3, 1024, 1023),
+            "never": (7, 999, 333),
+            "small": (64,),
+            "layers": (512, 3, 5),
+        }.items()
+    }
+    mesh = tiny.make_mesh(jax.devices())
+    specs = {
+        name: sharding.spec for name, sharding in state_shardings(shapes, mesh, split=True).items()
+    }
+    assert specs == {
+        "kernel": PartitionSpec(None, None, "data"),
+        "square": PartitionSpec(None, None, "data"),
+        "odd": PartitionSpec(None, "data"),
+        "never": PartitionSpec(),
+        "small": PartitionSpec(),
+        "layers": PartitionSpec("data"),
+    }
+    whole = state_shardings(shapes, mesh, split=False)
+    assert {sharding.spec for sharding in whole.values()} == {PartitionSpec()}
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw", "muon"])
+def test_a_network_learns_one_batch_by_heart(optimizer):
+    trainer = tiny.Trainer(
+        diffusion=Diffusion(prediction="v", loss_target="v", drop_conditioning=0.0),
+        optimization=Optimization(optimizer=optimizer, learning_rate=1e-2),
+    )
+    losses = [trainer.take(tiny.batch(8))["loss"] for _ in range(60)]
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:3])
+
+
+def test_optimizer_state_only_has_what_is_trained():
+    trainer = tiny.Trainer(optimization=Optimization(optimizer="adamw"))
+    trained = sum(
+        leaf.size
+        for path, leaf in jax.tree_util.tree_leaves_with_path(trainer.state.params)
+        if path[-1].key != "positions"
+    )
+    held = sum(leaf.size for leaf in jax.tree.leaves(trainer.state.opt_state))
+    assert 2 * trained <= held <= 2 * trained + 4  # two moments, and counters
+    assert optax.tree_utils.tree_get(trainer.state.opt_state, "mu") is not None
