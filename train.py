@@ -28,6 +28,8 @@ def main(arguments: Sequence[str]) -> None:
     """Trains the model that the command line and the gin files describe."""
     flags = parse_flags(arguments)
     settings = configure(flags.gin_file, flags.gin_bindings)
+    # Orbax's threads log the tracebacks of what is raised here again.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     # Only now, so that --help and misspelt names answer at once.
     from spectrodiff.synthesis.segments import make_mesh
     from spectrodiff.training import data, distributed, run_folder, start, state

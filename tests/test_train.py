@@ -1,4 +1,4 @@
-"""The command line, run as a user runs it: trained, killed, gone on with, and by several processes."""
+"""The command line as a user runs it: a run is killed, goes on, and is shared by processes."""
 
 import json
 import os
