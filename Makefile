@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	@echo "listen to out/demo/*.wav, look at out/demo/*.png"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 # What a change has to pass.
 check: lint test
