@@ -1,0 +1,100 @@
+"""How the time of a training step grows with batch size, number of notes and number of layers.
+
+    python benchmarks/step_scaling.py --picture step_scaling.png
+
+A small network (width 256) is enough to see the shape of it; --size small measures the paper's.
+Each row changes one thing of the first row. Printed are medians of whole steps: features, forward,
+backward, update.
+"""
+
+import argparse
+import dataclasses
+import statistics
+import time
+from pathlib import Path
+
+import jax
+from training_step import examples
+
+from spectrodiff.models.config import SIZES
+from spectrodiff.synthesis.segments import make_mesh
+from spectrodiff.training.objective import make_objective
+from spectrodiff.training.optimizers import learning_rate, make_optimizer
+from spectrodiff.training.settings import Diffusion, Network, Optimization, Training
+from spectrodiff.training.sharding import shardings_of
+from spectrodiff.training.start import initial_params
+from spectrodiff.training.state import Layout, place_state
+from spectrodiff.training.step import make_train_step
+
+BATCH_SIZES, NOTE_BUCKETS, LAYERS = (1, 2, 4, 8), (128, 256, 512, 1024, 2048), (2, 4, 8, 12)
+BATCH_SIZE, BUCKET, DEPTH = 2, 256, 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, help="instead of the network of width 256")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--picture", type=Path, help="where to draw it")
+    arguments = parser.parse_args()
+    network = (
+        Network(size=arguments.size)
+        if arguments.size
+        else Network(size="small", width=256, heads=4, mlp_width=512)
+    )
+    curves = {
+        "batch size": [(n, seconds(network, arguments.steps, batch=n)) for n in BATCH_SIZES],
+        "note tokens": [(n, seconds(network, arguments.steps, bucket=n)) for n in NOTE_BUCKETS],
+        "layers per stack": [(n, seconds(network, arguments.steps, layers=n)) for n in LAYERS],
+    }
+    print(f"otherwise batch size {BATCH_SIZE}, {BUCKET} note tokens, {DEPTH} layers per stack\n")
+    print("| changed | to | s per step | per unit |")
+    print("|---|---:|---:|---:|")
+    for name, curve in curves.items():
+        for size, median in curve:
+            print(f"| {name} | {size} | {median:.3f} | {median / size:.5f} |")
+    if arguments.picture:
+        draw(curves, arguments.picture)
+
+
+def seconds(
+    network: Network,
+    steps: int,
+    *,
+    batch: int = BATCH_SIZE,
+    bucket: int = BUCKET,
+    layers: int = DEPTH,
+) -> float:
+    """Median time of a step."""
+    network = dataclasses.replace(network, encoder_layers=layers, decoder_layers=layers)
+    training, optimization = Training(batch_size=batch), Optimization()
+    objective = make_objective(network, Diffusion(), training)
+    optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
+    mesh = make_mesh(jax.devices()[:1])
+    state = place_state(initial_params(objective, 0), optimizer, Layout(mesh))
+    step = make_train_step(objective, optimizer, mesh, shardings_of(state), training, optimization)
+    inputs = examples(objective.config, batch, bucket, bucket)
+    measured = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        state, metrics = step(state, inputs)
+        jax.block_until_ready((state, metrics))
+        measured.append(time.perf_counter() - start)
+    return statistics.median(measured[1:])  # the first one compiles
+
+
+def draw(curves: dict[str, list[tuple[int, float]]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    for axes, (name, curve) in zip(figure.subplots(1, len(curves)), curves.items(), strict=True):
+        axes.plot(*zip(*curve, strict=True), marker="o")
+        axes.set_xlabel(name)
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
+        axes.grid(alpha=0.3)
+        axes.set_ylabel("seconds per step")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
