@@ -275,13 +275,31 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(home):
 
 
 def test_fine_tuning_from_a_run(home):
-    tuned = run(
-        home, "tuned", "--init_from", home / "straight", "--gin_bindings", "Training.steps = 1"
-    )
+    bindings = ("Training.steps = 1", "Training.previews = 1")
+    flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
+    tuned = run(home, "tuned", "--init_from", home / "straight", *flags)
     assert tuned.returncode == 0, tuned.stderr
+    previews = sorted(path.name for path in (home / "tuned" / "previews").iterdir())
+    assert previews == ["0000001_0.png", "0000001_0.wav"]
     start = [line for line in metrics(home, "tuned") if line["step"] == 0]
     end = [line for line in metrics(home, "straight") if line["step"] == 20]
     # It begins where the other ended.
     assert start[0]["evaluation/loss"] == pytest.approx(end[-1]["evaluation/loss"], rel=1e-5)
     with pytest.raises(CheckpointError):
         sd.load(home / "data")
+
+
+def test_the_autoregressive_baseline_takes_the_same_way(home, golden):
+    bindings = (
+        "Network.kind = 'autoregressive'",
+        "Network.context_frames = 0",
+        "Training.steps = 2",
+        "Training.previews = 1",
+    )
+    flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
+    done = run(home, "frames", *flags)
+    assert done.returncode == 0, done.stderr
+    assert (home / "frames" / "previews" / "0000002_0.png").is_file()
+    synth = sd.load(home / "frames", inverter="griffin-lim")
+    assert synth.config.kind == "autoregressive"
+    assert np.isfinite(synth.render(golden / "midi" / "overlaps.mid").audio).all()

@@ -66,18 +66,18 @@ def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
         ConfigError: if the folder holds a run with other settings.
         OutputError: if it cannot be written to.
     """
-    path = folder / SETTINGS
-    if path.is_file():
+    path, checkpoints = folder / SETTINGS, folder / CHECKPOINTS
+    # Before the first checkpoint there is nothing that other settings could spoil.
+    if path.is_file() and checkpoints.is_dir() and any(checkpoints.iterdir()):
         _check_same(path, read_json(path).get("settings"), as_dict(settings))
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(
-            folder, "a new or empty folder, or that of a run", f"one without {SETTINGS}"
-        )
+    elif write and not path.is_file() and folder.is_dir() and any(folder.iterdir()):
+        expected = "a new or empty folder, or that of a run"
+        raise ConfigError(str(folder), expected, f"one without {SETTINGS}")
     if write:
         check_writable(folder)
         _write_json(path, _description(settings))
         _write_json(folder / ENVIRONMENT, environment())
-    return folder / CHECKPOINTS
+    return checkpoints
 
 
 def write_gin(folder: Path) -> None:
