@@ -26,8 +26,12 @@ from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import Layout, place_state
 from spectrodiff.training.step import make_train_step
 
-BATCH_SIZES, NOTE_BUCKETS, LAYERS = (1, 2, 4, 8), (128, 256, 512, 1024, 2048), (2, 4, 8, 12)
 BATCH_SIZE, BUCKET, DEPTH = 2, 256, 4
+CHANGES = {
+    "batch size": ("batch", (1, 2, 4, 8)),
+    "note tokens": ("bucket", (128, 256, 512, 1024, 2048)),
+    "layers per stack": ("layers", (2, 4, 8, 12)),
+}
 
 
 def main() -> None:
@@ -41,17 +45,15 @@ def main() -> None:
         if arguments.size
         else Network(size="small", width=256, heads=4, mlp_width=512)
     )
-    curves = {
-        "batch size": [(n, seconds(network, arguments.steps, batch=n)) for n in BATCH_SIZES],
-        "note tokens": [(n, seconds(network, arguments.steps, bucket=n)) for n in NOTE_BUCKETS],
-        "layers per stack": [(n, seconds(network, arguments.steps, layers=n)) for n in LAYERS],
-    }
     print(f"otherwise batch size {BATCH_SIZE}, {BUCKET} note tokens, {DEPTH} layers per stack\n")
     print("| changed | to | s per step | per unit |")
     print("|---|---:|---:|---:|")
-    for name, curve in curves.items():
-        for size, median in curve:
-            print(f"| {name} | {size} | {median:.3f} | {median / size:.5f} |")
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for name, (setting, sizes) in CHANGES.items():
+        for size in sizes:
+            median = seconds(network, arguments.steps, **{setting: size})
+            curves.setdefault(name, []).append((size, median))
+            print(f"| {name} | {size} | {median:.3f} | {median / size:.5f} |", flush=True)
     if arguments.picture:
         draw(curves, arguments.picture)
 
