@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mido
-from scores import PIECES, Line, Part, Piece
+from notation import Line, Part, Piece
+from scores import PIECES
 
 TICKS_PER_BEAT = 960
 DRUM_CHANNEL = 9

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import pretty_midi
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+HELD_BACK = EXAMPLES / "held_back" / "test"
 DRUMS = -1
 
 # Programs of each piece, counted from 0; DRUMS for the kit.
@@ -21,18 +23,49 @@ PROGRAMS = {
     "when_the_saints.mid": [56, 71, 57, 24, 32, DRUMS],
     "pachelbel_canon.mid": [40, 68, 71, 42, 46],
 }
+HELD_BACK_PROGRAMS = {
+    "beethoven_ode_to_joy.mid": [48, 73, 0, 33],
+    "beethoven_for_elise.mid": [0],
+    "petzold_minuet.mid": [0],
+    "satie_gymnopedie.mid": [0],
+    "brahms_lullaby.mid": [73, 0],
+    "ah_vous_dirai_je_maman.mid": [73, 24, 33],
+    "auld_lang_syne.mid": [48, 24, 33],
+    "amazing_grace.mid": [73, 48, 33],
+    "silent_night.mid": [73, 24, 48],
+    "frere_jacques.mid": [73, 48, 24, 0, 33],
+}
+ALL_PROGRAMS = PROGRAMS | HELD_BACK_PROGRAMS
+# Modules of the folder, forgotten after each test that imports them.
+MODULES = (
+    "make_held_back",
+    "make_examples",
+    "held_back_classics",
+    "held_back_songs",
+    "scores",
+    "notation",
+)
 
 
 @pytest.fixture
-def make_examples(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def examples_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    yield importlib.import_module("make_examples")
-    for name in ("make_examples", "scores"):
+    yield
+    for name in MODULES:
         sys.modules.pop(name, None)
 
 
+@pytest.fixture
+def make_examples(examples_folder: None) -> ModuleType:
+    return importlib.import_module("make_examples")
+
+
+def path_of(file: str) -> Path:
+    return (EXAMPLES if file in PROGRAMS else HELD_BACK) / file
+
+
 def read(file: str) -> pretty_midi.PrettyMIDI:
-    return pretty_midi.PrettyMIDI(str(EXAMPLES / file))
+    return pretty_midi.PrettyMIDI(str(path_of(file)))
 
 
 def pitches(file: str, program: int) -> list[int]:
@@ -52,11 +85,39 @@ def test_files_are_what_the_script_writes(make_examples: ModuleType, tmp_path: P
         assert (tmp_path / name).read_bytes() == (EXAMPLES / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("file", PROGRAMS)
+def test_held_back_files_are_what_the_script_writes(examples_folder: None, tmp_path: Path):
+    make_held_back = importlib.import_module("make_held_back")
+    written = {path.name for path in make_held_back.write_all(tmp_path)}
+    assert written == {path.name for path in HELD_BACK.glob("*.mid")}
+    assert written == {f"composed_{index}.mid" for index in range(10)} | set(HELD_BACK_PROGRAMS)
+    for name in written:
+        assert (tmp_path / name).read_bytes() == (HELD_BACK / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("path", sorted(HELD_BACK.glob("*.mid")), ids=lambda path: path.stem)
+def test_held_back_pieces_are_what_a_small_model_can_learn(path: Path):
+    midi = pretty_midi.PrettyMIDI(str(path))
+    assert 20 < midi.get_end_time() < 40
+    assert {part.program for part in midi.instruments} <= {0, 24, 33, 48, 73}
+    assert not any(part.is_drum for part in midi.instruments)
+    notes = [note for part in midi.instruments for note in part.notes]
+    sounding = [sum(note.start <= at.start < note.end for note in notes) for at in notes]
+    assert max(sounding) <= 6
+
+
+def test_held_back_pieces_are_listed_with_their_lengths():
+    lines = (EXAMPLES / "held_back" / "README.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines if ".mid`" in line]
+    listed = {row[1].strip("`"): int(row[-2]) for row in rows}
+    files = {path.name: path for path in HELD_BACK.glob("*.mid")}
+    assert listed == {name: round(mido.MidiFile(path).length) for name, path in files.items()}
+
+
+@pytest.mark.parametrize("file", ALL_PROGRAMS)
 def test_players_and_length(file: str):
     midi = read(file)
     players = [DRUMS if part.is_drum else part.program for part in midi.instruments]
-    assert players == PROGRAMS[file]
+    assert players == ALL_PROGRAMS[file]
     assert 20 < midi.get_end_time() < 60
     velocities = [note.velocity for part in midi.instruments for note in part.notes]
     assert min(velocities) > 30
@@ -66,7 +127,9 @@ def test_players_and_length(file: str):
 
 # Counted in the printed music: sixteen notes in each of the first ten bars of the prelude, eight in
 # its last; canon variations of 8, 8, 16, 16 and 32 notes, fewer of them for each later voice, and a
-# last note; four, four, eight, ten and seven notes to the lines of the spiritual.
+# last note; four, four, eight, ten and seven notes to the lines of the spiritual. Fifteen notes to
+# a line of the ode, but more in the third and a tie into the fourth; sixteen bars of the lullaby;
+# seven notes to a line of the theme, fourteen to one of the Scottish song.
 @pytest.mark.parametrize(
     ("file", "program", "count"),
     [
@@ -76,6 +139,15 @@ def test_players_and_length(file: str):
         ("pachelbel_canon.mid", 71, 8 + 8 + 16 + 1),
         ("pachelbel_canon.mid", 42, 6 * 8 + 1),
         ("when_the_saints.mid", 56, 2 * (4 + 4 + 8 + 10 + 7) + 1),
+        ("beethoven_ode_to_joy.mid", 48, 15 + 15 + 18 + 14),
+        (
+            "brahms_lullaby.mid",
+            73,
+            2 + 3 + 3 + 3 + 4 + 4 + 3 + 4 + 3 + 3 + 3 + 3 + 3 + 3 + 3 + 3 + 1,
+        ),
+        ("ah_vous_dirai_je_maman.mid", 73, 6 * 7),
+        ("frere_jacques.mid", 73, 2 * (4 + 3 + 6 + 3)),
+        ("auld_lang_syne.mid", 48, 4 * 14),
     ],
 )
 def test_number_of_notes(file: str, program: int, count: int):
@@ -100,10 +172,65 @@ def test_number_of_notes(file: str, program: int, count: int):
         # The ground, and the first entry a third and a sixth above it: F# E D C# B A B C#.
         ("pachelbel_canon.mid", 42, 0, [50, 45, 47, 42, 43, 38, 43, 45] * 2),
         ("pachelbel_canon.mid", 40, 0, [78, 76, 74, 73, 71, 69, 71, 73]),
+        # F# F# G A A G F# E D D E F# F# E E; the answer's E E F# D E F#GF# D, up to the low A.
+        (
+            "beethoven_ode_to_joy.mid",
+            48,
+            0,
+            [66, 66, 67, 69, 69, 67, 66, 64, 62, 62, 64, 66, 66, 64, 64],
+        ),
+        (
+            "beethoven_ode_to_joy.mid",
+            48,
+            30,
+            [64, 64, 66, 62, 64, 66, 67, 66, 62, 64, 66, 67, 66, 64, 62, 64, 57, 66, 66, 67, 69],
+        ),
+        # E D# E D# E B D C, then A over A E A in the left hand.
+        ("beethoven_for_elise.mid", 0, 0, [76, 75, 76, 75, 76, 71, 74, 72, 45, 69, 52, 57]),
+        # G G Bb, G G Bb, G Bb Eb D, C C Bb.
+        (
+            "brahms_lullaby.mid",
+            73,
+            0,
+            [67, 67, 70, 67, 67, 70, 67, 70, 75, 74, 72, 72, 70, 65, 67, 68],
+        ),
+        ("ah_vous_dirai_je_maman.mid", 73, 0, [72, 72, 79, 79, 81, 81, 79, 77, 77, 76, 76, 74]),
+        # C F F F A, G F G A, F F A C D: only five tones of the scale.
+        ("auld_lang_syne.mid", 48, 0, [60, 65, 65, 65, 69, 67, 65, 67, 69, 65, 65, 69, 72, 74]),
+        ("amazing_grace.mid", 73, 0, [62, 67, 71, 67, 71, 69, 67, 64, 62]),
+        # G A G E, twice; D D B, C C G; the high F of the ninth bar.
+        ("silent_night.mid", 73, 0, [67, 69, 67, 64, 67, 69, 67, 64, 74, 74, 71, 72, 72, 67]),
+        ("silent_night.mid", 73, 32, [74, 74, 77, 74, 71, 72, 76]),
+        ("frere_jacques.mid", 48, 0, [65, 67, 69, 65, 65, 67, 69, 65, 69, 70, 72]),
     ],
 )
 def test_known_bars(file: str, program: int, skip: int, expected: list[int]):
     assert pitches(file, program)[skip : skip + len(expected)] == expected
+
+
+# The right hand's notes, all above the left hand's. D G A B C D G G, E C D E F# G G G; the slow
+# tune F# A G F# C# B C# D A.
+@pytest.mark.parametrize(
+    ("file", "lowest", "expected"),
+    [
+        (
+            "petzold_minuet.mid",
+            66,
+            [74, 67, 69, 71, 72, 74, 67, 67, 76, 72, 74, 76, 78, 79, 67, 67],
+        ),
+        ("satie_gymnopedie.mid", 67, [78, 81, 79, 78, 73, 71, 73, 74, 69]),
+    ],
+)
+def test_known_right_hands(file: str, lowest: int, expected: list[int]):
+    upper = [pitch for pitch in pitches(file, 0) if pitch >= lowest]
+    assert upper[: len(expected)] == expected
+
+
+def test_chords_of_the_gymnopedie():
+    # G, then B D F# on it; D, then A C# F#.
+    struck = pitches("satie_gymnopedie.mid", 0)
+    assert [struck[0], *sorted(struck[1:4])] == [43, 59, 62, 66]
+    assert [struck[4], *sorted(struck[5:8])] == [38, 57, 61, 66]
 
 
 def test_entertainer_strain():
@@ -122,6 +249,17 @@ def test_canon_is_a_canon():
         assert voice[:-1] == violin[: len(voice) - 1]
 
 
+def test_the_round_is_a_round():
+    """The same tune in four parts, two bars of four beats apart."""
+    voices = {program: pitches("frere_jacques.mid", program) for program in (73, 48, 24, 0)}
+    octaves = {73: 12, 48: 0, 24: -12, 0: 0}
+    tunes = [[pitch - octaves[program] for pitch in voices[program]] for program in voices]
+    assert all(tune == tunes[0] for tune in tunes)
+    players = {part.program: part for part in read("frere_jacques.mid").instruments}
+    begin = [players[program].notes[0].start for program in voices]
+    assert np.allclose(np.diff(begin), 8 * 60 / 112, atol=0.02)
+
+
 def test_pedal_changes_with_every_bar_of_the_prelude():
     midi = mido.MidiFile(EXAMPLES / "bach_prelude_in_c.mid")
     pedal: list[tuple[float, int]] = []
@@ -138,10 +276,10 @@ def test_pedal_changes_with_every_bar_of_the_prelude():
     assert np.allclose(np.ceil(np.divide(up, 4)), range(1, 12))
 
 
-@pytest.mark.parametrize("file", PROGRAMS)
+@pytest.mark.parametrize("file", ALL_PROGRAMS)
 def test_no_key_is_struck_while_it_sounds(file: str):
     sounding: set[tuple[int, int]] = set()
-    for message in mido.merge_tracks(mido.MidiFile(EXAMPLES / file).tracks):
+    for message in mido.merge_tracks(mido.MidiFile(path_of(file)).tracks):
         if message.type == "note_on":
             assert (message.channel, message.note) not in sounding
             sounding.add((message.channel, message.note))

@@ -259,8 +259,8 @@ def _add_validation_share(command: argparse.ArgumentParser) -> None:
         type=_share,
         default=0.1,
         metavar="SHARE",
-        help="share of the recordings for validation, unless the folder has subfolders train and "
-        "validation (default: %(default)s)",
+        help="share of the recordings for validation, unless the subfolders train, validation and "
+        "test are the splits (default: %(default)s)",
     )
 
 

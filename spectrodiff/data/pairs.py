@@ -27,8 +27,8 @@ def plan(source: Path, validation_share: float = 0.1) -> Plan:
     """All pairs in a folder and its subfolders.
 
     Args:
-        source: the folder. If it has a folder `train`, then `train`, `validation` and `test` in it
-            are the splits.
+        source: the folder. If it has a folder `train`, or nothing outside `validation` and `test`,
+            then `train`, `validation` and `test` in it are the splits.
         validation_share: else this share of the pairs is for validation, chosen by their names.
 
     Raises:
@@ -74,15 +74,15 @@ def split_tracks(
     A recording stays where it is when others are added, unless there are very few: of two or more,
     at least one is for training and one for validation.
     """
-    if source is not None and (source / "train").is_dir():
+    if source is not None:
         folders: dict[str, list[Track]] = {
             split: [] for split in SPLITS if (source / split).is_dir()
         }
-        for id, track in tracks.items():
-            folder = id.split("/")[0]
-            if folder in folders:
-                folders[folder].append(track)
-        return folders
+        inside = {id: id.split("/")[0] for id in tracks if id.split("/")[0] in folders}
+        if "train" in folders or len(inside) == len(tracks):
+            for id, folder in inside.items():
+                folders[folder].append(tracks[id])
+            return folders
     by_hash = sorted(tracks, key=_hash_share)
     in_validation = sum(_hash_share(id) < validation_share for id in by_hash)
     if validation_share > 0 and len(by_hash) > 1:

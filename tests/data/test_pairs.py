@@ -35,6 +35,16 @@ def test_subfolders_may_be_the_splits(tmp_path):
     assert ids(pairs.plan(tmp_path)) == {"train": ["train/a", "train/more/b"], "test": ["test/c"]}
 
 
+def test_a_folder_for_measuring_only(tmp_path):
+    for name in ("test/a", "test/more/b"):
+        write_pair(tmp_path, name)
+    assert ids(pairs.plan(tmp_path)) == {"test": ["test/a", "test/more/b"]}
+    # With anything beside it, it is a folder like others.
+    write_pair(tmp_path, "c")
+    splits = ids(pairs.plan(tmp_path))
+    assert sorted(splits["train"] + splits["validation"]) == ["c", "test/a", "test/more/b"]
+
+
 def test_a_share_is_for_validation_and_stays_there(tmp_path):
     for number in range(20):
         write_pair(tmp_path, f"take{number}")
