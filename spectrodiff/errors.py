@@ -48,5 +48,9 @@ class CorpusError(SpectrodiffError):
     """A corpus folder that does not look like the release it should be."""
 
 
+class ReportError(SpectrodiffError):
+    """A folder that should hold what an evaluation found, and does not."""
+
+
 class OutputError(SpectrodiffError):
     """A result that cannot be written where it was asked to go."""

@@ -45,6 +45,41 @@ def write_spectrogram(
         figure.savefig(temporary, dpi=dots_per_inch)
 
 
+def write_bare_spectrogram(
+    path: str | os.PathLike[str], log_mel: np.ndarray, max_width: int = 2400
+) -> float:
+    """Draws a spectrogram without axes or margins, to lie on a time axis drawn by others.
+
+    The picture is 128 pixels high, low frequencies at the bottom, and has a pixel per frame; where
+    that would be too many, a pixel shows the loudest of several frames.
+
+    Args:
+        path: a name ending in .png.
+        log_mel: unscaled [frames, 128].
+        max_width: in pixels.
+
+    Returns:
+        How many seconds the width of the picture is, from 0 on.
+
+    Raises:
+        AudioError: if a spectrogram has no frames, another number of bins, or NaN.
+        OutputError: if the suffix is not .png or the file cannot be written.
+    """
+    from matplotlib.image import imsave
+
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise OutputError(path, "a name ending in .png", repr(path.suffix))
+    frames = check_log_mel(log_mel, str(path))
+    frames_per_pixel = -(-len(frames) // max_width)
+    starts = np.arange(0, len(frames), frames_per_pixel)
+    pixels = np.maximum.reduceat(frames, starts, axis=0)
+    with atomic_file(path) as temporary:
+        low, high = _LOG_RANGE
+        imsave(temporary, pixels.T, vmin=low, vmax=high, cmap="magma", origin="lower")
+    return len(starts) * frames_per_pixel / FRAMES_PER_SECOND
+
+
 def draw_spectrograms(panels: Mapping[str, np.ndarray]) -> "Figure":
     """Returns a matplotlib figure with one panel per title; see `write_spectrogram`."""
     # Figure without pyplot: nothing global is kept, and no display is asked for.

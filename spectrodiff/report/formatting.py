@@ -1,0 +1,63 @@
+"""Numbers as a reader wants them: as many digits as mean something, the same down a column."""
+
+import math
+from collections.abc import Iterable
+
+NOTHING = "–"
+_MINUS = "−"
+
+
+def column_decimals(values: Iterable[float | None]) -> int:
+    """How many decimals the numbers of a column get: three digits for the largest, two at least."""
+    sizes = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(sizes, default=0.0)
+    if largest >= 100:
+        return 1
+    if largest >= 1 or largest == 0:
+        return 2
+    return 3 if largest >= 0.1 else 4
+
+
+def format_number(value: float | None, decimals: int, *, sign: bool = False) -> str:
+    """A number with a fixed number of decimals; with `sign`, as a difference.
+
+    What rounds to zero has no sign, so that no difference is "-0.00".
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    rounded = round(value, decimals)
+    if rounded == 0:
+        return f"{0:.{decimals}f}"
+    text = f"{abs(rounded):.{decimals}f}"
+    return (_MINUS if rounded < 0 else "+" if sign else "") + text
+
+
+def format_count(count: int) -> str:
+    """A whole number with separated thousands."""
+    return f"{count:,}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A length of time as m:ss or h:mm:ss."""
+    total = round(seconds)
+    minutes, rest = divmod(total, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About `count` round numbers in [low, high]: multiples of 1, 2 or 5 times a power of ten."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def time_ticks(seconds: float, count: int = 8) -> list[float]:
+    """At most `count` + 1 round times from 0 to `seconds`."""
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
+    step = next((step for step in steps if seconds / step <= count), 1200)
+    return [float(second) for second in range(0, math.floor(seconds) + 1, step)]

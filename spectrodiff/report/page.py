@@ -1,0 +1,189 @@
+"""The report: a folder with a page that opens in a browser without a server."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spectrodiff.files import atomic_file
+from spectrodiff.progress import Progress
+from spectrodiff.report import paper, tables
+from spectrodiff.report.formatting import (
+    column_decimals,
+    format_number,
+    format_seconds,
+    time_ticks,
+)
+from spectrodiff.report.media import Strip, choose_songs, draw_strips, song_links
+from spectrodiff.report.plots import mark_svg, plots
+from spectrodiff.report.scores import Corpus, Evaluation, Metric, Song, read_scores
+
+if TYPE_CHECKING:
+    import jinja2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Deck:
+    """A song with its rows side by side.
+
+    Attributes:
+        song: the song.
+        reason: why it was chosen.
+        strips: its rows.
+        seconds: of the longest.
+        ticks: of the time axis: place from the left in percent, and label.
+    """
+
+    song: Song
+    reason: str
+    strips: Sequence[Strip]
+    seconds: float
+    ticks: Sequence[tuple[float, str]]
+
+
+def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
+    """Writes the report on an evaluation into its folder.
+
+    Args:
+        folder: holds `scores.json`, and the audio it names.
+        songs_per_corpus: how many songs are shown with spectrograms, from the best to the worst.
+
+    Returns:
+        The page, `index.html`; beside it are `table.md` and the folder `pictures`.
+
+    Raises:
+        ReportError: if `scores.json` is missing or not what an evaluation writes.
+        AudioError: if audio that it names is missing or cannot be read.
+        OutputError: if the folder cannot be written to.
+    """
+    folder = Path(folder)
+    evaluation = read_scores(folder)
+    decks: list[list[Deck]] = []
+    with Progress("drawing", len(evaluation.corpora), "corpus") as progress:
+        for number, corpus in enumerate(evaluation.corpora):
+            decks.append(_decks(folder, evaluation, corpus, number, songs_per_corpus))
+            progress.advance()
+    corpora = [
+        _corpus_view(folder, evaluation, corpus, of_corpus)
+        for corpus, of_corpus in zip(evaluation.corpora, decks, strict=True)
+    ]
+    page = render(
+        "report.html",
+        evaluation=evaluation,
+        summary=tables.summary_table(evaluation),
+        other=tables.other_table(evaluation),
+        comparison=tables.comparison_note(evaluation),
+        missing=tables.missing_lines(evaluation),
+        settings=_flat(evaluation.settings),
+        speed=_speed_line(evaluation),
+        legend=[(number, row, mark_svg(number)) for number, row in enumerate(evaluation.rows)],
+        corpora=corpora,
+    )
+    with atomic_file(folder / "table.md") as file:
+        file.write_text(tables.markdown(evaluation), encoding="utf-8")
+    index = folder / "index.html"
+    with atomic_file(index) as file:
+        file.write_text(page, encoding="utf-8", errors="replace")
+    return index
+
+
+def render(template: str, **values: Any) -> str:
+    """Fills a template of this package; every value is escaped unless it is markup."""
+    return _environment().get_template(template).render(**values)
+
+
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("spectrodiff.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _decks(
+    folder: Path, evaluation: Evaluation, corpus: Corpus, number: int, count: int
+) -> list[Deck]:
+    row = evaluation.rows[0].name if evaluation.rows else ""
+    decks = []
+    for place, choice in enumerate(choose_songs(corpus, evaluation.metrics, row, count)):
+        strips = draw_strips(folder, choice.song, evaluation.rows, f"{number}-{place}")
+        if not strips:
+            continue
+        seconds = max(strip.seconds for strip in strips)
+        ticks = [(100 * at / seconds, format_seconds(at)) for at in time_ticks(seconds)]
+        decks.append(Deck(choice.song, choice.reason, strips, seconds, ticks))
+    return decks
+
+
+def _corpus_view(
+    folder: Path, evaluation: Evaluation, corpus: Corpus, decks: Sequence[Deck]
+) -> dict[str, Any]:
+    reference = paper.find_corpus(corpus.name, corpus.split)
+    return {
+        "corpus": corpus,
+        "length": format_seconds(corpus.seconds),
+        "paper": reference,
+        "table": tables.corpus_table(evaluation, corpus),
+        "plots": plots(corpus, evaluation.metrics, evaluation.rows),
+        "decks": decks,
+        **_all_songs(folder, evaluation, corpus),
+    }
+
+
+def _all_songs(folder: Path, evaluation: Evaluation, corpus: Corpus) -> dict[str, Any]:
+    """Every song with the scores of the first row and links to all of its audio."""
+    row = evaluation.rows[0] if evaluation.rows else None
+    columns = [
+        (metric, [_song_score(song, row.name, metric) for song in corpus.per_song])
+        for metric in evaluation.metrics
+        if row is not None
+    ]
+    columns = [(metric, values) for metric, values in columns if any(v is not None for v in values)]
+    lines = []
+    for place, song in enumerate(corpus.per_song):
+        cells = [format_number(values[place], column_decimals(values)) for _, values in columns]
+        links = song_links(folder, song, evaluation.rows)
+        lines.append((song.name, format_seconds(song.seconds), cells, links))
+    titles = [tables.with_arrow(metric.title, metric.better) for metric, _ in columns]
+    return {"song_columns": titles, "song_lines": lines, "scored_row": row}
+
+
+def _song_score(song: Song, row: str, metric: Metric) -> float | None:
+    return song.scores.get(row, {}).get(metric.name)
+
+
+def _speed_line(evaluation: Evaluation) -> str:
+    parts = {
+        "features": "features alone",
+        "inversion": "inversion alone",
+        "both": "both",
+    }
+    measured = [
+        f"{title} {format_number(value, column_decimals([value]))}"
+        for name, title in parts.items()
+        if (value := evaluation.speed[name]) is not None
+    ]
+    if not measured:
+        return ""
+    line = f"Seconds of audio per second on {evaluation.device or 'the device used'}: "
+    return line + ", ".join(measured) + "." + f" {evaluation.speed_note}".rstrip()
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Settings, however nested, as lines of name and value."""
+    lines: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{prefix}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            lines.append((f"{prefix}{name}", text))
+    return lines

@@ -1,0 +1,145 @@
+"use strict";
+
+function clockText(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  return Math.floor(whole / 60) + ":" + String(whole % 60).padStart(2, "0");
+}
+
+// Several recordings of the same music: one is heard, and switching keeps the position.
+class Player {
+  static playing = null;
+
+  // audios: <audio> elements; seconds: length of the time axis; onChange: called with the player
+  // whenever position, row or state changes.
+  constructor(audios, seconds, onChange) {
+    this.audios = audios;
+    this.seconds = seconds;
+    this.onChange = onChange;
+    this.index = 0;
+    this.wanted = false;
+    this.failed = null;
+    this.heard = audios.map(() => 0);
+    audios.forEach((audio, index) => {
+      audio.addEventListener("ended", () => index === this.index && this.pause());
+      audio.addEventListener("error", () => this.fail(index));
+      audio.addEventListener("loadedmetadata", () => this.onChange(this));
+      audio.addEventListener("seeked", () => this.onChange(this));
+      audio.addEventListener("pause", () => {
+        // Paused by the browser or a headset, not by this page.
+        if (index === this.index && !audio.ended && this.wanted && !this.switching) this.pause();
+      });
+    });
+  }
+
+  get audio() { return this.audios[this.index]; }
+  get position() { return this.audio.currentTime; }
+
+  play() {
+    if (Player.playing && Player.playing !== this) Player.playing.pause();
+    Player.playing = this;
+    this.wanted = true;
+    const audio = this.audio;
+    if (audio.ended || audio.currentTime >= audio.duration) audio.currentTime = 0;
+    audio.play().catch((error) => {
+      // A switch or a pause before playing began is no failure.
+      if (error.name !== "AbortError" && audio === this.audio) this.pause();
+    });
+    this.lastTick = null;
+    requestAnimationFrame((now) => this.tick(now));
+    this.onChange(this);
+  }
+
+  pause() {
+    this.wanted = false;
+    this.audios.forEach((audio) => audio.pause());
+    if (Player.playing === this) Player.playing = null;
+    this.onChange(this);
+  }
+
+  toggle() { if (this.wanted) this.pause(); else this.play(); }
+
+  select(index) {
+    if (index === this.index || index < 0 || index >= this.audios.length) return;
+    const at = this.position;
+    this.switching = true;
+    this.audio.pause();
+    this.switching = false;
+    this.index = index;
+    this.moveTo(at);
+    if (this.wanted) this.play();
+    this.onChange(this);
+  }
+
+  seek(seconds) {
+    this.moveTo(Math.min(Math.max(seconds, 0), this.seconds));
+    this.onChange(this);
+  }
+
+  moveTo(seconds) {
+    const end = this.audio.duration;
+    this.audio.currentTime = Number.isFinite(end) ? Math.min(seconds, end) : seconds;
+  }
+
+  tick(now) {
+    if (!this.wanted) return;
+    if (this.lastTick !== null && !this.audio.paused) {
+      this.heard[this.index] += Math.min((now - this.lastTick) / 1000, 1);
+    }
+    this.lastTick = now;
+    this.onChange(this);
+    requestAnimationFrame((next) => this.tick(next));
+  }
+
+  fail(index) {
+    this.failed = index;
+    if (index === this.index) this.pause();
+    this.onChange(this);
+  }
+}
+
+// Makes an element a slider for a player: pointer and keyboard.
+function makeSlider(element, player) {
+  element.addEventListener("keydown", (event) => {
+    const steps = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5, PageDown: -30, PageUp: 30 };
+    if (event.key in steps) player.seek(player.position + steps[event.key]);
+    else if (event.key === "Home") player.seek(0);
+    else if (event.key === "End") player.seek(player.seconds);
+    else return;
+    event.preventDefault();
+  });
+}
+
+// Seeks where the pointer is pressed or dragged.
+function followPointer(element, player, before) {
+  const seek = (event) => {
+    const box = element.getBoundingClientRect();
+    player.seek(((event.clientX - box.left) / box.width) * player.seconds);
+  };
+  let down = null;
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    down = event.pointerId;
+    // Not for touch, where a vertical movement must scroll the page.
+    if (event.pointerType === "mouse") element.setPointerCapture(down);
+    if (before) before();
+    seek(event);
+  });
+  element.addEventListener("pointermove", (event) => { if (event.pointerId === down) seek(event); });
+  for (const name of ["pointerup", "pointercancel"]) {
+    element.addEventListener(name, () => { down = null; });
+  }
+}
+
+// What a slider and a clock show of a player.
+function showPosition(root, player) {
+  const at = player.seconds ? Math.min(player.position / player.seconds, 1) : 0;
+  root.style.setProperty("--at", at.toFixed(6));
+  const slider = root.querySelector("[data-slider]");
+  slider.setAttribute("aria-valuenow", player.position.toFixed(2));
+  slider.setAttribute("aria-valuetext", clockText(player.position) + " of " + clockText(player.seconds));
+  root.querySelector("[data-clock]").textContent =
+    clockText(player.position) + " / " + clockText(player.seconds);
+  const button = root.querySelector("[data-play]");
+  button.textContent = player.wanted ? "❚❚" : "▶";
+  button.setAttribute("aria-label", player.wanted ? "Pause" : "Play");
+}
