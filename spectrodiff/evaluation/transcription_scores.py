@@ -94,15 +94,29 @@ def score_transcription(
     }
 
 
+def score_onsets(reference: Notes, estimate: Notes) -> Agreement:
+    """Compares pitches and onsets alone, of what is no drum, whatever instrument plays it.
+
+    For transcribers that know neither instruments nor drums, and hear ends less well. Two
+    instruments in unison are two notes of the reference, of which such a transcriber finds one.
+    """
+    return _agreement(reference, estimate, "flat", drums=False, offsets=False)
+
+
 def _agreement(
-    reference: Notes, estimate: Notes, granularity: Granularity, *, drums: bool
+    reference: Notes,
+    estimate: Notes,
+    granularity: Granularity,
+    *,
+    drums: bool,
+    offsets: bool = True,
 ) -> Agreement:
     references = _intervals_by_key(reference, granularity, drums)
     estimates = _intervals_by_key(estimate, granularity, drums)
     # Only notes of one key can agree, so keys can be matched apart; the whole song at once would
     # take a table of all its notes times all its notes.
     pairs = sum(
-        _count_pairs(references[key], estimates[key], drums)
+        _count_pairs(references[key], estimates[key], offsets=offsets and not drums)
         for key in references.keys() & estimates.keys()
     )
     return Agreement(
@@ -126,7 +140,7 @@ def _intervals_by_key(
     return {(int(key[0]), int(key[1])): intervals[rows == row] for row, key in enumerate(keys)}
 
 
-def _count_pairs(references: np.ndarray, estimates: np.ndarray, drums: bool) -> int:
+def _count_pairs(references: np.ndarray, estimates: np.ndarray, *, offsets: bool) -> int:
     from mir_eval.transcription import match_notes
 
     pairs = match_notes(
@@ -135,7 +149,7 @@ def _count_pairs(references: np.ndarray, estimates: np.ndarray, drums: bool) -> 
         estimates,
         np.full(len(estimates), _ANY_HZ),
         onset_tolerance=ONSET_TOLERANCE_SECONDS,
-        offset_ratio=None if drums else OFFSET_TOLERANCE_RATIO,
+        offset_ratio=OFFSET_TOLERANCE_RATIO if offsets else None,
         offset_min_tolerance=OFFSET_TOLERANCE_SECONDS,
     )
     return len(pairs)

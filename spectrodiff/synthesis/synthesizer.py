@@ -154,6 +154,29 @@ class Synthesizer:
         generator = self._generator(Sampler(sampler, steps, variance), guidance, many=False)
         return self._stream(tokens, generator, seed, progress)
 
+    def segments(
+        self,
+        song: SongInput,
+        *,
+        steps: int = 1000,
+        guidance: float = 2.0,
+        sampler: str = "ddpm",
+        variance: str = "large",
+        seed: int = 0,
+    ) -> Iterator[np.ndarray]:
+        """Draws one song and yields the features of its segments, without inverting them.
+
+        The arguments and errors are those of `render_each`; errors come before the first segment.
+
+        Returns:
+            Unscaled log-mel float32 [F, 128], segment after segment as each is done; the last may
+            reach further than the song.
+        """
+        tokens = self._tokenize(song, strict=False)
+        generator = self._generator(Sampler(sampler, steps, variance), guidance, many=False)
+        segments = generate_songs(generator, [tokens.tokens], seed=seed)
+        return (np.asarray(unscale(segment.scaled_mel)) for segment in segments)
+
     def predict_noise(
         self,
         tokens: jax.Array,

@@ -67,4 +67,5 @@ def _in_words(annotation: Any) -> str:
     if origin is tuple:
         return f"a list, each {_in_words(arguments[0])}"
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "text in quotes"}
-    return "None" if annotation is type(None) else words[annotation]
+    words[type(None)] = "None"
+    return words.get(annotation) or f"a {annotation.__name__}"

@@ -1,0 +1,178 @@
+"""Evaluates a model: python eval.py --model runs/a --dataset maestro --data_dir data --out report/.
+
+The same command goes on with an evaluation that was stopped or killed, and scores again without
+rendering again.
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from spectrodiff import cli, gin_files
+from spectrodiff.errors import ConfigError
+from spectrodiff.evaluation.settings import Evaluation, Row
+from spectrodiff.training.settings import Data, Diffusion, Network, Optimization, Training
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Renders, scores and reports what the command line and the gin files describe."""
+    flags = parse_flags(arguments)
+    settings = configure(flags)
+    rows = settings.wanted_rows()
+    # Only now, so that --help and misspelt names answer at once.
+    import jax
+
+    from spectrodiff.evaluation import rendering, songs, store
+    from spectrodiff.evaluation.open_scorers import open_scorers
+    from spectrodiff.evaluation.results import Results
+    from spectrodiff.evaluation.scorers import score_songs
+    from spectrodiff.evaluation.speed import SpeedMeter
+    from spectrodiff.report import markdown_table, write_report
+    from spectrodiff.synthesis import load
+    from spectrodiff.training import distributed
+
+    # Devices
+    if flags.distributed or flags.coordinator_address:
+        distributed.connect(flags.coordinator_address, flags.num_processes, flags.process_id)
+    cli.enable_compilation_cache()
+    process, processes = jax.process_index(), jax.process_count()
+    devices = [one for one in cli.find_devices(flags.device) if one.process_index == process]
+    leader = distributed.is_leader()
+
+    # Recordings
+    corpora = songs.open_corpora(
+        settings.datasets,
+        flags.data_dir,
+        settings.split,
+        songs=settings.songs,
+        max_minutes=settings.max_minutes,
+    )
+
+    # Model and inverters
+    model = rendering.Model.look_at(flags.model)
+    descriptions = {row.name: rendering.describe(row, model, settings.precision) for row in rows}
+    inverters = rendering.Inverters(model, devices[0].platform)
+    for row in rows:
+        if row.source != "raw":
+            inverters(row.inverter)
+    # Loaded only if there is something to render.
+    synthesizer = functools.cache(
+        lambda: load(
+            flags.model,
+            inverter=inverters(settings.inverter),
+            precision=settings.precision,
+            devices=devices,
+        )
+    )
+
+    # Scores
+    scorers, missing = open_scorers(settings)
+    store.open_store(flags.out, descriptions, corpora, write=leader)
+    renderer = rendering.Renderer(
+        flags.out, rows, descriptions, inverters, synthesizer, settings.batch_size, leader
+    )
+    for corpus in corpora:
+        share = range(process, len(corpus), processes)
+        renderer.references(corpus, share)
+        renderer.model(corpus, share)
+        score_songs(scorers, flags.out, rows, corpus, share, progress=leader)
+    distributed.largest(0)  # all are done
+    if not leader:
+        return
+
+    # Results
+    results = Results(flags.out, settings, rows, scorers, missing)
+    device = f"{devices[0].device_kind} x {len(jax.devices(devices[0].platform))}"
+    scores = results.summarize(corpora, model=flags.model, device=device)
+    if settings.speed_segments:
+        meter = SpeedMeter(
+            flags.out / store.SPEED,
+            synthesizer,
+            inverters,
+            songs.longest(corpora),
+            settings.speed_segments,
+            devices[0].device_kind,
+        )
+        scores |= results.with_speeds(meter.measure(rows, descriptions))
+    store.write_json(flags.out / store.SCORES, scores)
+    print(markdown_table(scores))
+    print(write_report(flags.out))
+
+
+def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Where things are; what to do is said by gin files and bindings."""
+    parser = argparse.ArgumentParser(
+        prog="eval.py",
+        description="Renders the songs of prepared corpora, scores them, and writes a report. "
+        "The same command goes on with an evaluation.",
+        epilog="Example: python eval.py --model runs/a --dataset maestro --data_dir data "
+        "--gin_bindings 'Evaluation.steps = 100' --out report/",
+    )
+    add = parser.add_argument
+    add(
+        "--model",
+        help="which model: a run folder, a released model, anything that sample.py takes; not "
+        "needed with Evaluation.references_only",
+    )
+    add(
+        "--dataset",
+        action="append",
+        metavar="CORPUS[/CONFIG][:SPLIT]",
+        help="a prepared corpus; may be given again, then means are over corpora",
+    )
+    add("--split", help="which recordings of it (default: test)")
+    add(
+        "--data_dir",
+        type=Path,
+        default=Path("data"),
+        help="where python -m spectrodiff.data put the corpora (default: data)",
+    )
+    add("--out", type=Path, required=True, help="folder of the report, made or gone on with")
+    add(
+        "--gin_file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="settings, see configs/eval/; may be given again, later files win",
+    )
+    add(
+        "--gin_bindings",
+        action="append",
+        default=[],
+        metavar="BINDING",
+        help="one setting, such as 'Evaluation.steps = 100'; may be given again; wins over files",
+    )
+    add("--device", default="auto", help="auto, cpu, gpu or tpu (default: auto, the fastest)")
+
+    several = parser.add_argument_group("several processes (one per host), which share the songs")
+    add = several.add_argument
+    add(
+        "--distributed",
+        action="store_true",
+        help="find the other processes by oneself: under Slurm, Open MPI, on Cloud TPUs",
+    )
+    add("--coordinator_address", metavar="HOST:PORT", help="of process 0, the same for all")
+    add("--num_processes", type=int, help="how many there are")
+    add("--process_id", type=int, help="the number of this one, from 0")
+    return parser.parse_args(arguments)
+
+
+def configure(flags: argparse.Namespace) -> Evaluation:
+    """Defaults, then gin files, then bindings, then flags."""
+    # The paper's files also say how to train; that is read over.
+    training = (Network, Diffusion, Optimization, Training, Data)
+    classes = (Evaluation, Row, *training)
+    gin_files.parse(classes, flags.gin_file, flags.gin_bindings, folder=str(CONFIGS))
+    datasets = tuple(flags.dataset) if flags.dataset else None
+    settings = gin_files.filled(Evaluation, datasets=datasets, split=flags.split)
+    if not settings.datasets:
+        raise ConfigError("--dataset", "a prepared corpus", "none")
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
