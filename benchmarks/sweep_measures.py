@@ -1,0 +1,271 @@
+"""What sweeps.py measures: features drawn under a setting, against those of the recordings."""
+
+import dataclasses
+import functools
+import itertools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.data.recordings import Recording
+from spectrodiff.data.source import load_source
+from spectrodiff.diffusion.sampler import Sampler
+from spectrodiff.diffusion.schedule import make_schedule
+from spectrodiff.errors import CheckpointError, ConfigError
+from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.basic_pitch import BasicPitch
+from spectrodiff.evaluation.signal_distances import log_mel_of
+from spectrodiff.evaluation.songs import cut
+from spectrodiff.evaluation.transcription_scores import score_onsets
+from spectrodiff.features import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE, unscale
+from spectrodiff.notes import Notes
+from spectrodiff.progress import Progress
+from spectrodiff.synthesis.loading import make_inverter
+from spectrodiff.synthesis.segments import DiffusionGenerator, SegmentBatch, make_mesh
+from spectrodiff.synthesis.songs import SegmentGenerator, generate_songs
+from spectrodiff.tokenizer import tokenize_song
+from spectrodiff.vocabulary import Vocabulary
+from spectrodiff.vocoder import Inverter, invert
+
+logger = logging.getLogger("spectrodiff.sweeps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One setting to be measured."""
+
+    model: str
+    sampler: str
+    steps: int
+    guidance: float
+    context: bool = True
+
+    def __str__(self) -> str:
+        context = "" if self.context else ", no context"
+        return f"{self.model}, {self.sampler}, {self.steps} steps, w {self.guidance:g}{context}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Piece:
+    """Music and its recording, int16 [samples] at 16 kHz."""
+
+    recording: Recording
+
+    @property
+    def id(self) -> str:
+        return self.recording.id
+
+    @functools.cached_property
+    def audio(self) -> np.ndarray:
+        """Float32 [samples]."""
+        return self.recording.audio.astype(np.float32) / 32768
+
+    @functools.cached_property
+    def log_mel(self) -> np.ndarray:
+        """Of the recording, float32 [frames, 128]."""
+        return log_mel_of(self.audio)
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        return checksums.of_recording(self.recording.audio, self.recording.notes)
+
+    def beginning(self, seconds: float) -> "Piece":
+        """Its first seconds."""
+        song = cut(self.recording, seconds / 60)
+        audio = self.recording.audio[: len(song.audio)]
+        return Piece(Recording(self.id, audio, song.notes))
+
+
+def open_pieces(data_dir: Path, dataset: str, split: str, count: int | None) -> list[Piece]:
+    """All pieces of a prepared corpus, or `count` of them, evenly spread."""
+    source = load_source(data_dir, dataset, split)
+    count = min(count or len(source), len(source))
+    numbers = np.linspace(0, len(source) - 1, count).round().astype(int)
+    return [Piece(source[int(number)]) for number in numbers]
+
+
+def join(pieces: Sequence[Piece], first: int, seconds: float) -> Piece:
+    """A medley: pieces end to end from number `first` on, again and again until time is up."""
+    audio: list[np.ndarray] = []
+    notes: list[Notes] = []
+    samples = 0
+    for place in itertools.count(first):
+        if samples >= seconds * SAMPLE_RATE:
+            break
+        recording = pieces[place % len(pieces)].recording
+        start_seconds = samples / SAMPLE_RATE
+        # Whole frames, so that each piece has the features that it has by itself.
+        padding = -len(recording.audio) % HOP_SAMPLES
+        audio.append(np.pad(recording.audio, (0, padding)))
+        samples += len(audio[-1])
+        notes.append(
+            dataclasses.replace(
+                recording.notes,
+                onset_seconds=recording.notes.onset_seconds + start_seconds,
+                offset_seconds=recording.notes.offset_seconds + start_seconds,
+                total_seconds=0.0,
+            )
+        )
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in notes])
+        for field in dataclasses.fields(Notes)
+        if field.name != "total_seconds"
+    }
+    medley = Recording(
+        f"medley {first}",
+        np.concatenate(audio),
+        Notes(**columns, total_seconds=samples / SAMPLE_RATE),
+    )
+    return Piece(medley).beginning(seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithoutContext:
+    """A generator to which every segment is the first of its song."""
+
+    generator: SegmentGenerator
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.generator, name)
+
+    def __call__(self, batch: SegmentBatch, on_steps: Any = None) -> jax.Array:
+        hidden = np.zeros_like(batch.context_mask)
+        return self.generator(batch._replace(context_mask=hidden), on_steps)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A diffusion model with its inverter."""
+
+    checkpoint: Checkpoint
+    checksum: str
+    inverter: Inverter
+    batch_size: int
+    seed: int
+
+    @classmethod
+    def load(cls, name: str, batch_size: int, seed: int) -> "Model":
+        checkpoint = open_checkpoint(name)
+        if checkpoint.config.kind == "autoregressive":
+            raise ConfigError("--model", "a diffusion model", f"{name}, an autoregressive one")
+        checksum = checksums.of_checkpoint(checkpoint)
+        inverter = make_inverter(None, checkpoint, jax.devices()[0].platform)
+        params = jax.device_put(checkpoint.params, jax.devices()[0])
+        checkpoint = dataclasses.replace(checkpoint, params=params)
+        return cls(checkpoint, checksum, inverter, batch_size, seed)
+
+    @property
+    def has_context(self) -> bool:
+        return self.checkpoint.config.context_frames > 0
+
+    def draw(self, cell: Cell, music: Sequence[Piece]) -> list[np.ndarray]:
+        """Unscaled features [frames, 128] of each piece."""
+        config = self.checkpoint.config
+        generator: SegmentGenerator = DiffusionGenerator(
+            config,
+            self.checkpoint.params,
+            schedule=make_schedule(self.checkpoint.schedule),
+            prediction=self.checkpoint.prediction,
+            sampler=Sampler(cell.sampler, cell.steps),
+            guidance=cell.guidance,
+            dtype=jnp.float32,
+            mesh=make_mesh(jax.devices()[:1]),
+        )
+        if not cell.context:
+            generator = WithoutContext(generator)
+        songs = [
+            tokenize_song(
+                piece.recording.notes,
+                vocabulary=Vocabulary(self.checkpoint.velocity_bins),
+                max_tokens=config.note_tokens,
+                segment_frames=config.target_frames,
+            )
+            for piece in music
+        ]
+        features: list[list[np.ndarray]] = [[] for _ in songs]
+        groups = range(0, len(songs), self.batch_size)
+        tokens = [[song.tokens for song in songs[first:][: self.batch_size]] for first in groups]
+        steps = cell.steps * sum(max(map(len, group)) for group in tokens)
+        with Progress(str(cell), steps, "step") as progress:
+            for first, group in zip(groups, tokens, strict=True):
+                for segment in generate_songs(
+                    generator, group, seed=self.seed, on_steps=progress.advance
+                ):
+                    features[first + segment.song].append(segment.scaled_mel)
+        return [
+            np.asarray(unscale(np.concatenate(segments)))[: song.num_frames]
+            for segments, song in zip(features, songs, strict=True)
+        ]
+
+
+class Transcriber:
+    """Onset F1 of audio, for the notes of a piece."""
+
+    def __init__(self, transcribe: BasicPitch) -> None:
+        self._transcribe = transcribe
+
+    @classmethod
+    def find(cls, wanted: str) -> "Transcriber | None":
+        """basic-pitch, unless it is not wanted or not installed."""
+        if wanted == "none":
+            return None
+        try:
+            return cls(BasicPitch())
+        except CheckpointError as error:
+            logger.info("no onset_f1: %s", error)
+            return None
+
+    def onset_f1(self, piece: Piece, audio: np.ndarray) -> float:
+        return score_onsets(piece.recording.notes, self._transcribe(audio)).f1
+
+
+def measure(
+    model: Model, cell: Cell, music: Sequence[Piece], transcriber: Transcriber | None
+) -> list[dict[str, Any]]:
+    """What came out, piece by piece."""
+    segment_frames = model.checkpoint.config.target_frames
+    measured = []
+    for piece, log_mel in zip(music, model.draw(cell, music), strict=True):
+        l1 = frame_l1(log_mel, piece.log_mel)
+        starts = np.arange(0, len(l1), segment_frames)
+        sizes = np.diff(np.append(starts, len(l1)))
+        f1 = None
+        if transcriber is not None:
+            audio = invert(model.inverter, log_mel)[: len(piece.audio)]
+            f1 = transcriber.onset_f1(piece, audio)
+        measured.append(
+            {
+                "id": piece.id,
+                "log_mel_l1": float(l1.mean()),
+                "onset_f1": f1,
+                "segment_seconds": ((starts + sizes / 2) / FRAMES_PER_SECOND).tolist(),
+                "l1_by_segment": (np.add.reduceat(l1, starts) / sizes).tolist(),
+            }
+        )
+    return measured
+
+
+def frame_l1(log_mel: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Mean absolute difference of each frame, [frames]; what one has more is left out."""
+    frames = min(len(log_mel), len(target))
+    return np.abs(log_mel[:frames].astype(np.float64) - target[:frames]).mean(axis=1)
+
+
+def measure_recordings(
+    music: Sequence[Piece], transcriber: Transcriber | None
+) -> list[dict[str, Any]]:
+    """How well the transcriber hears the recordings themselves."""
+    return [
+        {
+            "id": piece.id,
+            "onset_f1": transcriber.onset_f1(piece, piece.audio) if transcriber else None,
+        }
+        for piece in music
+    ]
