@@ -13,6 +13,7 @@ from spectrodiff import cli, gin_files
 from spectrodiff.training.settings import (
     Data,
     Diffusion,
+    Inversion,
     Network,
     Optimization,
     RunSettings,
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
 
     # Model and optimiser
     training, optimization = settings.training, settings.optimization
-    objective = make_objective(settings.network, settings.diffusion, training)
+    objective = make_objective(settings.network, settings.diffusion, training, settings.inversion)
     rate = learning_rate(optimization, training.steps)
     optimizer = make_optimizer(optimization, rate)
     layout = state.Layout(
@@ -163,8 +164,11 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
     """Defaults, then gin files, then bindings."""
     classes = (Network, Diffusion, Optimization, Training, Data)
-    gin_files.parse(classes, files, bindings, folder=str(CONFIGS))
-    return RunSettings(*map(gin_files.filled, classes))
+    gin_files.parse((*classes, Inversion), files, bindings, folder=str(CONFIGS))
+    inversion = gin_files.filled(Inversion)
+    return RunSettings(
+        *map(gin_files.filled, classes), inversion if inversion.generator is not None else None
+    )
 
 
 if __name__ == "__main__":

@@ -42,17 +42,14 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
     Raises:
         CheckpointError: if the settings or arrays are missing or damaged.
     """
-    run = run_of(path)
-    if step is None and path.name.isdigit():
-        step = int(path.name)
-    source = run / SETTINGS
+    source = run_of(path) / SETTINGS
     settings = read_json(source)
     require(source, "format", settings.get("format"), FORMAT)
     sizes = settings.get("model")
     if not isinstance(sizes, dict):
         raise CheckpointError(source, "the sizes of a network", repr(sizes))
     config = model_config(source, **sizes)
-    folder = _checkpoint(run, step)
+    folder = checkpoint_of(path, step)
     shapes = expected_shapes(config)
     return Checkpoint(
         config=config,
@@ -98,7 +95,19 @@ def unreadable(folder: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(folder, "a checkpoint of this network", reason[0])
 
 
-def _checkpoint(run: Path, step: int | None) -> Path:
+def checkpoint_of(path: Path, step: int | None = None) -> Path:
+    """The checkpoint of a run that is meant.
+
+    Args:
+        path: the run's folder, or one of its checkpoints.
+        step: which one; by default that which `path` is, or else the newest.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    run = run_of(path)
+    if step is None and path.name.isdigit():
+        step = int(path.name)
     folder = run.absolute() / CHECKPOINTS  # Orbax takes no other
     steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
     if not steps:

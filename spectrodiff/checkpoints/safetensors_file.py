@@ -31,6 +31,16 @@ def read_safetensors(path: Path) -> dict[str, StoredArray]:
     return {name: stored(name) for name in shapes}
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Returns what a file says about itself.
+
+    Raises:
+        CheckpointError: if the file is damaged or cannot be read.
+    """
+    with _open(path) as file:
+        return dict(file.metadata() or {})
+
+
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[Any]:
     import safetensors

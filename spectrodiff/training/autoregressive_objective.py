@@ -12,7 +12,8 @@ from spectrodiff.models.autoregressive import Autoregressor, init_params, loss
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
 from spectrodiff.synthesis.songs import SegmentGenerator
-from spectrodiff.training.objective import Params, Scores
+from spectrodiff.training.objective import Params, Played, Scores
+from spectrodiff.training.playing import play_segments
 from spectrodiff.training.segments import Segment
 
 
@@ -48,6 +49,10 @@ class AutoregressiveObjective:
     def generator(self, params: Params, mesh: Mesh) -> SegmentGenerator:
         """Draws segments frame after frame."""
         return AutoregressiveGenerator(self.config, params, dtype=self.dtype, mesh=mesh)
+
+    def play(self, params: Params, segment: Segment, keys: jax.Array, mesh: Mesh) -> Played:
+        """Plays segments."""
+        return play_segments(self.generator(params, mesh), segment, keys)
 
     def _each(
         self, params: Params, tokens: jax.Array, segment: Segment, key: jax.Array | None = None

@@ -21,10 +21,10 @@ def open_batches(settings: RunSettings, data_dir: Path) -> TrainingBatches:
     Raises:
         CorpusError: if a corpus is not prepared.
     """
-    data, network = settings.data, settings.network
+    data = settings.data
     return TrainingBatches(
         [load_source(data_dir, name, data.train_split) for name in data.corpora],
-        data.chunking(network.config(), network.velocity_bins),
+        settings.chunking(),
         batch_size=settings.training.batch_size,
         seed=settings.training.seed,
         weights=data.weights,
@@ -40,10 +40,10 @@ def open_examples(settings: RunSettings, data_dir: Path) -> Examples:
     Raises:
         CorpusError: if a corpus is not prepared.
     """
-    data, network = settings.data, settings.network
+    data = settings.data
     return choose_examples(
         [load_source(data_dir, name, data.evaluation_split) for name in data.corpora],
-        data.chunking(network.config(), network.velocity_bins),
+        settings.chunking(),
         settings.training.evaluation_examples,
     )
 

@@ -18,6 +18,8 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.denoiser import Denoiser, init_params
 from spectrodiff.synthesis.segments import DiffusionGenerator
 from spectrodiff.synthesis.songs import SegmentGenerator
+from spectrodiff.training.objective import Played
+from spectrodiff.training.playing import play_segments
 from spectrodiff.training.segments import Segment
 from spectrodiff.training.settings import Diffusion
 
@@ -94,6 +96,10 @@ class DiffusionObjective:
             dtype=self.dtype,
             mesh=mesh,
         )
+
+    def play(self, params: Params, segment: Segment, keys: jax.Array, mesh: Mesh) -> Played:
+        """Plays segments in few steps."""
+        return play_segments(self.generator(params, mesh), segment, keys)
 
     def _denoise(
         self,

@@ -5,35 +5,44 @@ hidden conditioning) and consumes its key; `scores` is deterministic: what it sa
 depends on the parameters and on that example alone, not on the rest of the batch.
 """
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
-from spectrodiff.models.config import ModelConfig
-from spectrodiff.synthesis.songs import SegmentGenerator
-from spectrodiff.training.segments import Segment
-from spectrodiff.training.settings import Diffusion, Network, Training
+from spectrodiff.training.segments import Segment, SegmentSizes
+from spectrodiff.training.settings import Diffusion, Inversion, Network, Training
 
 Params = dict[str, Any]
 Scores = dict[str, jax.Array]
+
+
+class Played(NamedTuple):
+    """What a network makes of a batch of segments."""
+
+    log_mel: np.ndarray  # unscaled features [B, F, M]
+    audio: list[np.ndarray]  # float32 [samples] each
 
 
 class Objective(Protocol):
     """What the training loop needs to know about a kind of model."""
 
     @property
-    def config(self) -> ModelConfig:
-        """Sizes of the network."""
+    def config(self) -> SegmentSizes:
+        """Sizes of the network, or at least of its segments."""
         ...
 
     def init_params(self, seed: int) -> Params:
         """Parameters before any training."""
         ...
 
-    def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
-        """Mean loss of a batch of segments, with all that is random in training."""
+    def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array | Scores:
+        """Mean loss of a batch of segments, with all that is random in training.
+
+        Or that under the name "loss", and under other names what it is made of.
+        """
         ...
 
     def scores(self, params: Params, segment: Segment, keys: jax.Array) -> Scores:
@@ -52,17 +61,25 @@ class Objective(Protocol):
         """How much worse each example gets with another one's notes; empty if that is not known."""
         ...
 
-    def generator(self, params: Params, mesh: Mesh) -> SegmentGenerator:
-        """Draws segments, fast rather than well, to see and hear how far training is."""
+    def play(self, params: Params, segment: Segment, keys: jax.Array, mesh: Mesh) -> Played:
+        """Plays segments, fast rather than well, to see and hear how far training is."""
         ...
 
 
-def make_objective(network: Network, diffusion: Diffusion, training: Training) -> Objective:
-    """The objective of a kind of network."""
+def make_objective(
+    network: Network,
+    diffusion: Diffusion,
+    training: Training,
+    inversion: Inversion | None = None,
+) -> Objective:
+    """The objective of a kind of network; that of an inverter if `inversion` is given."""
     from spectrodiff.training.autoregressive_objective import AutoregressiveObjective
     from spectrodiff.training.diffusion_objective import DiffusionObjective
+    from spectrodiff.training.inversion_objective import InversionObjective
 
     dtype = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[training.precision]
+    if inversion is not None:
+        return InversionObjective(inversion, dtype)
     if network.kind == "autoregressive":
         return AutoregressiveObjective(network.config(), dtype, training.remat)
     return DiffusionObjective(network.config(), diffusion, dtype, training.remat)

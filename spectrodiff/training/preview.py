@@ -4,18 +4,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from spectrodiff.audio import write_audio
-from spectrodiff.features import SAMPLE_RATE, unscale
+from spectrodiff.features import SAMPLE_RATE
 from spectrodiff.pictures import write_spectrogram
-from spectrodiff.synthesis.segments import SegmentBatch, make_mesh
+from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training.evaluation import Examples, example_seeds
 from spectrodiff.training.objective import Objective
 from spectrodiff.training.segments import read_segments
 from spectrodiff.training.state import Params
-from spectrodiff.vocoder import GriffinLim
 
 
 class Preview(NamedTuple):
@@ -43,23 +41,16 @@ def write_previews(
     chosen = {name: values[:count] for name, values in examples.items()}
     segment = jax.jit(lambda batch: read_segments(batch, objective.config, mesh))(chosen)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), example_seeds(chosen))
-    C, M = objective.config.context_frames, objective.config.mel_bins
-    context, mask = segment.context, segment.context_mask
-    if context is None or mask is None:
-        context, mask = jnp.zeros((len(keys), C, M)), jnp.zeros((len(keys), C), bool)
-    batch = SegmentBatch(chosen["tokens"], context, np.asarray(mask), keys)
-    log_mels = np.asarray(unscale(objective.generator(params, mesh)(batch)))
+    played = objective.play(params, segment, keys, mesh)
+    recorded = np.asarray(segment.log_mel)
     return [
-        _write(folder / f"{step:07d}_{number}", recorded, played)
-        for number, (recorded, played) in enumerate(
-            zip(np.asarray(segment.log_mel), log_mels, strict=True)
-        )
+        _write(folder / f"{step:07d}_{number}", *example)
+        for number, example in enumerate(zip(recorded, played.log_mel, played.audio, strict=True))
     ]
 
 
-def _write(stem: Path, recorded: np.ndarray, played: np.ndarray) -> Preview:
+def _write(stem: Path, recorded: np.ndarray, played: np.ndarray, audio: np.ndarray) -> Preview:
     picture, sound = stem.with_suffix(".png"), stem.with_suffix(".wav")
-    audio = GriffinLim()(played)
     write_spectrogram(picture, {"recorded": recorded, "played": played})
     write_audio(sound, audio, SAMPLE_RATE)
     return Preview(picture, sound, audio)

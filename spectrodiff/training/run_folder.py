@@ -21,6 +21,7 @@ from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.errors import ConfigError
 from spectrodiff.files import atomic_file, check_writable
 from spectrodiff.training.settings import RunSettings
+from spectrodiff.vocoder.config import as_dict as as_sizes
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def write_gin(folder: Path) -> None:
 
 def as_dict(settings: RunSettings) -> dict[str, dict[str, Any]]:
     """Settings as JSON has them: class name to name to value."""
-    parts = {type(part).__name__: dataclasses.asdict(part) for part in settings}
+    parts = {type(part).__name__: dataclasses.asdict(part) for part in settings if part is not None}
     as_json: dict[str, dict[str, Any]] = json.loads(json.dumps(parts))
     return as_json
 
@@ -109,6 +110,9 @@ def environment() -> dict[str, Any]:
 
 
 def _description(settings: RunSettings) -> dict[str, Any]:
+    if settings.inversion is not None:
+        sizes = as_sizes(settings.inversion.config())
+        return {"format": FORMAT, "inverter": sizes, "settings": as_dict(settings)}
     return {
         "format": FORMAT,
         "model": dataclasses.asdict(settings.network.config()),

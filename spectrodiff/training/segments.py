@@ -1,15 +1,28 @@
 """From a batch of audio and tokens to what networks are trained on; runs inside the jitted step."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from spectrodiff.features import scale, segment_log_mel
-from spectrodiff.models.config import ModelConfig
+from spectrodiff.features import HOP_SAMPLES, scale, segment_log_mel
 
 Batch = dict[str, jax.Array]
+
+
+class SegmentSizes(Protocol):
+    """What has to be known of a network to read its segments."""
+
+    @property
+    def target_frames(self) -> int:
+        """F, frames of a segment."""
+        ...
+
+    @property
+    def context_frames(self) -> int:
+        """C, frames before it; 0 if the network has no context."""
+        ...
 
 
 class Segment(NamedTuple):
@@ -19,9 +32,10 @@ class Segment(NamedTuple):
     context: jax.Array | None  # scaled features [B, C, M], valid frames first, zero behind them
     context_mask: jax.Array | None  # bool [B, C]
     log_mel: jax.Array  # unscaled features of the segment itself, [B, F, M]
+    audio: jax.Array  # its sound, int16 [B, F * 320]
 
 
-def read_segments(batch: Batch, config: ModelConfig, mesh: Mesh) -> Segment:
+def read_segments(batch: Batch, config: SegmentSizes, mesh: Mesh) -> Segment:
     """Works out the features of a batch.
 
     Args:
@@ -36,11 +50,12 @@ def read_segments(batch: Batch, config: ModelConfig, mesh: Mesh) -> Segment:
     log_mel = jax.shard_map(segment_log_mel, mesh=mesh, in_specs=split, out_specs=split)(
         batch["audio"]
     )
-    C = config.context_frames
-    if not config.has_context:
-        return Segment(batch["tokens"], None, None, log_mel)
+    C, F = config.context_frames, config.target_frames
+    audio = batch["audio"][:, C * HOP_SAMPLES : (C + F) * HOP_SAMPLES]
+    if not C:
+        return Segment(batch["tokens"], None, None, log_mel, audio)
     context, mask = align_context(scale(log_mel[:, :C]), batch["context_frames"])
-    return Segment(batch["tokens"], context, mask, log_mel[:, C:])
+    return Segment(batch["tokens"], context, mask, log_mel[:, C:], audio)
 
 
 def align_context(context: jax.Array, valid_frames: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -4,6 +4,7 @@ Gin files fill these classes under their own names (see `configs/`), the entry p
 """
 
 import dataclasses
+import math
 from typing import Literal, NamedTuple
 
 from spectrodiff.data.chunks import Chunking, OverflowPolicy
@@ -15,11 +16,15 @@ from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig, Networ
 from spectrodiff.programs import ProgramMap
 from spectrodiff.training.checks import check_types, require
 from spectrodiff.vocabulary import Vocabulary
+from spectrodiff.vocoder.config import SIZES as INVERTER_SIZES
+from spectrodiff.vocoder.config import InverterConfig
 
 Precision = Literal["float32", "bfloat16"]
 OptimizerName = Literal["adafactor", "adamw", "muon"]
 RateSchedule = Literal["constant", "cosine", "rsqrt"]
 RandomBits = Literal["threefry2x32", "rbg"]
+
+MIN_WINDOW_FRAMES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,50 @@ class Diffusion:
             "a whole number >= 1",
             self.evaluation_times,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Inversion:
+    """Training a spectrogram inverter, if a generator is named, instead of a synthesiser."""
+
+    generator: str | None = None  # a size of `spectrodiff.vocoder.config.SIZES`
+    window_frames: int = 64  # how long the training examples are
+    # Weights of the losses, under the names that logs and plots have for them.
+    mel_l1: float = 1.0
+    spectral: float = 1.0
+    adversarial: float = 0.0
+    feature_match: float = 0.0
+    # A share of the examples has its features disturbed (see `vocoder.disturbances`).
+    disturbed: float = 0.5
+    noise: float = 0.3
+    blur: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.generator is not None:
+            require(
+                self.generator in INVERTER_SIZES,
+                "Inversion.generator",
+                f"one of {', '.join(INVERTER_SIZES)}",
+                self.generator,
+            )
+        require(
+            self.window_frames >= MIN_WINDOW_FRAMES,
+            "Inversion.window_frames",
+            f"a whole number >= {MIN_WINDOW_FRAMES}, the longest window of the losses",
+            self.window_frames,
+        )
+        for name in ("mel_l1", "spectral", "adversarial", "feature_match", "noise"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"Inversion.{name}", "a number >= 0", value)
+        for name in ("disturbed", "blur"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"Inversion.{name}", "a number from 0 to 1", value)
+
+    def config(self) -> InverterConfig:
+        """The sizes in full."""
+        assert self.generator is not None
+        return INVERTER_SIZES[self.generator]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,3 +294,13 @@ class RunSettings(NamedTuple):
     optimization: Optimization
     training: Training
     data: Data
+    inversion: Inversion | None = None  # where an inverter is trained; then no synthesiser is
+
+    def chunking(self) -> Chunking:
+        """How segments are cut out of recordings."""
+        chunking = self.data.chunking(self.network.config(), self.network.velocity_bins)
+        if self.inversion is None:
+            return chunking
+        return dataclasses.replace(
+            chunking, context_frames=0, target_frames=self.inversion.window_frames
+        )

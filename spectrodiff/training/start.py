@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +15,8 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.training.objective import Objective
 from spectrodiff.training.optimizers import FIXED
 from spectrodiff.training.state import Params
+from spectrodiff.vocoder.config import as_dict
+from spectrodiff.vocoder.files import GENERATOR, load_inverter
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,8 @@ def initial_params(objective: Objective, seed: int, init_from: str | None = None
     params: Params = jax.tree.map(np.asarray, jax.device_get(objective.init_params(seed)))
     if init_from is None:
         return params
+    if not isinstance(objective.config, ModelConfig):
+        return _with_inverter(init_from, params)
     checkpoint = open_checkpoint(init_from)
     _check_config(init_from, checkpoint.config, objective.config)
     begin, own = flatten(checkpoint.params), flatten(params)
@@ -47,6 +52,19 @@ def initial_params(objective: Objective, seed: int, init_from: str | None = None
         logger.warning("%s: %s drawn anew for %d rows", init_from, name, len(values))
         begin[name] = values
     return nest({name: np.asarray(begin[name]) for name in own})
+
+
+def _with_inverter(name: str, params: Params) -> Params:
+    """The parameters with those of an inverter for its generator.
+
+    Raises:
+        CheckpointError: if there is no such inverter, or it is of another size.
+    """
+    stored = load_inverter(Path(name))
+    ours = jax.tree.map(np.shape, params[GENERATOR])
+    if jax.tree.map(np.shape, stored.params) != ours:
+        raise CheckpointError(name, "an inverter of the same size", f"{as_dict(stored.config)}")
+    return {**params, GENERATOR: stored.params}
 
 
 def _check_config(name: str, given: ModelConfig, wanted: ModelConfig) -> None:

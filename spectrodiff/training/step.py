@@ -39,7 +39,7 @@ def make_train_step(
 
     Returns:
         A function from state and batch (see `segments.read_segments`) to the state after the step
-        and its metrics, `loss` and `grad_norm`.
+        and its metrics: `loss`, what it is made of, and `grad_norm`.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -47,11 +47,13 @@ def make_train_step(
         key = jax.random.fold_in(key, state.step)
         trained, fixed = split_fixed(state.params)
 
-        def loss(trained: Params, batch: Batch, key: jax.Array) -> jax.Array:
+        def loss(trained: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:
             segment = read_segments(batch, objective.config, mesh)
-            return objective.loss(join_fixed(trained, fixed), segment, key)
+            value = objective.loss(join_fixed(trained, fixed), segment, key)
+            losses = value if isinstance(value, dict) else {"loss": value}
+            return losses["loss"], losses
 
-        value, gradients = accumulate(loss, trained, batch, key, training.micro_batches, mesh)
+        losses, gradients = accumulate(loss, trained, batch, key, training.micro_batches, mesh)
         updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
         params = join_fixed(optax.apply_updates(trained, updates), fixed)
         after = TrainState(
@@ -60,7 +62,7 @@ def make_train_step(
             opt_state=opt_state,
             ema=average(state.ema, params, state.step, optimization.ema_decay),
         )
-        return after, {"loss": value, "grad_norm": optax.tree.norm(gradients)}
+        return after, {**losses, "grad_norm": optax.tree.norm(gradients)}
 
     return jax.jit(
         step,
@@ -71,22 +73,28 @@ def make_train_step(
 
 
 def accumulate(
-    loss: Callable[[Params, Batch, jax.Array], jax.Array],
+    loss: Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]],
     params: Params,
     batch: Batch,
     key: jax.Array,
     micro_batches: int,
     mesh: Mesh,
-) -> tuple[jax.Array, Params]:
-    """Mean loss of a batch and its gradient, worked out in equal parts one after another."""
+) -> tuple[Metrics, Params]:
+    """Mean losses of a batch and the gradient, worked out in equal parts one after another."""
+
+    def losses_and_gradients(batch: Batch, key: jax.Array) -> tuple[Metrics, Params]:
+        (_, losses), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch, key)
+        return losses, gradients
+
     if micro_batches == 1:
-        return jax.value_and_grad(loss)(params, batch, key)
+        return losses_and_gradients(batch, key)
 
     def part(total: Any, inputs: tuple[Batch, jax.Array]) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(params, *inputs)), None
+        return jax.tree.map(jnp.add, total, losses_and_gradients(*inputs)), None
 
-    nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
     parts = (split_batch(batch, micro_batches, mesh), jax.random.split(key, micro_batches))
+    shapes = jax.eval_shape(lambda: losses_and_gradients(*jax.tree.map(lambda x: x[0], parts)))
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     total, _ = jax.lax.scan(part, nothing, parts)
     return jax.tree.map(lambda value: value / micro_batches, total)
 

@@ -1,0 +1,72 @@
+"""The generators by their sizes: making, initialising and naming their parameters."""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+
+from spectrodiff.vocoder.config import FrameRateConfig, InverterConfig
+from spectrodiff.vocoder.frame_rate import FrameRateGenerator
+
+Params = dict[str, Any]
+Generator = FrameRateGenerator
+
+
+def make_generator(config: InverterConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> Generator:
+    """A generator with random parameters: unscaled log-mel [B, F, 128] -> audio [B, F * 320]."""
+    assert isinstance(config, FrameRateConfig)
+    return FrameRateGenerator(config, dtype=dtype, rngs=rngs)
+
+
+@functools.lru_cache(maxsize=8)
+def definition(config: InverterConfig, dtype: Any = jnp.float32) -> nnx.GraphDef:
+    """The generator without its parameters; `nnx.merge(definition(...), params)` is the whole."""
+    return nnx.split(nnx.eval_shape(lambda: make_generator(config, dtype=dtype, rngs=nnx.Rngs(0))))[
+        0
+    ]
+
+
+def init_params(config: InverterConfig, seed: int) -> Params:
+    """Parameters before any training, float32."""
+    model = make_generator(config, dtype=jnp.float32, rngs=nnx.Rngs(seed))
+    params: Params = nnx.to_pure_dict(nnx.state(model))
+    return params
+
+
+def expected_shapes(config: InverterConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter by name, the levels of the tree joined by "/"."""
+    abstract = jax.eval_shape(lambda: init_params(config, 0))
+    leaves = jax.tree_util.tree_leaves_with_path(abstract)
+    return {"/".join(entry.key for entry in path): leaf.shape for path, leaf in leaves}
+
+
+def count_parameters(config: InverterConfig) -> int:
+    """How many numbers are learnt."""
+    return sum(math.prod(shape) for shape in expected_shapes(config).values())
+
+
+def receptive_field(config: InverterConfig) -> int:
+    """How many frames away, on either side, the audio of a frame depends on the features."""
+    assert isinstance(config, FrameRateConfig)
+    convolutions = (1 + config.layers) * (config.kernel_frames // 2)
+    # The window of a frame begins a whole number of hops before it, and ends as many after.
+    return convolutions + config.window_samples // 320 // 2
+
+
+def generate(
+    config: InverterConfig, params: Params, log_mel: jax.Array, dtype: Any = jnp.float32
+) -> jax.Array:
+    """Audio [B, F * 320], float32, from unscaled features [B, F, 128]."""
+    audio: jax.Array = nnx.merge(definition(config, dtype), params)(log_mel)
+    return audio
+
+
+def to_host(params: Params) -> Params:
+    """Numpy arrays, float32."""
+    host: Params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
+    return host

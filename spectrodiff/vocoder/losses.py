@@ -1,0 +1,77 @@
+"""How far one sound is from another, in ways that do not depend on phases.
+
+Axis letters: B batch, T frames, K Fourier bins.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectrodiff.features import FrontEnd, mel_weights
+
+# Windows of 8 to 128 ms, each moved by a quarter of its length, with as many mel bands as its
+# frequency resolution can fill.
+SCALES = {2048: 160, 1024: 128, 512: 64, 256: 32, 128: 16}
+
+# Below the noise of 16-bit rounding, differences are not heard.
+FLOOR = 1e-4
+_TINY = 1e-10
+
+
+class Distance(NamedTuple):
+    """Distances of each example, [B]."""
+
+    spectral: jax.Array
+    mel_l1: jax.Array
+
+
+def multi_scale_distance(audio: jax.Array, target: jax.Array) -> Distance:
+    """Means over windows of several lengths.
+
+    Args:
+        audio: float32 [B, samples].
+        target: what it should be.
+
+    Returns:
+        `spectral`: sum of |S - S'| over that of S, for magnitudes S, plus the mean of
+        |ln S - ln S'|; `mel_l1`: the mean of the latter for magnitudes in mel bands.
+    """
+    scales = [_distance(audio, target, window, mels) for window, mels in SCALES.items()]
+    return Distance(*(sum(parts) / len(scales) for parts in zip(*scales, strict=True)))
+
+
+def _distance(audio: jax.Array, target: jax.Array, window: int, mels: int) -> Distance:
+    ours, theirs = magnitudes(audio, window), magnitudes(target, window)
+    axes = (1, 2)
+    convergence = jnp.abs(ours - theirs).sum(axes) / (theirs.sum(axes) + FLOOR * theirs[0].size)
+    log_l1 = jnp.abs(_log(ours) - _log(theirs)).mean(axes)
+    bands = mel_weights(FrontEnd(fft_samples=window, num_mels=mels))
+    mel_l1 = jnp.abs(_log(jnp.matmul(ours, bands)) - _log(jnp.matmul(theirs, bands))).mean(axes)
+    return Distance(convergence + log_l1, mel_l1)
+
+
+def magnitudes(audio: jax.Array, window_samples: int) -> jax.Array:
+    """Short-time Fourier magnitudes, of white noise about its standard deviation.
+
+    Args:
+        audio: float32 [B, samples].
+        window_samples: length of the Hann window, moved by a quarter of it.
+
+    Returns:
+        float32 [B, T, K], of all windows that lie inside the audio.
+    """
+    hop = window_samples // 4
+    blocks = audio[:, : audio.shape[1] // hop * hop].reshape(len(audio), -1, hop)
+    count = blocks.shape[1] - 3
+    frames = jnp.concatenate([blocks[:, place : place + count] for place in range(4)], axis=-1)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_samples) / window_samples)
+    window /= np.sqrt(np.square(window).sum())
+    spectrum = jnp.fft.rfft(frames * jnp.asarray(window, jnp.float32)[None, None])
+    # The root of zero has no gradient.
+    return jnp.sqrt(jnp.square(spectrum.real) + jnp.square(spectrum.imag) + _TINY)
+
+
+def _log(magnitude: jax.Array) -> jax.Array:
+    return jnp.log(jnp.maximum(magnitude, FLOOR))
