@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import spectrodiff as sd
 from spectrodiff.data.prepare import prepare
 from spectrodiff.data.recordings import Part, Plan, Recording, Track
 from spectrodiff.errors import ConfigError
+from spectrodiff.synthesis import Synthesizer
 from tests.data.corpora import table, tone
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -28,6 +28,10 @@ def modules():
         import sweep_plots
         import sweeps
 
+        # Its parameters are drawn once; that takes a compilation.
+        patch.setattr(
+            sweep_measures, "open_checkpoint", functools.cache(sweep_measures.open_checkpoint)
+        )
         yield sweeps, sweep_measures, sweep_plots
     for name in MODULES:
         sys.modules.pop(name)
@@ -130,7 +134,7 @@ def test_it_draws_what_the_library_renders(modules, corpus):
     model = measures.Model.load("untrained", batch_size=1, seed=3)
     (piece,) = measures.open_pieces(corpus, "made_up/two", "test", 1)
     (ours,) = model.draw(measures.Cell("untrained", "ddim", 2, 2.0), [piece])
-    rendered = sd.load("untrained").render(
+    rendered = Synthesizer(model.checkpoint, model.inverter).render(
         piece.recording.notes, sampler="ddim", steps=2, guidance=2.0, seed=3
     )
     np.testing.assert_allclose(ours, rendered.log_mel, atol=1e-4)
