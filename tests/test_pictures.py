@@ -7,7 +7,7 @@ import pytest
 
 from spectrodiff.errors import AudioError, OutputError
 from spectrodiff.features import log_mel
-from spectrodiff.pictures import draw_spectrograms, write_spectrogram
+from spectrodiff.pictures import draw_spectrograms, write_bare_spectrogram, write_spectrogram
 
 
 def tone_log_mel(hz, seconds=2):
@@ -65,3 +65,20 @@ def test_bad_features_and_names_leave_nothing(tmp_path):
     with pytest.raises(OutputError, match=r"a name ending in \.png, got '\.jpg'"):
         write_spectrogram(tmp_path / "a.jpg", np.zeros((5, 128)))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_bare_spectrogram_has_a_pixel_per_frame_and_keeps_short_sounds(tmp_path):
+    silence = np.full((1000, 128), -9.0, np.float32)
+    silence[737, 30] = 4.0
+
+    def brightest(max_width):
+        seconds = write_bare_spectrogram(tmp_path / "bare.png", silence, max_width)
+        picture = matplotlib.image.imread(tmp_path / "bare.png")[..., :3].sum(axis=2)
+        row, column = np.unravel_index(picture.argmax(), picture.shape)
+        return seconds, picture.shape, 127 - row, column
+
+    assert brightest(2400) == (20.0, (128, 1000), 30, 737)
+    # Three frames a pixel: 334 pixels are 1002 frames, and frame 737 is in pixel 245.
+    assert brightest(400) == (20.04, (128, 334), 30, 245)
+    with pytest.raises(OutputError, match=r"a name ending in \.png"):
+        write_bare_spectrogram(tmp_path / "bare.jpg", silence)

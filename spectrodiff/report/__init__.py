@@ -1,6 +1,8 @@
 """What an evaluation found, to be read, seen and heard; and a blind listening test of several."""
 
+from spectrodiff.report.listening import write_listening_sheet
 from spectrodiff.report.page import write_report
 from spectrodiff.report.tables import markdown_table
+from spectrodiff.report.tally import tally
 
-__all__ = ["markdown_table", "write_report"]
+__all__ = ["markdown_table", "tally", "write_listening_sheet", "write_report"]

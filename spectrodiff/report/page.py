@@ -73,11 +73,12 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
     ]
     page = render(
         "report.html",
+        with_arrow=tables.with_arrow,
         evaluation=evaluation,
         summary=tables.summary_table(evaluation),
         other=tables.other_table(evaluation),
         comparison=tables.comparison_note(evaluation),
-        missing=tables.missing_lines(evaluation),
+        missing=tables.missing_groups(evaluation),
         settings=_flat(evaluation.settings),
         speed=_speed_line(evaluation),
         legend=[(number, row, mark_svg(number)) for number, row in enumerate(evaluation.rows)],
@@ -118,9 +119,14 @@ def _decks(
         if not strips:
             continue
         seconds = max(strip.seconds for strip in strips)
-        ticks = [(100 * at / seconds, format_seconds(at)) for at in time_ticks(seconds)]
-        decks.append(Deck(choice.song, choice.reason, strips, seconds, ticks))
+        decks.append(Deck(choice.song, choice.reason, strips, seconds, _axis(seconds)))
     return decks
+
+
+def _axis(seconds: float) -> list[tuple[float, str]]:
+    """Places of round times in percent, and their labels, which must fit in before the end."""
+    places = [(100 * at / seconds, format_seconds(at)) for at in time_ticks(seconds)]
+    return [(percent, label if percent < 92 else "") for percent, label in places]
 
 
 def _corpus_view(
@@ -161,20 +167,15 @@ def _song_score(song: Song, row: str, metric: Metric) -> float | None:
 
 
 def _speed_line(evaluation: Evaluation) -> str:
-    parts = {
-        "features": "features alone",
-        "inversion": "inversion alone",
-        "both": "both",
-    }
     measured = [
-        f"{title} {format_number(value, column_decimals([value]))}"
-        for name, title in parts.items()
-        if (value := evaluation.speed[name]) is not None
+        f"{part} {format_number(value, column_decimals([value]))}"
+        for part, value in evaluation.speed.items()
+        if value is not None
     ]
     if not measured:
         return ""
-    line = f"Seconds of audio per second on {evaluation.device or 'the device used'}: "
-    return line + ", ".join(measured) + "." + f" {evaluation.speed_note}".rstrip()
+    note = f" ({evaluation.speed_note})" if evaluation.speed_note else ""
+    return f"Measured here: {', '.join(measured)}{note}."
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -179,7 +179,7 @@ def find_row(row: str, *descriptions: str) -> str | None:
 
     Args:
         row: its name; "model" is the model with its own inverter.
-        descriptions: what is known of the model: its name, path and settings.
+        descriptions: what is known of the model: its name or path, the title of its evaluation.
 
     Returns:
         A key of `MEAN`, or None if the model is none of the paper's or cannot be told.
@@ -194,7 +194,7 @@ def find_row(row: str, *descriptions: str) -> str | None:
     small, base = _has(words, "small"), _has(words, "base")
     if small == base:
         return None
-    without = _has(words, "(no|without)_context")
+    without = _has(words, "(no|without|w_o)_context")
     if _has(words, "autoregressive"):
         return SMALL_AUTOREGRESSIVE if small else None
     if without:

@@ -16,7 +16,7 @@ WIDTH = 360
 _HEIGHT = 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 10, 34
 _LANE = 38
-_MAX_DOTS = 400
+_MAX_MARKS = 200
 
 Point = tuple[float, float]
 
@@ -52,7 +52,9 @@ def minutes_plot(corpus: Corpus, metric: Metric, rows: Sequence[Row]) -> str | N
 
 
 def songs_plot(corpus: Corpus, metric: Metric, rows: Sequence[Row]) -> str | None:
-    """Scores of all songs, a lane of marks per row with a line at the median.
+    """Scores of songs, a lane of marks per row with a line at the median of all.
+
+    Of very many songs every second, third, ... one has a mark.
 
     Returns:
         An <svg> element, or None if fewer than two songs have this score.
@@ -76,8 +78,8 @@ def songs_plot(corpus: Corpus, metric: Metric, rows: Sequence[Row]) -> str | Non
     for lane, (number, row) in enumerate(drawn):
         middle = _TOP + _LANE * (lane + 0.5)
         per_song = scores[row.name]
-        heights = _spread(len(per_song))
-        for (song, value), up in zip(per_song[:_MAX_DOTS], heights, strict=False):
+        shown = per_song[:: -(-len(per_song) // _MAX_MARKS)]
+        for (song, value), up in zip(shown, _spread(len(shown)), strict=True):
             note = f"{song}, {row.title}: {format_number(value, decimals)}"
             parts.append(_mark(number, (x(value), middle + up * _LANE * 0.3), note, "faint "))
         median = x(float(np.median([value for _, value in per_song])))

@@ -1,13 +1,13 @@
 """The tables of a report, as rows of cells that HTML and Markdown are made from."""
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from spectrodiff.report import paper
 from spectrodiff.report.formatting import NOTHING, column_decimals, format_count, format_number
-from spectrodiff.report.scores import Corpus, Evaluation, Metric, Score, parse_scores
+from spectrodiff.report.scores import Corpus, Evaluation, Metric, Missing, Score, parse_scores
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def summary_table(evaluation: Evaluation) -> Table:
         group = [Line(row.title, _cells(own, decimals))]
         if match := matched[row.name]:
             shown = theirs or paper.MEAN
-            group.append(Line(f"Paper: {match}", _cells(shown[match], decimals, 2), "paper"))
+            title = "Paper" if match in (paper.ENCODED, paper.RAW) else f"Paper: {match}"
+            group.append(Line(title, _cells(shown[match], decimals, 2), "paper"))
             if theirs:
                 group.append(
                     Line("Difference", _differences(own, theirs[match], decimals), "difference")
@@ -185,13 +186,13 @@ def comparison_note(evaluation: Evaluation) -> str:
 
 def matched_row(evaluation: Evaluation, row: str) -> str | None:
     """The row of the paper that one of ours repeats."""
-    settings = json.dumps(dict(evaluation.settings), default=str)
-    return paper.find_row(row, evaluation.model, evaluation.title, settings)
+    return paper.find_row(row, evaluation.model, evaluation.title)
 
 
 def with_arrow(title: str, better: str) -> str:
     """A score's title and which way is better."""
-    return f"{title} {'↓' if better == 'lower' else '↑'}"
+    # A space that does not break.
+    return f"{title}\u00a0{'↓' if better == 'lower' else '↑'}"
 
 
 def markdown_table(scores: dict[str, Any]) -> str:
@@ -212,7 +213,7 @@ def markdown(evaluation: Evaluation) -> str:
     if other := other_table(evaluation):
         parts.append(_markdown(other))
     if evaluation.missing:
-        parts.append("\n".join(f"- {_escape(line)}" for line in missing_lines(evaluation)))
+        parts.append("\n".join(_missing_line(*group) for group in missing_groups(evaluation)))
     for corpus in evaluation.corpora:
         songs = f"{corpus.songs} of {corpus.asked} song{'s' if corpus.asked != 1 else ''}"
         parts.append(f"## {_escape(corpus.title)}\n\n{songs}")
@@ -220,15 +221,16 @@ def markdown(evaluation: Evaluation) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def missing_lines(evaluation: Evaluation) -> list[str]:
-    """One line for each score that is missing: why, and where to get what it needs."""
-    titles = {metric.name: metric.title for metric in evaluation.metrics}
-    titles = {name: title for name, (title, _) in paper.COLUMNS.items()} | titles
+def missing_groups(evaluation: Evaluation) -> list[tuple[str, Missing]]:
+    """Titles of empty columns, those with one cause together, and that cause."""
+    titles = {name: title for name, (title, _) in paper.COLUMNS.items()}
+    titles |= {metric.name: metric.title for metric in evaluation.metrics}
+    groups: dict[tuple[str, str, str], list[Missing]] = {}
+    for entry in evaluation.missing:
+        groups.setdefault((entry.file, entry.published, entry.reason), []).append(entry)
     return [
-        f"{titles.get(entry.metric, entry.metric)} is empty: {entry.reason}"
-        + (f" It needs {entry.file}." if entry.file else "")
-        + (f" Published at {entry.published}." if entry.published else "")
-        for entry in evaluation.missing
+        (", ".join(titles.get(e.metric, e.metric.replace("_", " ")) for e in entries), entries[0])
+        for entries in groups.values()
     ]
 
 
@@ -309,6 +311,11 @@ def _markdown(table: Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rest))
 
 
+def _missing_line(columns: str, cause: Missing) -> str:
+    published = f"; published at {cause.published}" if cause.published else ""
+    return f"- {_escape(f'{columns}: empty, since {cause.reason} ({cause.file}{published})')}"
+
+
 def _bold(line: Line) -> str:
     return f"**{_escape(line.title)}**" if line.kind == "ours" else _escape(line.title)
 
@@ -316,7 +323,7 @@ def _bold(line: Line) -> str:
 def _escape(text: str) -> str:
     for mark in "\\`*_<>[]#":
         text = text.replace(mark, "\\" + mark)
-    return " ".join(text.split())
+    return re.sub(r"[ \t\r\n]+", " ", text)
 
 
 def _escape_pipe(text: str) -> str:

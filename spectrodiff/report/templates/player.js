@@ -17,16 +17,21 @@ class Player {
     this.onChange = onChange;
     this.index = 0;
     this.wanted = false;
+    this.ticking = false;
     this.failed = null;
-    this.heard = audios.map(() => 0);
+    this.heard = audios.map(() => 0);  // seconds
+    this.counted = 0;
     audios.forEach((audio, index) => {
-      audio.addEventListener("ended", () => index === this.index && this.pause());
+      // The event also comes late, when the position has been moved away from the end again.
+      audio.addEventListener("ended", () => index === this.index && audio.ended && this.pause());
       audio.addEventListener("error", () => this.fail(index));
       audio.addEventListener("loadedmetadata", () => this.onChange(this));
+      // Also while the page is hidden and draws no frames.
+      audio.addEventListener("timeupdate", () => index === this.index && this.count());
       audio.addEventListener("seeked", () => this.onChange(this));
       audio.addEventListener("pause", () => {
         // Paused by the browser or a headset, not by this page.
-        if (index === this.index && !audio.ended && this.wanted && !this.switching) this.pause();
+        if (index === this.index && this.wanted && audio.paused && !audio.ended) this.pause();
       });
     });
   }
@@ -44,12 +49,13 @@ class Player {
       // A switch or a pause before playing began is no failure.
       if (error.name !== "AbortError" && audio === this.audio) this.pause();
     });
-    this.lastTick = null;
-    requestAnimationFrame((now) => this.tick(now));
+    this.counted = audio.currentTime;
+    if (!this.ticking) this.tick();
     this.onChange(this);
   }
 
   pause() {
+    this.count();
     this.wanted = false;
     this.audios.forEach((audio) => audio.pause());
     if (Player.playing === this) Player.playing = null;
@@ -60,10 +66,9 @@ class Player {
 
   select(index) {
     if (index === this.index || index < 0 || index >= this.audios.length) return;
+    this.count();
     const at = this.position;
-    this.switching = true;
     this.audio.pause();
-    this.switching = false;
     this.index = index;
     this.moveTo(at);
     if (this.wanted) this.play();
@@ -71,6 +76,7 @@ class Player {
   }
 
   seek(seconds) {
+    this.count();
     this.moveTo(Math.min(Math.max(seconds, 0), this.seconds));
     this.onChange(this);
   }
@@ -78,16 +84,24 @@ class Player {
   moveTo(seconds) {
     const end = this.audio.duration;
     this.audio.currentTime = Number.isFinite(end) ? Math.min(seconds, end) : seconds;
+    this.counted = this.audio.currentTime;
   }
 
-  tick(now) {
+  tick() {
+    this.ticking = this.wanted;
     if (!this.wanted) return;
-    if (this.lastTick !== null && !this.audio.paused) {
-      this.heard[this.index] += Math.min((now - this.lastTick) / 1000, 1);
-    }
-    this.lastTick = now;
+    this.count();
     this.onChange(this);
-    requestAnimationFrame((next) => this.tick(next));
+    requestAnimationFrame(() => this.tick());
+  }
+
+  // Adds to `heard` what has played since the last count; jumps are not hearing.
+  count() {
+    const at = this.position;
+    const passed = at - this.counted;
+    // A browser's clock may also be set back a little when playing begins.
+    if (this.wanted && Math.abs(passed) < 2) this.heard[this.index] += passed;
+    this.counted = at;
   }
 
   fail(index) {

@@ -1,0 +1,173 @@
+"""A blind listening test of two or more evaluations: a folder with a page, and a key beside it.
+
+Listeners hear the same song from two models, in random order and on random sides, and say which one
+they prefer. Nothing in the folder names a model; the key says which file came from where.
+"""
+
+import hashlib
+import itertools
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spectrodiff.audio import read_audio, write_audio
+from spectrodiff.errors import ConfigError, ReportError
+from spectrodiff.features import SAMPLE_RATE
+from spectrodiff.files import atomic_file, atomic_folder
+from spectrodiff.progress import Progress
+from spectrodiff.report.media import media_file
+from spectrodiff.report.page import render
+from spectrodiff.report.scores import FILE_NAME, Evaluation, read_scores
+
+KEY_FORMAT = 1
+
+SongId = tuple[str, str, str]
+"""Corpus, split and name of a song."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One model of the test: its evaluation and the audio of its songs."""
+
+    folder: Path
+    model: str
+    audio: Mapping[SongId, Path]
+
+
+def write_listening_sheet(
+    reports: Sequence[Path],
+    out: Path,
+    *,
+    row: str = "model",
+    title: str = "Listening test",
+    max_songs: int | None = None,
+    excerpt_seconds: float | None = None,
+) -> Path:
+    """Writes a blind preference test of the songs that evaluations share.
+
+    Args:
+        reports: folders of two or more evaluations; every two of them are compared.
+        out: the folder to make. The key goes beside it, to `<out>-key.json`: listeners must not
+            have it.
+        row: whose audio is compared.
+        title: of the page; listeners see it.
+        max_songs: how many songs at most, evenly spread over those shared; None for all.
+        excerpt_seconds: only this much from the middle of each song; None for whole songs.
+
+    Returns:
+        The page, `index.html` in `out`.
+
+    Raises:
+        ConfigError: if there are fewer than two reports, one twice, or a number is not positive.
+        ReportError: if a report is none, has no audio of the row, or two share no songs.
+        AudioError: if audio is missing or cannot be read.
+        OutputError: if `out` holds something already or cannot be written.
+    """
+    for name, value in (("max_songs", max_songs), ("excerpt_seconds", excerpt_seconds)):
+        if value is not None and not value > 0:
+            raise ConfigError(name, "a number > 0", repr(value))
+    sources = [_open(Path(report), row) for report in reports]
+    _check_different(sources)
+    out = Path(out)
+    comparisons = [
+        (first, second, song)
+        for first, second in itertools.combinations(sources, 2)
+        for song in _shared(first, second, max_songs)
+    ]
+    trials: list[dict[str, Any]] = []
+    origins: dict[str, dict[str, str]] = {}
+    with atomic_folder(out) as folder:
+        (folder / "audio").mkdir()
+        with Progress("copying", len(comparisons), "comparison") as progress:
+            for *pair, song in comparisons:
+                lengths = {}
+                for source in pair:
+                    name, seconds = _copy(source, song, folder / "audio", excerpt_seconds)
+                    lengths[name] = seconds
+                    origins[name] = {
+                        "report": str(source.folder),
+                        "model": source.model,
+                        "row": row,
+                    }
+                    origins[name] |= zip(("corpus", "split", "song"), song, strict=True)
+                # Sorted, for the order of the reports would tell which is which.
+                trials.append(
+                    {"song": song, "files": sorted(lengths), "seconds": max(lengths.values())}
+                )
+                progress.advance()
+        sheet_id = hashlib.sha256("".join(sorted(origins)).encode()).hexdigest()[:12]
+        sheet = {"id": sheet_id, "trials": sorted(trials, key=lambda trial: trial["files"])}
+        page = render("sheet.html", title=title, sheet=sheet)
+        (folder / "index.html").write_text(page, encoding="utf-8", errors="replace")
+    with atomic_file(key_path(out)) as key:
+        content = {"format": KEY_FORMAT, "sheet": sheet_id, "files": origins}
+        key.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return out / "index.html"
+
+
+def key_path(out: Path) -> Path:
+    """Where the key of a sheet goes."""
+    return out.with_name(f"{out.name}-key.json")
+
+
+def _open(folder: Path, row: str) -> _Source:
+    evaluation = read_scores(folder)
+    audio = {
+        (corpus.name, corpus.split, song.name): media_file(folder, song.media[row])
+        for corpus in evaluation.corpora
+        for song in corpus.per_song
+        if row in song.media
+    }
+    if not audio:
+        rows = ", ".join(_rows_with_audio(evaluation)) or "none"
+        raise ReportError(folder / FILE_NAME, f"audio of the row {row!r}", f"rows: {rows}")
+    return _Source(folder, evaluation.model, audio)
+
+
+def _rows_with_audio(evaluation: Evaluation) -> list[str]:
+    songs = [song for corpus in evaluation.corpora for song in corpus.per_song]
+    return sorted({row for song in songs for row in song.media})
+
+
+def _check_different(sources: Sequence[_Source]) -> None:
+    if len(sources) < 2:
+        raise ConfigError("reports", "two or more to compare", str(len(sources)))
+    folders = [source.folder.resolve() for source in sources]
+    for source, folder in zip(sources, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise ConfigError("reports", "different folders", f"{source.folder} twice")
+
+
+def _shared(first: _Source, second: _Source, max_songs: int | None) -> list[SongId]:
+    """Songs of both, in the first's order, evenly thinned out to `max_songs`."""
+    songs = [song for song in first.audio if song in second.audio]
+    if not songs:
+        expected = f"songs that {first.folder} has as well"
+        raise ReportError(second.folder, expected, f"none among its {len(second.audio)}")
+    if max_songs is None or len(songs) <= max_songs:
+        return songs
+    return [songs[place * len(songs) // max_songs] for place in range(max_songs)]
+
+
+def _copy(
+    source: _Source, song: SongId, folder: Path, excerpt_seconds: float | None
+) -> tuple[str, float]:
+    """Copies audio under a name that tells nothing; returns the name and the length in seconds."""
+    file = source.audio[song]
+    audio = read_audio(file, SAMPLE_RATE)
+    identity = json.dumps([str(source.folder.resolve()), song, excerpt_seconds]).encode()
+    name = hashlib.sha256(identity + audio.tobytes()).hexdigest()[:16]
+    if excerpt_seconds is None:
+        name += file.suffix
+        shutil.copyfile(file, folder / name)
+    else:
+        name += ".flac"
+        samples = round(excerpt_seconds * SAMPLE_RATE)
+        # From the middle, rounded to seconds, so that versions of about one length start together.
+        start = max(0, (len(audio) - samples) // 2) // SAMPLE_RATE * SAMPLE_RATE
+        audio = audio[start : start + samples]
+        write_audio(folder / name, audio, SAMPLE_RATE)
+    return name, len(audio) / SAMPLE_RATE

@@ -1,0 +1,138 @@
+"""A headless Chromium, driven over the two pipes of its remote debugging protocol."""
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+EXECUTABLE = shutil.which("chromium")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    "--autoplay-policy=no-user-gesture-required",
+    "--remote-debugging-pipe",
+)
+_PATIENCE_SECONDS = 60
+
+
+class Browser:
+    """One tab. What goes wrong in a page is collected in `problems`."""
+
+    def __init__(self, width: int = 1200, height: int = 900) -> None:
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        to_chromium, self._write = os.pipe()
+        self._read, from_chromium = os.pipe()
+        # The protocol is spoken on descriptors 3 and 4, which only a shell can lay there.
+        shell = f'exec "$@" 3<&{to_chromium} 4>&{from_chromium}'
+        profile = f"--user-data-dir={self._profile.name}"
+        size = f"--window-size={width},{height}"
+        self._process = subprocess.Popen(
+            ["bash", "-c", shell, "bash", EXECUTABLE, *_FLAGS, profile, size],
+            pass_fds=(to_chromium, from_chromium),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_chromium)
+        os.close(from_chromium)
+        self._buffer = b""
+        self._number = 0
+        self._session: str | None = None
+        self.problems: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: object) -> dict:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def open(self, page: Path) -> None:
+        """Opens a page and waits until it and its pictures are loaded."""
+        self.call("Page.navigate", url=page.absolute().as_uri())
+        self.wait_for(f"location.href === {json.dumps(page.absolute().as_uri())}")
+        self.wait_for("document.readyState === 'complete'")
+
+    def run(self, script: str) -> object:
+        """The value of an expression in the page; a promise is awaited."""
+        answer = self.call(
+            "Runtime.evaluate",
+            expression=script,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=True,
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait_for(self, condition: str) -> None:
+        """Waits until an expression is true in the page."""
+        waiting = (
+            "new Promise((done) => { const look = () => "
+            f"({condition}) ? done(true) : setTimeout(look, 10); look(); }})"
+        )
+        self.run(waiting)
+
+    def press(self, key: str, code: str = "") -> None:
+        text = key if len(key) == 1 else ""
+        for kind in ("keyDown", "keyUp"):
+            extra = {"text": text} if text and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code or key, **extra)
+
+    def click(self, x: float, y: float) -> None:
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def close(self) -> None:
+        os.close(self._write)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._read)
+        self._profile.cleanup()
+
+    def _next(self) -> dict:
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._read], [], [], _PATIENCE_SECONDS)
+            assert ready, "the browser does not answer"
+            piece = os.read(self._read, 1 << 16)
+            assert piece, "the browser has ended"
+            self._buffer += piece
+        line, self._buffer = self._buffer.split(b"\0", 1)
+        message = json.loads(line)
+        self._collect(message.get("method", ""), message.get("params", {}))
+        return message
+
+    def _collect(self, method: str, details: dict) -> None:
+        bad = {
+            "Runtime.exceptionThrown": True,
+            "Network.loadingFailed": not details.get("canceled"),
+            "Log.entryAdded": details.get("entry", {}).get("level") == "error",
+            "Runtime.consoleAPICalled": details.get("type") in ("error", "warning"),
+            "Network.requestWillBeSent": details.get("request", {})
+            .get("url", "")
+            .startswith(("http:", "https:")),
+        }
+        if bad.get(method):
+            self.problems.append(f"{method}: {json.dumps(details)[:500]}")

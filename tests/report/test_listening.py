@@ -1,0 +1,205 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from spectrodiff.errors import AudioError, ConfigError, OutputError, ReportError
+from spectrodiff.report import tally, write_listening_sheet
+from spectrodiff.report.__main__ import main
+from spectrodiff.report.listening import key_path
+from tests.report.html import parse
+from tests.report.made_up import HOSTILE, make_evaluation, tone
+
+
+def report(folder, model, songs, corpus="own/songs:test", seconds=1.5):
+    folder.mkdir()
+    make_evaluation(folder, {corpus: songs}, model=model, seconds=seconds)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reports")
+    first = report(folder / "first", "runs/unmistakable_one", [*HOSTILE, "a", "only here"])
+    second = report(folder / "second", "runs/unmistakable_two", ["b", *HOSTILE, "a"], seconds=1.25)
+    return [first, second]
+
+
+def sheet_of(page):
+    [data] = parse(page).all("script", id="sheet")
+    return json.loads(data.text)
+
+
+def test_shared_songs_under_names_that_tell_nothing(reports, tmp_path):
+    page = write_listening_sheet(reports, tmp_path / "sheet")
+    sheet = sheet_of(page)
+    key = json.loads((tmp_path / "sheet-key.json").read_text())
+    assert key["sheet"] == sheet["id"]
+    songs = {tuple(trial["song"]) for trial in sheet["trials"]}
+    assert songs == {("own/songs", "test", name) for name in (*HOSTILE, "a")}
+    files = [name for trial in sheet["trials"] for name in trial["files"]]
+    assert sorted(files) == sorted(path.name for path in (tmp_path / "sheet/audio").iterdir())
+    assert set(files) == set(key["files"])
+    for trial in sheet["trials"]:
+        origins = [key["files"][name] for name in trial["files"]]
+        assert {origin["report"] for origin in origins} == set(map(str, reports))
+        assert trial["seconds"] == 1.5
+        for name, origin in zip(trial["files"], origins, strict=True):
+            assert [origin["corpus"], origin["split"], origin["song"]] == trial["song"]
+            content = json.loads((reports[0].parent / origin["report"] / "scores.json").read_text())
+            [song] = [s for s in content["corpora"][0]["per_song"] if s["song"] == origin["song"]]
+            source = reports[0].parent / origin["report"] / song["media"]["model"]
+            assert (tmp_path / "sheet/audio" / name).read_bytes() == source.read_bytes()
+
+
+def test_nothing_in_the_folder_names_a_model(reports, tmp_path):
+    write_listening_sheet(reports, tmp_path / "sheet")
+    for path in (tmp_path / "sheet").rglob("*"):
+        for word in ("unmistakable", "first", "second", "model"):
+            assert word not in path.name
+        if path.is_file():
+            content = path.read_bytes()
+            assert b"unmistakable" not in content
+            assert str(reports[0]).encode() not in content
+    # Neither does the order of the two files: either report comes first now and then.
+    folder = tmp_path / "many"
+    folder.mkdir()
+    names = [f"song {k}" for k in range(16)]
+    pair = [report(folder / name, name, names, seconds=0.1) for name in ("one", "two")]
+    sheet = sheet_of(write_listening_sheet(pair, folder / "sheet"))
+    key = json.loads(key_path(folder / "sheet").read_text())["files"]
+    firsts = {key[trial["files"][0]]["report"] for trial in sheet["trials"]}
+    assert len(firsts) == 2
+
+
+def test_excerpts_come_from_the_middle_of_both(reports, tmp_path):
+    page = write_listening_sheet(reports, tmp_path / "sheet", excerpt_seconds=0.5, max_songs=2)
+    sheet = sheet_of(page)
+    assert [trial["seconds"] for trial in sheet["trials"]] == [0.5, 0.5]
+    long = [report(tmp_path / name, name, ["a"], seconds=5.0) for name in ("c", "d")]
+    sheet = sheet_of(write_listening_sheet(long, tmp_path / "long", excerpt_seconds=2.5))
+    # Of 5 s, 2.5 s from second 1 on: (5 - 2.5) / 2, rounded down.
+    [trial] = sheet["trials"]
+    for name in trial["files"]:
+        audio, _ = soundfile.read(tmp_path / "long/audio" / name)
+        expected = tone(220, 5.0)[16_000 : 16_000 + 40_000]
+        np.testing.assert_allclose(audio, expected, atol=2 / 32768)
+
+
+def test_every_two_of_three_reports_are_compared(reports, tmp_path):
+    third = report(tmp_path / "third", "three", ["a", "b"])
+    sheet = sheet_of(write_listening_sheet([*reports, third], tmp_path / "sheet"))
+    key = json.loads(key_path(tmp_path / "sheet").read_text())["files"]
+    pairs = sorted(
+        (trial["song"][2], *sorted(key[name]["report"].split("/")[-1] for name in trial["files"]))
+        for trial in sheet["trials"]
+        if trial["song"][2] in ("a", "b")
+    )
+    assert pairs == [
+        ("a", "first", "second"),
+        ("a", "first", "third"),
+        ("a", "second", "third"),
+        ("b", "second", "third"),
+    ]
+
+
+def test_what_cannot_be_compared_is_said(reports, tmp_path):
+    out = tmp_path / "sheet"
+    with pytest.raises(ConfigError, match="reports: expected two or more to compare, got 1"):
+        write_listening_sheet(reports[:1], out)
+    with pytest.raises(ConfigError, match=r"expected different folders, got .*first twice"):
+        write_listening_sheet([reports[0], reports[0] / "../first"], out)
+    with pytest.raises(ConfigError, match="excerpt_seconds: expected a number > 0, got 0"):
+        write_listening_sheet(reports, out, excerpt_seconds=0)
+    other = report(tmp_path / "other", "x", ["a"], corpus="own/songs:validation")
+    with pytest.raises(ReportError, match=r"other: expected songs that .*first has as well, got"):
+        write_listening_sheet([reports[0], other], out)
+    with pytest.raises(ReportError, match="row 'medium', got rows: encoded, model, raw"):
+        write_listening_sheet(reports, out, row="medium")
+    with pytest.raises(ReportError, match=r"nowhere/scores\.json: expected .* no such file"):
+        write_listening_sheet([reports[0], tmp_path / "nowhere"], out)
+    broken = report(tmp_path / "broken", "x", ["a"])
+    (broken / "media/0/a/model.flac").write_bytes(b"fLaC")
+    with pytest.raises(AudioError, match=r"0/a/model\.flac: expected a readable audio file"):
+        write_listening_sheet([reports[0], broken], out)
+    (broken / "media/0/a/model.flac").unlink()
+    with pytest.raises(AudioError, match=r"0/a/model\.flac: expected audio .* no such file"):
+        write_listening_sheet([reports[0], broken], out)
+    assert not out.exists()
+    assert not key_path(out).exists()
+    out.mkdir()
+    (out / "mine.txt").touch()
+    with pytest.raises(OutputError, match="a new or empty folder"):
+        write_listening_sheet(reports, out)
+
+
+def answers(path, sheet, lines):
+    """A file as the page exports it; `lines` are listener, left, right, answer."""
+    head = "sheet,listener,place,corpus,split,song,left,right,answer,strength"
+    rows = [f'"{sheet}","{who}","1","c","s","x","{a}","{b}","{y}",""' for who, a, b, y in lines]
+    path.write_text("\r\n".join([head, *rows]) + "\r\n")
+    return path
+
+
+def test_tally_undoes_the_sides(reports, tmp_path, capsys):
+    sheet = sheet_of(write_listening_sheet(reports, tmp_path / "sheet"))
+    key = key_path(tmp_path / "sheet")
+    files = json.loads(key.read_text())["files"]
+    one, two = str(reports[0]), str(reports[1])
+
+    def line(who, trial, answer, swap=False):
+        """An answer "one", "two" or "same", given with sides in either order."""
+        names = sorted(sheet["trials"][trial]["files"], key=lambda name: files[name]["report"])
+        left, right = reversed(names) if swap else names
+        sides = {files[left]["report"]: "left", files[right]["report"]: "right"}
+        return who, left, right, {"one": sides[one], "two": sides[two], "same": "same"}[answer]
+
+    ada = [line("ada", k, "one", swap=k % 2 == 0) for k in range(5)]
+    bob = [line("bob", 0, "two"), line("bob", 1, "same", swap=True), line("bob", 2, "one")]
+    again = [line("bob", 0, "one", swap=True)]
+    paths = [
+        answers(tmp_path / f"{k}.csv", sheet["id"], lines) for k, lines in enumerate([ada, bob])
+    ]
+    [result] = tally(key, paths)
+    assert (result.first, result.second) == (one, two)
+    assert (result.first_better, result.same, result.second_better) == (6, 1, 1)
+    # Seven decided answers, six of them alike: 2 (1 + 7) / 2^7.
+    assert result.p_value == pytest.approx(0.125)
+    # Whoever exports twice counts once, as the later file says.
+    [result] = tally(key, [*paths, answers(tmp_path / "2.csv", sheet["id"], again)])
+    assert (result.first_better, result.same, result.second_better) == (7, 1, 0)
+    main(["tally", str(key), *map(str, paths)])
+    assert f"{one}: 6   no difference: 1   {two}: 1   p = 0.125" in capsys.readouterr().out
+
+
+def test_answers_to_something_else_are_refused(reports, tmp_path):
+    sheet = sheet_of(write_listening_sheet(reports, tmp_path / "sheet"))
+    key = key_path(tmp_path / "sheet")
+    left, right = sheet["trials"][0]["files"]
+    path = tmp_path / "a.csv"
+    for name, line, message in (
+        ("other", ("ada", left, right, "left"), "line 2: expected answers to the sheet"),
+        (sheet["id"], ("ada", "x.flac", right, "left"), "audio of the sheet on the left"),
+        (sheet["id"], ("ada", left, right, "maybe"), "the answer left, right or same, got 'maybe'"),
+    ):
+        with pytest.raises(ReportError, match=message):
+            tally(key, [answers(path, name, [line])])
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ReportError, match=r"a\.csv: line 2: expected a column 'sheet', got none"):
+        tally(key, [path])
+    with pytest.raises(ReportError, match=r"a\.csv: expected the key of a listening sheet"):
+        tally(path, [path])
+    with pytest.raises(ReportError, match="no such file"):
+        tally(key, [tmp_path / "missing.csv"])
+
+
+def test_commands(reports, tmp_path, capsys):
+    main([str(reports[0]), "--songs", "1"])
+    assert capsys.readouterr().out.strip() == str(reports[0] / "index.html")
+    assert len(parse(reports[0] / "index.html").all("article")) == 1
+    sheet = tmp_path / "sheet"
+    main(["listen", *map(str, reports), "--out", str(sheet), "--title", "Flutes", "--songs", "3"])
+    assert capsys.readouterr().out.strip() == f"{sheet}/index.html  (key: {sheet}-key.json)"
+    assert parse(sheet / "index.html").all("h1")[0].text == "Flutes"
+    assert len(sheet_of(sheet / "index.html")["trials"]) == 3
