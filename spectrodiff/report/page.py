@@ -71,6 +71,9 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
         _corpus_view(folder, evaluation, corpus, of_corpus)
         for corpus, of_corpus in zip(evaluation.corpora, decks, strict=True)
     ]
+    drawn = {folder / strip.picture for few in decks for deck in few for strip in deck.strips}
+    for stale in set((folder / "pictures").glob("*-*-*.png")) - drawn:
+        stale.unlink()
     page = render(
         "report.html",
         with_arrow=tables.with_arrow,

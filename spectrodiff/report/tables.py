@@ -166,12 +166,14 @@ def comparison_note(evaluation: Evaluation) -> str:
     """What the paper's numbers in the summary are of, and why there may be no differences."""
     means, titles = comparable_means(evaluation)
     if means is paper.MEAN:
-        return "The paper's numbers are those of its Table 1, means over the same six corpora."
+        note = "The paper's numbers are those of its Table 1, means over the same six corpora."
+        return note + _unequal_songs(evaluation)
     if means:
-        return (
+        note = (
             "The paper's numbers here are means over the corpora evaluated here "
             f"({', '.join(titles)}), from its table per corpus."
         )
+        return note + _unequal_songs(evaluation)
     strangers = [
         corpus.title
         for corpus in evaluation.corpora
@@ -182,6 +184,18 @@ def comparison_note(evaluation: Evaluation) -> str:
         f"{', '.join(strangers) or 'no corpus'} {'are' if len(strangers) > 1 else 'is'} not among "
         "these: compare rows within one evaluation."
     )
+
+
+def _unequal_songs(evaluation: Evaluation) -> str:
+    """Where the paper has other numbers of songs than were evaluated."""
+    unequal = []
+    for corpus in evaluation.corpora:
+        reference = paper.find_corpus(corpus.name, corpus.split)
+        if reference is not None and reference.songs != corpus.songs:
+            unequal.append(f"{reference.title} {corpus.songs} here, {reference.songs} there")
+    if not unequal:
+        return ""
+    return f" They are of other numbers of songs, so not quite comparable: {'; '.join(unequal)}."
 
 
 def matched_row(evaluation: Evaluation, row: str) -> str | None:

@@ -195,7 +195,11 @@ def test_answers_to_something_else_are_refused(reports, tmp_path):
 
 
 def test_commands(reports, tmp_path, capsys):
+    main([str(reports[0])])
+    assert len(list((reports[0] / "pictures").iterdir())) == 9
+    capsys.readouterr()
     main([str(reports[0]), "--songs", "1"])
+    assert len(list((reports[0] / "pictures").iterdir())) == 3
     assert capsys.readouterr().out.strip() == str(reports[0] / "index.html")
     assert len(parse(reports[0] / "index.html").all("article")) == 1
     sheet = tmp_path / "sheet"

@@ -44,6 +44,8 @@ class Player {
     Player.playing = this;
     this.wanted = true;
     const audio = this.audio;
+    // All of them, so that switching does not wait.
+    for (const each of this.audios) each.preload = "auto";
     if (audio.ended || audio.currentTime >= audio.duration) audio.currentTime = 0;
     audio.play().catch((error) => {
       // A switch or a pause before playing began is no failure.
