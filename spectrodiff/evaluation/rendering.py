@@ -27,9 +27,10 @@ from spectrodiff.evaluation.store import (
 )
 from spectrodiff.models.config import SIZES
 from spectrodiff.progress import Progress
-from spectrodiff.synthesis.loading import GRIFFIN_LIM, make_inverter
+from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.synthesizer import Synthesizer
 from spectrodiff.vocoder import Inverter, invert
+from spectrodiff.vocoder.loading import GRIFFIN_LIM, default_name
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ class Model:
         return cls(name, checksum, dataclasses.replace(checkpoint, params={}))
 
     def inverter_name(self, row: Row) -> str:
-        """The inverter of a row: its own, or the model's, or Griffin-Lim."""
-        return row.inverter or str(self.bare.inverter or GRIFFIN_LIM)
+        """The inverter of a row: its own, or the model's, or the package's."""
+        return row.inverter or str(self.bare.inverter or default_name())
 
 
 def describe(row: Row, model: Model, precision: str) -> dict[str, Any]:

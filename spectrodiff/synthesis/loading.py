@@ -12,9 +12,9 @@ from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.synthesis.parameters import place
 from spectrodiff.synthesis.segments import replicated
 from spectrodiff.synthesis.synthesizer import Synthesizer
-from spectrodiff.vocoder import GriffinLim, Inverter, OnnxInverter
+from spectrodiff.vocoder import Inverter
+from spectrodiff.vocoder.loading import GRIFFIN_LIM, default_name, open_inverter
 
-GRIFFIN_LIM = "griffin-lim"
 logger = logging.getLogger(__name__)
 
 
@@ -30,9 +30,10 @@ def load(
     Args:
         model: a bundled or published name, a folder in our own layout or any released one, the URL
             of a zip, or a Hub id (see `spectrodiff.checkpoints.open_checkpoint`).
-        inverter: what turns features into audio: an ONNX file, "griffin-lim", or any callable that
-            satisfies `spectrodiff.vocoder.Inverter`. By default the one that comes with the model,
-            and Griffin-Lim if none does.
+        inverter: what turns features into audio: an ONNX or safetensors file, the folder of a run
+            that trained one, "griffin-lim", or any callable that satisfies
+            `spectrodiff.vocoder.Inverter`. By default the one that comes with the model, else the
+            one that comes with the package, and Griffin-Lim if neither does.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: where to compute; by default all devices of JAX's default kind.
 
@@ -52,16 +53,12 @@ def make_inverter(
     inverter: str | os.PathLike[str] | Inverter | None, checkpoint: Checkpoint, platform: str
 ) -> Inverter:
     """The inverter asked for, or the best there is; says so when that is Griffin-Lim."""
-    if inverter is None and checkpoint.inverter is None:
-        logger.warning(
-            "the model has no spectrogram inverter; using Griffin-Lim, which sounds rougher"
-        )
-        return GriffinLim()
     if inverter is None:
-        inverter = checkpoint.inverter
-    if inverter == GRIFFIN_LIM:
-        return GriffinLim()
+        inverter = checkpoint.inverter or default_name()
+        if inverter == GRIFFIN_LIM:
+            logger.warning(
+                "the model has no spectrogram inverter; using Griffin-Lim, which sounds rougher"
+            )
     if isinstance(inverter, str | os.PathLike):
-        return OnnxInverter(inverter, device="gpu" if platform == "gpu" else "cpu")
-    assert inverter is not None
+        return open_inverter(inverter, platform)
     return inverter

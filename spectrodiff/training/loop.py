@@ -20,6 +20,7 @@ from spectrodiff.training.settings import Training
 from spectrodiff.training.sharding import to_host
 from spectrodiff.training.state import TrainState
 from spectrodiff.training.step import TrainStep
+from spectrodiff.vocoder.adversarial import collapsed
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ def train(run: Run, state: TrainState) -> TrainState:
             last = step == settings.steps
             if last or step % settings.log_every == 0:
                 values = speed.report(step, pending.take())
+                for name in collapsed(values):
+                    logger.warning("%s is nearly zero: it has nothing to teach any more", name)
                 writer.scalars(step, {**values, "learning_rate": float(run.rate(step - 1))})
             with speed.paused():
                 if last or step % settings.evaluate_every == 0:

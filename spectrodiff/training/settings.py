@@ -18,6 +18,8 @@ from spectrodiff.training.checks import check_types, require
 from spectrodiff.vocabulary import Vocabulary
 from spectrodiff.vocoder.config import SIZES as INVERTER_SIZES
 from spectrodiff.vocoder.config import InverterConfig
+from spectrodiff.vocoder.discriminators import DiscriminatorsConfig
+from spectrodiff.vocoder.losses import SCALES
 
 Precision = Literal["float32", "bfloat16"]
 OptimizerName = Literal["adafactor", "adamw", "muon"]
@@ -109,6 +111,12 @@ class Inversion:
     spectral: float = 1.0
     adversarial: float = 0.0
     feature_match: float = 0.0
+    # Discriminators, if the last two weights ask for them: windows of those of spectra, in samples,
+    # and by how much those of waveforms lower the rate of the sound; channels of either.
+    stft_windows: tuple[int, ...] = (2048, 1024, 512)
+    wave_factors: tuple[int, ...] = (1, 2, 4)
+    stft_width: int = 32
+    wave_width: int = 16
     # A share of the examples has its features disturbed (see `vocoder.disturbances`).
     disturbed: float = 0.5
     noise: float = 0.3
@@ -129,6 +137,20 @@ class Inversion:
             f"a whole number >= {MIN_WINDOW_FRAMES}, the longest window of the losses",
             self.window_frames,
         )
+        for window in self.stft_windows:
+            require(window in SCALES, "Inversion.stft_windows", f"some of {list(SCALES)}", window)
+        for factor in self.wave_factors:
+            require(1 <= factor <= 16, "Inversion.wave_factors", "numbers from 1 to 16", factor)
+        for name in ("stft_width", "wave_width"):
+            value = getattr(self, name)
+            require(value >= 1, f"Inversion.{name}", "a whole number >= 1", value)
+        if self.adversarial or self.feature_match:
+            require(
+                bool(self.stft_windows or self.wave_factors),
+                "Inversion.stft_windows",
+                "some discriminators, for adversarial or feature_match",
+                self.stft_windows,
+            )
         for name in ("mel_l1", "spectral", "adversarial", "feature_match", "noise"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"Inversion.{name}", "a number >= 0", value)
@@ -137,9 +159,17 @@ class Inversion:
             require(0 <= value <= 1, f"Inversion.{name}", "a number from 0 to 1", value)
 
     def config(self) -> InverterConfig:
-        """The sizes in full."""
+        """The generator's sizes in full."""
         assert self.generator is not None
         return INVERTER_SIZES[self.generator]
+
+    def discriminators(self) -> DiscriminatorsConfig | None:
+        """Which discriminators there are; None if no loss asks for any."""
+        if not self.adversarial and not self.feature_match:
+            return None
+        return DiscriminatorsConfig(
+            self.stft_windows, self.wave_factors, self.stft_width, self.wave_width
+        )
 
 
 @dataclasses.dataclass(frozen=True)

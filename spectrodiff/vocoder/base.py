@@ -21,6 +21,9 @@ class Inverter(Protocol):
         """
         ...
 
+    # An inverter that does not treat all frames alike also has `period_frames`, the number of
+    # frames after which it does; pieces that are inverted apart begin a multiple of it apart.
+
     def __call__(self, log_mel: np.ndarray) -> np.ndarray:
         """Inverts unscaled log-mel [frames, 128] to float32 [frames * 320] at 16 kHz.
 

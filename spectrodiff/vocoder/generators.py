@@ -10,16 +10,19 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spectrodiff.vocoder.config import FrameRateConfig, InverterConfig
+from spectrodiff.features import HOP_SAMPLES
+from spectrodiff.vocoder.config import FrameRateConfig, InverterConfig, MelganConfig
 from spectrodiff.vocoder.frame_rate import FrameRateGenerator
+from spectrodiff.vocoder.melgan import MelganGenerator, reach_frames
 
 Params = dict[str, Any]
-Generator = FrameRateGenerator
+Generator = FrameRateGenerator | MelganGenerator
 
 
 def make_generator(config: InverterConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> Generator:
     """A generator with random parameters: unscaled log-mel [B, F, 128] -> audio [B, F * 320]."""
-    assert isinstance(config, FrameRateConfig)
+    if isinstance(config, MelganConfig):
+        return MelganGenerator(config, dtype=dtype, rngs=rngs)
     return FrameRateGenerator(config, dtype=dtype, rngs=rngs)
 
 
@@ -50,12 +53,24 @@ def count_parameters(config: InverterConfig) -> int:
     return sum(math.prod(shape) for shape in expected_shapes(config).values())
 
 
+def display_name(config: InverterConfig) -> str:
+    """How reports call an inverter of this kind."""
+    return "frame-rate" if isinstance(config, FrameRateConfig) else "melgan"
+
+
+def period(config: InverterConfig) -> int:
+    """After how many frames a generator treats features as it did before."""
+    # Phases that count along with the centres of Fourier bins repeat once per window.
+    return config.window_samples // HOP_SAMPLES if isinstance(config, FrameRateConfig) else 1
+
+
 def receptive_field(config: InverterConfig) -> int:
     """How many frames away, on either side, the audio of a frame depends on the features."""
-    assert isinstance(config, FrameRateConfig)
+    if isinstance(config, MelganConfig):
+        return reach_frames()
     convolutions = (1 + config.layers) * (config.kernel_frames // 2)
     # The window of a frame begins a whole number of hops before it, and ends as many after.
-    return convolutions + config.window_samples // 320 // 2
+    return convolutions + config.window_samples // HOP_SAMPLES // 2
 
 
 def generate(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spectrodiff.models.layers import Dense
+from spectrodiff.models.layers import Dense, fan_in_normal
 
 
 class Linear(Dense):
@@ -41,6 +41,114 @@ class LayerNorm(nnx.Module):
         x = x - x.mean(axis=-1, keepdims=True)
         x = x * jax.lax.rsqrt(jnp.square(x).mean(axis=-1, keepdims=True) + 1e-6)
         return x * rows(self.scale[...], x) + rows(self.shift[...], x)
+
+
+class Convolution(nnx.Module):
+    """A convolution over time, zero outside; the length stays, or is divided by the stride."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        shape = (kernel, inputs, outputs)
+        self.kernel = nnx.Param(fan_in_normal()(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+        self.stride, self.dilation, self.dtype = stride, dilation, dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, T, inputs] -> [B, ceil(T / stride), outputs]."""
+        reach = (self.kernel.shape[0] - 1) * self.dilation
+        y = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            self.kernel[...].astype(self.dtype),
+            window_strides=(self.stride,),
+            padding=[(reach // 2, reach - reach // 2)],
+            rhs_dilation=(self.dilation,),
+            dimension_numbers=("NWC", "WIO", "NWC"),
+        )
+        return y + rows(self.bias[...], y).astype(y.dtype)
+
+
+class Convolution2d(nnx.Module):
+    """A convolution over time and frequency, zero outside; strides make either coarser."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int],
+        *,
+        stride: tuple[int, int] = (1, 1),
+        dilation: tuple[int, int] = (1, 1),
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        shape = (*kernel, inputs, outputs)
+        self.kernel = nnx.Param(fan_in_normal()(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+        self.stride, self.dilation, self.dtype = stride, dilation, dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, T, K, inputs] -> [B, ceil(T / stride), ceil(K / stride), outputs]."""
+        reach = [
+            (size - 1) * step
+            for size, step in zip(self.kernel.shape[:2], self.dilation, strict=True)
+        ]
+        y = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            self.kernel[...].astype(self.dtype),
+            window_strides=self.stride,
+            padding=[(width // 2, width - width // 2) for width in reach],
+            rhs_dilation=self.dilation,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return y + rows(self.bias[...], y).astype(y.dtype)
+
+
+class TransposedConvolution(nnx.Module):
+    """Upsampling by a factor with a kernel of twice its length: every place reaches over two.
+
+    Output `factor * t + s` is that of input t, and of its nearer neighbour: the one before it for
+    the first half of s, the one after it for the second. A matrix product gives all outputs of a
+    place at once, which on a CPU is faster than a transposed convolution.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, factor: int, *, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        # Half of the kernel's places meet each output.
+        shape = (inputs, 2 * factor * outputs)
+        self.kernel = nnx.Param(fan_in_normal(0.5)(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+        self.factor, self.outputs, self.dtype = factor, outputs, dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, T, inputs] -> [B, factor * T, outputs]."""
+        batch, length, _ = x.shape
+        factor, before = self.factor, self.factor // 2
+        spread = jnp.dot(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        early, late = jnp.split(spread.reshape(batch, length, 2 * factor, self.outputs), 2, axis=2)
+        flat = [part.reshape(batch, -1, self.outputs) for part in (early, late)]
+        # Input t spreads over the places from factor * t - before on.
+        padded = [
+            jnp.pad(part, [(0, 0), (place, factor - place), (0, 0)])
+            for part, place in zip(flat, (0, factor), strict=True)
+        ]
+        y = (padded[0] + padded[1])[:, before : before + factor * length]
+        return y + rows(self.bias[...], y).astype(y.dtype)
+
+    @staticmethod
+    def inputs_of(output: int, factor: int) -> tuple[int, int]:
+        """The two neighbouring inputs that an output depends on."""
+        last = (output + factor // 2) // factor
+        return last - 1, last
 
 
 def shifted(x: jax.Array, count: int) -> list[jax.Array]:

@@ -53,14 +53,21 @@ def _distance(audio: jax.Array, target: jax.Array, window: int, mels: int) -> Di
 
 
 def magnitudes(audio: jax.Array, window_samples: int) -> jax.Array:
-    """Short-time Fourier magnitudes, of white noise about its standard deviation.
+    """Sizes of `spectra`, float32 [B, T, K]."""
+    spectrum = spectra(audio, window_samples)
+    # The root of zero has no gradient.
+    return jnp.sqrt(jnp.square(spectrum.real) + jnp.square(spectrum.imag) + _TINY)
+
+
+def spectra(audio: jax.Array, window_samples: int) -> jax.Array:
+    """Short-time Fourier spectra, those of white noise about as large as its standard deviation.
 
     Args:
         audio: float32 [B, samples].
         window_samples: length of the Hann window, moved by a quarter of it.
 
     Returns:
-        float32 [B, T, K], of all windows that lie inside the audio.
+        complex [B, T, K], of all windows that lie inside the audio.
     """
     hop = window_samples // 4
     blocks = audio[:, : audio.shape[1] // hop * hop].reshape(len(audio), -1, hop)
@@ -68,9 +75,7 @@ def magnitudes(audio: jax.Array, window_samples: int) -> jax.Array:
     frames = jnp.concatenate([blocks[:, place : place + count] for place in range(4)], axis=-1)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_samples) / window_samples)
     window /= np.sqrt(np.square(window).sum())
-    spectrum = jnp.fft.rfft(frames * jnp.asarray(window, jnp.float32)[None, None])
-    # The root of zero has no gradient.
-    return jnp.sqrt(jnp.square(spectrum.real) + jnp.square(spectrum.imag) + _TINY)
+    return jnp.fft.rfft(frames * jnp.asarray(window, jnp.float32)[None, None])
 
 
 def _log(magnitude: jax.Array) -> jax.Array:

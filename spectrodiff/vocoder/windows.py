@@ -31,7 +31,8 @@ def invert(inverter: Inverter, log_mel: np.ndarray, max_frames: int = MAX_FRAMES
     if len(log_mel) <= max_frames:
         return inverter(log_mel)
     stream = InversionStream(inverter)
-    step = max(max_frames - 2 * inverter.context_frames, 1)
+    spare = 2 * inverter.context_frames + _period_frames(inverter) - 1
+    step = max(max_frames - spare, 1)
     pieces = [stream.push(log_mel[start : start + step]) for start in range(0, len(log_mel), step)]
     return np.concatenate([*pieces, stream.finish()])
 
@@ -71,6 +72,13 @@ class InversionStream:
             return np.zeros(0, np.float32)
         audio = self._inverter(self._frames)[start * HOP_SAMPLES : stop * HOP_SAMPLES]
         first_needed = max(stop - self._inverter.context_frames, 0)
+        first_needed -= first_needed % _period_frames(self._inverter)
         self._frames = self._frames[first_needed:]
         self._num_inverted = stop - first_needed
         return audio
+
+
+def _period_frames(inverter: Inverter) -> int:
+    """At what distance pieces have to begin to be inverted as the whole would be; most often 1."""
+    period: int = getattr(inverter, "period_frames", 1)
+    return period
