@@ -72,6 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     # Scores
     scorers, missing = open_scorers(settings)
     store.open_store(flags.out, descriptions, corpora, write=leader)
+    distributed.largest(0)  # the others wait until the leader has looked at the folder
     renderer = rendering.Renderer(
         flags.out, rows, descriptions, inverters, synthesizer, settings.batch_size, leader
     )

@@ -65,7 +65,7 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
         split: such as "train", or a part such as "train[:10%]" in the notation of TFDS.
 
     Raises:
-        CorpusError: if it is not there, or has no such split.
+        CorpusError: if it is not there, or has no such split, or nothing is in it.
     """
     import tensorflow_datasets as tfds
 
@@ -81,6 +81,12 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
     wanted = split.split("[")[0]
     if wanted not in builder.info.splits:
         raise CorpusError(name, f"one of the splits {', '.join(builder.info.splits)}", split)
+    try:
+        count = builder.info.splits[split].num_examples
+    except ValueError:
+        raise CorpusError(name, "a split in the notation of TFDS", split) from None
+    if not count:
+        raise CorpusError(name, f"recordings in the split {split}", "none")
     return RecordingSource(builder.as_data_source(split=split))
 
 

@@ -29,16 +29,16 @@ BASIC_PITCH = "basic_pitch"
 
 @dataclasses.dataclass(frozen=True)
 class Missing:
-    """A column of the paper's table that stays empty.
+    """A column that stays empty.
 
     Attributes:
-        metric: its name.
+        metric: the column.
         file: the weights that it needs, as they were given.
         published: where they are published.
         reason: why it is empty.
     """
 
-    metric: str
+    metric: Metric
     file: str
     published: str
     reason: str
@@ -101,7 +101,7 @@ def _report(
     logger.warning(
         "%s: %s; published at %s; the columns %s stay empty", file, reason, published, columns
     )
-    return [Missing(metric.name, file, published, reason) for metric in metrics]
+    return [Missing(metric, file, published, reason) for metric in metrics]
 
 
 def _check_names(scorers: Sequence[Scorer]) -> None:

@@ -72,21 +72,24 @@ class Results:
             "settings": dataclasses.asdict(self.settings),
             "rows": [{"name": row.name, "title": row.words} for row in self.rows],
             "metrics": [dataclasses.asdict(metric) for metric in self._metrics()],
-            "missing": [dataclasses.asdict(column) for column in self.missing],
+            "missing": [
+                dataclasses.asdict(column) | {"metric": column.metric.name}
+                for column in self.missing
+            ],
             "corpora": summaries,
             "mean": {row.name: _mean_of_corpora(row.name, summaries) for row in self.rows},
             "speed": None,
         }
 
     def with_speeds(self, speeds: Mapping[str, Speed]) -> dict[str, Any]:
-        """What to add about speed: that of the first row with a model, and of every row."""
-        of_models = [
-            speeds[row.name] for row in self.rows if row.source == "model" and row.name in speeds
-        ]
-        return {"speed": of_models[0] if of_models else None, "speeds": dict(speeds)}
+        """What to add about speed: that of every row, and of the first that a model draws."""
+        by_model = sorted(self.rows, key=lambda row: row.source != "model")
+        measured = [speeds[row.name] for row in by_model if row.name in speeds]
+        return {"speed": measured[0] if measured else None, "speeds": dict(speeds)}
 
     def _metrics(self) -> list[Metric]:
-        metrics = [metric for scorer in self.scorers for metric in scorer.metrics]
+        metrics = [column.metric for column in self.missing]
+        metrics += [metric for scorer in self.scorers for metric in scorer.metrics]
         return sorted(metrics, key=lambda metric: not metric.paper)
 
     def _corpus(self, corpus: EvaluationCorpus, progress: Progress) -> dict[str, Any]:

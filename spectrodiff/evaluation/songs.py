@@ -1,6 +1,7 @@
 """The songs of an evaluation: those of a split of a prepared corpus, cut to their first minutes."""
 
 import dataclasses
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from spectrodiff.evaluation import checksums
 from spectrodiff.evaluation.scores import MINUTE_SAMPLES
 from spectrodiff.features import SAMPLE_RATE
 from spectrodiff.notes import Notes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +93,12 @@ def open_corpora(
         recordings = load_source(data_dir, name, own_split or split)
         if "/" not in name:
             name = f"{name}/{prepared_configs(data_dir, name)[0]}"
-        if not len(recordings):
-            raise CorpusError(name, f"recordings in the split {own_split or split}", "none")
         if name in [corpus.name for corpus in corpora]:
             raise CorpusError(name, "corpora that are named once", "the same again")
         asked = len(recordings) if songs is None else songs
         count = min(asked, len(recordings))
+        if count < asked:
+            logger.warning("%s: %d songs were asked for, there are %d", name, asked, count)
         corpora.append(
             EvaluationCorpus(name, own_split or split, recordings, count, asked, max_minutes)
         )

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from spectrodiff.evaluation.transcription_scores import Agreement, score_transcription
+from spectrodiff.evaluation.transcription_scores import Agreement, score_onsets, score_transcription
 from tests.notation import note_table
 
 
@@ -153,3 +153,13 @@ def test_equal_to_scoring_all_notes_at_once():
     assert agreement.precision == pytest.approx(precision, abs=1e-12)
     assert agreement.recall == pytest.approx(recall, abs=1e-12)
     assert agreement.f1 == pytest.approx(f1, abs=1e-12)
+
+
+def test_onsets_alone():
+    played = [note(1, 2), note(3, 4, program=40), drum(5, 5.1), note(7, 8, pitch=62)]
+    heard = [note(1.04, 1.2), note(3, 3.1, program=73), note(7.06, 8, pitch=62)]
+    # Ends and instruments do not matter, drums are left out, and 60 ms are too late.
+    assert counts(score_onsets(note_table(played), note_table(heard))) == (2, 3, 3)
+    # Two instruments in unison are two notes, of which one is found.
+    unison = [note(), note(program=40)]
+    assert counts(score_onsets(note_table(unison), note_table([note()]))) == (1, 2, 1)

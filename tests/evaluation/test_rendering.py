@@ -1,0 +1,187 @@
+"""What is rendered, from what and how often, with a synthesiser whose features are known."""
+
+import types
+
+import numpy as np
+import pytest
+
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.errors import CheckpointError, ConfigError
+from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.rendering import Inverters, Model, Renderer, describe
+from spectrodiff.evaluation.settings import Evaluation, Row
+from spectrodiff.evaluation.songs import EvaluationSong
+from spectrodiff.evaluation.store import SongFiles
+from spectrodiff.features import log_mel
+from spectrodiff.models.config import SIZES
+from spectrodiff.synthesis import Song
+from spectrodiff.vocoder import GriffinLim
+from tests.notation import note_table
+
+ROWS = Evaluation(
+    rows=(
+        Row("model"),
+        Row("model_b", inverter="b"),
+        Row("fast", steps=5),
+        Row("encoded", "encoded"),
+        Row("encoded_b", "encoded", inverter="b"),
+        Row("raw", "raw"),
+    ),
+    steps=10,
+).wanted_rows()
+BARE = Model("untrained", "0123abcd", Checkpoint(SIZES["tiny"], {}))
+
+
+class Inverter:
+    """One number per frame, held."""
+
+    context_frames = 0
+
+    def __init__(self, name, gain):
+        self.name, self.gain = name, gain
+
+    def __call__(self, log_mel):
+        return np.repeat(self.gain * np.exp(log_mel[:, 5]), 320).astype(np.float32)
+
+
+class Synthesizer:
+    """Features whose level is a hundredth of the first pitch and of the steps."""
+
+    def __init__(self, inverter):
+        self.inverter, self.calls = inverter, []
+
+    def render_each(self, songs, *, steps, batch_size, progress, **settings):
+        self.calls.append((steps, len(songs), batch_size))
+        for number in reversed(range(len(songs))):
+            level = np.log((songs[number].pitch[0] + steps) / 100)
+            frames = int(songs[number].total_seconds * 50) + 1
+            features = np.full((frames, 128), level, np.float32)
+            samples = int(songs[number].total_seconds * 16_000)
+            yield number, Song(self.inverter(features)[:samples], 16_000, features)
+
+
+class Corpus:
+    name = "pairs/own"
+
+    def __getitem__(self, number):
+        rng = np.random.default_rng(number)
+        audio = (rng.integers(-8000, 8000, 20_000 + 7 * number) / 32768).astype(np.float32)
+        notes = note_table([(0.1, 0.2, 60 + number, 100, 0, False)], len(audio) / 16_000)
+        return EvaluationSong(f"song {number}", audio, notes)
+
+
+INVERTERS = {None: Inverter("a", 0.1), "b": Inverter("b", 0.05)}
+
+
+@pytest.fixture
+def synthesizer():
+    return Synthesizer(INVERTERS[None])
+
+
+@pytest.fixture
+def renderer(tmp_path, synthesizer):
+    descriptions = {row.name: describe(row, BARE, "float32") for row in ROWS}
+    return Renderer(
+        tmp_path, ROWS, descriptions, INVERTERS.get, lambda: synthesizer, 2, progress=False
+    )
+
+
+def read(renderer, number, name):
+    row = next(row for row in ROWS if row.name == name)
+    return SongFiles(renderer.root, "pairs/own", f"song {number}").read_audio(row)
+
+
+def test_references(renderer, synthesizer):
+    renderer.references(Corpus(), [0, 2])
+    for number in (0, 2):
+        audio = Corpus()[number].audio
+        np.testing.assert_array_equal(read(renderer, number, "raw"), audio)
+        expected = np.repeat(np.exp(log_mel(audio))[:, 5], 320)[: len(audio)]
+        for name, gain in (("encoded", 0.1), ("encoded_b", 0.05)):
+            np.testing.assert_allclose(read(renderer, number, name), gain * expected, atol=4e-5)
+    assert not synthesizer.calls
+
+
+def test_each_way_to_draw_is_drawn_once(renderer, synthesizer):
+    renderer.model(Corpus(), [0, 1, 2])
+    # Two rows share ten steps.
+    assert synthesizer.calls == [(10, 3, 2), (5, 3, 2)]
+    for name, number, level in (
+        ("model", 0, 0.070),
+        ("model_b", 0, 0.035),
+        ("fast", 0, 0.065),
+        ("model", 2, 0.072),
+    ):
+        audio = read(renderer, number, name)
+        assert len(audio) == pytest.approx(len(Corpus()[number].audio), abs=1)
+        np.testing.assert_allclose(audio, level, atol=4e-5)
+
+
+def test_what_is_there_is_not_made_again(renderer, synthesizer):
+    renderer.model(Corpus(), [0])
+    renderer.model(Corpus(), [0, 1])
+    assert synthesizer.calls == [(10, 1, 2), (5, 1, 2), (10, 1, 2), (5, 1, 2)]
+    synthesizer.calls.clear()
+    before = read(renderer, 1, "model_b")
+    SongFiles(renderer.root, "pairs/own", "song 1").audio(ROWS[1]).unlink()
+    # Another inverter costs no sampling.
+    renderer.model(Corpus(), [0, 1])
+    assert not synthesizer.calls
+    np.testing.assert_array_equal(read(renderer, 1, "model_b"), before)
+
+
+def test_audio_without_features_is_enough(renderer, synthesizer):
+    renderer.model(Corpus(), [0])
+    for path in (renderer.root / "features").rglob("*.npy"):
+        path.unlink()
+    synthesizer.calls.clear()
+    renderer.model(Corpus(), [0])
+    assert not synthesizer.calls
+
+
+def test_descriptions(tmp_path):
+    model = describe(ROWS[0], BARE, "float32")
+    assert model == {
+        "source": "model",
+        "model": "0123abcd",
+        "precision": "float32",
+        "sampler": "ddpm",
+        "steps": 10,
+        "guidance": 2.0,
+        "variance": "large",
+        "seed": 0,
+        "inverter": "griffin-lim",
+    }
+    assert describe(Row("raw", "raw"), BARE, "float32") == {"source": "raw"}
+    file = tmp_path / "inverter.onnx"
+    file.write_bytes(b"123456789")
+    encoded = describe(Row("encoded", "encoded", inverter=str(file)), BARE, "float32")
+    assert encoded == {"source": "encoded", "inverter": "inverter.onnx cbf43926"}
+    # The model's own inverter, where it has one.
+    own = Model("m", "0", types.SimpleNamespace(inverter=file))
+    assert describe(ROWS[0], own, "float32")["inverter"] == "inverter.onnx cbf43926"
+
+
+def test_rows_that_need_a_model(caplog):
+    nothing = Model.look_at(None)
+    with pytest.raises(ConfigError, match="--model: expected a model for the row model, got none"):
+        describe(ROWS[0], nothing, "float32")
+    assert describe(ROWS[3], nothing, "float32")["inverter"] == "griffin-lim"
+    assert isinstance(Inverters(nothing, "cpu")(None), GriffinLim)
+    assert "Griffin-Lim, which sounds rougher" in caplog.text
+
+
+def test_impossible_samplers_and_models():
+    with pytest.raises(ConfigError, match="sampler: expected one of"):
+        describe(Evaluation(sampler="euler").wanted_rows()[0], BARE, "float32")
+    with pytest.raises(CheckpointError, match="nowhere"):
+        Model.look_at("nowhere/at/all")
+    with pytest.raises(CheckpointError, match="no such file"):
+        Inverters(BARE, "cpu")("nowhere.onnx")
+
+
+def test_a_model_is_looked_at(golden):
+    model = Model.look_at(str(golden / "checkpoints/t5x"))
+    assert model.bare.params == {}
+    assert model.checksum == checksums.of_checkpoint(open_checkpoint(golden / "checkpoints/t5x"))

@@ -1,0 +1,188 @@
+"""Sums of scores of songs, against the same numbers worked out from the stored ones."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from spectrodiff.errors import CorpusError
+from spectrodiff.evaluation.distances import Statistics, frechet_distance
+from spectrodiff.evaluation.metrics import Metric, embedding_metrics
+from spectrodiff.evaluation.minutes import Score
+from spectrodiff.evaluation.open_scorers import Missing
+from spectrodiff.evaluation.results import Results
+from spectrodiff.evaluation.scorers import EmbeddingScorer, SignalScorer
+from spectrodiff.evaluation.settings import Evaluation, Row
+from spectrodiff.evaluation.songs import EvaluationSong
+from spectrodiff.evaluation.store import SongFiles, write_array
+from spectrodiff.evaluation.uncertainty import frechet_at_infinity
+from tests.notation import note_table
+
+MODEL, RAW = Row("model", title="Our model"), Row("raw", "raw")
+
+
+class Corpus:
+    split = "test"
+
+    def __init__(self, name, *seconds, asked=None):
+        self.name, self.asked = name, asked or len(seconds)
+        self._seconds = seconds
+
+    def __len__(self):
+        return len(self._seconds)
+
+    def __getitem__(self, number):
+        audio = np.zeros(round(self._seconds[number] * 16_000), np.float32)
+        return EvaluationSong(f"{self.name} {number}", audio, note_table([], 0.0))
+
+
+EMBEDDING = EmbeddingScorer(types.SimpleNamespace(name="VGGish", sample_rate=16_000), "0123")
+
+
+def embeddings(name, frames=30):
+    """Of the model and of the recording, other ones for every song."""
+    seed = sum(name.encode())
+    rng = np.random.default_rng(seed)
+    return rng.normal(1, 2, (frames, 3)), rng.normal(size=(frames, 3))
+
+
+def store(root, corpus):
+    for number in range(len(corpus)):
+        song = corpus[number]
+        files = SongFiles(root, corpus.name, song.id)
+        prediction, target = embeddings(song.id)
+        distance = float(np.linalg.norm(prediction - target, axis=1).mean())
+        for row, factor, vectors in ((MODEL, 1.0, prediction), (RAW, 0.0, target)):
+            signal = {
+                "log_mel_l1": Score(factor * (number + 1), [factor]),
+                "spectral_distance": Score(factor * 10, [factor]),
+            }
+            reconstruction = {"vggish_reconstruction": Score(factor * distance, [0.0])}
+            files.write_scores(row, {"signal": signal, "vggish-0123": reconstruction})
+            write_array(files.embedding(row, EMBEDDING.id), vectors.astype(np.float32))
+
+
+@pytest.fixture
+def results(tmp_path):
+    missing = [
+        Missing(metric, "weights/trill", "https://example.org", "no such folder")
+        for metric in embedding_metrics("TRILL")
+    ]
+    settings = Evaluation(replicates=20)
+    return Results(tmp_path, settings, [MODEL, RAW], [SignalScorer(), EMBEDDING], missing)
+
+
+@pytest.fixture
+def summary(results):
+    corpora = [Corpus("a/x", 2.0, 3.0), Corpus("b/y", 61.0, asked=4)]
+    for corpus in corpora:
+        store(results.root, corpus)
+    summary = results.summarize(corpora, model="runs/a", device="cpu")
+    # What is written is what JSON can hold.
+    return json.loads(json.dumps(summary, allow_nan=False))
+
+
+def test_what_it_is_of(summary):
+    assert (summary["format"], summary["model"], summary["device"]) == (1, "runs/a", "cpu")
+    assert summary["title"] == "Evaluation of runs/a"
+    assert summary["rows"] == [
+        {"name": "model", "title": "Our model"},
+        {"name": "raw", "title": "Raw"},
+    ]
+    assert summary["settings"]["replicates"] == 20
+    first, second = summary["corpora"]
+    assert (first["name"], first["songs"], first["asked"], first["seconds"]) == ("a/x", 2, 2, 5.0)
+    assert (second["name"], second["songs"], second["asked"]) == ("b/y", 1, 4)
+    assert summary["speed"] is None
+
+
+def test_columns(summary):
+    paper = [metric["name"] for metric in summary["metrics"] if metric["paper"]]
+    assert sorted(paper) == sorted(
+        f"{name}_{kind}" for name in ("vggish", "trill") for kind in ("reconstruction", "frechet")
+    )
+    assert summary["metrics"][-1] == {
+        "name": "spectral_distance",
+        "title": "Spectral distance",
+        "better": "lower",
+        "paper": False,
+    }
+    assert summary["missing"][0] == {
+        "metric": "trill_reconstruction",
+        "file": "weights/trill",
+        "published": "https://example.org",
+        "reason": "no such folder",
+    }
+    assert "trill_frechet" not in summary["mean"]["model"]
+
+
+def test_songs(summary):
+    song = summary["corpora"][0]["per_song"][1]
+    assert (song["song"], song["seconds"]) == ("a/x 1", 3.0)
+    assert song["scores"]["model"]["log_mel_l1"] == 2.0
+    assert song["minutes"]["model"]["spectral_distance"] == [1.0]
+    assert song["scores"]["raw"]["vggish_reconstruction"] == 0.0
+    assert song["media"]["model"].startswith("media/a/x/a_x_1-")
+    assert song["media"]["model"].endswith("/model.flac")
+
+
+def test_scores_of_corpora(summary):
+    scores = summary["corpora"][0]["scores"]
+    l1 = scores["model"]["log_mel_l1"]
+    assert l1["value"] == 1.5
+    assert 1.0 <= l1["low"] <= 1.5 <= l1["high"] <= 2.0
+    frechet = scores["model"]["vggish_frechet"]
+    parts = [embeddings(f"a/x {number}") for number in (0, 1)]
+    prediction, target = (
+        Statistics.of(np.concatenate(vectors).astype(np.float32))
+        for vectors in zip(*parts, strict=True)
+    )
+    assert frechet["value"] == pytest.approx(frechet_distance(prediction, target), rel=1e-9)
+    assert frechet["frames"] == 60
+    predictions = [vectors.astype(np.float32) for vectors, _ in parts]
+    assert frechet["extrapolated"] == frechet_at_infinity(predictions, target).value
+    assert frechet["low"] < frechet["high"]
+    distances = [np.linalg.norm(ours - theirs, axis=1).mean() for ours, theirs in parts]
+    expected = pytest.approx(np.mean(distances), rel=1e-6)
+    assert scores["model"]["vggish_reconstruction"]["value"] == expected
+    assert scores["raw"]["vggish_frechet"]["value"] == pytest.approx(0, abs=1e-9)
+    # One song tells nothing about others; thirty frames are too few to extrapolate from.
+    alone = summary["corpora"][1]["scores"]["model"]["vggish_frechet"]
+    assert (alone["low"], alone["extrapolated"]) == (None, None)
+
+
+def test_corpora_count_alike(summary):
+    first, second = (corpus["scores"]["model"] for corpus in summary["corpora"])
+    assert summary["mean"]["model"]["log_mel_l1"] == (1.5 + 1.0) / 2
+    assert summary["mean"]["model"]["vggish_frechet"] == pytest.approx(
+        (first["vggish_frechet"]["value"] + second["vggish_frechet"]["value"]) / 2
+    )
+    assert summary["mean"]["raw"]["spectral_distance"] == 0
+
+
+def test_never_of_fewer_songs_than_there_are(results):
+    corpus = Corpus("a/x", 1.0, 1.0, 1.0)
+    store(results.root, corpus)
+    files = SongFiles(results.root, "a/x", "a/x 1")
+    stored = files.read_scores(MODEL)
+    files.write_scores(MODEL, {"signal": stored["signal"]})
+    with pytest.raises(CorpusError, match=r"a/x: expected scores of 3 songs, got 2 \(not of a/x 1"):
+        results.summarize([corpus], model=None, device="cpu")
+
+
+def test_speed_is_that_of_the_model(results):
+    speeds = {"encoded": {"both": 1.0}, "model": {"both": 2.0}}
+    rows = [Row("encoded", "encoded"), Row("model"), Row("raw", "raw")]
+    results = Results(results.root, results.settings, rows, [], [])
+    assert results.with_speeds(speeds) == {"speed": {"both": 2.0}, "speeds": speeds}
+    assert results.with_speeds({"encoded": {"both": 1.0}})["speed"] == {"both": 1.0}
+    assert results.with_speeds({})["speed"] is None
+
+
+def test_titles_of_metrics():
+    assert embedding_metrics("VGGish") == (
+        Metric("vggish_reconstruction", "VGGish rec.", "lower", paper=True),
+        Metric("vggish_frechet", "VGGish FAD", "lower", paper=True),
+    )
+    assert not embedding_metrics("log-mel statistics")[0].paper

@@ -1,0 +1,56 @@
+import pytest
+
+from spectrodiff.errors import ConfigError
+from spectrodiff.evaluation.settings import Evaluation, Row
+
+
+def test_the_defaults_are_the_papers():
+    settings = Evaluation()
+    assert (settings.sampler, settings.steps, settings.guidance) == ("ddpm", 1000, 2.0)
+    assert (settings.max_minutes, settings.variance) == (10.0, "large")
+    assert [row.name for row in settings.rows] == ["model", "encoded", "raw"]
+
+
+def test_rows_take_what_they_do_not_say():
+    rows = (Row("slow"), Row("fast", steps=20, sampler="dpmpp", inverter="griffin-lim"))
+    slow, fast = Evaluation(rows=rows, steps=100, seed=3).wanted_rows()
+    assert (slow.sampler, slow.steps, slow.seed, slow.inverter) == ("ddpm", 100, 3, None)
+    assert (fast.sampler, fast.steps, fast.seed, fast.inverter) == ("dpmpp", 20, 3, "griffin-lim")
+    # Zero is a seed of its own, not one left out.
+    assert Evaluation(rows=(Row("a", seed=0),), seed=3).wanted_rows()[0].seed == 0
+
+
+def test_references_only():
+    settings = Evaluation(references_only=True)
+    assert [row.source for row in settings.wanted_rows()] == ["encoded", "raw"]
+    with pytest.raises(ConfigError, match="a row without a model"):
+        Evaluation(references_only=True, rows=(Row("model"),)).wanted_rows()
+
+
+def test_titles():
+    assert Row("griffin-lim_fast").words == "Griffin-lim fast"
+    assert Row("x", title="Inverter").words == "Inverter"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rows": (Row("a"), Row("a"))}, "rows of different names"),
+        ({"rows": ()}, "rows of different names"),
+        ({"rows": ("model",)}, r"Evaluation.rows: expected a list, each a Row, got \('model',\)"),
+        ({"steps": 0}, "Evaluation.steps: expected a whole number >= 1, got 0"),
+        ({"songs": 0}, "Evaluation.songs: expected a whole number >= 1"),
+        ({"max_minutes": 0}, "Evaluation.max_minutes"),
+        ({"precision": "float64"}, "Evaluation.precision: expected one of"),
+        ({"onnx": "a.onnx"}, "Evaluation.onnx: expected a list, each text in quotes"),
+    ],
+)
+def test_impossible_settings(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Evaluation(**settings)
+
+
+@pytest.mark.parametrize("name", ["", "recording", "A", "a/b", "../a", "a.b", "-a"])
+def test_impossible_names(name):
+    with pytest.raises(ConfigError, match=r"Row.name"):
+        Row(name)
