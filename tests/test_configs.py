@@ -1,5 +1,6 @@
 """Every shipped config is read and its network, optimiser and settings are built."""
 
+import dataclasses
 from pathlib import Path
 
 import gin
@@ -7,7 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+import eval as evaluation
 import train
+from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.errors import ConfigError
 from spectrodiff.training.objective import make_objective
 from spectrodiff.training.optimizers import learning_rate, make_optimizer, split_fixed
@@ -15,6 +18,7 @@ from spectrodiff.training.optimizers import learning_rate, make_optimizer, split
 CONFIGS = Path(train.CONFIGS)
 MODELS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("*.gin"))
 CORPORA = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("corpora/*.gin"))
+EVALUATIONS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("eval/*.gin"))
 
 # Parameters in millions, from the paper's section 4.1 and the released weights.
 MILLIONS = {
@@ -56,6 +60,18 @@ def test_corpora(config):
         mixture = train.configure(["small_context.gin"], [])
         assert settings._replace(data=mixture.data) == mixture
         assert len(mixture.data.corpora) == 6
+
+
+@pytest.mark.parametrize("config", EVALUATIONS)
+def test_evaluations(config):
+    flags = evaluation.parse_flags(["--gin_file", config, "--dataset", "any", "--out", "report"])
+    settings = evaluation.configure(flags)
+    for row in settings.wanted_rows():
+        if row.source == "model":
+            Sampler(row.sampler, row.steps, row.variance)
+    # Each row is another: what the names of files come from, and what is drawn.
+    rows = [dataclasses.replace(row, name="row", title=None) for row in settings.wanted_rows()]
+    assert len(set(rows)) == len(rows)
 
 
 def test_the_recipe_is_the_papers():
