@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectrodiff import cli, gin_files
+from spectrodiff.evaluation import settings as evaluation_settings
 from spectrodiff.training.settings import (
     Data,
     Diffusion,
@@ -164,7 +165,9 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
     """Defaults, then gin files, then bindings."""
     classes = (Network, Diffusion, Optimization, Training, Data)
-    gin_files.parse((*classes, Inversion), files, bindings, folder=str(CONFIGS))
+    # The files in configs/paper/ also say how to evaluate, which eval.py reads.
+    others = (Inversion, evaluation_settings.Evaluation, evaluation_settings.Row)
+    gin_files.parse((*classes, *others), files, bindings, folder=str(CONFIGS))
     inversion = gin_files.filled(Inversion)
     return RunSettings(
         *map(gin_files.filled, classes), inversion if inversion.generator is not None else None
