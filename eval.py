@@ -11,9 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectrodiff import cli, gin_files
-from spectrodiff.errors import ConfigError
 from spectrodiff.evaluation.settings import Evaluation, Row
-from spectrodiff.training.settings import Data, Diffusion, Network, Optimization, Training
+from spectrodiff.training.settings import (
+    Data,
+    Diffusion,
+    Inversion,
+    Network,
+    Optimization,
+    Training,
+)
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -164,15 +170,12 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 def configure(flags: argparse.Namespace) -> Evaluation:
     """Defaults, then gin files, then bindings, then flags."""
-    # The paper's files also say how to train; that is read over.
-    training = (Network, Diffusion, Optimization, Training, Data)
+    # The files in configs/paper/ also say how to train, which train.py reads.
+    training = (Network, Diffusion, Optimization, Training, Data, Inversion)
     classes = (Evaluation, Row, *training)
     gin_files.parse(classes, flags.gin_file, flags.gin_bindings, folder=str(CONFIGS))
     datasets = tuple(flags.dataset) if flags.dataset else None
-    settings = gin_files.filled(Evaluation, datasets=datasets, split=flags.split)
-    if not settings.datasets:
-        raise ConfigError("--dataset", "a prepared corpus", "none")
-    return settings
+    return gin_files.filled(Evaluation, datasets=datasets, split=flags.split)
 
 
 if __name__ == "__main__":

@@ -279,8 +279,8 @@ def test_mistakes_are_said_before_anything_is_rendered(home, golden, monkeypatch
         with pytest.raises(error, match=message):
             program.main(arguments(home, golden, "failed", *more))
     assert not (home / "failed").exists()
-    with pytest.raises(ConfigError, match="--dataset: expected a prepared corpus, got none"):
+    with pytest.raises(ConfigError, match="datasets: expected at least one prepared corpus"):
         program.main(["--out", str(home / "failed")])
     flags = ["--dataset", "pairs", "--data_dir", str(home / "data"), "--out", str(home / "failed")]
-    with pytest.raises(ConfigError, match="--model: expected a model for the row model, got none"):
+    with pytest.raises(ConfigError, match="model: expected a model for the row model, got none"):
         program.main(flags)

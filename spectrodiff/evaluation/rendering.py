@@ -84,7 +84,7 @@ def describe(row: Row, model: Model, precision: str) -> dict[str, Any]:
     if row.source == "encoded":
         return {"source": "encoded", "inverter": inverter}
     if model.name is None:
-        raise ConfigError("--model", f"a model for the row {row.name}", "none")
+        raise ConfigError("model", f"a model for the row {row.name}", "none")
     assert row.sampler is not None
     assert row.steps is not None
     assert row.variance is not None

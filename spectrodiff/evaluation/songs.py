@@ -11,7 +11,7 @@ import numpy as np
 
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import RecordingSource, load_source, prepared_configs
-from spectrodiff.errors import CorpusError
+from spectrodiff.errors import ConfigError, CorpusError
 from spectrodiff.evaluation import checksums
 from spectrodiff.evaluation.scores import MINUTE_SAMPLES
 from spectrodiff.features import SAMPLE_RATE
@@ -85,8 +85,11 @@ def open_corpora(
         max_minutes: what to evaluate of a song.
 
     Raises:
+        ConfigError: if none are named.
         CorpusError: if one is not there, has no such split or no songs in it, or is named twice.
     """
+    if not datasets:
+        raise ConfigError("datasets", "at least one prepared corpus", "none")
     corpora: list[EvaluationCorpus] = []
     for dataset in datasets:
         name, _, own_split = dataset.partition(":")

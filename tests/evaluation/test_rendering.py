@@ -165,7 +165,7 @@ def test_descriptions(tmp_path):
 
 def test_rows_that_need_a_model(caplog):
     nothing = Model.look_at(None)
-    with pytest.raises(ConfigError, match="--model: expected a model for the row model, got none"):
+    with pytest.raises(ConfigError, match="model: expected a model for the row model, got none"):
         describe(ROWS[0], nothing, "float32")
     assert describe(ROWS[3], nothing, "float32")["inverter"] == "griffin-lim"
     assert isinstance(Inverters(nothing, "cpu")(None), GriffinLim)
