@@ -145,7 +145,7 @@ def _greensleeves() -> Piece:
                 ),
             ),
             Part("strings", 48, (Line(" | ".join(strings), 0.5, 3, 58, 1.0, start),)),
-            Part("bass", 32, (Line(" | ".join(bass), 0.5, 3, 74, 0.9, start),)),
+            Part("bass", 33, (Line(" | ".join(bass), 0.5, 3, 74, 0.9, start),)),
         ),
     )
 

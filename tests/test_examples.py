@@ -19,7 +19,7 @@ DRUMS = -1
 PROGRAMS = {
     "bach_prelude_in_c.mid": [0],
     "joplin_entertainer.mid": [0],
-    "greensleeves.mid": [73, 24, 48, 32],
+    "greensleeves.mid": [73, 24, 48, 33],
     "when_the_saints.mid": [56, 71, 57, 24, 32, DRUMS],
     "pachelbel_canon.mid": [40, 68, 71, 42, 46],
 }
