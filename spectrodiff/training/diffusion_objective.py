@@ -14,6 +14,7 @@ from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.features import scale
+from spectrodiff.models.alignment import align
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.denoiser import Denoiser, init_params
 from spectrodiff.synthesis.segments import DiffusionGenerator
@@ -21,7 +22,7 @@ from spectrodiff.synthesis.songs import SegmentGenerator
 from spectrodiff.training.objective import Played
 from spectrodiff.training.playing import play_segments
 from spectrodiff.training.segments import Segment
-from spectrodiff.training.settings import Diffusion
+from spectrodiff.training.settings import Diffusion, Initialization
 
 Params = dict[str, Any]
 Scores = dict[str, jax.Array]
@@ -40,10 +41,12 @@ class DiffusionObjective:
     settings: Diffusion
     dtype: Any = jnp.float32
     remat: bool = False
+    initialization: Initialization = "t5"
 
     def init_params(self, seed: int) -> Params:
         """Parameters before any training."""
-        return init_params(self.config, seed)
+        params = init_params(self.config, seed)
+        return align(params) if self.initialization == "aligned" else params
 
     def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
         """Mean loss at one random time per example, with dropout and hidden conditioning."""

@@ -82,4 +82,6 @@ def make_objective(
         return InversionObjective(inversion, dtype)
     if network.kind == "autoregressive":
         return AutoregressiveObjective(network.config(), dtype, training.remat)
-    return DiffusionObjective(network.config(), diffusion, dtype, training.remat)
+    return DiffusionObjective(
+        network.config(), diffusion, dtype, training.remat, network.initialization
+    )

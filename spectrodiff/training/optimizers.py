@@ -119,8 +119,10 @@ def _muon_axes(params: Params) -> Any:
     from optax.contrib import MuonDimensionNumbers
 
     def axes(path: Any, leaf: Any) -> Any:
-        # The last two axes; a leading layer axis is a batch of matrices.
-        if "layers" in _names(path) and leaf.ndim == 3:
+        # The last two axes; a leading layer axis is a batch of matrices. FiLM's see one row an
+        # example, and to orthogonalise matrices of their size costs more than all the others.
+        names = _names(path)
+        if "layers" in names and leaf.ndim == 3 and not any("film" in name for name in names):
             return MuonDimensionNumbers(reduction_axis=1, output_axis=2)
         return None
 

@@ -24,6 +24,7 @@ from spectrodiff.vocoder.losses import SCALES
 Precision = Literal["float32", "bfloat16"]
 OptimizerName = Literal["adafactor", "adamw", "muon"]
 RateSchedule = Literal["constant", "cosine", "rsqrt"]
+Initialization = Literal["t5", "aligned"]
 RandomBits = Literal["threefry2x32", "rbg"]
 
 MIN_WINDOW_FRAMES = 8
@@ -47,9 +48,17 @@ class Network:
     cross_attention: CrossAttention | None = None
     dropout: float | None = None
     velocity_bins: int = 1  # V of the vocabulary
+    # "aligned" begins with attention to the same place in time (see `models.alignment`): notes are
+    # followed after hundreds of steps instead of tens of thousands. "t5" is the paper's.
+    initialization: Initialization = "t5"
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.kind == "autoregressive":
+            what = "'t5' for an autoregressive network"
+            require(
+                self.initialization == "t5", "Network.initialization", what, self.initialization
+            )
         require(self.size in SIZES, "Network.size", f"one of {', '.join(SIZES)}", self.size)
         Vocabulary(self.velocity_bins)
 
