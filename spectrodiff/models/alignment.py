@@ -39,7 +39,8 @@ def _shift_embeddings(embedding: jax.Array, positions: jax.Array) -> jax.Array:
     """
     steps = np.arange(MAX_SHIFT_STEPS + 1)
     frames = steps * (SAMPLE_RATE / HOP_SAMPLES / STEPS_PER_SECOND)
-    steps, frames = (array[frames <= len(positions) - 1] for array in (steps, frames))
+    inside = frames <= len(positions) - 1
+    steps, frames = steps[inside], frames[inside]
     before = frames.astype(int)
     after = np.ceil(frames).astype(int)
     share = (frames - before)[:, None].astype(np.float32)
