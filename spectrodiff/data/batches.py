@@ -1,8 +1,7 @@
 """Batches of examples, as the training step takes them.
 
 A batch is a dict of arrays: `tokens` int32 [B, n], zero-padded to one of a few lengths; `audio`
-int16 [B, (C + F + 16) * 320]; `context_frames` int32 [B]. Batches for evaluation also have `valid`
-bool [B] and `example_ids` int32 [B].
+int16 [B, (C + F + 16) * 320]; `context_frames` int32 [B].
 """
 
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from spectrodiff.events import MAX_TOKENS, index_notes
 from spectrodiff.features import SEGMENT_FRAMES, cut_segment
 from spectrodiff.notes import trim_overlaps
 from spectrodiff.programs import ProgramMap
-from spectrodiff.vocabulary import END_ID, Vocabulary
+from spectrodiff.vocabulary import Vocabulary
 
 OverflowPolicy = Literal["skip", "truncate"]
 
@@ -57,12 +57,6 @@ class Chunking:
                 expected = f"one of {', '.join(get_args(choices))}"
                 raise ConfigError(f"Chunking.{name}", expected, repr(getattr(self, name)))
         Vocabulary(self.velocity_bins)  # Refuses an impossible number.
-
-    def silence(self) -> "Chunk":
-        """What fills up a batch."""
-        frames = self.context_frames + self.target_frames
-        audio = cut_segment(np.zeros(0, np.int16), 0, frames)
-        return Chunk(np.array([END_ID], np.int32), audio, context_frames=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Batches for training, endless and random, and for evaluation, each segment once.
+"""Batches for training, endless and random.
 
 All processes together see what one process would; threads change how fast it goes, nothing else.
 """
@@ -8,12 +8,10 @@ from collections import Counter
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, Self
 
-import numpy as np
-
 from spectrodiff.data.batches import Batch, collate
-from spectrodiff.data.chunks import Chunk, Chunking, Cutter
+from spectrodiff.data.chunks import Chunk, Chunking
 from spectrodiff.data.mixture import RandomChunks, Source
-from spectrodiff.errors import ConfigError, CorpusError
+from spectrodiff.errors import ConfigError
 
 # Enough chunks for any training; what grain numbers must fit 64 bits.
 _ENDLESS = 2**60
@@ -138,82 +136,6 @@ class TrainingBatches(Iterator[Batch]):
 
     def _collate(self, chunks: Sequence[Chunk]) -> tuple[Sequence[Chunk], Batch]:
         return chunks, collate(chunks, self._max_tokens)
-
-
-class EvaluationBatches:
-    """Segments of all recordings, each once and in order, with their true contexts.
-
-    The segments are those that a song is rendered in. All processes get the same number of batches;
-    the last is filled up with rows that `valid` tells apart. The `example_ids` count the segments,
-    however they are spread over batches and processes.
-
-    Args:
-        sources: the corpora.
-        chunking: how chunks are cut; segments with too many notes are truncated, never skipped.
-        batch_size: B, over all processes.
-        segments_per_recording: take only so many, spread over each recording.
-        process: the number of this process, which gets every `processes`-th row of a batch.
-        processes: how many share a batch.
-        threads: how many read recordings.
-    """
-
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        chunking: Chunking,
-        *,
-        batch_size: int,
-        segments_per_recording: int | None = None,
-        process: int = 0,
-        processes: int = 1,
-        threads: int = 2,
-    ) -> None:
-        if not any(len(source) for source in sources):
-            raise CorpusError("evaluation data", "recordings", "none")
-        if segments_per_recording is not None and segments_per_recording < 1:
-            raise ConfigError("segments_per_recording", ">= 1", repr(segments_per_recording))
-        self._rows = _share(batch_size, processes)
-        self._sources, self._chunking = sources, chunking
-        self._per_recording = segments_per_recording
-        self._process, self._processes, self._threads = process, processes, threads
-
-    def __iter__(self) -> Iterator[Batch]:
-        waiting: list[Chunk] = []
-        batch_size = self._rows * self._processes
-        count = 0
-        for cutter in self._cutters():
-            for frame in self._starts(cutter.num_frames):
-                if count % self._processes == self._process:
-                    waiting.append(cutter.cut(frame))
-                count += 1
-                # A batch is complete in all processes at the same time.
-                if count % batch_size == 0:
-                    yield self._batch(waiting, count - batch_size)
-                    waiting = []
-        if left := count % batch_size:
-            yield self._batch(waiting, count - left)
-
-    def _cutters(self) -> Iterator[Cutter]:
-        import grain
-
-        recordings = grain.MapDataset.concatenate(
-            [grain.MapDataset.source(source) for source in self._sources]
-        ).map(lambda recording: Cutter(recording, self._chunking))
-        return iter(recordings.to_iter_dataset(grain.ReadOptions(self._threads, self._threads)))
-
-    def _starts(self, num_frames: int) -> list[int]:
-        starts = range(0, num_frames, self._chunking.target_frames)
-        wanted = min(self._per_recording or len(starts), len(starts))
-        return [starts[number * len(starts) // wanted] for number in range(wanted)]
-
-    def _batch(self, chunks: list[Chunk], first_id: int) -> Batch:
-        rows = np.arange(self._rows, dtype=np.int32)
-        silence = [self._chunking.silence()] * (self._rows - len(chunks))
-        return {
-            **collate([*chunks, *silence], self._chunking.max_tokens),
-            "valid": rows < len(chunks),
-            "example_ids": first_id + self._process + self._processes * rows,
-        }
 
 
 def _share(batch_size: int, processes: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from spectrodiff.data.batches import collate, pad_tokens
 from spectrodiff.data.chunks import Chunking, Cutter
-from spectrodiff.data.loader import EvaluationBatches, TrainingBatches
+from spectrodiff.data.loader import TrainingBatches
 from spectrodiff.data.mixture import RandomChunks, mixture_weights
 from spectrodiff.data.recordings import Part, Plan, Recording, Track
 from spectrodiff.errors import ConfigError, CorpusError
@@ -380,54 +380,6 @@ def test_each_recording_comes_once_a_round():
     assert rounds[0] != rounds[1] != rounds[2]
 
 
-# Evaluation
-
-
-def test_evaluation_takes_every_segment_once_and_in_order():
-    # 10, 5 and 1 frames in segments of 4: 3 + 2 + 1 segments.
-    sources = [[recording(10), recording(5, first=5000)], [recording(1, first=9000)]]
-    batches = list(EvaluationBatches(sources, SMALL, batch_size=4))
-    assert [batch["valid"].tolist() for batch in batches] == [
-        [True] * 4,
-        [True, True, False, False],
-    ]
-    assert [batch["example_ids"].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    first_samples = np.concatenate([batch["audio"][:, 8 * HOP] for batch in batches])
-    assert first_samples.tolist() == [1, 1281, 2561, 5000, 6280, 9000, 0, 0]
-    contexts = np.concatenate([batch["context_frames"] for batch in batches])
-    assert contexts.tolist() == [0, 4, 8, 0, 4, 0, 0, 0]
-    assert not batches[1]["audio"][2:].any()
-    np.testing.assert_array_equal(batches[1]["tokens"][2:, :2], [[1, 0], [1, 0]])
-    # The segment at frame 8 has the whole context: frames 0 to 7.
-    assert batches[0]["audio"][2, 0] == 1
-
-
-def test_evaluation_is_shared_by_processes():
-    sources = [[recording(10), recording(5, first=5000)]]  # Five segments.
-    whole = list(EvaluationBatches(sources, SMALL, batch_size=4))
-    assert len(whole) == 2
-    for process in range(4):
-        settings = {"batch_size": 4, "process": process, "processes": 4}
-        share = list(EvaluationBatches(sources, SMALL, **settings))
-        rows = [{name: array[process::4] for name, array in b.items()} for b in whole]
-        assert_same(share, rows)
-
-
-def test_evaluation_of_a_few_segments_spreads_them():
-    sources = [[recording(40), recording(5, first=15_000)]]  # Ten and two segments.
-    settings = {"batch_size": 6, "segments_per_recording": 4}
-    (batch,) = EvaluationBatches(sources, SMALL, **settings)
-    # Segments 0, 2, 5 and 7 of ten, in samples from 1 on.
-    expected = [1 + 4 * HOP * number for number in (0, 2, 5, 7)]
-    assert batch["audio"][:, 8 * HOP].tolist() == [*expected, 15_000, 16_280]
-
-
-def test_evaluation_leaves_notes_out_rather_than_segments():
-    batches = list(EvaluationBatches([[dense_then_sparse()]], SMALL, batch_size=2))
-    assert len(batches) == 5
-    assert np.count_nonzero(batches[0]["tokens"][0]) > 60
-
-
 # Around
 
 
@@ -491,7 +443,3 @@ def test_impossible_chunking(settings, message):
 def test_corpora_without_recordings():
     with pytest.raises(CorpusError, match="recordings in every corpus, got none"):
         TrainingBatches([corpus(1), []], SMALL, batch_size=1, seed=0)
-    with pytest.raises(CorpusError, match="evaluation data: expected recordings, got none"):
-        EvaluationBatches([[]], SMALL, batch_size=1)
-    with pytest.raises(ConfigError, match="segments_per_recording: expected >= 1, got 0"):
-        EvaluationBatches([corpus(1)], SMALL, batch_size=1, segments_per_recording=0)
