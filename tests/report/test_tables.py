@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from spectrodiff.report.scores import parse_scores, read_scores
 from spectrodiff.report.tables import comparable_means, summary_table
 from tests.report.made_up import make_evaluation
 
+CONFIGS = sorted((Path(__file__).parents[2] / "configs/paper").glob("*.gin"))
 SIX = {
     "cerberus4/redux:test": ["a"],
     "maestro/v3:test": ["a"],
@@ -68,6 +71,23 @@ def test_which_row_of_the_paper_a_model_repeats(descriptions, expected):
     assert paper.find_row("model_griffin_lim", *descriptions) is None
     assert paper.find_row("encoded", *descriptions) == paper.ENCODED
     assert paper.find_row("raw", *descriptions) == paper.RAW
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_numbers_are_those_at_the_head_of_the_papers_configs(path):
+    text = path.read_text()
+    row = re.search(r'the row "(.*?)"', text)[1]
+    if path.stem.startswith(("small", "base")):
+        title = re.search(r"Evaluation\.title = '(.*)'", text)[1]
+        assert paper.find_row("model", f"runs/{path.stem}", title) == row
+    lines = [line.strip("# ") for line in text.splitlines()]
+    mean = next(line for line in lines if re.fullmatch(r"[\d. -]+", line)).split()
+    assert [float(word) for word in mean if word != "-"] == list(paper.MEAN[row].values())
+    for corpus in paper.CORPORA.values():
+        name = corpus.title.rsplit(" ", 1)[0]
+        [found] = [line for line in lines if re.match(rf"{name} +{corpus.songs} ", line)]
+        scores = found.removeprefix(name).split()[1:]
+        assert [float(word) for word in scores] == list(corpus.rows[row].values())
 
 
 def test_a_corpus_is_the_papers_only_on_the_papers_split():
