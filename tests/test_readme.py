@@ -39,6 +39,14 @@ SHORTER = {
         "--gin_bindings",
         "Training.previews = 0",
     ],
+    "eval.py": [
+        "--gin_bindings",
+        "STEPS = 2",
+        "--gin_bindings",
+        "Evaluation.max_minutes = 0.1",
+        "--gin_bindings",
+        "Evaluation.replicates = 5",
+    ],
 }
 
 
@@ -46,7 +54,7 @@ SHORTER = {
 def folder(tmp_path_factory):
     """A folder in which the repository's files lie, but results do not land in the repository."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("sample.py", "train.py", "examples", "tests", "configs"):
+    for name in ("sample.py", "train.py", "eval.py", "examples", "tests", "configs"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 
