@@ -111,8 +111,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add(
         "--inverter",
-        help="what turns spectrograms into audio: an .onnx file or 'griffin-lim' "
-        "(default: the model's own)",
+        help="what turns spectrograms into audio: an .onnx or .safetensors file, the folder of a "
+        "run that trained one, or 'griffin-lim' (default: the model's own)",
     )
     add("--seed", type=int, help="another number gives another performance (default: 0)")
     add(

@@ -16,8 +16,15 @@ from spectrodiff.training.objective import make_objective
 from spectrodiff.training.optimizers import learning_rate, make_optimizer, split_fixed
 
 CONFIGS = Path(train.CONFIGS)
-MODELS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("*.gin"))
+MODELS = sorted(
+    path.relative_to(CONFIGS).as_posix()
+    for pattern in ("*.gin", "mini/*.gin")
+    for path in CONFIGS.glob(pattern)
+)
 CORPORA = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("corpora/*.gin"))
+INVERTERS = sorted(
+    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("inverter/*.gin")
+)
 EVALUATIONS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("eval/*.gin"))
 
 # Parameters in millions, from the paper's section 4.1 and the released weights.
@@ -26,6 +33,9 @@ MILLIONS = {
     "small_no_context.gin": 85,
     "small_context.gin": 104,
     "base_context.gin": 412,
+    # Of our own, which have to fit into a package.
+    "mini/narrow.gin": 15.6,
+    "mini/full.gin": 24.5,
 }
 
 
@@ -47,6 +57,23 @@ def test_models(config):
     if config in MILLIONS:
         count = sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(params)) / 1e6
         assert count == pytest.approx(MILLIONS[config], abs=1)
+
+
+@pytest.mark.parametrize("config", INVERTERS)
+def test_inverters(config):
+    settings = train.configure([config], [])
+    if config == "inverter/base.gin":
+        assert settings.inversion is None
+        return
+    objective = make_objective(
+        settings.network, settings.diffusion, settings.training, settings.inversion
+    )
+    params = jax.eval_shape(lambda: objective.init_params(0))
+    adversarial = config != "inverter/frame_rate_cpu.gin"
+    assert ("discriminators" in params) == adversarial == (settings.inversion.adversarial > 0)
+    assert settings.chunking().target_frames == settings.inversion.window_frames
+    optimization = settings.optimization
+    assert (optimization.optimizer, optimization.beta1) == ("adamw", 0.8)
 
 
 @pytest.mark.parametrize("config", CORPORA)

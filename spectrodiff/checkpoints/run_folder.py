@@ -61,12 +61,15 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
     )
 
 
-def read_params(folder: Path, shapes: dict[str, tuple[int, ...]]) -> Params:
+def read_params(
+    folder: Path, shapes: dict[str, tuple[int, ...]], *, partly: bool = False
+) -> Params:
     """Reads the parameters of one checkpoint to the host, the running average if there is one.
 
     Args:
         folder: a checkpoint, RUN/checkpoints/STEP.
         shapes: what must be there, by name.
+        partly: whether more may be there, which is not read.
 
     Raises:
         CheckpointError: if it is not.
@@ -76,8 +79,11 @@ def read_params(folder: Path, shapes: dict[str, tuple[int, ...]]) -> Params:
     part = AVERAGE if (folder / AVERAGE).is_dir() else PARAMS
     host: Any = np.ndarray  # makes Orbax read to the host, with no demands on devices
     wanted = nest(dict.fromkeys(shapes, host))
+    context = ocp.Context()
+    context.pytree.loading.partial_load = partly
     try:
-        params = ocp.load_checkpointables(folder, {part: wanted})[part]
+        with context:
+            params = ocp.load_checkpointables(folder, {part: wanted})[part]
     except Exception as error:  # Orbax has many, and the reason is in their causes
         raise unreadable(folder, error) from error
     found = {name: array.shape for name, array in flatten(params).items()}

@@ -83,13 +83,18 @@ def split_tracks(
             for id, folder in inside.items():
                 folders[folder].append(tracks[id])
             return folders
-    by_hash = sorted(tracks, key=_hash_share)
-    in_validation = sum(_hash_share(id) < validation_share for id in by_hash)
-    if validation_share > 0 and len(by_hash) > 1:
-        in_validation = min(max(in_validation, 1), len(by_hash) - 1)
-    validation, train = by_hash[:in_validation], by_hash[in_validation:]
+    train, validation = split_by_name(tracks, validation_share)
     splits = {"train": train, "validation": validation}
     return {split: [tracks[id] for id in sorted(ids)] for split, ids in splits.items()}
+
+
+def split_by_name(names: Iterable[str], validation_share: float) -> tuple[list[str], list[str]]:
+    """Names for training and for validation; of two or more, at least one for either."""
+    by_hash = sorted(names, key=_hash_share)
+    in_validation = sum(_hash_share(name) < validation_share for name in by_hash)
+    if validation_share > 0 and len(by_hash) > 1:
+        in_validation = min(max(in_validation, 1), len(by_hash) - 1)
+    return by_hash[in_validation:], by_hash[:in_validation]
 
 
 def _hash_share(id: str) -> float:

@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 
+from spectrodiff.data.audio_folder import open_audio_folder
 from spectrodiff.data.batches import pad_tokens
 from spectrodiff.data.loader import TrainingBatches
+from spectrodiff.data.mixture import Source
 from spectrodiff.data.source import load_source
 from spectrodiff.training.distributed import largest
 from spectrodiff.training.evaluation import Examples, choose_examples
@@ -23,7 +25,7 @@ def open_batches(settings: RunSettings, data_dir: Path) -> TrainingBatches:
     """
     data = settings.data
     return TrainingBatches(
-        [load_source(data_dir, name, data.train_split) for name in data.corpora],
+        [open_source(settings, data_dir, name, data.train_split) for name in data.corpora],
         settings.chunking(),
         batch_size=settings.training.batch_size,
         seed=settings.training.seed,
@@ -42,10 +44,21 @@ def open_examples(settings: RunSettings, data_dir: Path) -> Examples:
     """
     data = settings.data
     return choose_examples(
-        [load_source(data_dir, name, data.evaluation_split) for name in data.corpora],
+        [open_source(settings, data_dir, name, data.evaluation_split) for name in data.corpora],
         settings.chunking(),
         settings.training.evaluation_examples,
     )
+
+
+def open_source(settings: RunSettings, data_dir: Path, name: str, split: str) -> Source:
+    """A prepared corpus, or, where no notes are needed, a folder of audio files.
+
+    Raises:
+        CorpusError: if it is neither.
+    """
+    if settings.inversion is not None and Path(name).is_dir():
+        return open_audio_folder(Path(name), validation=split == settings.data.evaluation_split)
+    return load_source(data_dir, name, split)
 
 
 def next_batch(batches: Any, mesh: Any) -> Batch:

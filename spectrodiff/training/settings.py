@@ -28,6 +28,7 @@ Initialization = Literal["t5", "aligned"]
 RandomBits = Literal["threefry2x32", "rbg"]
 
 MIN_WINDOW_FRAMES = 8
+INVERSION_LOSSES = ("mel_l1", "spectral", "log_mel_l1", "adversarial", "feature_match")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Inversion:
     # Weights of the losses, under the names that logs and plots have for them.
     mel_l1: float = 1.0
     spectral: float = 1.0
+    log_mel_l1: float = 1.0
     adversarial: float = 0.0
     feature_match: float = 0.0
     # Discriminators, if the last two weights ask for them: windows of those of spectra, in samples,
@@ -160,7 +162,7 @@ class Inversion:
                 "some discriminators, for adversarial or feature_match",
                 self.stft_windows,
             )
-        for name in ("mel_l1", "spectral", "adversarial", "feature_match", "noise"):
+        for name in (*INVERSION_LOSSES, "noise"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"Inversion.{name}", "a number >= 0", value)
         for name in ("disturbed", "blur"):

@@ -38,6 +38,7 @@ def definition(config: DiscriminatorsConfig, dtype: Any = jnp.float32) -> nnx.Gr
     ]
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def init_discriminators(config: DiscriminatorsConfig, seed: int) -> Params:
     """Parameters before any training, float32."""
     model = Discriminators(config, rngs=nnx.Rngs(seed))

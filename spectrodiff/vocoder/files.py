@@ -101,7 +101,7 @@ def _load_run(path: Path) -> StoredInverter:
         raise CheckpointError(source, "a run that trains an inverter", "one of a synthesiser")
     config = _config(source, sizes)
     shapes = {f"{GENERATOR}/{name}": shape for name, shape in expected_shapes(config).items()}
-    params: Params = read_params(checkpoint_of(path), shapes)[GENERATOR]
+    params: Params = read_params(checkpoint_of(path), shapes, partly=True)[GENERATOR]
     return StoredInverter(config, params)
 
 

@@ -34,6 +34,7 @@ def definition(config: InverterConfig, dtype: Any = jnp.float32) -> nnx.GraphDef
     ]
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def init_params(config: InverterConfig, seed: int) -> Params:
     """Parameters before any training, float32."""
     model = make_generator(config, dtype=jnp.float32, rngs=nnx.Rngs(seed))

@@ -121,7 +121,13 @@ class TransposedConvolution(nnx.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, factor: int, *, dtype: DTypeLike, rngs: nnx.Rngs
+        self,
+        inputs: int,
+        outputs: int,
+        factor: int,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
     ) -> None:
         # Half of the kernel's places meet each output.
         shape = (inputs, 2 * factor * outputs)

@@ -14,6 +14,9 @@ from spectrodiff.features import HOP_SAMPLES, NUM_MELS, check_log_mel
 logger = logging.getLogger(__name__)
 
 _INPUT = "input_features"
+# What graphs that were exported here say about themselves (see `Inverter`).
+CONTEXT_METADATA = "spectrodiff_context_frames"
+PERIOD_METADATA = "spectrodiff_period_frames"
 _EXPECTED = (
     f"an ONNX graph from {_INPUT} (1, frames, {NUM_MELS}) to audio (1, frames * {HOP_SAMPLES})"
 )
@@ -45,12 +48,23 @@ class OnnxInverter:
             )
 
     @functools.cached_property
-    def context_frames(self) -> int:
-        """How far a frame is heard, measured: the graph does not say it, so one frame is changed.
+    def period_frames(self) -> int:
+        """After how many frames the graph does as before; 1 if it does not say.
 
         Raises:
-            CheckpointError: if it is heard more than 512 frames away.
+            CheckpointError: if what it says is no such number.
         """
+        return self._said(PERIOD_METADATA, 64) or 1
+
+    @functools.cached_property
+    def context_frames(self) -> int:
+        """How far a frame is heard; measured, by changing one, if the graph does not say it.
+
+        Raises:
+            CheckpointError: if it is heard more than 512 frames away, or says so.
+        """
+        if said := self._said(CONTEXT_METADATA, 512):
+            return said
         for reach in (32, 512):
             # About as loud as music, for outputs are insensitive where they saturate.
             random = np.random.default_rng(0)
@@ -82,6 +96,16 @@ class OnnxInverter:
             got = f"output of shape {audio.shape} from {len(log_mel)} frames"
             raise CheckpointError(self._path, _EXPECTED, got)
         return audio.reshape(-1).astype(np.float32, copy=False)
+
+    def _said(self, name: str, most: int) -> int | None:
+        """A number that the graph says about itself, from 1 on; None if it does not."""
+        text = self._session.get_modelmeta().custom_metadata_map.get(name)
+        if text is None:
+            return None
+        if not text.isdecimal() or not 1 <= int(text) <= most:
+            expected = f"a number from 1 to {most} as {name}"
+            raise CheckpointError(self._path, expected, repr(text))
+        return int(text)
 
 
 def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> Any:

@@ -1,0 +1,104 @@
+"""How many times faster than realtime inverters are, side by side, and what an hour of audio takes.
+
+    python benchmarks/inverter.py --hour
+
+times the frame-rate generator, Griffin-Lim and the MelGAN-style generator in turns, on the same
+features, and prints a row for each. Weights are random unless --inverter names a trained frame-rate
+generator: they change nothing about the time. With --hour, one process for each inverts an hour of
+features piece by piece and says how much memory it took beyond what it had before. The number of
+cores is that of the process: taskset -c 0,1 python benchmarks/inverter.py
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from spectrodiff.features import FRAMES_PER_SECOND, NUM_MELS
+from spectrodiff.vocoder import GriffinLim, Inverter, invert
+from spectrodiff.vocoder.config import SIZES
+from spectrodiff.vocoder.files import StoredInverter
+from spectrodiff.vocoder.generators import init_params
+from spectrodiff.vocoder.loading import open_inverter
+from spectrodiff.vocoder.trained import TrainedInverter
+
+NAMES = ("frame_rate", "griffin-lim", "melgan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=60, help="of audio, each time")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--inverter", help="a trained inverter, timed as frame_rate")
+    parser.add_argument("--hour", action="store_true", help="also measure memory")
+    parser.add_argument("--memory_of", choices=NAMES, help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.memory_of:
+        print(json.dumps(memory_of(make(flags.memory_of, flags.inverter))))
+        return
+    speeds = times_realtime(flags)
+    print(f"{len(os.sched_getaffinity(0))} cores, {flags.seconds} s of audio")
+    hour = " memory for an hour, MB |" if flags.hour else ""
+    print(f"| inverter | times faster than realtime, median (range) |{hour}")
+    print("|---|---:|" + "---:|" * flags.hour)
+    for name in NAMES:
+        found = sorted(speeds[name])
+        row = f"| {name} | {np.median(found):.0f} ({found[0]:.0f} to {found[-1]:.0f}) |"
+        if flags.hour:
+            row += f" {measure_memory(name, flags.inverter):.0f} |"
+        print(row, flush=True)
+
+
+def make(name: str, trained: str | None) -> Inverter:
+    if name == "griffin-lim":
+        return GriffinLim()
+    if name == "frame_rate" and trained:
+        return open_inverter(trained)
+    config = SIZES[name]
+    return TrainedInverter(StoredInverter(config, init_params(config, 0)))
+
+
+def features(seconds: int) -> np.ndarray:
+    """About as loud as music; what is in them changes nothing about the time."""
+    rng = np.random.default_rng(0)
+    shape = (seconds * FRAMES_PER_SECOND, NUM_MELS)
+    return rng.uniform(-8, 1, shape).astype(np.float32)
+
+
+def times_realtime(flags: argparse.Namespace) -> dict[str, list[float]]:
+    inverters = {name: make(name, flags.inverter) for name in NAMES}
+    log_mel = features(flags.seconds)
+    for inverter in inverters.values():
+        invert(inverter, log_mel[:1200])  # compiles
+    speeds: dict[str, list[float]] = {name: [] for name in NAMES}
+    # In turns, so that what else the machine does falls on all of them.
+    for _ in range(flags.repeats):
+        for name, inverter in inverters.items():
+            begun = time.perf_counter()
+            invert(inverter, log_mel)
+            speeds[name].append(flags.seconds / (time.perf_counter() - begun))
+    return speeds
+
+
+def measure_memory(name: str, trained: str | None) -> float:
+    command = [sys.executable, __file__, "--memory_of", name]
+    command += ["--inverter", trained] if trained else []
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return float(json.loads(done.stdout))
+
+
+def memory_of(inverter: Inverter) -> float:
+    """Megabytes beyond what was there before: features and audio of the hour included."""
+    invert(inverter, features(10))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    invert(inverter, features(3600))
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+if __name__ == "__main__":
+    main()

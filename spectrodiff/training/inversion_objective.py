@@ -1,0 +1,113 @@
+"""Training a spectrogram inverter: sound from its own features, which may be slightly wrong."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from spectrodiff.features import log_mel
+from spectrodiff.training.objective import Params, Played, Scores
+from spectrodiff.training.segments import Segment
+from spectrodiff.training.settings import Inversion
+from spectrodiff.vocoder.adversarial import init_discriminators, play
+from spectrodiff.vocoder.disturbances import disturb
+from spectrodiff.vocoder.files import GENERATOR
+from spectrodiff.vocoder.generators import generate, init_params
+from spectrodiff.vocoder.losses import multi_scale_distance
+
+DISCRIMINATORS = "discriminators"  # their parameters, beside the generator's
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """The segments that an inverter is trained on."""
+
+    target_frames: int
+    context_frames: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class InversionObjective:
+    """Sound that is close to the recorded one, at several resolutions and to discriminators."""
+
+    settings: Inversion
+    dtype: Any = jnp.float32
+
+    @property
+    def config(self) -> Window:
+        """Sizes of the segments."""
+        return Window(self.settings.window_frames)
+
+    def init_params(self, seed: int) -> Params:
+        """Parameters before any training."""
+        params = {GENERATOR: init_params(self.settings.config(), seed)}
+        discriminators = self.settings.discriminators()
+        if discriminators is not None:
+            params[DISCRIMINATORS] = init_discriminators(discriminators, seed)
+        return params
+
+    def loss(self, params: Params, segment: Segment, key: jax.Array) -> Scores:
+        """The weighted sum of the losses, and each of them; those of discriminators weigh 1."""
+        settings = self.settings
+        features = disturb(
+            segment.log_mel,
+            key,
+            share=settings.disturbed,
+            noise=settings.noise,
+            blur=settings.blur,
+        )
+        inverted, recorded = self._invert(params, features), _samples(segment)
+        parts = {name: value.mean() for name, value in _distances(inverted, segment).items()}
+        discriminators = settings.discriminators()
+        if discriminators is None:
+            return {"loss": self._weighted(parts), **parts}
+        game = play(discriminators, params[DISCRIMINATORS], inverted, recorded, self.dtype)
+        parts |= {"adversarial": game.adversarial, "feature_match": game.feature_match}
+        loss = self._weighted(parts) + jnp.stack(list(game.discriminators.values())).sum()
+        return {"loss": loss, **parts, **game.discriminators}
+
+    def scores(self, params: Params, segment: Segment, keys: jax.Array) -> Scores:
+        """The distances from the sound whose features they are, undisturbed."""
+        del keys
+        audio = self._invert(params, segment.log_mel)
+        parts = _distances(audio, segment)
+        return {"loss": self._weighted(parts), **parts}
+
+    def gap(
+        self, params: Params, segment: Segment, other_tokens: jax.Array, keys: jax.Array
+    ) -> Scores:
+        """Nothing: an inverter does not know of notes."""
+        return {}
+
+    def play(self, params: Params, segment: Segment, keys: jax.Array, mesh: Mesh) -> Played:
+        """Inverts the features of the segments."""
+        del keys, mesh
+        audio = jax.jit(self._invert)(params, segment.log_mel)
+        return Played(np.asarray(log_mel(audio)), list(np.asarray(audio)))
+
+    def _invert(self, params: Params, features: jax.Array) -> jax.Array:
+        return generate(self.settings.config(), params[GENERATOR], features, self.dtype)
+
+    def _weighted(self, parts: Scores) -> jax.Array:
+        terms = [getattr(self.settings, name) * value for name, value in parts.items()]
+        return sum(terms[1:], terms[0])
+
+
+def _distances(audio: jax.Array, segment: Segment) -> Scores:
+    """How far inverted sound is from the recorded one, and its features from the true ones; [B]."""
+    distance = multi_scale_distance(audio, _samples(segment))
+    # The last frame looks past the end of the audio.
+    error = jnp.abs(log_mel(audio) - segment.log_mel)[:, :-1]
+    return {
+        "mel_l1": distance.mel_l1,
+        "spectral": distance.spectral,
+        "log_mel_l1": error.mean(axis=(1, 2)),
+    }
+
+
+def _samples(segment: Segment) -> jax.Array:
+    """The recorded sound, float32 [B, F * 320] in [-1, 1]."""
+    return segment.audio.astype(jnp.float32) / 32768

@@ -1,0 +1,228 @@
+"""Inverters go through the trainer of synthesisers: losses, scores, resuming, starting, data."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.errors import CheckpointError, ConfigError, CorpusError
+from spectrodiff.features import log_mel
+from spectrodiff.training import data
+from spectrodiff.training.checkpointing import Checkpoints
+from spectrodiff.training.evaluation import Evaluation
+from spectrodiff.training.metrics import DivergedError, PendingMetrics
+from spectrodiff.training.objective import make_objective
+from spectrodiff.training.preview import write_previews
+from spectrodiff.training.run_folder import open_run
+from spectrodiff.training.settings import (
+    INVERSION_LOSSES,
+    Data,
+    Diffusion,
+    Inversion,
+    Network,
+    Optimization,
+    RunSettings,
+    Training,
+)
+from spectrodiff.training.start import initial_params
+from spectrodiff.training.state import abstract_state
+from spectrodiff.vocoder.files import load_inverter, save_inverter
+from spectrodiff.vocoder.generators import generate
+from spectrodiff.vocoder.losses import multi_scale_distance
+from spectrodiff.vocoder.trained import TrainedInverter
+from tests.training import tiny
+
+FRAMES = 8
+ALONE = Inversion("tiny", window_frames=FRAMES, mel_l1=3.0, spectral=0.5, log_mel_l1=0.7)
+PLAYERS = dataclasses.replace(
+    ALONE,
+    adversarial=0.1,
+    feature_match=0.2,
+    stft_windows=(512,),
+    wave_factors=(4,),
+    stft_width=2,
+    wave_width=2,
+)
+ADAM = Optimization(optimizer="adamw", learning_rate=2e-3, ema_decay=0.9)
+TRAINING = Training(batch_size=4)
+
+
+def settings(inversion=PLAYERS, corpora=("songs",)):
+    return RunSettings(Network(), Diffusion(), ADAM, TRAINING, Data(corpora=corpora), inversion)
+
+
+def objective_of(inversion):
+    return make_objective(Network(), Diffusion(), Training(), inversion)
+
+
+def batch(size, seed=0):
+    """Tones of random pitch and loudness."""
+    rng = np.random.default_rng(seed)
+    time = np.arange((FRAMES + 16) * 320) / 16_000
+    hertz, loud = rng.uniform(100, 2000, (2, size, 1)) / [[[1]], [[4000]]]
+    return {
+        "tokens": np.ones((size, 8), np.int32),
+        "audio": (32767 * loud * np.sin(2 * np.pi * hertz * time)).astype(np.int16),
+        "context_frames": np.zeros(size, np.int32),
+    }
+
+
+def trainer(inversion=PLAYERS, params=None):
+    return tiny.Trainer(
+        objective=objective_of(inversion), optimization=ADAM, training=TRAINING, params=params
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of four steps, saved after the first two: its folder, metrics and states."""
+    folder = tmp_path_factory.mktemp("runs") / "inverter"
+    players, metrics, states = trainer(), [], []
+    with Checkpoints(open_run(folder, settings(), write=True), keep=4) as checkpoints:
+        for step in range(1, 5):
+            metrics.append(players.take(batch(4, seed=step)))
+            states.append(players.host())
+            if step <= 2:
+                checkpoints.save(step, players.state, {"batches": step})
+    return folder, metrics, states
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(run):
+    for values in run[1]:
+        assert set(values) == {
+            "loss",
+            "grad_norm",
+            "mel_l1",
+            "spectral",
+            "log_mel_l1",
+            "adversarial",
+            "feature_match",
+            "discriminator_stft_512",
+            "discriminator_wave_4",
+        }
+        weighted = sum(getattr(PLAYERS, name) * values[name] for name in INVERSION_LOSSES)
+        judges = values["discriminator_stft_512"] + values["discriminator_wave_4"]
+        assert values["loss"] == pytest.approx(weighted + judges, rel=1e-5)
+
+
+def test_going_on_is_exact(run):
+    """Both players, their optimiser and their averages."""
+    folder, metrics, states = run
+    again = trainer()
+    with Checkpoints(folder / "checkpoints", keep=4) as checkpoints:
+        abstract = abstract_state(again.objective, again.optimizer, again.layout)
+        again.state = checkpoints.restore(abstract).state
+    assert [again.take(batch(4, seed=step)) for step in (3, 4)] == metrics[2:]
+    tiny.assert_trees(again.host(), states[-1])
+
+
+def test_a_run_is_an_inverter(run):
+    folder, _, states = run
+    # The running average, and nothing of the discriminators.
+    tiny.assert_trees(load_inverter(folder).params, states[1].ema["generator"])
+    early = load_inverter(folder / "checkpoints" / "1")
+    tiny.assert_trees(early.params, states[0].ema["generator"])
+    with pytest.raises(CheckpointError, match="the sizes of a network"):
+        open_checkpoint(folder)
+
+
+def test_scores_are_distances_of_clean_features(run):
+    players, examples = trainer(params=run[2][-1].params), batch(3, seed=9)
+    evaluation = Evaluation(
+        players.objective,
+        examples,
+        batch_size=4,
+        mesh=players.mesh,
+        shardings=players.shardings,
+    )
+    params = players.state.params
+    scores = evaluation(params)
+    assert set(scores) == {"loss", "mel_l1", "spectral", "log_mel_l1"}
+    recorded = examples["audio"].astype(np.float32) / 32768
+    features = np.asarray(log_mel(recorded))[:, :FRAMES]
+    audio = generate(PLAYERS.config(), params["generator"], features)
+    distance = multi_scale_distance(audio, recorded[:, : FRAMES * 320])
+    assert scores["mel_l1"] == pytest.approx(float(distance.mel_l1.mean()), rel=1e-3)
+    assert scores["spectral"] == pytest.approx(float(distance.spectral.mean()), rel=1e-3)
+    error = np.abs(np.asarray(log_mel(audio)) - features)[:, :-1].mean()
+    assert scores["log_mel_l1"] == pytest.approx(error, rel=1e-3)
+    weighted = 3.0 * scores["mel_l1"] + 0.5 * scores["spectral"] + 0.7 * scores["log_mel_l1"]
+    assert scores["loss"] == pytest.approx(weighted, rel=1e-5)
+
+
+def test_previews_are_heard_and_seen(run, tmp_path):
+    params = run[2][-1].ema
+    (preview,) = write_previews(tmp_path, 4, objective_of(PLAYERS), params, batch(1), 1)
+    assert preview.picture.is_file()
+    assert soundfile.info(preview.sound).frames == FRAMES * 320
+
+
+def test_an_inverter_learns(run, tmp_path):
+    """Alone, from the generator of another run in a file."""
+    path = tmp_path / "inverter.safetensors"
+    stored = load_inverter(run[0])
+    save_inverter(stored, path)
+    begin = initial_params(objective_of(ALONE), 0, str(path))
+    tiny.assert_trees(begin["generator"], stored.params)
+    learner = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin)
+    losses = [learner.take(batch(4))["loss"] for _ in range(60)]
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
+    wider = dataclasses.replace(ALONE, generator="frame_rate")
+    with pytest.raises(CheckpointError, match="an inverter of the same size"):
+        initial_params(objective_of(wider), 0, str(path))
+    heard = TrainedInverter(stored)(np.asarray(log_mel(batch(1)["audio"]))[0])
+    assert np.isfinite(heard).all()
+
+
+def test_a_discriminator_that_is_no_number_is_named():
+    pending = PendingMetrics()
+    pending.add(7, {"loss": np.float32(1), "discriminator_stft_512": np.float32(np.nan)})
+    with pytest.raises(DivergedError, match="step 7: expected a finite discriminator_stft_512"):
+        pending.take()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generator": "huge"}, "one of tiny, frame_rate"),
+        ({"window_frames": 7}, "a whole number >= 8"),
+        ({"mel_l1": -1.0}, "Inversion.mel_l1: expected a number >= 0"),
+        ({"noise": float("nan")}, "Inversion.noise: expected a number >= 0"),
+        ({"disturbed": 1.5}, "a number from 0 to 1"),
+        ({"stft_windows": (1000,)}, r"some of \[2048, 1024"),
+        ({"stft_windows": (), "wave_factors": ()}, "some discriminators"),
+        ({"wave_width": 0}, "a whole number >= 1"),
+    ],
+)
+def test_impossible_settings(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(PLAYERS, **changes)
+
+
+def test_folders_of_audio(tmp_path):
+    """One file, much shorter than a training window, and then two."""
+    with pytest.raises(CorpusError, match="audio files"):
+        data.open_batches(settings(corpora=(str(tmp_path),)), tmp_path)
+    short = np.random.default_rng(0).uniform(-0.5, 0.5, 1000)
+    soundfile.write(tmp_path / "one.wav", short, 16_000)
+    chosen = settings(corpora=(str(tmp_path),))
+    with data.open_batches(chosen, tmp_path) as batches:
+        audio = next(batches)["audio"]
+    assert audio.shape == (4, (FRAMES + 16) * 320)
+    assert audio.any()
+    examples = data.open_examples(chosen, tmp_path)
+    wanted = np.rint(soundfile.read(tmp_path / "one.wav")[0] * 32768)
+    np.testing.assert_array_equal(examples["audio"][0][:1000], wanted)
+    assert not examples["audio"][0][1000:].any()
+    (tmp_path / "more").mkdir()
+    soundfile.write(tmp_path / "more" / "two.flac", short, 16_000)
+    sources = [
+        data.open_source(chosen, tmp_path, str(tmp_path), split)
+        for split in ("train", "validation")
+    ]
+    assert sorted(source[0].id for source in sources) == ["one", "two"]
+    # A synthesiser needs notes.
+    with pytest.raises(CorpusError, match="the prepared corpus"):
+        data.open_batches(chosen._replace(inversion=None), tmp_path)

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import soundfile
+
+from spectrodiff.features import log_mel
+from spectrodiff.vocoder import OnnxInverter, bundled
+from spectrodiff.vocoder.__main__ import main
+from spectrodiff.vocoder.files import load_inverter, save_inverter
+from spectrodiff.vocoder.griffin_lim import GriffinLim
+from spectrodiff.vocoder.loading import default_name, open_inverter
+from spectrodiff.vocoder.trained import TrainedInverter
+from tests.vocoder.test_trained import loud
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    path = tmp_path_factory.mktemp("stored") / "inverter.safetensors"
+    save_inverter(loud("tiny"), path)
+    return path
+
+
+def test_export(stored, tmp_path, capsys):
+    for name in ("inverter.onnx", "half.safetensors"):
+        out = tmp_path / name
+        assert main(["export", str(stored), str(out), "--dtype", "float16"]) == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"{out}  frame-rate, 122,532 parameters, ")
+    assert isinstance(open_inverter(tmp_path / "inverter.onnx"), OnnxInverter)
+    halved = load_inverter(tmp_path / "half.safetensors").params["norm"]["scale"]
+    whole = load_inverter(stored).params["norm"]["scale"]
+    np.testing.assert_array_equal(halved, whole.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "{stored}", "a.bin"], "a.bin: expected a name ending in .onnx or .safetensors"),
+        (["export", "nowhere", "a.onnx"], "nowhere: expected an inverter"),
+        (["invert", "nowhere.wav", "a.wav"], "nowhere.wav: expected an audio file"),
+        (["invert", "{tone}", "a.wav", "--inverter", "x.onnx"], "x.onnx: expected an ONNX file"),
+    ],
+)
+def test_mistakes_are_one_line(stored, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("tone.wav", np.full(100, 0.1), 16_000)
+    names = {"stored": stored, "tone": "tone.wav"}
+    assert main([argument.format(**names) for argument in arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["tone.wav"]
+
+
+def test_a_recording_through_an_inverter(stored, tmp_path, capsys):
+    time = np.arange(8000) / 16_000
+    soundfile.write(tmp_path / "tone.wav", 0.3 * np.sin(2 * np.pi * 440 * time), 16_000)
+    out = tmp_path / "out.wav"
+    arguments = ["invert", str(tmp_path / "tone.wav"), str(out), "--inverter", str(stored)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == f"{out}  0.5 s, frame-rate\n"
+    recorded = soundfile.read(tmp_path / "tone.wav", dtype="float32")[0]
+    wanted = TrainedInverter(load_inverter(stored))(np.asarray(log_mel(recorded)))
+    written = soundfile.read(out)[0]
+    np.testing.assert_allclose(written, np.clip(wanted, -1, 32767 / 32768), atol=1e-4)
+
+
+def test_the_packages_own_inverter_is_the_default(stored, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundled, "PATH", tmp_path / "inverter.safetensors")
+    assert default_name() == "griffin-lim"
+    assert isinstance(open_inverter(default_name()), GriffinLim)
+    (tmp_path / "inverter.safetensors").write_bytes(stored.read_bytes())
+    assert default_name() == str(tmp_path / "inverter.safetensors")
+    assert isinstance(open_inverter(default_name()), TrainedInverter)
