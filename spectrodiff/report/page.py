@@ -62,11 +62,7 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
     """
     folder = Path(folder)
     evaluation = read_scores(folder)
-    decks: list[list[Deck]] = []
-    with Progress("drawing", len(evaluation.corpora), "corpus") as progress:
-        for number, corpus in enumerate(evaluation.corpora):
-            decks.append(_decks(folder, evaluation, corpus, number, songs_per_corpus))
-            progress.advance()
+    decks = _decks(folder, evaluation, songs_per_corpus)
     corpora = [
         _corpus_view(folder, evaluation, corpus, of_corpus)
         for corpus, of_corpus in zip(evaluation.corpora, decks, strict=True)
@@ -79,6 +75,10 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
         with_arrow=tables.with_arrow,
         evaluation=evaluation,
         summary=tables.summary_table(evaluation),
+        measured_paper=any(
+            evaluation.mean.get(row.name, {}).keys() & paper.COLUMNS.keys()
+            for row in evaluation.rows
+        ),
         other=tables.other_table(evaluation),
         comparison=tables.comparison_note(evaluation),
         missing=tables.missing_groups(evaluation),
@@ -112,17 +112,24 @@ def _environment() -> "jinja2.Environment":
     )
 
 
-def _decks(
-    folder: Path, evaluation: Evaluation, corpus: Corpus, number: int, count: int
-) -> list[Deck]:
+def _decks(folder: Path, evaluation: Evaluation, songs_per_corpus: int) -> list[list[Deck]]:
+    """The songs to show of each corpus, with their pictures drawn."""
     row = evaluation.rows[0].name if evaluation.rows else ""
-    decks = []
-    for place, choice in enumerate(choose_songs(corpus, evaluation.metrics, row, count)):
-        strips = draw_strips(folder, choice.song, evaluation.rows, f"{number}-{place}")
-        if not strips:
-            continue
-        seconds = max(strip.seconds for strip in strips)
-        decks.append(Deck(choice.song, choice.reason, strips, seconds, _axis(seconds)))
+    chosen = [
+        choose_songs(corpus, evaluation.metrics, row, songs_per_corpus)
+        for corpus in evaluation.corpora
+    ]
+    decks: list[list[Deck]] = []
+    with Progress("drawing", sum(map(len, chosen)), "song") as progress:
+        for number, choices in enumerate(chosen):
+            decks.append([])
+            for place, choice in enumerate(choices):
+                strips = draw_strips(folder, choice.song, evaluation.rows, f"{number}-{place}")
+                if strips:
+                    seconds = max(strip.seconds for strip in strips)
+                    deck = Deck(choice.song, choice.reason, strips, seconds, _axis(seconds))
+                    decks[-1].append(deck)
+                progress.advance()
     return decks
 
 

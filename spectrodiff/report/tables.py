@@ -109,8 +109,7 @@ def other_table(evaluation: Evaluation) -> Table | None:
     lines = []
     for metric in metrics:
         values = [_value(evaluation.mean, row.name, metric.name) for row in evaluation.rows]
-        decimals = column_decimals(values)
-        cells = [Cell(format_number(value, decimals)) for value in values]
+        cells = [Cell(format_number(value, column_decimals([value]))) for value in values]
         lines.append(Line(with_arrow(metric.title, metric.better), cells))
     return Table([row.title for row in evaluation.rows], [lines], "Mean over corpora")
 
@@ -124,13 +123,12 @@ def corpus_table(evaluation: Evaluation, corpus: Corpus) -> Table:
         scores = [corpus.scores.get(row.name, {}).get(metric.name) for row in evaluation.rows]
         if all(score is None or score.value is None for score in scores):
             continue
-        decimals = column_decimals(score.value for score in scores if score is not None)
         cells = []
         for row, score in zip(evaluation.rows, scores, strict=True):
             published = None
             if reference is not None and (match := matched[row.name]):
                 published = reference.rows[match].get(metric.name)
-            cells.append(_score_cell(score, metric, decimals, published))
+            cells.append(_score_cell(score, metric, published))
         lines.append(Line(with_arrow(metric.title, metric.better), cells))
     return Table([row.title for row in evaluation.rows], [lines], "Score")
 
@@ -287,11 +285,10 @@ def _difference(difference: float, better: str, decimals: int) -> Cell:
     return Cell(format_number(difference, decimals, sign=True), kind=kind)
 
 
-def _score_cell(
-    score: Score | None, metric: Metric, decimals: int, published: float | None
-) -> Cell:
+def _score_cell(score: Score | None, metric: Metric, published: float | None) -> Cell:
     if score is None or score.value is None:
         return Cell(NOTHING)
+    decimals = column_decimals([score.value])
     notes = []
     if score.low is not None and score.high is not None:
         interval = (format_number(end, decimals) for end in (score.low, score.high))

@@ -79,7 +79,9 @@ def test_tables_hold_what_was_found(document):
     assert rows[1] == ["Model", "3.20", "1.04", "–", "–", "0.312", "1.35"]
     assert rows[2][:3] == ["Paper: Base w/ context", "3.13", "1.00"]
     rows = {row[0]: row for row in table_cells(document.all("table")[2])}
-    assert rows["VGGish FAD\u00a0↓"][2] == "0.52 [0.47, 0.57] ∞ 0.42 N 12,345 paper 0.43 (+0.09)"
+    assert (
+        rows["VGGish FAD\u00a0↓"][2] == "0.520 [0.468, 0.572] ∞ 0.416 N 12,345 paper 0.43 (+0.090)"
+    )
     better = [td.text for td in maestro.all("td", class_="better")]
     assert better == [
         "0.312[0.281, 0.343]paper 0.30 (+0.012)",
@@ -243,6 +245,15 @@ def test_without_audio_there_are_tables_and_plots(tmp_path):
     kinds = [figure.all("figcaption")[0].text for figure in document.all("figure")]
     scored = [title for name, (title, *_) in METRICS.items() if not name.endswith("frechet")]
     assert [kind[:-2] for kind in kinds] == 2 * scored
+
+
+def test_scores_that_were_measured_come_before_empty_ones(tmp_path):
+    content = make_evaluation(tmp_path, {"own/songs:test": PLAIN}, seconds=1.1)
+    content["mean"] = {row: {"onset_f1": 0.4} for row in ROWS}
+    (tmp_path / "scores.json").write_text(json.dumps(content))
+    first, second = parse(write_report(tmp_path)).all("table")[:2]
+    assert table_cells(first)[1] == ["Onset F1\u00a0↑", "0.400", "0.400", "0.400"]
+    assert table_cells(second)[1] == ["Model", "–", "–", "–", "–", "–", "1.35"]
 
 
 def test_empty_evaluation(tmp_path):
