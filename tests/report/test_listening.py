@@ -8,8 +8,8 @@ from spectrodiff.errors import AudioError, ConfigError, OutputError, ReportError
 from spectrodiff.report import tally, write_listening_sheet
 from spectrodiff.report.__main__ import main
 from spectrodiff.report.listening import key_path
-from tests.report.html import parse
 from tests.report.made_up import HOSTILE, make_evaluation, tone
+from tests.report.page_parser import parse
 
 
 def report(folder, model, songs, corpus="own/songs:test", seconds=1.5):

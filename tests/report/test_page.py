@@ -11,8 +11,8 @@ from spectrodiff.report import write_report
 from spectrodiff.report.media import choose_songs, media_url
 from spectrodiff.report.plots import minutes_plot, songs_plot
 from spectrodiff.report.scores import parse_scores
-from tests.report.html import local_file, parse, table_cells
 from tests.report.made_up import HOSTILE, METRICS, ROWS, make_evaluation
+from tests.report.page_parser import local_file, parse, table_cells
 
 PLAIN = [f"song {k}" for k in range(7)]
 
