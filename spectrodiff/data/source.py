@@ -92,5 +92,5 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
 
 def prepared_configs(data_dir: str | os.PathLike[str], corpus: str) -> list[str]:
     """The configs of a corpus that are prepared."""
-    folders = sorted(Path(data_dir).absolute().glob(f"{corpus}/*/{VERSION}"))
+    folders = sorted((Path(data_dir).absolute() / corpus).glob(f"*/{VERSION}"))
     return [folder.parent.name for folder in folders]
