@@ -22,9 +22,7 @@ MODELS = sorted(
     for path in CONFIGS.glob(pattern)
 )
 CORPORA = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("corpora/*.gin"))
-INVERTERS = sorted(
-    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("inverter/*.gin")
-)
+INVERTERS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("inverter/*.gin"))
 EVALUATIONS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("eval/*.gin"))
 
 # Parameters in millions, from the paper's section 4.1 and the released weights.
