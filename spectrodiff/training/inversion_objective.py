@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spectrodiff.features import log_mel
+from spectrodiff.training.denoised import Denoised
 from spectrodiff.training.objective import Params, Played, Scores
 from spectrodiff.training.segments import Segment
 from spectrodiff.training.settings import Inversion
@@ -35,6 +36,7 @@ class InversionObjective:
 
     settings: Inversion
     dtype: Any = jnp.float32
+    denoised: Denoised | None = None
 
     @property
     def config(self) -> Window:
@@ -52,13 +54,7 @@ class InversionObjective:
     def loss(self, params: Params, segment: Segment, key: jax.Array) -> Scores:
         """The weighted sum of the losses, and each of them; those of discriminators weigh 1."""
         settings = self.settings
-        features = disturb(
-            segment.log_mel,
-            key,
-            share=settings.disturbed,
-            noise=settings.noise,
-            blur=settings.blur,
-        )
+        features = self._features(segment, key)
         inverted, recorded = self._invert(params, features), _samples(segment)
         parts = {name: value.mean() for name, value in _distances(inverted, segment).items()}
         discriminators = settings.discriminators()
@@ -87,6 +83,21 @@ class InversionObjective:
         del keys, mesh
         audio = jax.jit(self._invert)(params, segment.log_mel)
         return Played(np.asarray(log_mel(audio)), list(np.asarray(audio)))
+
+    def _features(self, segment: Segment, key: jax.Array) -> jax.Array:
+        """The features of a batch, some of them wrong in the ways that those of models are."""
+        settings, features = self.settings, segment.log_mel
+        disturb_key, denoise_key, choice_key = jax.random.split(key, 3)
+        if self.denoised is not None:
+            chosen = jax.random.bernoulli(choice_key, settings.denoised, (len(features), 1, 1))
+            features = jnp.where(chosen, self.denoised(segment, denoise_key), features)
+        return disturb(
+            features,
+            disturb_key,
+            share=settings.disturbed,
+            noise=settings.noise,
+            blur=settings.blur,
+        )
 
     def _invert(self, params: Params, features: jax.Array) -> jax.Array:
         return generate(self.settings.config(), params[GENERATOR], features, self.dtype)

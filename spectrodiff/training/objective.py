@@ -74,12 +74,16 @@ def make_objective(
 ) -> Objective:
     """The objective of a kind of network; that of an inverter if `inversion` is given."""
     from spectrodiff.training.autoregressive_objective import AutoregressiveObjective
+    from spectrodiff.training.denoised import open_denoiser
     from spectrodiff.training.diffusion_objective import DiffusionObjective
     from spectrodiff.training.inversion_objective import InversionObjective
 
     dtype = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[training.precision]
     if inversion is not None:
-        return InversionObjective(inversion, dtype)
+        denoised = None
+        if inversion.denoiser is not None:
+            denoised = open_denoiser(inversion.denoiser, inversion.window_frames)
+        return InversionObjective(inversion, dtype, denoised)
     if network.kind == "autoregressive":
         return AutoregressiveObjective(network.config(), dtype, training.remat)
     return DiffusionObjective(

@@ -132,6 +132,9 @@ class Inversion:
     disturbed: float = 0.5
     noise: float = 0.3
     blur: float = 0.5
+    # A model whose idea of the features is what a share of the examples is inverted from.
+    denoiser: str | None = None
+    denoised: float = 0.5
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -165,7 +168,7 @@ class Inversion:
         for name in (*INVERSION_LOSSES, "noise"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"Inversion.{name}", "a number >= 0", value)
-        for name in ("disturbed", "blur"):
+        for name in ("disturbed", "blur", "denoised"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"Inversion.{name}", "a number from 0 to 1", value)
 

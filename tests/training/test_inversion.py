@@ -8,15 +8,20 @@ import pytest
 import soundfile
 
 from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.store import save_model
 from spectrodiff.errors import CheckpointError, ConfigError, CorpusError
-from spectrodiff.features import log_mel
-from spectrodiff.training import data
+from spectrodiff.features import MAX_LOG_MEL, MIN_LOG_MEL, log_mel
+from spectrodiff.synthesis.segments import make_mesh
+from spectrodiff.training import data, denoised
 from spectrodiff.training.checkpointing import Checkpoints
+from spectrodiff.training.denoised import Denoised
 from spectrodiff.training.evaluation import Evaluation
 from spectrodiff.training.metrics import DivergedError, PendingMetrics
 from spectrodiff.training.objective import make_objective
 from spectrodiff.training.preview import write_previews
 from spectrodiff.training.run_folder import open_run
+from spectrodiff.training.segments import read_segments
 from spectrodiff.training.settings import (
     INVERSION_LOSSES,
     Data,
@@ -241,3 +246,34 @@ def test_folders_of_audio(tmp_path):
     # A synthesiser needs notes.
     with pytest.raises(CorpusError, match="the prepared corpus"):
         data.open_batches(chosen._replace(inversion=None), tmp_path)
+
+
+def test_features_of_a_denoiser(run, tmp_path):
+    """At next to no noise they are the recorded ones; with much, smooth and far from them."""
+    network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
+    params = make_objective(network, Diffusion(), Training()).init_params(0)
+    checkpoint = Checkpoint(network.config(), params)
+    mesh = make_mesh(jax.devices()[:1])
+    window = objective_of(ALONE).config
+    segment = jax.jit(lambda batch: read_segments(batch, window, mesh))(batch(6))
+    found = {}
+    for time in (1e-6, 0.5):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(denoised, "MAX_TIME", time)
+            draw = jax.jit(lambda segment, key: Denoised(checkpoint)(segment, key))
+            found[time] = np.asarray(draw(segment, jax.random.key(0)))
+    recorded = np.clip(segment.log_mel, MIN_LOG_MEL, MAX_LOG_MEL)
+    np.testing.assert_allclose(found[1e-6], recorded, atol=1e-2)
+    errors = np.abs(found[0.5] - recorded).mean(axis=(1, 2))
+    # Each example has an amount of noise of its own, and an untrained network takes none away.
+    assert errors.min() > 1e-2
+    assert errors.max() > 2 * errors.min()
+
+    folder = tmp_path / "model"
+    save_model(checkpoint, folder)
+    with_it = dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)
+    objective = objective_of(with_it)
+    features = jax.jit(objective._features)(segment, jax.random.key(1))
+    assert (np.abs(np.asarray(features) - recorded).max(axis=(1, 2)) > 1e-2).all()
+    with pytest.raises(ConfigError, match=r"Inversion.window_frames: expected 8, the frames"):
+        objective_of(dataclasses.replace(with_it, window_frames=16))
