@@ -1,7 +1,6 @@
 """The report: a folder with a page that opens in a browser without a server."""
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,6 @@ from spectrodiff.report.scores import Corpus, Evaluation, Metric, Song, read_sco
 
 if TYPE_CHECKING:
     import jinja2
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,7 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
         with_arrow=tables.with_arrow,
         evaluation=evaluation,
         summary=tables.summary_table(evaluation),
-        measured_paper=any(
-            evaluation.mean.get(row.name, {}).keys() & paper.COLUMNS.keys()
-            for row in evaluation.rows
-        ),
+        measured_paper=tables.has_paper_scores(evaluation),
         other=tables.other_table(evaluation),
         comparison=tables.comparison_note(evaluation),
         missing=tables.missing_groups(evaluation),
@@ -88,7 +82,7 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
         corpora=corpora,
     )
     with atomic_file(folder / "table.md") as file:
-        file.write_text(tables.markdown(evaluation), encoding="utf-8")
+        file.write_text(tables.markdown(evaluation), encoding="utf-8", errors="replace")
     index = folder / "index.html"
     with atomic_file(index) as file:
         file.write_text(page, encoding="utf-8", errors="replace")

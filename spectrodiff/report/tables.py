@@ -59,11 +59,10 @@ def summary_table(evaluation: Evaluation) -> Table:
     ours = {row.name: _summary_values(evaluation, row.name) for row in evaluation.rows}
     matched = {row.name: matched_row(evaluation, row.name) for row in evaluation.rows}
     theirs, _ = comparable_means(evaluation)
+    shown = theirs or paper.MEAN
+    all_values: list[Mapping[str, float | None]] = [*ours.values(), *paper.MEAN.values()]
     decimals = {
-        column: column_decimals(
-            [*(values.get(column) for values in ours.values())]
-            + [values.get(column) for values in paper.MEAN.values()]
-        )
+        column: column_decimals(values.get(column) for values in all_values)
         for column in paper.COLUMNS
     }
     titles = {metric.name: metric.title for metric in evaluation.metrics}
@@ -72,7 +71,6 @@ def summary_table(evaluation: Evaluation) -> Table:
         own = ours[row.name]
         group = [Line(row.title, _cells(own, decimals))]
         if match := matched[row.name]:
-            shown = theirs or paper.MEAN
             title = "Paper" if match in (paper.ENCODED, paper.RAW) else f"Paper: {match}"
             group.append(Line(title, _cells(shown[match], decimals, 2), "paper"))
             if theirs:
@@ -80,11 +78,11 @@ def summary_table(evaluation: Evaluation) -> Table:
                     Line("Difference", _differences(own, theirs[match], decimals), "difference")
                 )
         groups.append(group)
-    others = [row for row in paper.MEAN if row not in matched.values()]
     groups.append(
         [
-            Line(f"Paper: {row}", _cells((theirs or paper.MEAN)[row], decimals, 2), "reference")
-            for row in others
+            Line(f"Paper: {row}", _cells(shown[row], decimals, 2), "reference")
+            for row in paper.MEAN
+            if row not in matched.values()
         ]
     )
     columns = [
@@ -92,6 +90,15 @@ def summary_table(evaluation: Evaluation) -> Table:
         for column, (title, better) in paper.COLUMNS.items()
     ]
     return Table(columns, [group for group in groups if group], "Mean over corpora")
+
+
+def has_paper_scores(evaluation: Evaluation) -> bool:
+    """Whether anything was measured that stands in the paper's Table 1."""
+    return any(
+        _value(evaluation.mean, row.name, column) is not None
+        for row in evaluation.rows
+        for column in paper.COLUMNS
+    )
 
 
 def other_table(evaluation: Evaluation) -> Table | None:

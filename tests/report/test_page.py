@@ -218,6 +218,15 @@ def test_addresses_of_any_name():
     assert media_url("javascript:alert(1)") == "./javascript%3Aalert%281%29"
 
 
+def test_names_that_are_no_text(tmp_path):
+    """A file name may be any bytes; Python has those that are no UTF-8 as lone surrogates."""
+    content = make_evaluation(tmp_path, {"own/songs:test": ["cafe"]}, seconds=1.1)
+    content["title"] = content["corpora"][0]["per_song"][0]["song"] = "caf\udce9"
+    (tmp_path / "scores.json").write_text(json.dumps(content))
+    assert [h.text for h in parse(write_report(tmp_path)).all("h4")] == ["caf?"]
+    assert (tmp_path / "table.md").read_text().startswith("# caf?\n")
+
+
 def test_audio_that_is_not_there_is_named_and_nothing_is_written(tmp_path):
     content = make_evaluation(tmp_path, {"own/songs:test": ["a", "b"]}, seconds=1.1)
     lost = tmp_path / "media/0/b/raw.flac"
