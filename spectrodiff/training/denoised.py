@@ -48,7 +48,8 @@ class Denoised:
         C = model.config.context_frames
         context = jnp.zeros((len(x0), C, model.config.mel_bins)) if C else None
         mask = jnp.zeros((len(x0), C), bool) if C else None
-        denoiser = nnx.merge(network(model.config, jnp.float32), model.params)
+        params = jax.tree.map(jnp.asarray, model.params)
+        denoiser = nnx.merge(network(model.config, jnp.float32), params)
         output = denoiser(segment.tokens, context, mask, z, time)
         x0_hat = to_x0(model.prediction, output, z, alpha, sigma)
         return unscale(jnp.clip(x0_hat, -1.0, 1.0))

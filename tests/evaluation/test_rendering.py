@@ -16,7 +16,7 @@ from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.features import log_mel
 from spectrodiff.models.config import SIZES
 from spectrodiff.synthesis import Song
-from spectrodiff.vocoder import GriffinLim
+from spectrodiff.vocoder import GriffinLim, bundled
 from tests.notation import note_table
 
 ROWS = Evaluation(
@@ -138,6 +138,11 @@ def test_audio_without_features_is_enough(renderer, synthesizer):
     synthesizer.calls.clear()
     renderer.model(Corpus(), [0])
     assert not synthesizer.calls
+
+
+@pytest.fixture(autouse=True)
+def no_inverter_in_the_package(monkeypatch, tmp_path):
+    monkeypatch.setattr(bundled, "PATH", tmp_path / "none.safetensors")
 
 
 def test_descriptions(tmp_path):

@@ -122,3 +122,14 @@ def test_the_generator_written_out():
 @pytest.mark.parametrize(("size", "millions"), [("frame_rate", 4.07), ("melgan", 14.57)])
 def test_sizes(size, millions):
     assert count_parameters(SIZES[size]) / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+def test_products_in_sixteen_bits():
+    stored, features = loud("tiny"), jnp.asarray(frames(20)[None])
+    exact, rough = (
+        np.asarray(generate(*stored, features, dtype)) for dtype in (jnp.float32, jnp.bfloat16)
+    )
+    assert rough.dtype == np.float32
+    # Of 8 bits, half a percent is rounding; phases of a few radians turn it into some percent.
+    error = np.abs(rough - exact).mean() / np.abs(exact).mean()
+    assert 1e-4 < error < 0.05
