@@ -46,7 +46,7 @@ class DiffusionObjective:
     def init_params(self, seed: int) -> Params:
         """Parameters before any training."""
         params = init_params(self.config, seed)
-        return align(params) if self.initialization == "aligned" else params
+        return align(params, self.config.heads) if self.initialization == "aligned" else params
 
     def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
         """Mean loss at one random time per example, with dropout and hidden conditioning."""

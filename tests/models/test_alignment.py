@@ -1,4 +1,4 @@
-"""The aligned beginning: what a fresh network's attention finds before any training."""
+"""The aligned beginning: where a fresh network's attention looks before any training."""
 
 import dataclasses
 
@@ -7,14 +7,26 @@ import numpy as np
 import pytest
 
 from spectrodiff.checkpoints.tree import flatten
+from spectrodiff.errors import ConfigError
 from spectrodiff.models.alignment import align
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.denoiser import init_params
+from spectrodiff.vocabulary import RELEASED_VOCABULARY
 
+HEADS, HEAD_WIDTH, FRAMES = 4, 32, 48
 CONFIG = dataclasses.replace(
-    SIZES["tiny"], width=128, heads=4, target_frames=40, context_frames=16, note_tokens=32
+    SIZES["tiny"],
+    width=128,
+    heads=HEADS,
+    head_width=HEAD_WIDTH,
+    target_frames=FRAMES,
+    context_frames=16,
+    note_tokens=64,
 )
-FIRST_SHIFT = 3  # after padding, end and unknown
+
+
+def shift(step: int) -> int:
+    return int(RELEASED_VOCABULARY.encode("shift", step))
 
 
 @pytest.fixture(scope="module")
@@ -24,54 +36,115 @@ def before():
 
 @pytest.fixture(scope="module")
 def after(before):
-    # As a run's parameters are made: a function of nothing that can be traced.
-    return jax.tree.map(np.asarray, jax.jit(lambda: align(before))())
+    # As a run's parameters are made: something that can be traced.
+    return jax.tree.map(np.asarray, jax.jit(lambda: align(before, HEADS))())
 
 
-def test_shifts_begin_as_the_positions_of_their_frames(before, after):
-    positions = after["decoder"]["positions"]
-    embedding = after["note_encoder"]["embedding"]
-
-    def unit(row):
-        return row / np.sqrt(np.mean(row**2))
-
-    # Steps are 10 ms, frames 20 ms: step 14 is frame 7, step 15 lies between frames 7 and 8.
-    np.testing.assert_allclose(embedding[FIRST_SHIFT + 14], unit(positions[7]), rtol=1e-5)
-    between = unit((positions[7] + positions[8]) / 2)
-    np.testing.assert_allclose(embedding[FIRST_SHIFT + 15], between, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(embedding[FIRST_SHIFT + 78], unit(positions[39]), rtol=1e-5)
-    # What lies behind the last frame, and what is no shift, stays as it was drawn.
-    drawn = np.asarray(before["note_encoder"]["embedding"])
-    np.testing.assert_array_equal(embedding[:FIRST_SHIFT], drawn[:FIRST_SHIFT])
-    np.testing.assert_array_equal(embedding[FIRST_SHIFT + 79 :], drawn[FIRST_SHIFT + 79 :])
+def normed(rows):
+    return rows / np.sqrt(np.mean(rows**2, axis=-1, keepdims=True))
 
 
-def test_queries_are_keys_at_the_scale_they_had(before, after):
+def weights(attention, layer, queries, keys):
+    """Attention probabilities [H, T, S], written out."""
+
+    def project(rows, name):
+        return (normed(rows) @ attention[name]["kernel"][layer]).reshape(len(rows), HEADS, -1)
+
+    logits = np.einsum("thk,shk->hts", project(queries, "query"), project(keys, "key"))
+    scores = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return scores / scores.sum(axis=-1, keepdims=True)
+
+
+def nearest(scores):
+    return scores.argmax(axis=-1)
+
+
+def sequence(encoder, tokens):
+    return encoder["embedding"][tokens] + encoder["positions"][: len(tokens)]
+
+
+def test_only_embeddings_inputs_and_attention_change(before, after):
     drawn, aligned = (flatten(jax.tree.map(np.asarray, tree)) for tree in (before, after))
     assert drawn.keys() == aligned.keys()
-    queries = [name for name in drawn if name.endswith("query/kernel")]
-    assert len(queries) == 4  # stacks: notes, context, the decoder's own and its cross-attention
-    for name in queries:
-        key = aligned[name.replace("query", "key")]
-        ratio = aligned[name] / key
-        np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-4)
-        assert np.std(aligned[name]) == pytest.approx(np.std(drawn[name]), rel=1e-4)
-    same = set(drawn) - set(queries) - {"note_encoder/embedding"}
-    assert all((drawn[name] == aligned[name]).all() for name in same)
+    assert {name: a.shape for name, a in drawn.items()} == {
+        name: a.shape for name, a in aligned.items()
+    }
+    changed = {name for name in drawn if not np.array_equal(drawn[name], aligned[name])}
+    assert changed == {
+        "note_encoder/embedding",
+        "note_encoder/layers/attention/query/kernel",
+        "note_encoder/layers/attention/key/kernel",
+        "note_encoder/layers/attention/value/kernel",
+        "note_encoder/layers/attention/out/kernel",
+        "context_encoder/input/kernel",
+        "context_encoder/layers/attention/query/kernel",
+        "context_encoder/layers/attention/key/kernel",
+        "decoder/input/kernel",
+        "decoder/layers/self_attention/query/kernel",
+        "decoder/layers/self_attention/key/kernel",
+        "decoder/layers/cross_attention/query/kernel",
+        "decoder/layers/cross_attention/key/kernel",
+    }
 
 
-def test_a_frame_attends_to_the_shift_of_its_own_time(after):
-    """First cross-attention, frames against bare shift embeddings, without anything learnt."""
-    layer = after["decoder"]["layers"]["cross_attention"]
-    heads = (CONFIG.heads, CONFIG.head_width)
+def test_embeddings_are_as_loud_as_before(after):
+    embedding = after["note_encoder"]["embedding"]
+    np.testing.assert_allclose(np.mean(embedding**2, axis=1), 1.0, rtol=1e-4)
 
-    def project(rows, kernel):
-        rows = rows / np.sqrt(np.mean(rows**2, axis=1, keepdims=True))
-        return (rows @ kernel[0]).reshape(len(rows), *heads)
 
-    shifts = after["note_encoder"]["embedding"][FIRST_SHIFT : FIRST_SHIFT + 80 : 2]
-    queries = project(after["decoder"]["positions"], layer["query"]["kernel"])
-    keys = project(shifts, layer["key"]["kernel"])
-    logits = np.einsum("fhk,shk->hfs", queries, keys)
-    nearest = logits.argmax(axis=2)
-    assert np.mean(np.abs(nearest - np.arange(40)) <= 1) > 0.9
+def test_heads_of_the_note_encoder_look_so_many_tokens_back(after):
+    tokens = np.random.default_rng(0).integers(1005, 1100, 40)
+    rows = sequence(after["note_encoder"], tokens)
+    found = nearest(weights(after["note_encoder"]["layers"]["attention"], 0, rows, rows))
+    places = np.arange(8, 40)
+    for head, back in enumerate((1, 2, 3, 4)):
+        assert np.mean(np.abs(found[head, 8:] - (places - back)) <= 1) > 0.9, back
+
+
+def test_frames_attend_to_neighbouring_frames(after):
+    decoder = after["decoder"]
+    noise = np.random.default_rng(1).standard_normal((FRAMES, 128)).astype(np.float32)
+    rows = noise @ decoder["input"]["kernel"] + decoder["positions"]
+    found = nearest(weights(decoder["layers"]["self_attention"], 0, rows, rows))
+    places = np.arange(8, FRAMES - 8)
+    for head, back in enumerate((0, 2, -2, 6)):
+        # However loud the noise is, it is not in the directions of time.
+        assert np.mean(np.abs(found[head, 8:-8] - (places - back)) <= 2) > 0.9, back
+
+
+def test_frames_attend_to_what_was_played_then(after):
+    """Events every 6 frames, on and off at half frames: the nearest is the one attended to."""
+    encoder, decoder = after["note_encoder"], after["decoder"]
+    steps = np.arange(0, 2 * FRAMES, 11)
+    rows = sequence(encoder, np.array([shift(step) for step in steps]))
+    layers = decoder["layers"]["cross_attention"]
+    found = steps[nearest(weights(layers, 0, decoder["positions"], rows))] / 2
+    frames = np.arange(FRAMES)
+    for head, back in enumerate((0, 1, 4, 12)):
+        heard = slice(back, None)
+        assert np.mean(np.abs(found[head, heard] - (frames - back)[heard]) <= 4) > 0.9, back
+
+
+def test_tokens_after_a_shift_carry_its_time(after):
+    """After the first layer's attention a pitch is found by the frame of the shift before it."""
+    encoder, decoder = after["note_encoder"], after["decoder"]
+    pitch, on = (
+        int(RELEASED_VOCABULARY.encode(*event)) for event in (("pitch", 60), ("velocity", 1))
+    )
+    times = [10, 40, 70]
+    rows = sequence(encoder, np.array([t for step in times for t in (shift(step), on, pitch)]))
+    attention = encoder["layers"]["attention"]
+    scores = weights(attention, 0, rows, rows)
+    values = (normed(rows) @ attention["value"]["kernel"][0]).reshape(len(rows), HEADS, -1)
+    heard = np.einsum("hts,shk->thk", scores, values).reshape(len(rows), -1)
+    rows = rows + heard @ attention["out"]["kernel"][0]
+    layers = decoder["layers"]["cross_attention"]
+    pitches = weights(layers, 0, decoder["positions"], rows[2::3])[0]
+    assert pitches[[step // 2 for step in times]].argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_a_narrow_network_has_no_room():
+    narrow = SIZES["tiny"]
+    params = init_params(narrow, 0)
+    with pytest.raises(ConfigError, match=r"expected a width above 64, .* got 64"):
+        align(params, narrow.heads)
