@@ -87,27 +87,29 @@ def main(arguments: Sequence[str]) -> None:
         renderer.references(corpus, share)
         renderer.model(corpus, share)
         score_songs(scorers, flags.out, rows, corpus, share, progress=leader)
-    distributed.largest(0)  # all are done
-    if not leader:
-        return
+    distributed.largest(0)  # until all are done
 
     # Results
-    results = Results(flags.out, settings, rows, scorers, missing)
-    device = f"{devices[0].device_kind} x {len(jax.devices(devices[0].platform))}"
-    scores = results.summarize(corpora, model=flags.model, device=device)
-    if settings.speed_segments:
-        meter = SpeedMeter(
-            flags.out / store.SPEED,
-            synthesizer,
-            inverters,
-            songs.longest(corpora),
-            settings.speed_segments,
-            devices[0].device_kind,
+    if leader:
+        results = Results(flags.out, settings, rows, scorers, missing)
+        device = devices[0].device_kind
+        scores = results.summarize(
+            corpora, model=flags.model, device=f"{device} x {jax.device_count()}"
         )
-        scores |= results.with_speeds(meter.measure(rows, descriptions))
-    store.write_json(flags.out / store.SCORES, scores)
-    print(markdown_table(scores))
-    print(write_report(flags.out))
+        if settings.speed_segments:
+            meter = SpeedMeter(
+                flags.out / store.SPEED,
+                synthesizer,
+                inverters,
+                songs.longest(corpora),
+                settings.speed_segments,
+                device,
+            )
+            scores |= results.with_speeds(meter.measure(rows, descriptions))
+        store.write_json(flags.out / store.SCORES, scores)
+        print(markdown_table(scores))
+        print(write_report(flags.out))
+    distributed.largest(0)  # a process that left early would end the others
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:

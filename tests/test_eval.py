@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import eval as program
+from spectrodiff import cli
 from spectrodiff.audio import read_audio
 from spectrodiff.data.__main__ import main as prepare
 from spectrodiff.errors import ConfigError, CorpusError
@@ -71,9 +72,16 @@ def home(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def apart(home, monkeypatch):
-    monkeypatch.setenv("SPECTRODIFF_CACHE", str(home / "cache"))
+    set_up(monkeypatch, home)
     yield
     gin.clear_config()
+
+
+def set_up(patch, home):
+    patch.setenv("SPECTRODIFF_CACHE", str(home / "cache"))
+    find = cli.find_devices
+    # Rendering on many devices is tested elsewhere, and takes longer.
+    patch.setattr(cli, "find_devices", lambda kind: find(kind)[:1])
 
 
 def arguments(home, golden, out, *more):
@@ -133,7 +141,7 @@ def full(home, golden, weights):
     """An evaluation with all columns, and what it printed."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setenv("SPECTRODIFF_CACHE", str(home / "cache"))
+        set_up(patch, home)
         patch.setattr("spectrodiff.evaluation.open_scorers.load_trill", lambda source: Trill())
         # Random weights never end a segment by themselves.
         patch.setattr("spectrodiff.checkpoints.mt3.MAX_TOKENS", 24)
@@ -213,7 +221,7 @@ def assert_same_means(home, out, full):
 
 def test_killed_and_gone_on_with(home, golden, full, caplog):
     flags = arguments(home, golden, "killed", *bindings("Evaluation.speed_segments = 0"))
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
     killed = subprocess.run(
         [sys.executable, "-c", KILL.format(root=str(ROOT)), *flags],
         capture_output=True,

@@ -144,8 +144,17 @@ def score_corpus(
     Raises:
         AudioError: if there are fewer songs or more, or they are of different embeddings.
     """
+    from threadpoolctl import threadpool_limits
+
     if len(songs) != expected_songs or not songs:
         raise AudioError("scores", f"embeddings of {expected_songs} songs", f"{len(songs)}")
+    # Thousands of decompositions of small matrices: threads wait for each other for longer than
+    # they work, and on a busy machine a hundred times longer.
+    with threadpool_limits(1, user_api="blas"):
+        return _score(songs, replicates, seed)
+
+
+def _score(songs: Sequence[SongEmbeddings], replicates: int, seed: int) -> CorpusScores:
     predictions = [Statistics.of(song.prediction) for song in songs]
     targets = [Statistics.of(song.target) for song in songs]
     prediction, target = merge_all(predictions), merge_all(targets)

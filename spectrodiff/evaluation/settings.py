@@ -5,8 +5,9 @@ on.
 """
 
 import dataclasses
+import math
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from spectrodiff.errors import ConfigError
 from spectrodiff.training.checks import check_types, require
@@ -15,6 +16,20 @@ RowSource = Literal["model", "encoded", "raw"]
 
 # Stands for the true audio in file names, whatever the rows are called.
 RECORDING = "recording"
+
+
+def _check_drawing(settings: Any) -> None:
+    _check_at_least(settings, "steps", 1)
+    _check_at_least(settings, "seed", 0)
+    guidance = settings.guidance
+    subject = f"{type(settings).__name__}.guidance"
+    require(guidance is None or math.isfinite(guidance), subject, "a finite number", guidance)
+
+
+def _check_at_least(settings: Any, name: str, least: int) -> None:
+    value = getattr(settings, name)
+    subject = f"{type(settings).__name__}.{name}"
+    require(value is None or value >= least, subject, f"a whole number >= {least}", value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +65,7 @@ class Row:
         usable = re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name) and self.name != RECORDING
         expected = f"small letters, digits, _ and -, and not {RECORDING!r}"
         require(bool(usable), "Row.name", expected, self.name)
+        _check_drawing(self)
 
     @property
     def words(self) -> str:
@@ -94,14 +110,12 @@ class Evaluation:
             "rows of different names",
             names,
         )
-        for name, least in (("steps", 1), ("batch_size", 1), ("replicates", 0)):
-            value = getattr(self, name)
-            require(value >= least, f"Evaluation.{name}", f"a whole number >= {least}", value)
-        if self.songs is not None:
-            require(self.songs >= 1, "Evaluation.songs", "a whole number >= 1", self.songs)
+        _check_drawing(self)
+        for name in ("songs", "batch_size"):
+            _check_at_least(self, name, 1)
+        for name in ("replicates", "speed_segments"):
+            _check_at_least(self, name, 0)
         require(self.max_minutes > 0, "Evaluation.max_minutes", "a number > 0", self.max_minutes)
-        speed = self.speed_segments
-        require(speed >= 0, "Evaluation.speed_segments", "a whole number >= 0", speed)
 
     def wanted_rows(self) -> list[Row]:
         """The rows to compute, with nothing left to look up.

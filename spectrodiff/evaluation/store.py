@@ -140,8 +140,9 @@ def open_store(
         before = read_json(path)
         for kind in ("rows", "corpora"):
             known = before.get(kind, {})
-            for name in known.keys() & now[kind].keys():
-                _check_same(path, name, known[name], now[kind][name])
+            for name in now[kind]:
+                if name in known:
+                    _check_same(path, name, known[name], now[kind][name])
             now[kind] = {**known, **now[kind]}
     elif write and folder.is_dir() and any(folder.iterdir()):
         expected = "a new or empty folder, or that of an evaluation"

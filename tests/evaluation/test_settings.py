@@ -39,6 +39,8 @@ def test_titles():
         ({"rows": ()}, "rows of different names"),
         ({"rows": ("model",)}, r"Evaluation.rows: expected a list, each a Row, got \('model',\)"),
         ({"steps": 0}, "Evaluation.steps: expected a whole number >= 1, got 0"),
+        ({"seed": -1}, "Evaluation.seed: expected a whole number >= 0, got -1"),
+        ({"guidance": float("nan")}, "Evaluation.guidance: expected a finite number"),
         ({"songs": 0}, "Evaluation.songs: expected a whole number >= 1"),
         ({"max_minutes": 0}, "Evaluation.max_minutes"),
         ({"precision": "float64"}, "Evaluation.precision: expected one of"),
@@ -54,3 +56,10 @@ def test_impossible_settings(settings, message):
 def test_impossible_names(name):
     with pytest.raises(ConfigError, match=r"Row.name"):
         Row(name)
+
+
+def test_impossible_rows():
+    with pytest.raises(ConfigError, match=r"Row.steps: expected a whole number >= 1, got 0"):
+        Row("a", steps=0)
+    with pytest.raises(ConfigError, match=r"Row.seed: expected a whole number >= 0, got -1"):
+        Row("a", seed=-1)
