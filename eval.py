@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
     # Scores
     scorers, missing = open_scorers(settings)
     store.open_store(flags.out, descriptions, corpora, write=leader)
-    distributed.largest(0)  # the others wait until the leader has looked at the folder
+    distributed.wait_for_all()  # nobody writes before the leader has looked at the folder
     renderer = rendering.Renderer(
         flags.out, rows, descriptions, inverters, synthesizer, settings.batch_size, leader
     )
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
         renderer.references(corpus, share)
         renderer.model(corpus, share)
         score_songs(scorers, flags.out, rows, corpus, share, progress=leader)
-    distributed.largest(0)  # until all are done
+    distributed.wait_for_all()
 
     # Results
     if leader:
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> None:
         store.write_json(flags.out / store.SCORES, scores)
         print(markdown_table(scores))
         print(write_report(flags.out))
-    distributed.largest(0)  # a process that left early would end the others
+    distributed.wait_for_all()  # a process that left early would end the others
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:

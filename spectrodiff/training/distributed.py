@@ -51,6 +51,11 @@ def largest(value: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.int32(value))))
 
 
+def wait_for_all() -> None:
+    """Returns when all processes have come here."""
+    largest(0)
+
+
 class StopRequest:
     """Notices SIGTERM and Ctrl-C, so that a run can save before it ends.
 
