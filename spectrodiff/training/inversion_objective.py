@@ -36,6 +36,7 @@ class InversionObjective:
 
     settings: Inversion
     dtype: Any = jnp.float32
+    remat: bool = False
     denoised: Denoised | None = None
 
     @property
@@ -100,7 +101,8 @@ class InversionObjective:
         )
 
     def _invert(self, params: Params, features: jax.Array) -> jax.Array:
-        return generate(self.settings.config(), params[GENERATOR], features, self.dtype)
+        config, generator = self.settings.config(), params[GENERATOR]
+        return generate(config, generator, features, self.dtype, remat=self.remat)
 
     def _weighted(self, parts: Scores) -> jax.Array:
         terms = [getattr(self.settings, name) * value for name, value in parts.items()]

@@ -83,7 +83,7 @@ def make_objective(
         denoised = None
         if inversion.denoiser is not None:
             denoised = open_denoiser(inversion.denoiser, inversion.window_frames)
-        return InversionObjective(inversion, dtype, denoised)
+        return InversionObjective(inversion, dtype, training.remat, denoised)
     if network.kind == "autoregressive":
         return AutoregressiveObjective(network.config(), dtype, training.remat)
     return DiffusionObjective(

@@ -41,7 +41,8 @@ def definition(config: DiscriminatorsConfig, dtype: Any = jnp.float32) -> nnx.Gr
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def init_discriminators(config: DiscriminatorsConfig, seed: int) -> Params:
     """Parameters before any training, float32."""
-    model = Discriminators(config, rngs=nnx.Rngs(seed))
+    # These bits take a third of the time to compile; other kinds of devices draw other ones.
+    model = Discriminators(config, rngs=nnx.Rngs(jax.random.key(seed, impl="rbg")))
     params: Params = nnx.to_pure_dict(nnx.state(model))
     return params
 

@@ -14,6 +14,8 @@ count along with the centre frequencies of their bins: where nothing changes, it
 They repeat after as many frames as there are hops in a window.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +33,7 @@ from spectrodiff.features import (
 )
 from spectrodiff.models.layers import scan_layers, stack
 from spectrodiff.vocoder.config import FrameRateConfig
-from spectrodiff.vocoder.layers import LayerNorm, Linear, rows, shifted
+from spectrodiff.vocoder.layers import LayerNorm, Linear, gelu, rows, shifted
 
 MAX_LOG_MAGNITUDE = 8.0  # a little more than a full-scale tone has
 FIRST_LOG_MAGNITUDE = -2.0  # of both spectra, relative to the mel bands
@@ -56,7 +58,7 @@ class ConvNextBlock(nnx.Module):
         mixed = rows(self.bias[...], x)
         for tap, part in zip(taps, shifted(x, len(taps)), strict=True):
             mixed = mixed + rows(tap, x) * part
-        hidden = nnx.gelu(self.up(self.norm(mixed)), approximate=True)
+        hidden = gelu(self.up(self.norm(mixed)))
         return x + rows(self.scale[...], x) * self.down(hidden).astype(jnp.float32)
 
 
@@ -66,11 +68,17 @@ class FrameRateGenerator(nnx.Module):
     Args:
         config: sizes.
         dtype: type of the matrix products; spectra are always float32.
+        remat: recompute activations in the backward pass, layer by layer.
         rngs: random numbers for the initial parameters.
     """
 
     def __init__(
-        self, config: FrameRateConfig, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
+        self,
+        config: FrameRateConfig,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        remat: bool = False,
+        rngs: nnx.Rngs,
     ) -> None:
         D, K = config.width, config.fourier_bins
         self.input = Linear(config.kernel_frames * NUM_MELS, D, dtype=dtype, rngs=rngs)
@@ -81,7 +89,7 @@ class FrameRateGenerator(nnx.Module):
         self.norm = LayerNorm(D)
         self.output = Linear(D, 4 * K, dtype=dtype, rngs=rngs)
         self.output.bias[...] = jnp.repeat(jnp.array([FIRST_LOG_MAGNITUDE, 0.0]), 2 * K)
-        self.config = config
+        self.config, self.remat = config, remat
 
     def __call__(self, log_mel: jax.Array) -> jax.Array:
         """Unscaled features [B, F, M] -> audio [B, F * 320], float32."""
@@ -92,17 +100,39 @@ class FrameRateGenerator(nnx.Module):
         config, K = self.config, self.config.fourier_bins
         neighbours = shifted(standardize(log_mel), config.kernel_frames)
         x = self.input_norm(self.input(jnp.concatenate(neighbours, axis=-1)))
-        x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None)
+        x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None, remat=self.remat)
         output = self.output(self.norm(x)).astype(jnp.float32)
         bands = jnp.matmul(log_mel, interpolation(config), precision="highest")
         log_magnitude = output[..., : 2 * K] + jnp.concatenate([bands, bands], axis=-1)
-        magnitude = jnp.exp(jnp.minimum(log_magnitude, MAX_LOG_MAGNITUDE))
-        phase = output[..., 2 * K :]
-        phase = phase.at[..., K:].add(turns(config, log_mel.shape[1])[None])
-        real, imaginary = magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)
+        turned = turns(config, log_mel.shape[1])
+        phase = output[..., 2 * K :] + jnp.concatenate([0 * turned, turned], axis=-1)[None]
+        real, imaginary = polar(log_magnitude, phase)
         return jax.lax.complex(
             real[..., :K] + real[..., K:], imaginary[..., :K] + imaginary[..., K:]
         )
+
+
+@jax.custom_vjp
+def polar(log_magnitude: jax.Array, phase: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Real and imaginary parts; magnitudes stop at the largest there is."""
+    magnitude = jnp.exp(jnp.minimum(log_magnitude, MAX_LOG_MAGNITUDE))
+    return magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)
+
+
+def _polar_forward(log_magnitude: jax.Array, phase: jax.Array) -> tuple[Any, Any]:
+    parts = polar(log_magnitude, phase)
+    return parts, (parts, log_magnitude < MAX_LOG_MAGNITUDE)
+
+
+def _polar_backward(saved: Any, grads: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    # Sines and cosines are what takes longest on a CPU; these gradients need no more of them.
+    (real, imaginary), grows = saved
+    of_real, of_imaginary = grads
+    along = jnp.where(grows, real * of_real + imaginary * of_imaginary, 0.0)
+    return along, real * of_imaginary - imaginary * of_real
+
+
+polar.defvjp(_polar_forward, _polar_backward)
 
 
 def standardize(log_mel: jax.Array) -> jax.Array:

@@ -19,25 +19,29 @@ Params = dict[str, Any]
 Generator = FrameRateGenerator | MelganGenerator
 
 
-def make_generator(config: InverterConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> Generator:
+def make_generator(
+    config: InverterConfig, *, dtype: DTypeLike = jnp.float32, remat: bool = False, rngs: nnx.Rngs
+) -> Generator:
     """A generator with random parameters: unscaled log-mel [B, F, 128] -> audio [B, F * 320]."""
     if isinstance(config, MelganConfig):
-        return MelganGenerator(config, dtype=dtype, rngs=rngs)
-    return FrameRateGenerator(config, dtype=dtype, rngs=rngs)
+        return MelganGenerator(config, dtype=dtype, remat=remat, rngs=rngs)
+    return FrameRateGenerator(config, dtype=dtype, remat=remat, rngs=rngs)
 
 
 @functools.lru_cache(maxsize=8)
-def definition(config: InverterConfig, dtype: Any = jnp.float32) -> nnx.GraphDef:
+def definition(
+    config: InverterConfig, dtype: Any = jnp.float32, remat: bool = False
+) -> nnx.GraphDef:
     """The generator without its parameters; `nnx.merge(definition(...), params)` is the whole."""
-    return nnx.split(nnx.eval_shape(lambda: make_generator(config, dtype=dtype, rngs=nnx.Rngs(0))))[
-        0
-    ]
+    return nnx.split(
+        nnx.eval_shape(lambda: make_generator(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0)))
+    )[0]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def init_params(config: InverterConfig, seed: int) -> Params:
     """Parameters before any training, float32."""
-    model = make_generator(config, dtype=jnp.float32, rngs=nnx.Rngs(seed))
+    model = make_generator(config, rngs=nnx.Rngs(seed))
     params: Params = nnx.to_pure_dict(nnx.state(model))
     return params
 
@@ -75,10 +79,15 @@ def receptive_field(config: InverterConfig) -> int:
 
 
 def generate(
-    config: InverterConfig, params: Params, log_mel: jax.Array, dtype: Any = jnp.float32
+    config: InverterConfig,
+    params: Params,
+    log_mel: jax.Array,
+    dtype: Any = jnp.float32,
+    *,
+    remat: bool = False,
 ) -> jax.Array:
     """Audio [B, F * 320], float32, from unscaled features [B, F, 128]."""
-    audio: jax.Array = nnx.merge(definition(config, dtype), params)(log_mel)
+    audio: jax.Array = nnx.merge(definition(config, dtype, remat), params)(log_mel)
     return audio
 
 

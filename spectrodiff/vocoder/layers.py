@@ -157,6 +157,20 @@ class TransposedConvolution(nnx.Module):
         return last - 1, last
 
 
+@jax.custom_vjp
+def gelu(x: jax.Array) -> jax.Array:
+    """x times the normal distribution function of x, in its tanh approximation."""
+    return nnx.gelu(x, approximate=True)
+
+
+def _gelu_backward(x: jax.Array, grad: jax.Array) -> tuple[jax.Array]:
+    # Computed again: keeping what the derivative needs takes longer.
+    return jax.vjp(lambda x: nnx.gelu(x, approximate=True), x)[1](grad)
+
+
+gelu.defvjp(lambda x: (gelu(x), x), _gelu_backward)
+
+
 def shifted(x: jax.Array, count: int) -> list[jax.Array]:
     """`count` views of x [B, T, D], each one place later than the one before; zero outside.
 

@@ -57,12 +57,19 @@ class MelganGenerator(nnx.Module):
     Args:
         config: sizes.
         dtype: type of the products.
+        remat: recompute activations in the backward pass, block by block.
         rngs: random numbers for the initial parameters.
     """
 
     def __init__(
-        self, config: MelganConfig, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
+        self,
+        config: MelganConfig,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        remat: bool = False,
+        rngs: nnx.Rngs,
     ) -> None:
+        self.remat = remat
         self.input = Convolution(NUM_MELS, config.width, KERNEL, dtype=dtype, rngs=rngs)
         width = config.width
         for factor in UPSAMPLING:
@@ -75,7 +82,8 @@ class MelganGenerator(nnx.Module):
         """Unscaled features [B, F, M] -> audio [B, F * 320], float32."""
         x = self.input(standardize(log_mel))
         for factor in UPSAMPLING:
-            x = getattr(self, f"by{factor}")(x)
+            block = getattr(self, f"by{factor}")
+            x = jax.checkpoint(block.__call__)(x) if self.remat else block(x)
         return jnp.tanh(self.output(nnx.elu(x)).astype(jnp.float32))[..., 0]
 
 

@@ -1,5 +1,6 @@
 """The frame-rate generator against librosa, scipy and itself written out in numpy."""
 
+import jax
 import jax.numpy as jnp
 import librosa
 import numpy as np
@@ -133,3 +134,30 @@ def test_products_in_sixteen_bits():
     # Of 8 bits, half a percent is rounding; phases of a few radians turn it into some percent.
     error = np.abs(rough - exact).mean() / np.abs(exact).mean()
     assert 1e-4 < error < 0.05
+
+
+@pytest.mark.parametrize("kind", ["tiny", "melgan_tiny"])
+def test_gradients_recomputed_or_not(kind):
+    """Of the sum of the audio times fixed numbers, along a random direction: as differences say."""
+    stored = loud(kind)
+    features = jnp.asarray(frames(6)[None])
+    weights = np.random.default_rng(1).normal(size=(1, 6 * HOP)).astype(np.float32)
+
+    def value(params, remat):
+        return (generate(stored.config, params, features, remat=remat) * weights).sum()
+
+    kept, again = (jax.jit(jax.grad(value), static_argnums=1)(stored.params, r) for r in (0, 1))
+    rng = np.random.default_rng(2)
+    direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), stored.params)
+    slopes = []
+    for gradient in (kept, again):
+        products = jax.tree.map(lambda a, b: np.vdot(a, b), gradient, direction)
+        slopes.append(sum(jax.tree.leaves(products)))
+    assert slopes[0] == pytest.approx(slopes[1], rel=1e-4)
+    step = 1e-3
+
+    def moved(by):
+        return jax.tree.map(lambda p, d: (p + by * d).astype(np.float32), stored.params, direction)
+
+    ahead, behind = (float(value(moved(by), 0)) for by in (step, -step))
+    assert slopes[0] == pytest.approx((ahead - behind) / (2 * step), rel=0.02)
