@@ -1,13 +1,11 @@
 """Our own inverters: a generator with its parameters, from a file or a training run."""
 
 import functools
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, check_log_mel
+from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, check_log_mel
 from spectrodiff.vocoder.config import InverterConfig
 from spectrodiff.vocoder.files import StoredInverter
 from spectrodiff.vocoder.generators import Params, display_name, generate, period, receptive_field
@@ -69,7 +67,6 @@ def padding_frames(config: InverterConfig) -> int:
 @functools.partial(jax.jit, static_argnums=0)
 def _invert_window(config: InverterConfig, params: Params, log_mel: jax.Array) -> jax.Array:
     """[context + window + context, 128] -> [window * 320]."""
-    assert log_mel.shape[1] == NUM_MELS
-    audio: Any = generate(config, params, jnp.asarray(log_mel)[None])[0]
+    audio = generate(config, params, log_mel[None])[0]
     context_samples = padding_frames(config) * HOP_SAMPLES
     return audio[context_samples:-context_samples]

@@ -75,9 +75,13 @@ def batch(size, seed=0):
     }
 
 
-def trainer(inversion=PLAYERS, params=None):
+def trainer(inversion=PLAYERS, params=None, devices=1):
     return tiny.Trainer(
-        objective=objective_of(inversion), optimization=ADAM, training=TRAINING, params=params
+        devices=devices,
+        objective=objective_of(inversion),
+        optimization=ADAM,
+        training=TRAINING,
+        params=params,
     )
 
 
@@ -189,6 +193,8 @@ def test_an_inverter_learns(run, tmp_path):
     learner = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin)
     values = [learner.take(batch(4))["loss"] for _ in range(40)]
     assert np.mean(values[-5:]) < 0.7 * values[0]
+    shared = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin, devices=2)
+    assert shared.take(batch(4))["loss"] == pytest.approx(values[0], rel=1e-4)
     wider = dataclasses.replace(ALONE, generator="frame_rate")
     with pytest.raises(CheckpointError, match="an inverter of the same size"):
         initial_params(objective_of(wider), 0, str(path))
