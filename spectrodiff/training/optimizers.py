@@ -73,7 +73,22 @@ def make_optimizer(settings: Optimization, rate: Schedule) -> optax.GradientTran
     """The optimiser for the trained part of a parameter tree (see `split_fixed`)."""
     steps = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
     makers = {"adafactor": _adafactor, "adamw": _adamw, "muon": _muon}
-    return optax.chain(*steps, makers[settings.optimizer](settings, rate))
+    steps.append(makers[settings.optimizer](settings, rate))
+    if settings.query_key_rate != 1.0:
+        steps.append(_scale_queries_and_keys(settings.query_key_rate))
+    return optax.chain(*steps)
+
+
+def _scale_queries_and_keys(rate: float) -> optax.GradientTransformation:
+    """Updates of what decides where attention looks, times a rate."""
+
+    def scale(updates: Params, _: Params | None) -> Params:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, update: rate * update if {"query", "key"} & set(_names(path)) else update,
+            updates,
+        )
+
+    return optax.stateless(scale)
 
 
 def _adafactor(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:

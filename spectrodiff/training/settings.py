@@ -198,6 +198,9 @@ class Optimization:
     weight_decay: float = 0.0  # decoupled; not for Adafactor
     beta1: float = 0.9
     beta2: float = 0.999
+    # Learning rate of query and key kernels relative to all others. Optimisers that normalise take
+    # full steps where gradients are noise: an aligned beginning would be lost before it is used.
+    query_key_rate: float = 1.0
     # With e.g. 0.9999 a running average of the parameters is kept, evaluated and sampled from.
     ema_decay: float | None = None
 
@@ -219,6 +222,12 @@ class Optimization:
                 "a whole number > 0 for the rsqrt schedule",
                 self.warmup_steps,
             )
+        require(
+            self.query_key_rate >= 0,
+            "Optimization.query_key_rate",
+            "a number >= 0",
+            self.query_key_rate,
+        )
         if self.clip_norm is not None:
             require(self.clip_norm > 0, "Optimization.clip_norm", "a number > 0", self.clip_norm)
         if self.ema_decay is not None:

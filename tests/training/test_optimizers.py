@@ -135,6 +135,19 @@ def test_schedules(settings, wanted):
     np.testing.assert_allclose(found, np.array(wanted) * 1e-3, rtol=1e-5)
 
 
+def test_queries_and_keys_can_have_a_rate_of_their_own():
+    names = ("query", "key", "value")
+    params = {name: {"kernel": jnp.ones((3, 4))} for name in names} | {"keyboard": jnp.ones(3)}
+    gradients = jax.tree.map(lambda leaf: 2 * leaf, params)
+    settings = Optimization(optimizer="adamw", query_key_rate=0.25)
+    optimizer = make_optimizer(settings, lambda step: 1e-2)
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    # The first step of Adam is the learning rate, whatever the gradient.
+    steps = {name: float(jnp.ravel(jax.tree.leaves(updates[name])[0])[0]) for name in params}
+    wanted = {"query": -0.0025, "key": -0.0025, "value": -0.01, "keyboard": -0.01}
+    assert steps == pytest.approx(wanted, rel=1e-5)
+
+
 def test_position_tables_are_split_off_and_joined_again():
     params = {"a": {"positions": 1, "kernel": 2}, "b": {"c": {"positions": 3}}, "d": 4}
     trained, fixed = split_fixed(params)
