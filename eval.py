@@ -60,7 +60,10 @@ def main(arguments: Sequence[str]) -> None:
 
     # Model and inverters
     model = rendering.Model.look_at(flags.model)
-    descriptions = {row.name: rendering.describe(row, model, settings.precision) for row in rows}
+    descriptions = {
+        row.name: rendering.describe(row, model, settings.precision, settings.program_map)
+        for row in rows
+    }
     inverters = rendering.Inverters(model, devices[0].platform)
     for row in rows:
         if row.source != "raw":
@@ -72,6 +75,7 @@ def main(arguments: Sequence[str]) -> None:
             inverter=inverters(settings.inverter),
             precision=settings.precision,
             devices=devices,
+            program_map=settings.program_map,
         )
     )
 

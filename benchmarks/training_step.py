@@ -13,8 +13,8 @@ step. The rows are
     python benchmarks/training_step.py
 
 Each is a process; they take turns in one run, so that what else the machine does hits all. Printed
-are the fastest passes, and the arithmetic of each in its matrix products: what the second row costs more
-than the first is arithmetic, hardly anything else.
+are the fastest passes, and the arithmetic in their matrix products: the second row costs about as
+much more than the first as there is more to multiply.
 """
 
 import argparse

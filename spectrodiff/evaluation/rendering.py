@@ -26,6 +26,7 @@ from spectrodiff.evaluation.store import (
     write_array,
 )
 from spectrodiff.models.config import SIZES
+from spectrodiff.programs import ProgramMap
 from spectrodiff.progress import Progress
 from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -71,7 +72,9 @@ class Model:
         return row.inverter or str(self.bare.inverter or default_name())
 
 
-def describe(row: Row, model: Model, precision: str) -> dict[str, Any]:
+def describe(
+    row: Row, model: Model, precision: str, program_map: ProgramMap = "full"
+) -> dict[str, Any]:
     """All that a row's audio depends on, besides the song.
 
     Raises:
@@ -93,6 +96,7 @@ def describe(row: Row, model: Model, precision: str) -> dict[str, Any]:
         "source": "model",
         "model": model.checksum,
         "precision": precision,
+        "program_map": program_map,
         **{name: getattr(row, name) for name in DRAWING},
         "inverter": inverter,
     }

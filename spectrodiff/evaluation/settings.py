@@ -10,6 +10,7 @@ import re
 from typing import Any, Literal
 
 from spectrodiff.errors import ConfigError
+from spectrodiff.programs import ProgramMap
 from spectrodiff.training.checks import check_types, require
 
 RowSource = Literal["model", "encoded", "raw"]
@@ -92,6 +93,8 @@ class Evaluation:
     seed: int = 0
     inverter: str | None = None  # an .onnx file or "griffin-lim"; None for the model's own
     precision: Literal["float32", "bfloat16"] = "float32"
+    # Corpora name the instruments that models were trained on; "slakh" is for other music.
+    program_map: ProgramMap = "full"
     batch_size: int = 8  # songs rendered side by side
 
     vggish: str | None = None  # weights in a file, or a SavedModel as a folder or URL

@@ -9,6 +9,7 @@ import jax
 
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.programs import ProgramMap
 from spectrodiff.synthesis.parameters import place
 from spectrodiff.synthesis.segments import replicated
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -24,6 +25,7 @@ def load(
     inverter: str | os.PathLike[str] | Inverter | None = None,
     precision: str = "float32",
     devices: Sequence[jax.Device] | None = None,
+    program_map: ProgramMap = "slakh",
 ) -> Synthesizer:
     """Loads a model for rendering.
 
@@ -36,6 +38,7 @@ def load(
             one that comes with the package, and Griffin-Lim if neither does.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: where to compute; by default all devices of JAX's default kind.
+        program_map: which instruments songs are played on (see `Synthesizer`).
 
     Raises:
         CheckpointError: if the model or inverter is not there, damaged, or unsafe to read.
@@ -46,7 +49,9 @@ def load(
     params = place(checkpoint.params, replicated(devices), precision, consume=True)
     checkpoint = dataclasses.replace(checkpoint, params=params)
     chosen = make_inverter(inverter, checkpoint, devices[0].platform)
-    return Synthesizer(checkpoint, chosen, precision=precision, devices=devices)
+    return Synthesizer(
+        checkpoint, chosen, precision=precision, devices=devices, program_map=program_map
+    )
 
 
 def make_inverter(

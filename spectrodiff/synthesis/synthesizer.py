@@ -20,6 +20,7 @@ from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.errors import ConfigError
 from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE, unscale
 from spectrodiff.notes import Notes
+from spectrodiff.programs import ProgramMap
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
 from spectrodiff.synthesis.meter import Meter
@@ -58,6 +59,8 @@ class Synthesizer:
         inverter: what turns features into audio.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: where to compute; by default all devices of JAX's default kind.
+        program_map: which instruments songs are played on: by default the nearest that released
+            models know; "full" keeps the song's own, for models trained on such.
 
     Raises:
         ConfigError: for another precision.
@@ -70,7 +73,9 @@ class Synthesizer:
         *,
         precision: str = "float32",
         devices: Sequence[jax.Device] | None = None,
+        program_map: ProgramMap = "slakh",
     ) -> None:
+        self._program_map = program_map
         self.config, self.inverter = checkpoint.config, inverter
         self._dtype = compute_type(precision)
         self._prediction = checkpoint.prediction
@@ -276,6 +281,7 @@ class Synthesizer:
         return tokenize_song(
             song,
             vocabulary=self._vocabulary,
+            program_map=self._program_map,
             max_tokens=self.config.note_tokens,
             segment_frames=self.config.target_frames,
             strict=strict,

@@ -151,6 +151,7 @@ def test_descriptions(tmp_path):
         "source": "model",
         "model": "0123abcd",
         "precision": "float32",
+        "program_map": "full",
         "sampler": "ddpm",
         "steps": 10,
         "guidance": 2.0,
