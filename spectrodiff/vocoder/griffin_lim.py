@@ -92,12 +92,14 @@ def _linear_magnitudes(mel: np.ndarray) -> np.ndarray:
     Multiplicative updates of the least-squares problem keep the solution positive and, starting
     from the smooth spectrum that spreads every band over its bins, free of holes.
     """
-    weights = mel_weights()
+    # Rounding of matrix products depends on how many frames there are, and refining phases makes
+    # much of little: in float64, rounded at the end, a frame is the same in any company.
+    mel, weights = mel.astype(np.float64), mel_weights().astype(np.float64)
     spread = mel @ weights.T
     magnitudes = spread / (weights.sum(axis=1) + _TINY)
     for _ in range(_MEL_ITERATIONS):
         magnitudes *= spread / ((magnitudes @ weights) @ weights.T + _TINY)
-    return magnitudes
+    return magnitudes.astype(np.float32)
 
 
 def _double_rate(magnitudes: np.ndarray) -> np.ndarray:
