@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spectrodiff import cli, gin_files
 from spectrodiff.audio import AUDIO_SUFFIXES, write_audio
+from spectrodiff.bundled import UNTRAINED, default_model
 from spectrodiff.errors import ConfigError
 from spectrodiff.files import check_writable
 from spectrodiff.pictures import write_spectrogram
@@ -27,7 +28,7 @@ OTHER_AUDIO = (".mp3", ".m4a", ".aac", ".aif", ".aiff", ".opus", ".mid", ".midi"
 class Sampling:
     """How to render; each setting is also a flag, and the name that gin files use for it."""
 
-    model: str = "untrained"
+    model: str = default_model()
     inverter: str | None = None
     sampler: str = "dpmpp"
     steps: int = 50
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         precision=settings.precision,
         devices=cli.find_devices(settings.device),
     )
-    if settings.model == "untrained":
+    if settings.model == UNTRAINED:
         logger.warning(UNTRAINED_NOTICE)
     rendered = synth.render_each(
         flags.songs,
@@ -107,7 +108,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--model",
         help="which model plays: a name (small_with_context, base_with_context), a "
-        "folder, the URL of a zip, or a Hugging Face id (default: untrained, which is noise)",
+        f"folder, the URL of a zip, or a Hugging Face id (default: {defaults.model})",
     )
     add(
         "--inverter",

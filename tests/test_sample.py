@@ -57,7 +57,8 @@ def test_songs_to_a_folder_with_pictures(golden, tmp_path, cache):
 
 def test_one_song_to_a_file_with_an_untrained_model(golden, tmp_path, cache):
     out = tmp_path / "new" / "song.ogg"
-    done = run(golden / "midi" / "overlaps.mid", "--out", out, "--steps", 2, cache=cache)
+    arguments = ["--model", "untrained", "--steps", 2]
+    done = run(golden / "midi" / "overlaps.mid", "--out", out, *arguments, cache=cache)
     assert done.returncode == 0, done.stderr
     assert "this model is untrained, so you will hear noise" in done.stderr
     assert "--model base_with_context" in done.stderr

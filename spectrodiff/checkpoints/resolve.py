@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from spectrodiff.bundled import UNTRAINED, bundled_models
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.checkpoints.download import fetch_zip
 from spectrodiff.checkpoints.hub import fetch_from_hub
@@ -39,12 +40,6 @@ LAYOUTS = (
     Layout("decoder/*.safetensors or *.bin (diffusers)", find_diffusers, import_diffusers),
     Layout("decoder/*.pdparams (Paddle)", find_paddle, import_paddle),
 )
-
-# A tiny network as it is before training, for trying things out: it sounds like noise.
-UNTRAINED = "untrained"
-
-# Models that come with the package: name to folder.
-BUNDLED: Mapping[str, Path] = {}
 
 _RELEASE = (
     "https://storage.googleapis.com/music-synthesis-with-spectrogram-diffusion/checkpoints/{}.zip"
@@ -81,15 +76,15 @@ def open_checkpoint(
         return read_folder(Path(path))
     if text == UNTRAINED:
         return Checkpoint(SIZES["tiny"], init_params(SIZES["tiny"], seed=0), layout="untrained")
-    if text in BUNDLED:
-        return read_folder(BUNDLED[text])
+    if text in (bundled := bundled_models()):
+        return read_folder(bundled[text])
     url = RELEASED.get(text, text)
     if url.startswith(("http://", "https://")):
         return read_folder(fetch_zip(url, cache))
     if match := _HUB_ID.fullmatch(text):
         repository, revision = match["repository"], match["revision"]
         return read_folder(fetch_from_hub(repository, revision, cache=cache, endpoint=hub_endpoint))
-    names = ", ".join([UNTRAINED, *BUNDLED, *RELEASED])
+    names = ", ".join([UNTRAINED, *bundled, *RELEASED])
     raise CheckpointError(
         text,
         f"a folder with a model, one of the names {names}, the http(s) URL of a zip archive, or a "

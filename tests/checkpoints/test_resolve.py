@@ -2,7 +2,9 @@ import shutil
 
 import pytest
 
+from spectrodiff import bundled
 from spectrodiff.checkpoints import open_checkpoint, resolve
+from spectrodiff.checkpoints.store import save_model
 from spectrodiff.errors import CheckpointError
 
 
@@ -42,8 +44,13 @@ def test_names_relative_to_home(golden, tmp_path, monkeypatch):
 
 def test_a_bundled_model(golden, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(resolve, "BUNDLED", {"mini": golden / "checkpoints/paddle"})
-    assert open_checkpoint("mini").layout == "Paddle"
+    monkeypatch.setattr(bundled, "WEIGHTS", tmp_path / "weights")
+    assert bundled.default_model() == "untrained"
+    with pytest.raises(CheckpointError, match="one of the names untrained, small_with_context"):
+        open_checkpoint("mini")
+    save_model(open_checkpoint(golden / "checkpoints/paddle"), tmp_path / "weights/mini")
+    assert bundled.default_model() == "mini"
+    assert open_checkpoint("mini").config.width == 32
     # A folder of that name is what was meant.
     shutil.copytree(golden / "checkpoints/t5x", tmp_path / "mini")
     assert open_checkpoint("mini").layout == "T5X"
