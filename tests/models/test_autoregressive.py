@@ -145,7 +145,8 @@ def test_shorter_rows_of_tokens_mean_the_same(golden):
     row = int(np.argmin(lengths))
     tokens, targets = arrays["tokens"][row : row + 1], arrays["targets"][row : row + 1]
     short = predict(params, tokens[:, : lengths[row]], targets)
-    np.testing.assert_allclose(short, predict(params, tokens, targets), atol=1e-6)
+    # Sums over rows of other lengths are rounded in another order, on some processors to 2e-6.
+    np.testing.assert_allclose(short, predict(params, tokens, targets), atol=1e-5)
 
 
 def test_parameter_tree_and_published_size():
