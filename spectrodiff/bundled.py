@@ -4,6 +4,8 @@ from pathlib import Path
 
 # A tiny network as it is before training, for trying things out: it sounds like noise.
 UNTRAINED = "untrained"
+# A model whose training is not finished: tunes can be made out, the sound is rough.
+DRAFT = "draft"
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -13,5 +15,6 @@ def bundled_models() -> dict[str, Path]:
 
 
 def default_model() -> str:
-    """The model that plays where none is named: "mini", or an untrained one where it is not."""
-    return "mini" if "mini" in bundled_models() else UNTRAINED
+    """The model that plays where none is named: the best there is."""
+    there = bundled_models()
+    return next((name for name in ("mini", DRAFT) if name in there), UNTRAINED)
