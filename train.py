@@ -149,16 +149,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add("--device", default="auto", help="auto, cpu, gpu or tpu (default: auto, the fastest)")
 
-    several = parser.add_argument_group("several processes (one per host)")
-    add = several.add_argument
-    add(
-        "--distributed",
-        action="store_true",
-        help="find the other processes by oneself: under Slurm, Open MPI, on Cloud TPUs",
-    )
-    add("--coordinator_address", metavar="HOST:PORT", help="of process 0, the same for all")
-    add("--num_processes", type=int, help="how many there are")
-    add("--process_id", type=int, help="the number of this one, from 0")
+    cli.add_process_flags(parser, "several processes (one per host)")
     return parser.parse_args(arguments)
 
 

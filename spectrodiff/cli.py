@@ -1,5 +1,6 @@
 """What the entry points share: logging, errors in one line, devices, the compilation cache."""
 
+import argparse
 import ctypes
 import logging
 import os
@@ -35,6 +36,20 @@ def run(main: Callable[[Sequence[str]], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+def add_process_flags(parser: argparse.ArgumentParser, title: str) -> None:
+    """Adds what `spectrodiff.training.distributed.connect` needs to know, as a group of flags."""
+    several = parser.add_argument_group(title)
+    add = several.add_argument
+    add(
+        "--distributed",
+        action="store_true",
+        help="find the other processes by oneself: under Slurm, Open MPI, on Cloud TPUs",
+    )
+    add("--coordinator_address", metavar="HOST:PORT", help="of process 0, the same for all")
+    add("--num_processes", type=int, help="how many there are")
+    add("--process_id", type=int, help="the number of this one, from 0")
 
 
 def find_devices(kind: str) -> "list[jax.Device]":
