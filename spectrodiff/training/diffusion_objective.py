@@ -51,6 +51,9 @@ class DiffusionObjective:
     def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
         """Mean loss at one random time per example, with dropout and hidden conditioning."""
         hide_key, time_key, noise_key, dropout_key = jax.random.split(key, 4)
+        if self.settings.disturb_context:
+            disturb_key, hide_key = jax.random.split(hide_key)
+            segment = disturb(segment, self.settings.disturb_context, disturb_key)
         segment = hide(segment, self.settings, hide_key)
         x0 = scale(segment.log_mel)
         time = jax.random.uniform(time_key, x0.shape[:1]) ** self.settings.time_power
@@ -125,6 +128,24 @@ class DiffusionObjective:
         distance = DenoisingLoss(self.settings.loss_target, self.settings.loss_norm)
         loss = distance(prediction, output, x0, eps, alpha, sigma)
         return loss, to_x0(prediction, output, z, alpha, sigma)
+
+
+def disturb(segment: Segment, largest: float, key: jax.Array) -> Segment:
+    """Adds noise and one offset to each example's context, both of a standard deviation of its own.
+
+    Conditioning augmentation as in cascaded diffusion (Ho et al. 2021, section 4): a model that has
+    seen imperfect conditioning does not add to the errors of what it has generated itself.
+    """
+    if segment.context is None or segment.context_mask is None:
+        return segment
+    context = segment.context
+    deviation_key, offset_key, noise_key = jax.random.split(key, 3)
+    each = (len(context), 1, 1)
+    deviation = largest * jax.random.uniform(deviation_key, each)
+    offset = jax.random.normal(offset_key, each)
+    noise = jax.random.normal(noise_key, context.shape)
+    disturbed = jnp.clip(context + deviation * (offset + noise), -1.0, 1.0)
+    return segment._replace(context=jnp.where(segment.context_mask[..., None], disturbed, context))
 
 
 def hide(segment: Segment, settings: Diffusion, key: jax.Array) -> Segment:

@@ -91,6 +91,9 @@ class Diffusion:
     # unconditional branch, and how often its context alone, as at the start of every song.
     drop_conditioning: float = 0.1
     drop_context: float = 0.0
+    # Generated context is never quite what training shows. So that of each example gets noise, and
+    # is made louder or softer, by standard deviations of up to so much (scaled features, [-1, 1]).
+    disturb_context: float = 0.0
     # t = u ** time_power with u uniform: below 1 there is more training on high noise.
     time_power: float = 1.0
     evaluation_times: int = 8  # the evaluation loss is a mean over a fixed grid of so many t
@@ -101,6 +104,12 @@ class Diffusion:
         for name in ("drop_conditioning", "drop_context"):
             rate = getattr(self, name)
             require(0 <= rate < 1, f"Diffusion.{name}", "a probability in [0, 1)", rate)
+        require(
+            self.disturb_context >= 0,
+            "Diffusion.disturb_context",
+            "a number >= 0",
+            self.disturb_context,
+        )
         require(self.time_power > 0, "Diffusion.time_power", "a number > 0", self.time_power)
         require(
             self.evaluation_times >= 1,

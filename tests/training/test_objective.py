@@ -7,7 +7,7 @@ import pytest
 
 from spectrodiff.features import scale
 from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.training.diffusion_objective import example_noise, hide, time_grid
+from spectrodiff.training.diffusion_objective import disturb, example_noise, hide, time_grid
 from spectrodiff.training.objective import make_objective
 from spectrodiff.training.segments import read_segments
 from spectrodiff.training.settings import Diffusion, Network, Training
@@ -104,6 +104,30 @@ def test_hidden_conditioning(segment):
     # What is not hidden stays as it was.
     np.testing.assert_array_equal(hidden.tokens[~no_notes], many.tokens[~no_notes])
     np.testing.assert_array_equal(hidden.log_mel, many.log_mel)
+
+
+def test_disturbed_context(segment):
+    middle = jnp.zeros_like(segment.context)  # far from both ends of the scale
+    valid = 6
+    mask = jnp.zeros_like(segment.context_mask).at[:, :valid].set(True)
+    many = segment._replace(context=middle, context_mask=mask)
+    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), many)
+    disturbed = jax.jit(lambda many, key: disturb(many, 0.1, key))(many, jax.random.key(1))
+    assert not np.asarray(disturbed.context)[:, valid:].any()
+    context = np.asarray(disturbed.context)[:, :valid]
+    offset, noise = context.mean(axis=(1, 2)), context.std(axis=(1, 2))
+    # Standard deviations are uniform up to 0.1, which has a mean of 0.05 and a mean square of
+    # 0.01 / 3; offset and noise share them.
+    assert noise.mean() == pytest.approx(0.05, rel=0.05)
+    assert noise.max() < 0.115  # of 768 values each
+    assert offset.mean() == pytest.approx(0, abs=0.006)
+    assert (offset**2).mean() == pytest.approx(0.01 / 3, rel=0.2)
+    assert np.corrcoef(np.abs(offset), noise)[0, 1] > 0.4
+    # Features stay on their scale, and nothing else is touched.
+    loud = segment._replace(context=jnp.where(mask[..., None], 1.0, 0.0), context_mask=mask)
+    assert np.abs(disturb(loud, 0.1, jax.random.key(2)).context).max() == 1.0
+    np.testing.assert_array_equal(disturbed.log_mel, many.log_mel)
+    np.testing.assert_array_equal(disturbed.tokens, many.tokens)
 
 
 def test_training_loss_is_random_by_its_key_alone(segment, params):
