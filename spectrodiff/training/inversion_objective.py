@@ -1,6 +1,7 @@
 """Training a spectrogram inverter: sound from its own features, which may be slightly wrong."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -16,8 +17,8 @@ from spectrodiff.training.settings import Inversion
 from spectrodiff.vocoder.adversarial import init_discriminators, play
 from spectrodiff.vocoder.disturbances import disturb
 from spectrodiff.vocoder.files import GENERATOR
-from spectrodiff.vocoder.generators import generate, init_params
-from spectrodiff.vocoder.losses import multi_scale_distance
+from spectrodiff.vocoder.generators import generate, init_params, period
+from spectrodiff.vocoder.losses import SCALES, TRAINING_SCALES, multi_scale_distance
 
 DISCRIMINATORS = "discriminators"  # their parameters, beside the generator's
 
@@ -55,9 +56,15 @@ class InversionObjective:
     def loss(self, params: Params, segment: Segment, key: jax.Array) -> Scores:
         """The weighted sum of the losses, and each of them; those of discriminators weigh 1."""
         settings = self.settings
-        features = self._features(segment, key)
-        inverted, recorded = self._invert(params, features), _samples(segment)
-        parts = {name: value.mean() for name, value in _distances(inverted, segment).items()}
+        features_key, start_key = jax.random.split(key)
+        features = self._features(segment, features_key)
+        # In a song, a segment may begin anywhere.
+        start = jax.random.randint(start_key, features.shape[:1], 0, period(settings.config()))
+        inverted, recorded = self._invert(params, features, start), _samples(segment)
+        # Only windows that fit are of use.
+        scales = {w: mels for w, mels in TRAINING_SCALES.items() if w <= recorded.shape[1]}
+        distances = _distances(inverted, segment, scales)
+        parts = {name: value.mean() for name, value in distances.items()}
         discriminators = settings.discriminators()
         if discriminators is None:
             return {"loss": self._weighted(parts), **parts}
@@ -70,7 +77,7 @@ class InversionObjective:
         """The distances from the sound whose features they are, undisturbed."""
         del keys
         audio = self._invert(params, segment.log_mel)
-        parts = _distances(audio, segment)
+        parts = _distances(audio, segment, SCALES)
         return {"loss": self._weighted(parts), **parts}
 
     def gap(
@@ -100,18 +107,20 @@ class InversionObjective:
             blur=settings.blur,
         )
 
-    def _invert(self, params: Params, features: jax.Array) -> jax.Array:
+    def _invert(
+        self, params: Params, features: jax.Array, start: jax.Array | None = None
+    ) -> jax.Array:
         config, generator = self.settings.config(), params[GENERATOR]
-        return generate(config, generator, features, self.dtype, remat=self.remat)
+        return generate(config, generator, features, self.dtype, remat=self.remat, start=start)
 
     def _weighted(self, parts: Scores) -> jax.Array:
         terms = [getattr(self.settings, name) * value for name, value in parts.items()]
         return sum(terms[1:], terms[0])
 
 
-def _distances(audio: jax.Array, segment: Segment) -> Scores:
+def _distances(audio: jax.Array, segment: Segment, scales: Mapping[int, int]) -> Scores:
     """How far inverted sound is from the recorded one, and its features from the true ones; [B]."""
-    distance = multi_scale_distance(audio, _samples(segment))
+    distance = multi_scale_distance(audio, _samples(segment), scales)
     # The last frame looks past the end of the audio.
     error = jnp.abs(log_mel(audio) - segment.log_mel)[:, :-1]
     return {

@@ -6,15 +6,14 @@ Two things differ.
 
 Magnitudes are learnt relative to those that the mel bands say, interpolated between their centres.
 
-Each frame is the sum of two spectra. The phases of one count from the frame's own centre, as usual:
-an attack looks the same wherever it falls. A network that sees only magnitudes cannot know how far
-a steady tone has turned since the frame before, and with such phases alone gives every frame the
-same one, so that tones are drawn to multiples of 50 Hz. The phases of the other spectrum therefore
-count along with the centre frequencies of their bins: where nothing changes, it is a steady tone.
-They repeat after as many frames as there are hops in a window.
+Each frame is the sum of a spectrum and of steady tones. The phases of the spectrum count from the
+frame's own centre, as usual: an attack looks the same wherever it falls. A network that sees only
+magnitudes cannot know how far a tone has turned since the frame before, and with such phases alone
+gives every frame the same one, so that tones are drawn to multiples of 50 Hz. The phases of the
+tones therefore count along, each with a frequency of its own (see `oscillators`).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +33,11 @@ from spectrodiff.features import (
 from spectrodiff.models.layers import scan_layers, stack
 from spectrodiff.vocoder.config import FrameRateConfig
 from spectrodiff.vocoder.layers import LayerNorm, Linear, gelu, rows, shifted
+from spectrodiff.vocoder.oscillators import PERIOD_FRAMES, frequencies_hz, turns, waves
 
 MAX_LOG_MAGNITUDE = 8.0  # a little more than a full-scale tone has
-FIRST_LOG_MAGNITUDE = -2.0  # of both spectra, relative to the mel bands
+# Before training, relative to the mel bands: of Fourier bins, and of the many tones between them.
+FIRST_LOG_MAGNITUDE, FIRST_OF_TONES = -2.0, -4.0
 
 
 class ConvNextBlock(nnx.Module):
@@ -80,36 +81,85 @@ class FrameRateGenerator(nnx.Module):
         remat: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
-        D, K = config.width, config.fourier_bins
+        D, hertz = config.width, source_hz(config)
         self.input = Linear(config.kernel_frames * NUM_MELS, D, dtype=dtype, rngs=rngs)
         self.input_norm = LayerNorm(D)
         self.layers = stack(
             lambda rngs: ConvNextBlock(config, dtype=dtype, rngs=rngs), config.layers, rngs
         )
         self.norm = LayerNorm(D)
-        self.output = Linear(D, 4 * K, dtype=dtype, rngs=rngs)
-        self.output.bias[...] = jnp.repeat(jnp.array([FIRST_LOG_MAGNITUDE, 0.0]), 2 * K)
+        self.output = Linear(D, 2 * len(hertz.all), dtype=dtype, rngs=rngs)
+        first = np.full(2 * len(hertz.all), FIRST_LOG_MAGNITUDE, np.float32)
+        first[len(hertz.spectrum) :][: len(hertz.low)] = FIRST_OF_TONES
+        first[len(hertz.all) :] = 0.0
+        self.output.bias[...] = jnp.asarray(first)
         self.config, self.remat = config, remat
 
-    def __call__(self, log_mel: jax.Array) -> jax.Array:
-        """Unscaled features [B, F, M] -> audio [B, F * 320], float32."""
-        return overlap_add(self.spectra(log_mel))
+    def __call__(self, log_mel: jax.Array, start: jax.Array | None = None) -> jax.Array:
+        """Audio from features.
 
-    def spectra(self, log_mel: jax.Array) -> jax.Array:
-        """Unscaled features [B, F, M] -> complex spectra [B, F, K] of windows around each frame."""
-        config, K = self.config, self.config.fourier_bins
+        Args:
+            log_mel: unscaled features [B, F, M].
+            start: int32 [B], for how many frames the oscillators have been running before the
+                first; by default none.
+
+        Returns:
+            float32 [B, F * 320].
+        """
+        spectra, low = self.sources(log_mel, start)
+        parts = jnp.concatenate([low.real, low.imag], axis=-1)
+        tones = jnp.asarray(waves(source_hz(self.config).low, self.config.window_samples))
+        return overlap_add(inverse_fourier(spectra) + parts @ tones)
+
+    def sources(
+        self, log_mel: jax.Array, start: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Complex spectra [B, F, K] of windows around each frame, and tones between bins [B, F, N].
+
+        Args:
+            log_mel: unscaled features [B, F, M].
+            start: as above.
+        """
+        config, hertz = self.config, source_hz(self.config)
+        K, N, S = len(hertz.spectrum), len(hertz.low), len(hertz.all)
         neighbours = shifted(standardize(log_mel), config.kernel_frames)
         x = self.input_norm(self.input(jnp.concatenate(neighbours, axis=-1)))
         x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None, remat=self.remat)
         output = self.output(self.norm(x)).astype(jnp.float32)
-        bands = jnp.matmul(log_mel, interpolation(config), precision="highest")
-        log_magnitude = output[..., : 2 * K] + jnp.concatenate([bands, bands], axis=-1)
-        turned = turns(config, log_mel.shape[1])
-        phase = output[..., 2 * K :] + jnp.concatenate([0 * turned, turned], axis=-1)[None]
-        real, imaginary = polar(log_magnitude, phase)
-        return jax.lax.complex(
-            real[..., :K] + real[..., K:], imaginary[..., :K] + imaginary[..., K:]
-        )
+        bands = jnp.matmul(log_mel, interpolation(hertz.all), precision="highest")
+        frames = jnp.arange(log_mel.shape[1])[None]
+        frames = frames if start is None else frames + start[:, None]
+        turned = jnp.asarray(turns_of_sources(config))[frames % PERIOD_FRAMES]
+        real, imaginary = polar(output[..., :S] + bands, output[..., S:] + turned)
+        sources = jax.lax.complex(real, imaginary)
+        low, high = sources[..., K : K + N], sources[..., K + N :]
+        return sources[..., :K].at[..., -high.shape[-1] :].add(high), low
+
+
+class SourceHz(NamedTuple):
+    """Frequencies of what a frame is the sum of; the network's outputs are in this order."""
+
+    spectrum: np.ndarray  # the bins [K], whose phases count from each frame's centre
+    low: np.ndarray  # tones between bins [N]
+    high: np.ndarray  # tones that are bins, the last ones of the K
+
+    @property
+    def all(self) -> np.ndarray:
+        """One after another, [S]."""
+        return np.concatenate(self)
+
+
+def source_hz(config: FrameRateConfig) -> SourceHz:
+    """The frequencies for some length of windows."""
+    bins = np.arange(config.fourier_bins) * SAMPLE_RATE / config.window_samples
+    return SourceHz(bins, *frequencies_hz(config.window_samples))
+
+
+def turns_of_sources(config: FrameRateConfig) -> np.ndarray:
+    """Radians [64, S] that tones have turned by since frame 0, and zero for the spectrum."""
+    spectrum, *tones = source_hz(config)
+    still = np.zeros((PERIOD_FRAMES, len(spectrum)), np.float32)
+    return np.concatenate([still, turns(np.concatenate(tones), PERIOD_FRAMES)], axis=1)
 
 
 @jax.custom_vjp
@@ -140,43 +190,38 @@ def standardize(log_mel: jax.Array) -> jax.Array:
     return 2 * (log_mel - MIN_LOG_MEL) / (MAX_LOG_MEL - MIN_LOG_MEL) - 1
 
 
-def interpolation(config: FrameRateConfig) -> np.ndarray:
-    """float32 [M, K]: from mel bands to Fourier bins, linear on the mel axis."""
+def interpolation(hertz: np.ndarray) -> np.ndarray:
+    """float32 [M, S]: from mel bands to frequencies [S], linear on the mel axis."""
 
     def mel(hz: np.ndarray) -> np.ndarray:
         return np.log1p(hz / 700)
 
-    bin_hz = np.arange(config.fourier_bins) * SAMPLE_RATE / config.window_samples
     centers = mel(mel_centers_hz(SYNTHESIS))
-    columns = [np.interp(mel(bin_hz), centers, unit) for unit in np.eye(NUM_MELS)]
+    columns = [np.interp(mel(hertz), centers, unit) for unit in np.eye(NUM_MELS)]
     return np.stack(columns).astype(np.float32)
 
 
-def turns(config: FrameRateConfig, frames: int) -> jax.Array:
-    """Radians [F, K] that the centre frequency of each bin turns from frame 0 to each frame."""
-    hops = config.window_samples // HOP_SAMPLES  # a bin turns k / hops times a frame
-    steps = jnp.arange(frames)[:, None] * jnp.arange(config.fourier_bins)[None] % hops
-    return steps.astype(jnp.float32) * (2 * np.pi / hops)
+def inverse_fourier(spectra: jax.Array) -> jax.Array:
+    """Complex spectra [B, F, K] to windows [B, F, W]; phases count from a window's middle."""
+    return jnp.fft.fftshift(jnp.fft.irfft(spectra, 2 * (spectra.shape[-1] - 1)), axes=-1)
 
 
-def overlap_add(spectra: jax.Array) -> jax.Array:
-    """Inverse short-time Fourier transform whose frames are those of the features.
+def overlap_add(windows: jax.Array) -> jax.Array:
+    """Windows of sound to sound, as the inverse short-time Fourier transform puts them together.
 
-    Frame i of the features stands for the samples from 320 i to 320 i + 640, and window i has the
-    same centre, which is also where its phases count from.
+    Frame i of the features stands for the samples from 320 i to 320 i + 640, and the middle of
+    window i is that of frame i.
 
     Args:
-        spectra: complex [B, F, K].
+        windows: [B, F, W], not weighted yet.
 
     Returns:
         float32 [B, F * 320].
     """
-    batch, frames, bins = spectra.shape
-    window_samples = 2 * (bins - 1)
+    batch, frames, window_samples = windows.shape
     hops = window_samples // HOP_SAMPLES
     window = hann(window_samples)
-    pieces = jnp.fft.fftshift(jnp.fft.irfft(spectra, window_samples), axes=-1)
-    pieces = pieces * rows(jnp.asarray(window), pieces)
+    pieces = windows * rows(jnp.asarray(window), windows)
     pieces = pieces.reshape(batch, frames, hops, HOP_SAMPLES)
     # Piece s of frame i ends up in place i + s; the first sample of the sound is in place `before`.
     audio = jnp.zeros((batch, frames + hops - 1, HOP_SAMPLES))

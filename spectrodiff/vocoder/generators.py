@@ -14,6 +14,7 @@ from spectrodiff.features import HOP_SAMPLES
 from spectrodiff.vocoder.config import FrameRateConfig, InverterConfig, MelganConfig
 from spectrodiff.vocoder.frame_rate import FrameRateGenerator
 from spectrodiff.vocoder.melgan import MelganGenerator, reach_frames
+from spectrodiff.vocoder.oscillators import PERIOD_FRAMES
 
 Params = dict[str, Any]
 Generator = FrameRateGenerator | MelganGenerator
@@ -65,8 +66,7 @@ def display_name(config: InverterConfig) -> str:
 
 def period(config: InverterConfig) -> int:
     """After how many frames a generator treats features as it did before."""
-    # Phases that count along with the centres of Fourier bins repeat once per window.
-    return config.window_samples // HOP_SAMPLES if isinstance(config, FrameRateConfig) else 1
+    return PERIOD_FRAMES if isinstance(config, FrameRateConfig) else 1
 
 
 def receptive_field(config: InverterConfig) -> int:
@@ -85,9 +85,14 @@ def generate(
     dtype: Any = jnp.float32,
     *,
     remat: bool = False,
+    start: jax.Array | None = None,
 ) -> jax.Array:
-    """Audio [B, F * 320], float32, from unscaled features [B, F, 128]."""
-    audio: jax.Array = nnx.merge(definition(config, dtype, remat), params)(log_mel)
+    """Audio [B, F * 320], float32, from unscaled features [B, F, 128].
+
+    `start`, int32 [B], says how far into a period (see `period`) the first frames are; by default
+    at its beginning.
+    """
+    audio: jax.Array = nnx.merge(definition(config, dtype, remat), params)(log_mel, start)
     return audio
 
 

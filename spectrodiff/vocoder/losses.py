@@ -3,6 +3,7 @@
 Axis letters: B batch, T frames, K Fourier bins.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,8 @@ from spectrodiff.features import FrontEnd, mel_weights
 # Windows of 8 to 128 ms, each moved by a quarter of its length, with as many mel bands as its
 # frequency resolution can fill.
 SCALES = {2048: 160, 1024: 128, 512: 64, 256: 32, 128: 16}
+# Training also looks through longer windows, in which a tone slightly out of tune is another tone.
+TRAINING_SCALES = {8192: 320, 4096: 240} | SCALES
 
 # Below the noise of 16-bit rounding, differences are not heard.
 FLOOR = 1e-4
@@ -27,18 +30,21 @@ class Distance(NamedTuple):
     mel_l1: jax.Array
 
 
-def multi_scale_distance(audio: jax.Array, target: jax.Array) -> Distance:
+def multi_scale_distance(
+    audio: jax.Array, target: jax.Array, mels_of_windows: Mapping[int, int] = SCALES
+) -> Distance:
     """Means over windows of several lengths.
 
     Args:
         audio: float32 [B, samples].
         target: what it should be.
+        mels_of_windows: lengths of windows, in samples, and how many mel bands each has.
 
     Returns:
         `spectral`: sum of |S - S'| over that of S, for magnitudes S, plus the mean of
         |ln S - ln S'|; `mel_l1`: the mean of the latter for magnitudes in mel bands.
     """
-    scales = [_distance(audio, target, window, mels) for window, mels in SCALES.items()]
+    scales = [_distance(audio, target, window, mels) for window, mels in mels_of_windows.items()]
     return Distance(*(sum(parts) / len(scales) for parts in zip(*scales, strict=True)))
 
 

@@ -78,8 +78,9 @@ class MelganGenerator(nnx.Module):
             width //= 2
         self.output = Convolution(width, 1, KERNEL, dtype=dtype, rngs=rngs)
 
-    def __call__(self, log_mel: jax.Array) -> jax.Array:
-        """Unscaled features [B, F, M] -> audio [B, F * 320], float32."""
+    def __call__(self, log_mel: jax.Array, start: jax.Array | None = None) -> jax.Array:
+        """Unscaled features [B, F, M] -> audio [B, F * 320], float32, the same from any start."""
+        del start
         x = self.input(standardize(log_mel))
         for factor in UPSAMPLING:
             block = getattr(self, f"by{factor}")

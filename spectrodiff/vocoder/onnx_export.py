@@ -15,10 +15,18 @@ from spectrodiff.features import HOP_SAMPLES, MAX_LOG_MEL, MIN_LOG_MEL, NUM_MELS
 from spectrodiff.files import atomic_file
 from spectrodiff.vocoder.config import FrameRateConfig, MelganConfig
 from spectrodiff.vocoder.files import StoredInverter
-from spectrodiff.vocoder.frame_rate import MAX_LOG_MAGNITUDE, hann, interpolation, window_sums
+from spectrodiff.vocoder.frame_rate import (
+    MAX_LOG_MAGNITUDE,
+    hann,
+    interpolation,
+    source_hz,
+    turns_of_sources,
+    window_sums,
+)
 from spectrodiff.vocoder.generators import period, receptive_field
 from spectrodiff.vocoder.melgan import DILATIONS, KERNEL, UPSAMPLING
 from spectrodiff.vocoder.onnx import CONTEXT_METADATA, PERIOD_METADATA, OnnxInverter
+from spectrodiff.vocoder.oscillators import PERIOD_FRAMES, waves
 from spectrodiff.vocoder.trained import TrainedInverter, padding_frames
 
 # Layer normalisation is in the standard from this version on.
@@ -219,20 +227,25 @@ def _frame_rate(
     x = graph.layer_norm(x, params["norm/scale"], params["norm/shift"])
     output = graph.linear(x, params["output/kernel"], params["output/bias"])
 
-    bands = graph.add("MatMul", features, graph.constant(interpolation(config)))
-    # In the order of the output: magnitudes of both spectra, then phases of both.
-    magnitudes, phases = graph.part(output, 0, 2 * K), graph.part(output, 2 * K, 4 * K)
-    magnitudes = graph.add("Add", magnitudes, graph.add("Concat", bands, bands, axis=2))
+    hertz = source_hz(config)
+    K, N, S = len(hertz.spectrum), len(hertz.low), len(hertz.all)
+    bands = graph.add("MatMul", features, graph.constant(interpolation(hertz.all)))
+    magnitudes = graph.add("Add", graph.part(output, 0, S), bands)
     limit = graph.constant(np.float32(MAX_LOG_MAGNITUDE))
     magnitudes = graph.add("Exp", graph.add("Min", magnitudes, limit))
-    phases = graph.add("Add", phases, _turns(graph, config, features))
+    phases = graph.add("Add", graph.part(output, S, 2 * S), _turns(graph, config, features))
     parts = []
     for function in ("Cos", "Sin"):
-        both = graph.add("Mul", magnitudes, graph.add(function, phases))
-        parts.append(graph.add("Add", graph.part(both, 0, K), graph.part(both, K, 2 * K)))
-    spectra = graph.turned(graph.add("Concat", *parts, axis=2))
-    basis = graph.constant(_inverse_fourier(config)[:, np.newaxis])
-    return graph.add("ConvTranspose", spectra, basis, strides=[HOP_SAMPLES])
+        sources = graph.add("Mul", magnitudes, graph.add(function, phases))
+        # Tones that are bins are added to the last of the bins.
+        pads = graph.integers(0, 0, K - len(hertz.high), 0, 0, 0)
+        high = graph.add("Pad", graph.part(sources, K + N, S), pads)
+        parts += [graph.add("Add", graph.part(sources, 0, K), high)]
+        parts += [graph.part(sources, K, K + N)]
+    order = [parts[0], parts[2], parts[1], parts[3]]  # real and imaginary, of bins and of tones
+    together = graph.turned(graph.add("Concat", *order, axis=2))
+    basis = graph.constant(_windowed_waves(config)[:, np.newaxis])
+    return graph.add("ConvTranspose", together, basis, strides=[HOP_SAMPLES])
 
 
 def _convnext(graph: _Graph, layer: dict[str, np.ndarray], x: str) -> str:
@@ -247,21 +260,20 @@ def _convnext(graph: _Graph, layer: dict[str, np.ndarray], x: str) -> str:
 
 
 def _turns(graph: _Graph, config: FrameRateConfig, features: str) -> str:
-    """What is added to the phases [T, 2 K]: nothing, and how far bins have turned."""
-    hops, K = config.window_samples // HOP_SAMPLES, config.fourier_bins
-    turns = np.arange(hops)[:, np.newaxis] * np.arange(K) % hops * (2 * np.pi / hops)
-    table = np.concatenate([np.zeros_like(turns), turns], axis=1).astype(np.float32)
+    """What is added to the phases, [T, S]."""
     frames = graph.add("Gather", graph.add("Shape", features), graph.constant(np.int64(1)))
     numbers = graph.add("Range", graph.constant(np.int64(0)), frames, graph.constant(np.int64(1)))
-    rows = graph.add("Mod", numbers, graph.constant(np.int64(hops)))
-    return graph.add("Gather", graph.constant(table), rows)
+    rows = graph.add("Mod", numbers, graph.constant(np.int64(PERIOD_FRAMES)))
+    return graph.add("Gather", graph.constant(turns_of_sources(config)), rows)
 
 
-def _inverse_fourier(config: FrameRateConfig) -> np.ndarray:
-    """Windowed waves [2 K, W], of the real and the imaginary parts of bins; see `overlap_add`."""
+def _windowed_waves(config: FrameRateConfig) -> np.ndarray:
+    """[2 K + 2 N, W], of the real and imaginary parts of bins, then of the tones between them."""
     window, K = hann(config.window_samples), config.fourier_bins
-    hops = config.window_samples // HOP_SAMPLES
-    waves = np.fft.irfft(np.concatenate([np.eye(K), 1j * np.eye(K)]), config.window_samples)
+    bins = np.fft.irfft(np.concatenate([np.eye(K), 1j * np.eye(K)]), config.window_samples)
+    tones = waves(source_hz(config).low, config.window_samples)
     # In the middle of a long sound, windows add up to the same everywhere.
+    hops = config.window_samples // HOP_SAMPLES
     sums = window_sums(window, 4 * hops)[2 * hops * HOP_SAMPLES]
-    return (np.fft.fftshift(waves, axes=1) * window / sums).astype(np.float32)
+    both = np.concatenate([np.fft.fftshift(bins, axes=1), tones])
+    return (both * window / sums).astype(np.float32)

@@ -13,7 +13,7 @@ from spectrodiff.checkpoints.store import save_model
 from spectrodiff.errors import CheckpointError, ConfigError, CorpusError
 from spectrodiff.features import MAX_LOG_MEL, MIN_LOG_MEL, log_mel
 from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.training import data, denoised
+from spectrodiff.training import data, denoised, inversion_objective
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.denoised import Denoised
 from spectrodiff.training.evaluation import Evaluation
@@ -34,13 +34,14 @@ from spectrodiff.training.settings import (
 )
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import abstract_state
-from spectrodiff.vocoder import losses
 from spectrodiff.vocoder.files import load_inverter, save_inverter
 from spectrodiff.vocoder.generators import generate
+from spectrodiff.vocoder.losses import multi_scale_distance
 from spectrodiff.vocoder.trained import TrainedInverter
 from tests.training import tiny
 
 FRAMES = 8
+SCALES = {512: 64, 128: 16}
 ALONE = Inversion("tiny", window_frames=FRAMES, mel_l1=3.0, spectral=0.5, log_mel_l1=0.7)
 PLAYERS = dataclasses.replace(
     ALONE,
@@ -87,9 +88,10 @@ def trainer(inversion=PLAYERS, params=None, devices=1):
 
 @pytest.fixture(scope="module", autouse=True)
 def two_resolutions():
-    """Instead of five, which take long to compile."""
+    """Instead of five and seven, which take long to compile."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(losses, "SCALES", {512: 64, 128: 16})
+        patched.setattr(inversion_objective, "SCALES", SCALES)
+        patched.setattr(inversion_objective, "TRAINING_SCALES", {8192: 320} | SCALES)
         yield
 
 
@@ -167,13 +169,33 @@ def test_scores_are_distances_of_clean_features(players, run):
     features = np.asarray(log_mel(recorded))[:, :FRAMES]
     invert = jax.jit(lambda params, features: generate(PLAYERS.config(), params, features))
     audio = invert(params["generator"], features)
-    distance = jax.jit(losses.multi_scale_distance)(audio, recorded[:, : FRAMES * 320])
+    distance = multi_scale_distance(audio, recorded[:, : FRAMES * 320], SCALES)
     assert scores["mel_l1"] == pytest.approx(float(distance.mel_l1.mean()), rel=1e-3)
     assert scores["spectral"] == pytest.approx(float(distance.spectral.mean()), rel=1e-3)
     error = np.abs(np.asarray(log_mel(audio)) - features)[:, :-1].mean()
     assert scores["log_mel_l1"] == pytest.approx(error, rel=1e-3)
     weighted = 3.0 * scores["mel_l1"] + 0.5 * scores["spectral"] + 0.7 * scores["log_mel_l1"]
     assert scores["loss"] == pytest.approx(weighted, rel=1e-5)
+
+
+def test_training_begins_anywhere_in_a_period():
+    """Of 64 places that the oscillators can be at, the loss is that of one drawn by its key."""
+    objective = objective_of(dataclasses.replace(ALONE, disturbed=0.0))
+    params, mesh = objective.init_params(0), make_mesh(jax.devices()[:1])
+    segment = read_segments(batch(1), objective.config, mesh)
+    every = np.repeat(np.asarray(segment.log_mel), 64, axis=0)
+    starts = jax.numpy.arange(64)
+    audio = jax.jit(generate, static_argnums=0)(
+        ALONE.config(), params["generator"], every, start=starts
+    )
+    recorded = np.repeat(np.asarray(segment.audio, np.float32) / 32768, 64, axis=0)
+    wanted = np.asarray(multi_scale_distance(audio, recorded, SCALES).spectral)
+    assert len(np.unique(wanted)) == 64
+    loss = jax.jit(lambda key: objective.loss(params, segment, key)["spectral"])
+    drawn = [float(loss(jax.random.key(number))) for number in range(6)]
+    places = [np.abs(wanted - value).argmin() for value in drawn]
+    np.testing.assert_allclose(wanted[places], drawn, rtol=1e-5)
+    assert len(set(places)) > 3
 
 
 def test_previews_are_heard_and_seen(run, tmp_path):

@@ -9,8 +9,9 @@ import scipy.ndimage
 
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.vocoder.config import SIZES
-from spectrodiff.vocoder.frame_rate import interpolation, overlap_add, turns
+from spectrodiff.vocoder.frame_rate import interpolation, inverse_fourier, overlap_add, source_hz
 from spectrodiff.vocoder.generators import count_parameters, generate
+from spectrodiff.vocoder.oscillators import frequencies_hz, turns, waves
 from tests.vocoder.test_trained import frames, loud
 
 TINY = SIZES["tiny"]
@@ -22,13 +23,18 @@ def random_spectra(count, seed=0):
     return rng.normal(size=(count, K)) + 1j * rng.normal(size=(count, K))
 
 
+def to_sound(spectra):
+    windows = inverse_fourier(jnp.asarray(spectra[None], jnp.complex64))
+    return np.asarray(overlap_add(windows))[0]
+
+
 def test_overlap_add_is_librosas():
     spectra = random_spectra(12)
     # librosa's phases count from the beginning of a window: half a window is a sign from bin to
     # bin. Its frame 0 begins with its audio, ours a hop before.
     signs = (-1.0) ** np.arange(K)
     wanted = librosa.istft((spectra * signs).T, n_fft=W, hop_length=HOP, center=False)
-    audio = np.asarray(overlap_add(jnp.asarray(spectra[None], jnp.complex64)))[0]
+    audio = to_sound(spectra)
     np.testing.assert_allclose(audio, wanted[HOP : HOP + len(audio)], atol=1e-5)
 
 
@@ -42,38 +48,74 @@ def test_a_click_comes_out_where_its_frame_lies():
     middles = [HOP * frame + HOP for frame in range(10)]
     cut = [window * around[W + middle - W // 2 : W + middle + W // 2] for middle in middles]
     spectra = np.array([np.fft.rfft(np.roll(piece, -W // 2)) for piece in cut])
-    restored = np.asarray(overlap_add(jnp.asarray(spectra[None], jnp.complex64)))[0]
-    np.testing.assert_allclose(restored, audio, atol=1e-5)
+    np.testing.assert_allclose(to_sound(spectra), audio, atol=1e-5)
 
 
-def test_phases_that_turn_along_make_a_steady_tone():
+def test_phases_that_stay_make_multiples_of_the_frame_rate():
+    """Why there are oscillators."""
     spectra = np.zeros((40, K), np.complex64)
-    bin = 37  # 462.5 Hz, between two multiples of 50 Hz
-    spectra[:, bin] = np.exp(0.3j)
-    turning = spectra * np.exp(1j * np.asarray(turns(TINY, 40)))
-    audio = np.asarray(overlap_add(jnp.asarray(turning[None])))[0][10 * HOP : -10 * HOP]
+    spectra[:, 37] = 1  # 462.5 Hz
+    sound = to_sound(spectra)[10 * HOP : -10 * HOP]
+    hertz = np.fft.rfftfreq(len(sound), 1 / 16_000)
+    assert hertz[np.abs(np.fft.rfft(sound)).argmax()] == 450
+
+
+@pytest.mark.parametrize("number", [0, 90, 300, -1])
+def test_an_oscillator_makes_a_steady_tone(number):
+    hertz = frequencies_hz(W)[0][[number]]
+    amplitude = np.exp(1j * (0.3 + turns(hertz, 40).astype(np.float64)))
+    windows = np.concatenate([amplitude.real, amplitude.imag], axis=1) @ waves(hertz, W)
+    sound = np.asarray(overlap_add(jnp.asarray(windows[None])))[0][10 * HOP : -10 * HOP]
     # Of the tone e^(i w n) the inverse transform of one bin is 2 / W, and windows w lie over each
     # other as sum(w) / sum(w ** 2): 2 to 1.5. Time counts from the middle of frame 0.
-    time = np.arange(10 * HOP, 30 * HOP) - HOP
-    wanted = 2 / W * 2 / 1.5 * np.cos(2 * np.pi * bin / W * time + 0.3)
-    np.testing.assert_allclose(audio, wanted, atol=1e-6)
-    # With phases that stay, the tone is drawn to a multiple of 50 Hz.
-    still = np.asarray(overlap_add(jnp.asarray(spectra[None])))[0][10 * HOP : -10 * HOP]
-    hertz = np.fft.rfftfreq(len(still), 1 / 16_000)
-    assert hertz[np.abs(np.fft.rfft(still)).argmax()] == 450
-    assert hertz[np.abs(np.fft.rfft(audio)).argmax()] == 462.5
+    seconds = (np.arange(10 * HOP, 30 * HOP) - HOP) / 16_000
+    wanted = 2 / W * 2 / 1.5 * np.cos(2 * np.pi * hertz * seconds + 0.3)
+    # Only a bin's windows add up to exactly that.
+    np.testing.assert_allclose(sound, wanted, atol=2e-3 * wanted.max())
+
+
+def test_oscillators_at_bins_are_bins():
+    spectra = np.zeros((40, K), np.complex64)
+    bin = 400
+    spectra[:, bin] = np.exp(1j * turns(np.array([5000.0]), 40)[:, 0])
+    sound = to_sound(spectra)[10 * HOP : -10 * HOP]
+    seconds = (np.arange(10 * HOP, 30 * HOP) - HOP) / 16_000
+    wanted = 2 / W * 2 / 1.5 * np.cos(2 * np.pi * 5000 * seconds)
+    np.testing.assert_allclose(sound, wanted, atol=1e-6)
+    one = waves(np.array([5000.0]), W)
+    both = np.fft.fftshift(np.fft.irfft(np.eye(K)[bin] * np.array([[1], [1j]]), W), axes=1)
+    np.testing.assert_allclose(one, both, atol=1e-6)
+
+
+def test_every_tone_has_an_oscillator_close_by():
+    low, high = frequencies_hz(W)
+    every = np.concatenate([low, high])
+    assert every[0] == 25
+    assert every[-1] == 8000
+    assert (np.diff(every) > 0).all()
+    # All repeat after 64 frames of 20 ms.
+    np.testing.assert_array_equal(every * 64 / 50 % 1, 0)
+    np.testing.assert_array_equal(high % 12.5, 0)
+    # Keys of the piano from 112 Hz on, where 12 cents are 50 / 64 Hz, and below.
+    for key in range(28, 109):
+        tone = librosa.midi_to_hz(key)
+        nearest = every[np.abs(every - tone).argmin()]
+        off = 1200 * abs(np.log2(nearest / tone))
+        allowed = 7.5 if tone > 112 else 1200 * np.log2(1 + 50 / 64 / 2 / tone)
+        assert off <= allowed, (key, off)
 
 
 def test_interpolation_is_linear_in_mel():
-    weights = interpolation(TINY)
+    hertz = source_hz(TINY).all
+    weights = interpolation(hertz)
     np.testing.assert_allclose(weights.sum(axis=0), 1, rtol=1e-6)
-    mel = librosa.hz_to_mel(np.arange(K) * 12.5, htk=True)
     peaks = np.linspace(0, librosa.hz_to_mel(8000, htk=True), 130)[1:-1]
     values = np.random.default_rng(0).normal(size=128)
-    np.testing.assert_allclose(values @ weights, np.interp(mel, peaks, values), atol=1e-5)
+    wanted = np.interp(librosa.hz_to_mel(hertz, htk=True), peaks, values)
+    np.testing.assert_allclose(values @ weights, wanted, atol=1e-5)
 
 
-def written_out(params, log_mel):
+def written_out(params, log_mel, start=0):
     """The generator in float64, for one example [F, 128]."""
 
     def norm(x, name):
@@ -102,25 +144,43 @@ def written_out(params, log_mel):
         y = y @ params["layers/down/kernel"][number] + params["layers/down/bias"][number]
         x = x + layer["scale"] * y
     output = norm(x, "norm") @ params["output/kernel"] + params["output/bias"]
-    bands = log_mel @ interpolation(TINY)
-    first, second, first_phase, second_phase = np.split(output, 4, axis=1)
-    # Bin k turns k / W times a sample.
-    turned = 2 * np.pi * np.outer(np.arange(len(log_mel)), np.arange(K)) * HOP / W
-    spectra = np.exp(first + bands + 1j * first_phase)
-    spectra += np.exp(second + bands + 1j * (second_phase + turned))
+    hertz = source_hz(TINY)
+    magnitudes, phases = np.split(output, 2, axis=1)
+    magnitudes = np.exp(magnitudes + log_mel @ interpolation(hertz.all))
+    # Tones turn by their frequency, counted from where the first frame was said to be.
+    seconds = (start + np.arange(len(log_mel))) * HOP / 16_000
+    still = np.zeros((len(log_mel), K))
+    tones = 2 * np.pi * np.outer(seconds, np.concatenate([hertz.low, hertz.high]))
+    sources = magnitudes * np.exp(1j * (phases + np.concatenate([still, tones], axis=1)))
+    spectra, low, high = np.split(sources, [K, K + len(hertz.low)], axis=1)
+    spectra[:, hertz.spectrum >= hertz.high[0]] += high
     signs = (-1.0) ** np.arange(K)
     audio = librosa.istft((spectra * signs).T, n_fft=W, hop_length=HOP, center=False)
+    # Tones between bins, sample by sample: windows around the middles of frames, over each other.
+    window = np.hanning(W + 1)[:-1]
+    added, weight = np.zeros(len(audio)), np.zeros(len(audio))
+    for number, row in enumerate(low):
+        offsets = (np.arange(W) - W // 2) / 16_000
+        wave = (row @ np.exp(2j * np.pi * np.outer(hertz.low, offsets))).real * 2 / W
+        added[number * HOP : number * HOP + W] += window * wave
+        weight[number * HOP : number * HOP + W] += window**2
+    audio += added / np.maximum(weight, 1e-9)
     return audio[HOP : HOP + len(log_mel) * HOP]
 
 
 def test_the_generator_written_out():
     stored, features = loud("tiny"), frames(20)
-    audio = np.asarray(generate(*stored, jnp.asarray(features[None])))[0]
-    wanted = written_out(flatten(stored.params), features)
-    np.testing.assert_allclose(audio, wanted, atol=2e-4 * np.abs(wanted).max())
+    flat = flatten(stored.params)
+    both = jnp.asarray(np.stack([features] * 2))
+    audio = np.asarray(generate(*stored, both, start=jnp.array([0, 75])))
+    for start, ours in zip((0, 75), audio, strict=True):
+        wanted = written_out(flat, features, start)
+        np.testing.assert_allclose(ours, wanted, atol=2e-4 * np.abs(wanted).max())
+    alone = np.asarray(generate(*stored, both[:1]))[0]
+    np.testing.assert_allclose(alone, audio[0], atol=1e-5 * np.abs(audio).max())
 
 
-@pytest.mark.parametrize(("size", "millions"), [("frame_rate", 4.07), ("melgan", 14.57)])
+@pytest.mark.parametrize(("size", "millions"), [("frame_rate", 4.26), ("melgan", 14.57)])
 def test_sizes(size, millions):
     assert count_parameters(SIZES[size]) / 1e6 == pytest.approx(millions, abs=0.01)
 

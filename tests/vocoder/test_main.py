@@ -24,7 +24,7 @@ def test_export(stored, tmp_path, capsys):
         out = tmp_path / name
         assert main(["export", str(stored), str(out), "--dtype", "float16"]) == 0
         printed = capsys.readouterr().out
-        assert printed.startswith(f"{out}  frame-rate, 122,532 parameters, ")
+        assert printed.startswith(f"{out}  frame-rate, 147,480 parameters, ")
     assert isinstance(open_inverter(tmp_path / "inverter.onnx"), OnnxInverter)
     halved = load_inverter(tmp_path / "half.safetensors").params["norm"]["scale"]
     whole = load_inverter(stored).params["norm"]["scale"]
