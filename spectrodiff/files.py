@@ -56,6 +56,9 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
+        for path in temporary.rglob("*"):
+            # Some writers make their files private.
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
         if final.exists():
             final.rmdir()
         os.replace(temporary, final)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import ml_dtypes
 import numpy as np
@@ -28,6 +29,16 @@ def folder(checkpoint, tmp_path):
     """A stored model, to be damaged."""
     save_model(checkpoint, tmp_path / "model")
     return tmp_path / "model"
+
+
+def test_files_are_as_readable_as_any_other(checkpoint, tmp_path):
+    old = os.umask(0o027)
+    try:
+        save_model(checkpoint, tmp_path / "model")
+    finally:
+        os.umask(old)
+    for path in (tmp_path / "model").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o640, path
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
