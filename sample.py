@@ -9,21 +9,21 @@ from pathlib import Path
 
 from spectrodiff import cli, gin_files
 from spectrodiff.audio import AUDIO_SUFFIXES, write_audio
-from spectrodiff.bundled import DRAFT, UNTRAINED, default_model
+from spectrodiff.bundled import MINI, UNTRAINED, default_model
 from spectrodiff.errors import ConfigError
 from spectrodiff.files import check_writable
 from spectrodiff.pictures import write_spectrogram
 
 logger = logging.getLogger("spectrodiff.sample")
 
-RELEASED_NOTICE = (
-    "for music, give the released weights, for example --model base_with_context (README, 'Models')"
+UNTRAINED_NOTICE = (
+    "note: this model is untrained, so you will hear noise; for music, leave out --model"
 )
-NOTICES = {
-    UNTRAINED: f"note: this model is untrained, so you will hear noise; {RELEASED_NOTICE}",
-    DRAFT: "note: this model is a draft, trained for an hour on one CPU core: tunes can be made "
-    f"out, no more (how well, spectrodiff/weights/README.md says); {RELEASED_NOTICE}",
-}
+MINI_NOTICE = (
+    "note: this small model knows piano, guitar, bass, strings and flute, and no drums; "
+    "for all instruments, give the released weights, for example --model base_with_context"
+)
+NOTICES = {UNTRAINED: UNTRAINED_NOTICE, MINI: MINI_NOTICE}
 # Not folders, whatever else they are.
 OTHER_AUDIO = (".mp3", ".m4a", ".aac", ".aif", ".aiff", ".opus", ".mid", ".midi", ".png")
 

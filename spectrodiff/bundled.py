@@ -1,11 +1,11 @@
-"""Models that come with the package; `weights/README.md` says what they are."""
+"""Weights that come with the package; `weights/README.md` says what they are."""
 
 from pathlib import Path
 
 # A tiny network as it is before training, for trying things out: it sounds like noise.
 UNTRAINED = "untrained"
-# A model whose training is not finished: tunes can be made out, the sound is rough.
-DRAFT = "draft"
+# The model that plays where none is named.
+MINI = "mini"
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -15,6 +15,11 @@ def bundled_models() -> dict[str, Path]:
 
 
 def default_model() -> str:
-    """The model that plays where none is named: the best there is."""
-    there = bundled_models()
-    return next((name for name in ("mini", DRAFT) if name in there), UNTRAINED)
+    """The model that plays where none is named."""
+    return MINI if MINI in bundled_models() else UNTRAINED
+
+
+def bundled_inverter() -> Path | None:
+    """The file of the inverter that is used where no other is given; None if there is none."""
+    path = WEIGHTS / "inverter.safetensors"
+    return path if path.is_file() else None

@@ -72,7 +72,8 @@ def test_inverters(config):
     assert ("discriminators" in params) == adversarial == (settings.inversion.adversarial > 0)
     assert settings.chunking().target_frames == settings.inversion.window_frames
     optimization = settings.optimization
-    assert (optimization.optimizer, optimization.beta1) == ("adamw", 0.8)
+    assert optimization.optimizer == ("adamw" if adversarial else "muon")
+    assert optimization.beta1 == 0.8
 
 
 @pytest.mark.parametrize("config", CORPORA)

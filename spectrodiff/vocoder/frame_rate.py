@@ -89,10 +89,9 @@ class FrameRateGenerator(nnx.Module):
         )
         self.norm = LayerNorm(D)
         self.output = Linear(D, 2 * len(hertz.all), dtype=dtype, rngs=rngs)
-        first = np.full(2 * len(hertz.all), FIRST_LOG_MAGNITUDE, np.float32)
-        first[len(hertz.spectrum) :][: len(hertz.low)] = FIRST_OF_TONES
-        first[len(hertz.all) :] = 0.0
-        self.output.bias[...] = jnp.asarray(first)
+        firsts = FIRST_LOG_MAGNITUDE, FIRST_OF_TONES, FIRST_LOG_MAGNITUDE
+        magnitudes = np.repeat(np.array(firsts, np.float32), [len(part) for part in hertz])
+        self.output.bias[...] = jnp.concatenate([magnitudes, jnp.zeros(len(hertz.all))])
         self.config, self.remat = config, remat
 
     def __call__(self, log_mel: jax.Array, start: jax.Array | None = None) -> jax.Array:
@@ -109,7 +108,7 @@ class FrameRateGenerator(nnx.Module):
         spectra, low = self.sources(log_mel, start)
         parts = jnp.concatenate([low.real, low.imag], axis=-1)
         tones = jnp.asarray(waves(source_hz(self.config).low, self.config.window_samples))
-        return overlap_add(inverse_fourier(spectra) + parts @ tones)
+        return overlap_add(inverse_fourier(spectra) + jnp.matmul(parts, tones, precision="highest"))
 
     def sources(
         self, log_mel: jax.Array, start: jax.Array | None = None

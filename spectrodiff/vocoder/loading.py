@@ -5,8 +5,8 @@ from pathlib import Path
 
 import jax
 
+from spectrodiff.bundled import bundled_inverter
 from spectrodiff.vocoder.base import Inverter
-from spectrodiff.vocoder.bundled import bundled_inverter
 from spectrodiff.vocoder.files import SUFFIX, load_inverter
 from spectrodiff.vocoder.griffin_lim import GriffinLim
 from spectrodiff.vocoder.onnx import OnnxInverter

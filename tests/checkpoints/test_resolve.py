@@ -49,8 +49,6 @@ def test_a_bundled_model(golden, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="one of the names untrained, small_with_context"):
         open_checkpoint("mini")
     model = open_checkpoint(golden / "checkpoints/paddle")
-    save_model(model, tmp_path / "weights/draft")
-    assert bundled.default_model() == "draft"
     save_model(model, tmp_path / "weights/mini")
     assert bundled.default_model() == "mini"
     assert open_checkpoint("mini").config.width == 32

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+from spectrodiff import bundled
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.errors import CheckpointError, ConfigError
@@ -16,7 +17,7 @@ from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.features import log_mel
 from spectrodiff.models.config import SIZES
 from spectrodiff.synthesis import Song
-from spectrodiff.vocoder import GriffinLim, bundled
+from spectrodiff.vocoder import GriffinLim
 from tests.notation import note_table
 
 ROWS = Evaluation(
@@ -142,7 +143,7 @@ def test_audio_without_features_is_enough(renderer, synthesizer):
 
 @pytest.fixture(autouse=True)
 def no_inverter_in_the_package(monkeypatch, tmp_path):
-    monkeypatch.setattr(bundled, "PATH", tmp_path / "none.safetensors")
+    monkeypatch.setattr(bundled, "WEIGHTS", tmp_path)
 
 
 def test_descriptions(tmp_path):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from spectrodiff import bundled
 from spectrodiff.features import log_mel
-from spectrodiff.vocoder import OnnxInverter, bundled
+from spectrodiff.vocoder import OnnxInverter
 from spectrodiff.vocoder.__main__ import main
 from spectrodiff.vocoder.files import load_inverter, save_inverter
 from spectrodiff.vocoder.griffin_lim import GriffinLim
@@ -65,7 +66,7 @@ def test_a_recording_through_an_inverter(stored, tmp_path, capsys):
 
 
 def test_the_packages_own_inverter_is_the_default(stored, tmp_path, monkeypatch):
-    monkeypatch.setattr(bundled, "PATH", tmp_path / "inverter.safetensors")
+    monkeypatch.setattr(bundled, "WEIGHTS", tmp_path)
     assert default_name() == "griffin-lim"
     assert isinstance(open_inverter(default_name()), GriffinLim)
     (tmp_path / "inverter.safetensors").write_bytes(stored.read_bytes())

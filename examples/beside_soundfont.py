@@ -1,0 +1,48 @@
+"""Draws what a model makes of a MIDI file above what a soundfont makes of it.
+
+    python examples/beside_soundfont.py examples/greensleeves.mid --seconds 12 --out out/beside.png
+
+Needs FluidSynth and its sounds (Debian: fluidsynth, fluid-soundfont-gm).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import spectrodiff as sd
+from spectrodiff.bundled import default_model
+from spectrodiff.data.soundfont import SoundfontRenderer
+from spectrodiff.features import FRAMES_PER_SECOND
+from spectrodiff.files import check_writable
+from spectrodiff.pictures import write_spectrogram
+
+
+def main() -> None:
+    """Renders a song twice and draws both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("song", type=Path, help="a MIDI file")
+    parser.add_argument("--model", default=default_model())
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--guidance", type=float, default=1.5)
+    parser.add_argument("--seconds", type=float, default=12.0, help="how much of it to draw")
+    parser.add_argument("--out", type=Path, required=True, help="a name ending in .png")
+    flags = parser.parse_args()
+    check_writable(flags.out.parent)
+
+    # The corpora that models are trained on are rendered in the same way.
+    audio = SoundfontRenderer().render(flags.song).astype(np.float32) / 32768
+    song = sd.load(flags.model).render(
+        flags.song, sampler="dpmpp", steps=flags.steps, guidance=flags.guidance, seed=0
+    )
+    frames = round(flags.seconds * FRAMES_PER_SECOND)
+    heard = {
+        f"{flags.song.stem}, model {flags.model}": song.log_mel[:frames],
+        f"{flags.song.stem}, soundfont": np.asarray(sd.log_mel(audio))[:frames],
+    }
+    write_spectrogram(flags.out, heard)
+    print(flags.out)
+
+
+if __name__ == "__main__":
+    main()
