@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # Renders the examples to out/demo/.
 demo: $(VENV)/installed
-	$(BIN)/python sample.py examples/*.mid --out out/demo --picture --steps 20 --guidance 1.5
+	$(BIN)/python sample.py examples/*.mid --out out/demo --picture
 	@echo "listen to out/demo/*.wav, look at out/demo/*.png"
 
 test: $(VENV)/installed

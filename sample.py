@@ -35,8 +35,9 @@ class Sampling:
     model: str = default_model()
     inverter: str | None = None
     sampler: str = "dpmpp"
-    steps: int = 50
-    guidance: float = 2.0
+    # What sweeps over steps and weights found best for the default model (benchmarks/sweeps.py).
+    steps: int = 20
+    guidance: float = 1.5
     variance: str = "large"
     seed: int = 0
     batch_size: int = 8
