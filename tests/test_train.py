@@ -303,3 +303,33 @@ def test_the_autoregressive_baseline_takes_the_same_way(home, golden):
     synth = sd.load(home / "frames", inverter="griffin-lim")
     assert synth.config.kind == "autoregressive"
     assert np.isfinite(synth.render(golden / "midi" / "overlaps.mid").audio).all()
+
+
+def test_the_recipe_of_the_model_in_the_box(home, golden):
+    """Its two stages, shortened and in small, and what comes out of them plays."""
+    (home / "small.gin").write_text(
+        "CORPORA = ['pairs/own']\nSTEPS = 3\nBATCH_SIZE = 2\n"
+        + "\n".join(line for line in TINY.splitlines() if line.startswith("Network."))
+        + "\nNetwork.width = 32\nTraining.evaluation_examples = 2\nTraining.previews = 0\n"
+        + "Data.threads = 1\n"
+    )
+    for stage, start in (("narrow_notes", []), ("narrow", ["--init_from", home / "narrow_notes"])):
+        flags = ["--gin_file", f"configs/mini/{stage}.gin", "--gin_file", home / "small.gin"]
+        folders = ["--data_dir", home / "data", "--run_dir", home / stage]
+        done = subprocess.run(
+            [sys.executable, "train.py", *map(str, flags + folders + start)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env=environment(home),
+        )
+        assert done.returncode == 0, done.stderr
+        lines = metrics(home, stage)
+        assert lines[-1]["step"] == 3
+        assert np.isfinite(lines[-1]["evaluation/loss"])
+    song = sd.load(home / "narrow", inverter="griffin-lim").render(
+        golden / "midi" / "overlaps.mid", steps=2, sampler="dpmpp"
+    )
+    assert np.isfinite(song.audio).all()
+    assert song.log_mel.shape[1] == 128
