@@ -6,11 +6,14 @@ Needs FluidSynth and its sounds (Debian: fluidsynth, fluid-soundfont-gm).
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 import spectrodiff as sd
+from spectrodiff import cli
 from spectrodiff.bundled import default_model
 from spectrodiff.data.soundfont import SoundfontRenderer
 from spectrodiff.features import FRAMES_PER_SECOND
@@ -18,7 +21,7 @@ from spectrodiff.files import check_writable
 from spectrodiff.pictures import write_spectrogram
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Renders a song twice and draws both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("song", type=Path, help="a MIDI file")
@@ -27,11 +30,11 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=1.5)
     parser.add_argument("--seconds", type=float, default=12.0, help="how much of it to draw")
     parser.add_argument("--out", type=Path, required=True, help="a name ending in .png")
-    flags = parser.parse_args()
+    flags = parser.parse_args(arguments)
     check_writable(flags.out.parent)
 
     # The corpora that models are trained on are rendered in the same way.
-    audio = SoundfontRenderer().render(flags.song).astype(np.float32) / 32768
+    audio = SoundfontRenderer().render(flags.song)
     song = sd.load(flags.model).render(
         flags.song, sampler="dpmpp", steps=flags.steps, guidance=flags.guidance, seed=0
     )
@@ -45,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.run(main))

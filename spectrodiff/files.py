@@ -55,10 +55,10 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise _unwritable(final, error) from error
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        for path in temporary.rglob("*"):
-            # Some writers make their files private.
-            path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
+        # Temporary folders are private, and so are the files of some writers.
+        mask = _umask()
+        for path in (temporary, *temporary.rglob("*")):
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
         if final.exists():
             final.rmdir()
         os.replace(temporary, final)

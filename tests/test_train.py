@@ -314,16 +314,8 @@ def test_the_recipe_of_the_model_in_the_box(home, golden):
         + "Data.threads = 1\n"
     )
     for stage, start in (("narrow_notes", []), ("narrow", ["--init_from", home / "narrow_notes"])):
-        flags = ["--gin_file", f"configs/mini/{stage}.gin", "--gin_file", home / "small.gin"]
-        folders = ["--data_dir", home / "data", "--run_dir", home / stage]
-        done = subprocess.run(
-            [sys.executable, "train.py", *map(str, flags + folders + start)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            env=environment(home),
-        )
+        recipe = ["--gin_file", f"mini/{stage}.gin", "--gin_file", home / "small.gin"]
+        done = run(home, stage, *recipe, *start)
         assert done.returncode == 0, done.stderr
         lines = metrics(home, stage)
         assert lines[-1]["step"] == 3

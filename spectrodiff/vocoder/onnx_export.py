@@ -212,7 +212,6 @@ def _frame_rate(
     graph: _Graph, config: FrameRateConfig, params: dict[str, np.ndarray], features: str
 ) -> str:
     """[1, F, 128] to [1, 1, (F + 3) * 320], from a hop before on; see `FrameRateGenerator`."""
-    K = config.fourier_bins
     kernel = params["input/kernel"].reshape(config.kernel_frames, NUM_MELS, config.width)
     turned = graph.turned(graph.standardized(features))
     x = graph.turned(graph.convolution(turned, kernel, params["input/bias"]))
@@ -234,16 +233,15 @@ def _frame_rate(
     limit = graph.constant(np.float32(MAX_LOG_MAGNITUDE))
     magnitudes = graph.add("Exp", graph.add("Min", magnitudes, limit))
     phases = graph.add("Add", graph.part(output, S, 2 * S), _turns(graph, config, features))
-    parts = []
+    bins, tones = [], []  # of both the real and then the imaginary parts
     for function in ("Cos", "Sin"):
         sources = graph.add("Mul", magnitudes, graph.add(function, phases))
         # Tones that are bins are added to the last of the bins.
         pads = graph.integers(0, 0, K - len(hertz.high), 0, 0, 0)
         high = graph.add("Pad", graph.part(sources, K + N, S), pads)
-        parts += [graph.add("Add", graph.part(sources, 0, K), high)]
-        parts += [graph.part(sources, K, K + N)]
-    order = [parts[0], parts[2], parts[1], parts[3]]  # real and imaginary, of bins and of tones
-    together = graph.turned(graph.add("Concat", *order, axis=2))
+        bins.append(graph.add("Add", graph.part(sources, 0, K), high))
+        tones.append(graph.part(sources, K, K + N))
+    together = graph.turned(graph.add("Concat", *bins, *tones, axis=2))
     basis = graph.constant(_windowed_waves(config)[:, np.newaxis])
     return graph.add("ConvTranspose", together, basis, strides=[HOP_SAMPLES])
 

@@ -4,8 +4,8 @@ A tone sounds in tune only if its phase goes on from frame to frame by just what
 A network that sees nothing but magnitudes cannot count, so the counting is done for it: each
 oscillator's phase runs along by itself, and the network says how loud it is and where it begins.
 What is to be heard at a frequency between two oscillators comes out at one of them, so they lie
-close: 12 cents apart, at most 6 from any tone. That would be too many where frequencies are high
-and, there, more than is heard; from 12.5 Hz on they stay that far apart and are Fourier bins.
+close: 12 cents apart, or 50 / 64 Hz where that is more. Once 12 cents are as much as the distance
+of two Fourier bins, 12.5 Hz, the oscillators are these bins.
 
 All frequencies are multiples of 50 / 64 Hz, so that everything repeats after 64 frames, and a long
 song can be inverted in pieces that begin a multiple of that apart.
