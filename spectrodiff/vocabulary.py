@@ -82,6 +82,10 @@ class Vocabulary:
         used = _SPECIAL_IDS + len(self._events) + _EXTRA_IDS
         return math.ceil(used / _ROW_MULTIPLE) * _ROW_MULTIPLE
 
+    def count(self, kind: EventKind) -> int:
+        """How many values events of a kind have."""
+        return len(self._ranges[kind])
+
     def encode(self, kind: EventKind, values: npt.ArrayLike) -> np.ndarray:
         """Ids of events of one kind.
 

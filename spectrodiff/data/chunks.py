@@ -10,7 +10,7 @@ import numpy as np
 
 from spectrodiff.data.recordings import Recording
 from spectrodiff.errors import ConfigError
-from spectrodiff.events import MAX_TOKENS, index_notes
+from spectrodiff.events import MAX_TOKENS, SegmentTokens, index_notes
 from spectrodiff.features import SEGMENT_FRAMES, cut_segment
 from spectrodiff.notes import trim_overlaps
 from spectrodiff.programs import ProgramMap
@@ -105,13 +105,18 @@ class Cutter:
     def cut(self, target_frame: int) -> Chunk:
         """The chunk whose target begins at a frame, with notes left out if there are too many."""
         context, target = self._chunking.context_frames, self._chunking.target_frames
-        segment = self._events.segment(target_frame, self._chunking.max_tokens, target)
+        segment = self.tokens(target_frame)
         return Chunk(
             tokens=segment.tokens,
             audio=cut_segment(self._audio, target_frame - context, context + target),
             context_frames=min(target_frame, context),
             truncated=segment.left_out_events > 0,
         )
+
+    def tokens(self, target_frame: int) -> SegmentTokens:
+        """The tokens of the segment that begins at a frame, without its sound."""
+        settings = self._chunking
+        return self._events.segment(target_frame, settings.max_tokens, settings.target_frames)
 
     def draw(self, rng: np.random.Generator) -> Chunk:
         """A chunk from anywhere: its target starts at any frame but the last, all alike likely.

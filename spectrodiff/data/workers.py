@@ -1,4 +1,4 @@
-"""Reading tracks in several processes, a few ahead of who wants them."""
+"""Work in several processes, a few results ahead of who wants them."""
 
 import itertools
 import multiprocessing
@@ -6,12 +6,16 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
 from spectrodiff.data.recordings import Outcome, Track, read_track
 from spectrodiff.errors import CorpusError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def read_tracks(tracks: Sequence[Track], workers: int) -> Generator[Outcome, None, None]:
@@ -24,27 +28,48 @@ def read_tracks(tracks: Sequence[Track], workers: int) -> Generator[Outcome, Non
     Raises:
         CorpusError: if a worker process dies.
     """
+    return map_in_processes(read_track, tracks, workers, lambda track: track.id)
+
+
+def map_in_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    name: Callable[[Item], str] = str,
+) -> Generator[Result, None, None]:
+    """Applies a function to items in several processes; yields the results in order.
+
+    Args:
+        function: can be pickled, as items and results can.
+        items: what to apply it to.
+        workers: how many processes to use; with one, this process does it.
+        name: names an item in errors.
+
+    Raises:
+        CorpusError: if a worker process dies.
+    """
     if workers <= 1:
-        yield from map(read_track, tracks)
+        yield from map(function, items)
         return
     # Fresh processes, as forked ones inherit locks of threads that they do not have.
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
     )
-    waiting = iter(tracks)
-    started: deque[tuple[Track, Future[Outcome]]] = deque()
+    waiting = iter(items)
+    started: deque[tuple[Item, Future[Result]]] = deque()
     try:
-        # No more than a worker needs to stay busy: finished tracks take memory.
-        for track in itertools.islice(waiting, workers + 1):
-            started.append((track, pool.submit(read_track, track)))
+        # No more than a worker needs to stay busy: finished results take memory.
+        for item in itertools.islice(waiting, workers + 1):
+            started.append((item, pool.submit(function, item)))
         while started:
-            track, future = started.popleft()
+            item, future = started.popleft()
             try:
                 yield future.result()
             except BrokenProcessPool as error:
-                raise CorpusError(track.id, "a worker that lives", "one that was killed") from error
-            for track in itertools.islice(waiting, 1):
-                started.append((track, pool.submit(read_track, track)))
+                expected = "a worker that lives"
+                raise CorpusError(name(item), expected, "one that was killed") from error
+            for item in itertools.islice(waiting, 1):
+                started.append((item, pool.submit(function, item)))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

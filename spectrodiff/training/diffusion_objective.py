@@ -53,7 +53,10 @@ class DiffusionObjective:
         hide_key, time_key, noise_key, dropout_key = jax.random.split(key, 4)
         if self.settings.disturb_context:
             disturb_key, hide_key = jax.random.split(hide_key)
-            segment = disturb(segment, self.settings.disturb_context, disturb_key)
+            settings = self.settings
+            segment = disturb(
+                segment, settings.disturb_context, disturb_key, settings.disturb_context_level
+            )
         segment = hide(segment, self.settings, hide_key)
         x0 = scale(segment.log_mel)
         time = jax.random.uniform(time_key, x0.shape[:1]) ** self.settings.time_power
@@ -130,11 +133,17 @@ class DiffusionObjective:
         return loss, to_x0(prediction, output, z, alpha, sigma)
 
 
-def disturb(segment: Segment, largest: float, key: jax.Array) -> Segment:
+def disturb(segment: Segment, largest: float, key: jax.Array, level: float = 1.0) -> Segment:
     """Adds noise and one offset to each example's context, both of a standard deviation of its own.
 
     Conditioning augmentation as in cascaded diffusion (Ho et al. 2021, section 4): a model that has
     seen imperfect conditioning does not add to the errors of what it has generated itself.
+
+    Args:
+        segment: a batch.
+        largest: the largest standard deviation of the noise, in units of scaled features.
+        key: consumed.
+        level: standard deviation of the offset relative to that of the noise.
     """
     if segment.context is None or segment.context_mask is None:
         return segment
@@ -144,7 +153,7 @@ def disturb(segment: Segment, largest: float, key: jax.Array) -> Segment:
     deviation = largest * jax.random.uniform(deviation_key, each)
     offset = jax.random.normal(offset_key, each)
     noise = jax.random.normal(noise_key, context.shape)
-    disturbed = jnp.clip(context + deviation * (offset + noise), -1.0, 1.0)
+    disturbed = jnp.clip(context + deviation * (level * offset + noise), -1.0, 1.0)
     return segment._replace(context=jnp.where(segment.context_mask[..., None], disturbed, context))
 
 

@@ -94,6 +94,9 @@ class Diffusion:
     # Generated context is never quite what training shows. So that of each example gets noise, and
     # is made louder or softer, by standard deviations of up to so much (scaled features, [-1, 1]).
     disturb_context: float = 0.0
+    # Standard deviation of that change of loudness relative to the noise's. 0 where notes have
+    # velocities: a model whose context is as loud as it should be can trust it.
+    disturb_context_level: float = 1.0
     # t = u ** time_power with u uniform: below 1 there is more training on high noise.
     time_power: float = 1.0
     evaluation_times: int = 8  # the evaluation loss is a mean over a fixed grid of so many t
@@ -109,6 +112,12 @@ class Diffusion:
             "Diffusion.disturb_context",
             "a number >= 0",
             self.disturb_context,
+        )
+        require(
+            self.disturb_context_level >= 0,
+            "Diffusion.disturb_context_level",
+            "a number >= 0",
+            self.disturb_context_level,
         )
         require(self.time_power > 0, "Diffusion.time_power", "a number > 0", self.time_power)
         require(

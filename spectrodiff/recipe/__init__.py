@@ -1,0 +1,1 @@
+"""Recipes: models from nothing but a soundfont and some minutes of computing."""

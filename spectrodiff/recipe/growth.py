@@ -1,0 +1,79 @@
+"""A network that begins as a smaller one: what both can do stays, what is new is added to it."""
+
+import dataclasses
+
+import numpy as np
+
+from spectrodiff.checkpoints.checkpoint import Checkpoint, Params
+from spectrodiff.checkpoints.tree import flatten, nest
+from spectrodiff.errors import CheckpointError
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.vocabulary import EventKind, Vocabulary
+
+# What may be larger in the new network: hidden units and lengths; and what means something else.
+_MAY_DIFFER = {
+    "mlp_width", "vocabulary_size", "note_tokens", "target_frames", "context_frames", "dropout",
+}  # fmt: skip
+_KINDS: tuple[EventKind, ...] = ("shift", "pitch", "velocity", "tie", "program", "drum")
+
+
+def grow(name: str, given: Checkpoint, fresh: Params, config: ModelConfig, bins: int) -> Params:
+    """The parameters of a trained network in one that may have more hidden units and longer tables.
+
+    New hidden units begin without effect, embeddings are copied by what they stand for, and an
+    additional velocity begins as the nearest that was known. Tables of positions are those of the
+    new network, which have to begin with the old ones.
+
+    Args:
+        name: of the trained network, for errors.
+        given: the trained network.
+        fresh: parameters of the new network before training, host arrays.
+        config: its sizes.
+        bins: velocity bins of its vocabulary.
+
+    Raises:
+        CheckpointError: if the networks differ in another way.
+    """
+    _check(name, given.config, config)
+    old, new = flatten(given.params), flatten(fresh)
+    grown = {}
+    for path, values in new.items():
+        before, values = old[path], np.array(values, np.float32)
+        if path == "note_encoder/embedding":
+            values = _embedding(before, values, given.velocity_bins, bins)
+        elif path.endswith("positions"):
+            rows = min(len(before), len(values))
+            if not np.allclose(before[:rows], values[:rows], atol=2e-3):
+                raise CheckpointError(name, f"{path} drawn with the same seed", "another table")
+        elif before.shape == values.shape:
+            values = before
+        elif path.endswith(("gate/kernel", "up/kernel")):
+            values[..., : before.shape[-1]] = before
+        else:
+            assert path.endswith("down/kernel")
+            values = np.zeros_like(values)
+            values[:, : before.shape[1]] = before
+        grown[path] = np.asarray(values, np.float32)
+    return nest(grown)
+
+
+def _embedding(before: np.ndarray, values: np.ndarray, old: int, new: int) -> np.ndarray:
+    theirs, ours = Vocabulary(old), Vocabulary(new)
+    for kind in _KINDS:
+        numbers = np.arange(ours.count(kind))
+        known = -(-numbers * old // new) if kind == "velocity" else numbers
+        values[ours.encode(kind, numbers)] = before[theirs.encode(kind, known)]
+    values[:3] = before[:3]  # padding, end, unknown
+    return values
+
+
+def _check(name: str, given: ModelConfig, wanted: ModelConfig) -> None:
+    for field in dataclasses.fields(ModelConfig):
+        theirs, ours = getattr(given, field.name), getattr(wanted, field.name)
+        if theirs != ours and field.name not in _MAY_DIFFER:
+            raise CheckpointError(name, f"a network of {field.name} {ours!r}", repr(theirs))
+    if given.mlp_width > wanted.mlp_width:
+        expected = f"a network of mlp_width {wanted.mlp_width} or less"
+        raise CheckpointError(name, expected, str(given.mlp_width))
+    if given.has_context != wanted.has_context:
+        raise CheckpointError(name, "a network with context as well", "one without")

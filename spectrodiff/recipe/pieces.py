@@ -1,0 +1,101 @@
+"""Pieces turned into what training needs: composed, rendered and tokenised, in any process."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from spectrodiff.data.chunks import Chunking, Cutter
+from spectrodiff.data.compose_harmony import Dice
+from spectrodiff.data.recordings import Recording
+from spectrodiff.data.soundfont import SoundfontRenderer
+from spectrodiff.data.workers import map_in_processes
+from spectrodiff.errors import CorpusError
+from spectrodiff.recipe.music import write_piece
+from spectrodiff.recipe.settings import Recipe
+
+
+class Piece(NamedTuple):
+    """A rendered piece with the examples that are cut out of it.
+
+    Attributes:
+        audio: int16 [samples] at 16 kHz, `piece_frames` long.
+        starts: int32 [cuts], the first target frame of each example.
+        tokens: int32 [n] of each example, closed by the end of sequence.
+    """
+
+    audio: np.ndarray
+    starts: np.ndarray
+    tokens: list[np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class PieceMaker:
+    """Makes pieces of a series by their numbers; can be pickled.
+
+    Args:
+        seed: names the series.
+        seconds: length of the pieces.
+        frames: the same in frames.
+        cuts: examples per piece.
+        chunking: how they are cut.
+        renderer: plays the notes.
+    """
+
+    seed: int
+    seconds: float
+    frames: int
+    cuts: int
+    chunking: Chunking
+    renderer: SoundfontRenderer
+
+    def __call__(self, index: int) -> Piece:
+        """Piece number `index`; examples with too many notes are left out."""
+        notes = write_piece(self.seed, index, self.seconds)
+        audio = self.renderer.render(notes)
+        cutter = Cutter(Recording(str(index), audio, notes), self.chunking)
+        starts = self._starts(index)
+        examples = [(start, cutter.tokens(start)) for start in starts]
+        kept = [(start, part.tokens) for start, part in examples if not part.left_out_events]
+        return Piece(
+            audio=audio,
+            starts=np.array([start for start, _ in kept], np.int32),
+            tokens=[tokens for _, tokens in kept],
+        )
+
+    def _starts(self, index: int) -> list[int]:
+        """One random start in each of `cuts` equal parts, so that all of the piece is used."""
+        dice = Dice(self.seed, index, 2)
+        last = self.frames - self.chunking.target_frames
+        return [int((part + dice.uniform(0, 1)) / self.cuts * (last + 1)) for part in range(self.cuts)]
+
+
+def piece_maker(recipe: Recipe, seed: int, soundfont: str | os.PathLike[str] | None) -> PieceMaker:
+    """The maker of a recipe's pieces.
+
+    Raises:
+        CorpusError: if FluidSynth or the soundfont is missing.
+    """
+    return PieceMaker(
+        seed,
+        recipe.piece_seconds,
+        recipe.piece_frames,
+        recipe.cuts,
+        recipe.chunking(),
+        SoundfontRenderer(soundfont, gain=recipe.gain),
+    )
+
+
+def make_pieces(maker: PieceMaker, first: int, count: int, workers: int) -> Iterator[Piece]:
+    """Pieces number `first` to `first + count - 1` in order, made by several processes.
+
+    Raises:
+        CorpusError: if a piece cannot be rendered, or a process dies.
+    """
+    indices = list(range(first, first + count))
+    for index, piece in zip(indices, map_in_processes(maker, indices, workers), strict=True):
+        if not len(piece.audio):
+            raise CorpusError(f"piece {index}", "sound", "none")
+        yield piece

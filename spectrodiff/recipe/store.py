@@ -1,0 +1,234 @@
+"""Rendered pieces in a device's memory, from which training steps cut their examples themselves.
+
+Nothing of a step happens on the host: examples are drawn by index on the device, and audio never
+travels again. New pieces are added between two calls, while training goes on.
+
+Axis letters: P pieces, S samples of a piece, E examples of a bucket, n tokens, B batch.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectrodiff.errors import ConfigError
+from spectrodiff.features import EXTRA_FRAMES, HOP_SAMPLES
+from spectrodiff.recipe.pieces import Piece
+from spectrodiff.training.segments import Batch
+
+# Pieces travel to the device in blocks of one size, so that one program puts them in place.
+BLOCK = 8
+# Indices into the audio of all pieces have to fit 32 bits.
+MAX_SAMPLES = 2**31 - 1
+
+
+class Examples(NamedTuple):
+    """The examples of one bucket; rows beyond `count` are empty."""
+
+    piece: jax.Array  # int32 [E]
+    start: jax.Array  # int32 [E], the first target frame
+    tokens: jax.Array  # int16 [E, n]
+    count: jax.Array  # int32 []
+
+
+class Sound(NamedTuple):
+    """The audio of all pieces; rows beyond `count` are silent."""
+
+    audio: jax.Array  # int16 [P, S], `lead_frames` of silence, the piece, EXTRA_FRAMES of silence
+    count: jax.Array  # int32 []
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Sizes of a store.
+
+    Attributes:
+        pieces: P.
+        piece_frames: length of a piece.
+        lead_frames: silence before each piece, the context of its first example.
+        cuts: examples per piece.
+        buckets: note tokens of the buckets, ascending.
+    """
+
+    pieces: int
+    piece_frames: int
+    lead_frames: int
+    cuts: int
+    buckets: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.pieces * self.samples > MAX_SAMPLES:
+            most = MAX_SAMPLES // self.samples
+            raise ConfigError("pieces in memory", f"at most {most}", str(self.pieces))
+
+    @property
+    def samples(self) -> int:
+        """S."""
+        return (self.lead_frames + self.piece_frames + EXTRA_FRAMES) * HOP_SAMPLES
+
+
+class Store:
+    """Pieces on a device.
+
+    Args:
+        shape: how many, and how large.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._audio = jnp.zeros((shape.pieces, shape.samples), jnp.int16)
+        self._waiting: list[np.ndarray] = []
+        self._placed = 0
+        examples = shape.pieces * shape.cuts
+        self._rows = [np.zeros((examples, 2), np.int32) for _ in shape.buckets]
+        self._tokens = [np.zeros((examples, length), np.int16) for length in shape.buckets]
+        self._counts = [0 for _ in shape.buckets]
+        self._tables: list[Examples] = []
+
+    @property
+    def num_pieces(self) -> int:
+        """How many pieces can be drawn from."""
+        return self._placed
+
+    @property
+    def num_examples(self) -> list[int]:
+        """How many examples each bucket has."""
+        return list(self._counts)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another piece."""
+        return self._placed + len(self._waiting) >= self.shape.pieces
+
+    def add(self, piece: Piece) -> None:
+        """Takes a piece, to be sent with the next block."""
+        number = self._placed + len(self._waiting)
+        lead = self.shape.lead_frames * HOP_SAMPLES
+        padded = np.zeros(self.shape.samples, np.int16)
+        audio = piece.audio[: self.shape.piece_frames * HOP_SAMPLES]
+        padded[lead : lead + len(audio)] = audio
+        self._waiting.append(padded)
+        for start, tokens in zip(piece.starts, piece.tokens, strict=True):
+            bucket = next(
+                place for place, length in enumerate(self.shape.buckets) if len(tokens) <= length
+            )
+            row = self._counts[bucket]
+            self._rows[bucket][row] = number, start
+            self._tokens[bucket][row, : len(tokens)] = tokens
+            self._counts[bucket] += 1
+
+    def send(self, *, everything: bool = False) -> bool:
+        """Sends whole blocks of waiting pieces to the device; says whether there were any.
+
+        Args:
+            everything: send the last ones too, although they do not fill a block.
+        """
+        sent = False
+        while len(self._waiting) >= BLOCK or (everything and self._waiting):
+            block, self._waiting = self._waiting[:BLOCK], self._waiting[BLOCK:]
+            first = min(self._placed, self.shape.pieces - len(block))
+            if len(block) < BLOCK:
+                for offset, audio in enumerate(block):
+                    self._audio = _put(self._audio, audio[None], first + offset)
+            else:
+                self._audio = _put(self._audio, np.stack(block), first)
+            self._placed += len(block)
+            sent = True
+        if sent:
+            self._tables = [
+                Examples(
+                    *(jnp.array(part) for part in (rows[:, 0], rows[:, 1], tokens)),  # copies: rows are added
+                    jnp.int32(int((rows[:count, 0] < self._placed).sum())),
+                )
+                for rows, tokens, count in zip(
+                    self._rows, self._tokens, self._counts, strict=True
+                )
+            ]
+        return sent
+
+    def shapes(self) -> tuple[Sound, list[Examples]]:
+        """Shapes of the sound and of the examples of each bucket, for compiling."""
+
+        def shape(size: tuple[int, ...], dtype: type) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(size, dtype)
+
+        rows, none = (self.shape.pieces * self.shape.cuts,), shape((), jnp.int32)
+        audio = shape((self.shape.pieces, self.shape.samples), jnp.int16)
+        index = shape(rows, jnp.int32)
+        return Sound(audio, none), [
+            Examples(index, index, shape((*rows, length), jnp.int16), none)
+            for length in self.shape.buckets
+        ]
+
+    def sound(self) -> Sound:
+        """The audio there is."""
+        return Sound(self._audio, jnp.int32(self._placed))
+
+    def examples(self, bucket: int) -> Examples:
+        """The examples of a bucket; those of later pieces come with the next block."""
+        return self._tables[bucket]
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _put(audio: jax.Array, block: jax.Array, first: int | jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_slice(audio, block, (first, 0))
+
+
+def draw_examples(
+    sound: Sound,
+    examples: Examples,
+    key: jax.Array,
+    batch_size: int,
+    context_frames: int,
+    target_frames: int,
+) -> Batch:
+    """A random batch of a bucket, as `training.segments.read_segments` takes it.
+
+    Args:
+        sound: all pieces.
+        examples: of the bucket.
+        key: consumed.
+        batch_size: B.
+        context_frames: C.
+        target_frames: F.
+    """
+    frames = context_frames + target_frames
+    rows = jax.random.randint(key, (batch_size,), 0, examples.count)
+    start = examples.start[rows]
+    return {
+        "tokens": examples.tokens[rows].astype(jnp.int32),
+        # A piece begins behind as much silence as a context is long.
+        "audio": _cut(sound.audio, examples.piece[rows], start * HOP_SAMPLES, frames),
+        "context_frames": jnp.minimum(start, context_frames),
+    }
+
+
+def draw_windows(sound: Sound, key: jax.Array, batch_size: int, frames: int) -> Batch:
+    """Random windows of sound, from any sample on.
+
+    Args:
+        sound: all pieces.
+        key: consumed.
+        batch_size: B.
+        frames: F.
+    """
+    piece_key, start_key = jax.random.split(key)
+    piece = jax.random.randint(piece_key, (batch_size,), 0, sound.count)
+    last = sound.audio.shape[1] - (frames + EXTRA_FRAMES) * HOP_SAMPLES
+    start = jax.random.randint(start_key, (batch_size,), 0, last + 1)
+    return {
+        "tokens": jnp.zeros((batch_size, 1), jnp.int32),
+        "audio": _cut(sound.audio, piece, start, frames),
+        "context_frames": jnp.zeros(batch_size, jnp.int32),
+    }
+
+
+def _cut(audio: jax.Array, piece: jax.Array, start: jax.Array, frames: int) -> jax.Array:
+    """Int16 [B, (frames + EXTRA_FRAMES) * 320]."""
+    samples = (frames + EXTRA_FRAMES) * HOP_SAMPLES
+    return jax.vmap(
+        lambda piece, start: jax.lax.dynamic_slice(audio, (piece, start), (1, samples))[0]
+    )(piece, start)

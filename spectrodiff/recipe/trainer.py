@@ -1,0 +1,211 @@
+"""Training against the clock, with all the work of many steps in one call to the device."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from spectrodiff.recipe.settings import StageSchedule
+from spectrodiff.training.objective import Objective
+from spectrodiff.training.optimizers import join_fixed, make_optimizer, split_fixed
+from spectrodiff.training.segments import Batch, read_segments
+from spectrodiff.training.settings import Optimization
+from spectrodiff.training.state import Params, TrainState
+from spectrodiff.training.step import average
+
+Draw = Callable[[Any, jax.Array], Batch]  # from the data on the device and a key
+Losses = dict[str, jax.Array]
+Call = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Losses]]
+
+REPORT_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """Steps of one objective, many to a call.
+
+    Args:
+        objective: what to train for.
+        optimization: how; the learning rate's schedule is given call by call.
+        mesh: the device, as a mesh of one.
+        steps: to a call.
+        seed: of all that is random in the steps.
+    """
+
+    objective: Objective
+    optimization: Optimization
+    mesh: Mesh
+    steps: int
+    seed: int
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        """The optimiser with a learning rate of 1, which the steps scale."""
+        return make_optimizer(self.optimization, lambda _: jnp.float32(1.0))
+
+    def initial(self, params: Params) -> TrainState:
+        """The state before the first step."""
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=jax.tree.map(jnp.array, params),
+            opt_state=jax.jit(self.optimizer.init)(split_fixed(params)[0]),
+            ema=jax.tree.map(jnp.array, params),
+        )
+
+    def compile(self, draw: Draw, state: Any, data: Any) -> Call:
+        """Compiles a call for one kind of batch; takes only shapes, so that any thread can do it.
+
+        Args:
+            draw: cuts a batch out of the data.
+            state: a state, or its shapes.
+            data: what `draw` takes, or its shapes.
+
+        Returns:
+            From state, data and learning rate to the state after the steps, whose memory is reused,
+            and the mean losses.
+        """
+        optimizer = self.optimizer
+
+        def call(state: TrainState, data: Any, rate: jax.Array) -> tuple[TrainState, Losses]:
+            def step(state: TrainState, _: None) -> tuple[TrainState, Losses]:
+                return self._step(optimizer, draw, state, data, rate)
+
+            state, losses = jax.lax.scan(step, state, None, self.steps)
+            return state, jax.tree.map(lambda loss: loss.mean(), losses)
+
+        shapes = jax.tree.map(_shape, (state, data, jnp.float32(0)))
+        return jax.jit(call, donate_argnums=0).lower(*shapes).compile()
+
+    def _step(
+        self,
+        optimizer: optax.GradientTransformation,
+        draw: Draw,
+        state: TrainState,
+        data: Any,
+        rate: jax.Array,
+    ) -> tuple[TrainState, Losses]:
+        key = jax.random.fold_in(jax.random.key(self.seed, impl="rbg"), state.step)
+        draw_key, loss_key = jax.random.split(key)
+        segment = read_segments(draw(data, draw_key), self.objective.config, self.mesh)
+        trained, fixed = split_fixed(state.params)
+
+        def loss(trained: Params) -> tuple[jax.Array, Losses]:
+            value = self.objective.loss(join_fixed(trained, fixed), segment, loss_key)
+            losses = value if isinstance(value, dict) else {"loss": value}
+            return losses["loss"], losses
+
+        (_, losses), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+        warm = jnp.minimum(1.0, (state.step + 1) / max(self.optimization.warmup_steps, 1))
+        updates = jax.tree.map(lambda update: rate * warm * update, updates)
+        params = join_fixed(optax.apply_updates(trained, updates), fixed)
+        ema = average(state.ema, params, state.step, self.optimization.ema_decay)
+        after = TrainState(state.step + 1, params, opt_state, ema)
+        return after, {**losses, "grad_norm": optax.tree.norm(gradients)}
+
+
+class Kind(NamedTuple):
+    """One of the kinds of batches that take turns.
+
+    Attributes:
+        call: the compiled steps.
+        data: what they take, asked for before every call.
+        weight: how often this kind is due, relative to the others.
+    """
+
+    call: Call
+    data: Callable[[], Any]
+    weight: Callable[[], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One line of the log: how far a stage is.
+
+    Attributes:
+        stage: its name.
+        elapsed_seconds: since it began.
+        seconds: that it has.
+        steps: taken so far.
+        rate: learning rate, before warm-up.
+        losses: means over the steps of the last call.
+    """
+
+    stage: str
+    elapsed_seconds: float
+    seconds: float
+    steps: int
+    rate: float
+    losses: dict[str, float]
+
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
+        speed = self.steps / max(self.elapsed_seconds, 1e-9)
+        return (
+            f"{self.stage}: {self.elapsed_seconds:.0f} of {self.seconds:.0f} s, {self.steps} steps "
+            f"({speed:.1f} a second), rate {self.rate:.2g}: {numbers}"
+        )
+
+
+def train_until(
+    state: TrainState,
+    kinds: Sequence[Kind],
+    stage: str,
+    peak_rate: float,
+    schedule: StageSchedule,
+    seconds: float,
+    between: Callable[[TrainState], None],
+    report: Callable[[Report], None],
+) -> TrainState:
+    """Takes steps until the time is over; the learning rate follows the clock.
+
+    So a schedule ends in time however fast the device is, and whatever else it has to do.
+
+    Args:
+        state: before the first step; its memory is taken over.
+        kinds: batches, which take turns by weight.
+        stage: its name, for the log.
+        peak_rate: learning rate at its beginning.
+        schedule: "cosine" falls to zero at the end.
+        seconds: how long.
+        between: called between two calls with the state.
+        report: called with a line of the log now and then.
+    """
+    begin = reported = time.monotonic()
+    owed = [0.0 for _ in kinds]
+    steps_before, rate = int(state.step), 0.0
+    losses: Losses = {}
+
+    def say() -> None:
+        elapsed, steps = time.monotonic() - begin, int(state.step) - steps_before
+        numbers = {name: float(value) for name, value in losses.items()}
+        report(Report(stage, elapsed, seconds, steps, rate, numbers))
+
+    while (elapsed := time.monotonic() - begin) < seconds:
+        rate = peak_rate
+        if schedule == "cosine":
+            rate *= 0.5 * (1 + math.cos(math.pi * elapsed / seconds))
+        weights = [kind.weight() for kind in kinds]
+        owed = [due + weight / sum(weights) for due, weight in zip(owed, weights, strict=True)]
+        turn = max(range(len(kinds)), key=owed.__getitem__)
+        owed[turn] -= 1
+        before = losses
+        state, losses = kinds[turn].call(state, kinds[turn].data(), jnp.float32(rate))
+        # One call is queued while another runs; with more, the clock's word would come late.
+        jax.block_until_ready(before)
+        between(state)
+        if time.monotonic() - reported > REPORT_SECONDS:
+            say()
+            reported = time.monotonic()
+    say()
+    return state
+
+
+def _shape(array: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
