@@ -127,7 +127,7 @@ def _repetitions(dice: Dice, program: int, start: float, stop: float) -> list[_R
     period = 1 / dice.log_uniform(1.5, 14.0)
     held = dice.uniform(0.3, 1.0) * period
     keys = sorted({_near(dice, _key(dice)) for _ in range(dice.pick((1, 1, 2, 4)))})
-    velocity, growth = dice.integer(20, 110), dice.uniform(-6.0, 6.0)
+    velocity, growth = dice.uniform(20.0, 110.0), dice.uniform(-6.0, 6.0)
     while start < stop - period:
         loudness = min(max(round(velocity), 5), 127)
         end = start + max(held, _MIN_NOTE_SECONDS)

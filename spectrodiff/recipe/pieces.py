@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -69,7 +69,9 @@ class PieceMaker:
         """One random start in each of `cuts` equal parts, so that all of the piece is used."""
         dice = Dice(self.seed, index, 2)
         last = self.frames - self.chunking.target_frames
-        return [int((part + dice.uniform(0, 1)) / self.cuts * (last + 1)) for part in range(self.cuts)]
+        return [
+            int((part + dice.uniform(0, 1)) / self.cuts * (last + 1)) for part in range(self.cuts)
+        ]
 
 
 def piece_maker(recipe: Recipe, seed: int, soundfont: str | os.PathLike[str] | None) -> PieceMaker:
@@ -88,7 +90,9 @@ def piece_maker(recipe: Recipe, seed: int, soundfont: str | os.PathLike[str] | N
     )
 
 
-def make_pieces(maker: PieceMaker, first: int, count: int, workers: int) -> Iterator[Piece]:
+def make_pieces(
+    maker: PieceMaker, first: int, count: int, workers: int
+) -> Generator[Piece, None, None]:
     """Pieces number `first` to `first + count - 1` in order, made by several processes.
 
     Raises:

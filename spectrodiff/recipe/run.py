@@ -23,18 +23,18 @@ import numpy as np
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.checkpoints.store import save_model
-from spectrodiff.errors import CorpusError
+from spectrodiff.features import EXTRA_FRAMES, HOP_SAMPLES
 from spectrodiff.files import check_writable
 from spectrodiff.recipe.growth import grow
 from spectrodiff.recipe.pieces import Piece, PieceMaker, make_pieces
 from spectrodiff.recipe.settings import InverterStage, Recipe, Stage
-from spectrodiff.recipe.store import Shape, Store, draw_examples, draw_windows
-from spectrodiff.recipe.trainer import Call, Kind, Report, Trainer, train_until
+from spectrodiff.recipe.store import Examples, Shape, Sound, Store, draw_examples, draw_windows
+from spectrodiff.recipe.trainer import Call, Draw, Kind, Report, Trainer, train_until
 from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training.diffusion_objective import DiffusionObjective
 from spectrodiff.training.inversion_objective import InversionObjective
 from spectrodiff.training.objective import Objective
-from spectrodiff.training.segments import read_segments
+from spectrodiff.training.segments import Batch, read_segments
 from spectrodiff.training.state import Params, TrainState
 from spectrodiff.vocoder.files import GENERATOR, StoredInverter, load_inverter, save_inverter
 
@@ -168,7 +168,9 @@ class Log:
         seconds = time.monotonic() - self._begin
         logger.info("[%5.1f s] %s", seconds, text)
         with self._path.open("a") as file:
-            file.write(json.dumps({"seconds": round(seconds, 2), **(values or {"note": text})}) + "\n")
+            file.write(
+                json.dumps({"seconds": round(seconds, 2), **(values or {"note": text})}) + "\n"
+            )
 
 
 def run(recipe: Recipe, maker: PieceMaker, options: Options) -> None:
@@ -210,13 +212,15 @@ def _train(
     if "inverter" in options.train:
         inverter = InverterTraining(recipe, options, pantry, compilers)
     pantry.fill(recipe.first_pieces)
-    log.note(f"{pantry.store.num_pieces} pieces, {pantry.store.num_examples} examples by length")
+    log.note(str(pantry.store))
     if synthesiser is not None:
         synthesiser.wait()
         log.note("compiled")
         share = 1 - (recipe.inverter_share if inverter is not None else 0)
         synthesiser.train(share * (deadline - time.monotonic()), log)
-        log.note(f"{pantry.store.num_pieces} pieces, {pantry.store.num_examples} examples by length")
+        log.note(
+            f"{pantry.store.num_pieces} pieces, {pantry.store.num_examples} examples by length"
+        )
     if inverter is not None:
         inverter.train(deadline, log)
     log.note("done")
@@ -261,7 +265,7 @@ class Synthesiser:
 
     def train(self, seconds: float, log: Log) -> None:
         """Runs all stages in the time given; writes the model after each, and in between."""
-        store, state, spare = self._pantry.store, self._state, Spare(self._save)
+        state, spare = self._state, Spare(self._save)
         begin = time.monotonic()
         end = 0.0
         for stage, trainer, calls in zip(
@@ -292,21 +296,22 @@ class Synthesiser:
                 log,
             )
             self._save(state)
-            gap = self._gap(trainer.objective, state.ema)
+            gap = self._gap(state.ema)
             log.note(f"{stage.name}: held-out x0 errors {gap}", stage=stage.name, **gap)
-            log.note(f"{store.num_pieces} pieces")
+
+    def _objective(self, stage: Stage) -> DiffusionObjective:
+        network = self._recipe.network
+        return DiffusionObjective(
+            network.config(),
+            stage.diffusion,
+            _dtype(self._recipe),
+            initialization=network.initialization,
+        )
 
     def _trainer(self, stage: Stage) -> Trainer:
-        recipe = self._recipe
-        objective = DiffusionObjective(
-            recipe.network.config(),
-            stage.diffusion,
-            _dtype(recipe),
-            initialization=recipe.network.initialization,
-        )
-        return Trainer(
-            objective, recipe.optimization, self._mesh, recipe.chunk_steps, self._options.seed
-        )
+        recipe, seed = self._recipe, self._options.seed
+        steps = recipe.chunk_steps
+        return Trainer(self._objective(stage), recipe.optimization, self._mesh, steps, seed)
 
     def _begin(self, objective: Objective) -> Params:
         params: Params = jax.device_get(objective.init_params(self._options.seed))
@@ -314,22 +319,20 @@ class Synthesiser:
             return params
         network = self._recipe.network
         given = open_checkpoint(self._options.init_from)
-        return grow(
-            self._options.init_from, given, params, network.config(), network.velocity_bins
-        )
+        return grow(self._options.init_from, given, params, network.config(), network.velocity_bins)
 
-    def _draw(self, bucket: int) -> Callable[..., dict[str, jax.Array]]:
+    def _draw(self, bucket: int) -> Draw:
         recipe = self._recipe
         config, batch_size = recipe.network.config(), recipe.batch_sizes[bucket]
 
-        def draw(data: tuple, key: jax.Array) -> dict[str, jax.Array]:
-            return draw_examples(
-                *data, key, batch_size, config.context_frames, config.target_frames
-            )
+        def draw(data: tuple[Sound, Examples], key: jax.Array) -> Batch:
+            sound, examples = data
+            frames = config.context_frames, config.target_frames
+            return draw_examples(sound, examples, key, batch_size, *frames)
 
         return draw
 
-    def _data(self, bucket: int) -> tuple:
+    def _data(self, bucket: int) -> tuple[Sound, Examples]:
         return self._pantry.store.sound(), self._pantry.store.examples(bucket)
 
     def _weight(self, bucket: int) -> float:
@@ -356,15 +359,18 @@ class Synthesiser:
         fresh.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
 
-    def _gap(self, objective: DiffusionObjective, params: Params | None) -> dict[str, float]:
+    def _gap(self, params: Params | None) -> dict[str, float]:
         """Mean errors of x0 on held-out pieces with their own and with other notes."""
+        objective = self._objective(self._recipe.stages[-1])
         config, longest = objective.config, self._recipe.buckets[-1]
-        lead = config.context_frames * 320
+        lead = config.context_frames * HOP_SAMPLES
         tokens, audio, starts = [], [], []
         for start, number, piece in _spread(self._pantry.held_out):
-            padded = np.pad(piece.audio, (lead, (config.target_frames + 16) * 320))
-            samples = (config.context_frames + config.target_frames + 16) * 320
-            audio.append(padded[start * 320 :][:samples])
+            padded = np.pad(
+                piece.audio, (lead, (config.target_frames + EXTRA_FRAMES) * HOP_SAMPLES)
+            )
+            frames = config.context_frames + config.target_frames + EXTRA_FRAMES
+            audio.append(padded[start * HOP_SAMPLES :][: frames * HOP_SAMPLES])
             tokens.append(np.pad(piece.tokens[number], (0, longest - len(piece.tokens[number]))))
             starts.append(min(start, config.context_frames))
         batch = {

@@ -212,9 +212,7 @@ TINY = dataclasses.replace(
     inverter_stages=tuple(
         dataclasses.replace(
             stage,
-            inversion=dataclasses.replace(
-                stage.inversion, generator="tiny", window_frames=32
-            ),
+            inversion=dataclasses.replace(stage.inversion, generator="tiny", window_frames=32),
             batch_size=32,
         )
         for stage in MINI.inverter_stages

@@ -8,7 +8,7 @@ Axis letters: P pieces, S samples of a piece, E examples of a bucket, n tokens, 
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,19 +26,19 @@ MAX_SAMPLES = 2**31 - 1
 
 
 class Examples(NamedTuple):
-    """The examples of one bucket; rows beyond `count` are empty."""
+    """The examples of one bucket; rows beyond `size` are empty."""
 
     piece: jax.Array  # int32 [E]
     start: jax.Array  # int32 [E], the first target frame
     tokens: jax.Array  # int16 [E, n]
-    count: jax.Array  # int32 []
+    size: jax.Array  # int32 []
 
 
 class Sound(NamedTuple):
-    """The audio of all pieces; rows beyond `count` are silent."""
+    """The audio of all pieces; rows beyond `size` are silent."""
 
     audio: jax.Array  # int16 [P, S], `lead_frames` of silence, the piece, EXTRA_FRAMES of silence
-    count: jax.Array  # int32 []
+    size: jax.Array  # int32 []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +87,13 @@ class Store:
         self._tokens = [np.zeros((examples, length), np.int16) for length in shape.buckets]
         self._counts = [0 for _ in shape.buckets]
         self._tables: list[Examples] = []
+
+    def __str__(self) -> str:
+        counts = ", ".join(
+            f"{count} of up to {length} tokens"
+            for count, length in zip(self._counts, self.shape.buckets, strict=True)
+        )
+        return f"{self._placed} pieces; examples: {counts}"
 
     @property
     def num_pieces(self) -> int:
@@ -138,21 +145,22 @@ class Store:
             self._placed += len(block)
             sent = True
         if sent:
-            self._tables = [
-                Examples(
-                    *(jnp.array(part) for part in (rows[:, 0], rows[:, 1], tokens)),  # copies: rows are added
-                    jnp.int32(int((rows[:count, 0] < self._placed).sum())),
-                )
-                for rows, tokens, count in zip(
-                    self._rows, self._tokens, self._counts, strict=True
-                )
-            ]
+            self._tables = [self._table(bucket) for bucket in range(len(self._counts))]
         return sent
+
+    def _table(self, bucket: int) -> Examples:
+        """The examples of the pieces that are in place."""
+        rows, tokens = self._rows[bucket], self._tokens[bucket]
+        size = int((rows[: self._counts[bucket], 0] < self._placed).sum())
+        # Copies: later examples are written into these arrays.
+        return Examples(
+            jnp.array(rows[:, 0]), jnp.array(rows[:, 1]), jnp.array(tokens), jnp.int32(size)
+        )
 
     def shapes(self) -> tuple[Sound, list[Examples]]:
         """Shapes of the sound and of the examples of each bucket, for compiling."""
 
-        def shape(size: tuple[int, ...], dtype: type) -> jax.ShapeDtypeStruct:
+        def shape(size: tuple[int, ...], dtype: type) -> Any:
             return jax.ShapeDtypeStruct(size, dtype)
 
         rows, none = (self.shape.pieces * self.shape.cuts,), shape((), jnp.int32)
@@ -196,7 +204,7 @@ def draw_examples(
         target_frames: F.
     """
     frames = context_frames + target_frames
-    rows = jax.random.randint(key, (batch_size,), 0, examples.count)
+    rows = jax.random.randint(key, (batch_size,), 0, examples.size)
     start = examples.start[rows]
     return {
         "tokens": examples.tokens[rows].astype(jnp.int32),
@@ -216,7 +224,7 @@ def draw_windows(sound: Sound, key: jax.Array, batch_size: int, frames: int) -> 
         frames: F.
     """
     piece_key, start_key = jax.random.split(key)
-    piece = jax.random.randint(piece_key, (batch_size,), 0, sound.count)
+    piece = jax.random.randint(piece_key, (batch_size,), 0, sound.size)
     last = sound.audio.shape[1] - (frames + EXTRA_FRAMES) * HOP_SAMPLES
     start = jax.random.randint(start_key, (batch_size,), 0, last + 1)
     return {
