@@ -23,8 +23,9 @@ def main(arguments: Sequence[str]) -> None:
     cli.enable_compilation_cache()
     import jax
 
+    from spectrodiff.recipe.options import Options
     from spectrodiff.recipe.pieces import piece_maker
-    from spectrodiff.recipe.run import Options, run
+    from spectrodiff.recipe.run import run
     from spectrodiff.recipe.settings import RECIPES
 
     recipe = RECIPES[options.recipe]

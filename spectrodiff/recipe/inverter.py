@@ -1,0 +1,104 @@
+"""The inverter's training in a recipe, stage after stage."""
+
+import concurrent.futures
+import functools
+import time
+
+import jax
+
+from spectrodiff.recipe.options import Log, Options, Spare
+from spectrodiff.recipe.pantry import Pantry
+from spectrodiff.recipe.settings import InverterStage, Recipe
+from spectrodiff.recipe.store import draw_windows
+from spectrodiff.recipe.trainer import Kind, Trainer, train_until
+from spectrodiff.synthesis.parameters import compute_type
+from spectrodiff.synthesis.segments import make_mesh
+from spectrodiff.training.inversion_objective import InversionObjective
+from spectrodiff.training.state import Params, TrainState
+from spectrodiff.vocoder.files import GENERATOR, StoredInverter, load_inverter, save_inverter
+
+INVERTER = "inverter.safetensors"
+
+
+class InverterTraining:
+    """Training of the inverter, stage after stage.
+
+    Args:
+        recipe: stages.
+        options: seed, and what to begin with.
+        pantry: what to train on.
+        compilers: threads in which the programs are compiled.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        options: Options,
+        pantry: Pantry,
+        compilers: concurrent.futures.Executor,
+    ) -> None:
+        self._recipe, self._options, self._pantry = recipe, options, pantry
+        self._mesh = make_mesh(jax.devices()[:1])
+        self._trainers = [self._trainer(stage) for stage in recipe.inverter_stages]
+        sound = pantry.store.shapes()[0]
+        self._calls = [
+            compilers.submit(
+                trainer.compile,
+                functools.partial(
+                    draw_windows,
+                    batch_size=stage.batch_size,
+                    frames=stage.inversion.window_frames,
+                ),
+                jax.eval_shape(lambda trainer=trainer: self._initial(trainer, None)),
+                sound,
+            )
+            for stage, trainer in zip(recipe.inverter_stages, self._trainers, strict=True)
+        ]
+
+    def train(self, deadline: float, log: Log) -> None:
+        """Runs all stages until the deadline; writes the inverter after each, and in between."""
+        generator: Params | None = None
+        if self._options.init_inverter is not None:
+            generator = load_inverter(self._options.init_inverter).params
+        begin, end = time.monotonic(), 0.0
+        for stage, trainer, call in zip(
+            self._recipe.inverter_stages, self._trainers, self._calls, strict=True
+        ):
+            state = self._initial(trainer, generator)
+            kind = Kind(call.result(), self._pantry.store.sound, lambda: 1.0)
+            spare = Spare(functools.partial(self._save, stage))
+            end += stage.share * (deadline - begin)
+
+            def between(state: TrainState, spare: Spare = spare) -> None:
+                self._pantry.refill()
+                spare(state)
+
+            state = train_until(
+                state,
+                [kind],
+                stage.name,
+                stage.optimization.learning_rate,
+                "cosine",
+                begin + end - time.monotonic(),
+                between,
+                log,
+            )
+            self._save(stage, state)
+            assert state.ema is not None
+            generator = state.ema[GENERATOR]
+
+    def _trainer(self, stage: InverterStage) -> Trainer:
+        objective = InversionObjective(stage.inversion, compute_type(self._recipe.precision))
+        return Trainer(
+            objective, stage.optimization, self._mesh, self._recipe.chunk_steps, self._options.seed
+        )
+
+    def _initial(self, trainer: Trainer, generator: Params | None) -> TrainState:
+        params = trainer.objective.init_params(self._options.seed)
+        return trainer.initial(params if generator is None else {**params, GENERATOR: generator})
+
+    def _save(self, stage: InverterStage, state: TrainState) -> None:
+        assert state.ema is not None
+        params = jax.device_get(state.ema[GENERATOR])
+        stored = StoredInverter(stage.inversion.config(), params)
+        save_inverter(stored, self._options.out / INVERTER, "float16")

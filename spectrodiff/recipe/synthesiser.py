@@ -1,0 +1,204 @@
+"""The synthesiser's training in a recipe, stage after stage."""
+
+import concurrent.futures
+import functools
+import shutil
+import time
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.store import save_model
+from spectrodiff.features import EXTRA_FRAMES, HOP_SAMPLES
+from spectrodiff.recipe.growth import grow
+from spectrodiff.recipe.options import Log, Options, Spare
+from spectrodiff.recipe.pantry import Pantry
+from spectrodiff.recipe.pieces import Piece
+from spectrodiff.recipe.settings import Recipe, Stage
+from spectrodiff.recipe.store import Examples, Sound, draw_examples
+from spectrodiff.recipe.trainer import Call, Draw, Kind, Trainer, train_until
+from spectrodiff.synthesis.parameters import compute_type
+from spectrodiff.synthesis.segments import make_mesh
+from spectrodiff.training.diffusion_objective import DiffusionObjective
+from spectrodiff.training.objective import Objective
+from spectrodiff.training.segments import Batch, read_segments
+from spectrodiff.training.state import Params, TrainState
+
+MODEL = "mini"
+# Examples that the gap between own and other notes is measured on.
+GAP_EXAMPLES = 64
+
+
+class Synthesiser:
+    """Training of the synthesiser, stage after stage.
+
+    Args:
+        recipe: sizes and stages.
+        options: seed, and what to begin with.
+        pantry: what to train on.
+        compilers: threads in which the programs are compiled.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        options: Options,
+        pantry: Pantry,
+        compilers: concurrent.futures.Executor,
+    ) -> None:
+        self._recipe, self._options, self._pantry = recipe, options, pantry
+        self._mesh = make_mesh(jax.devices()[:1])
+        self._trainers = [self._trainer(stage) for stage in recipe.stages]
+        trainer = self._trainers[0]
+        self._state = trainer.initial(self._begin(trainer.objective))
+        shape = pantry.store.shapes()
+        self._calls: list[list[concurrent.futures.Future[Call]]] = [
+            [
+                compilers.submit(
+                    trainer.compile, self._draw(bucket), self._state, (shape[0], shape[1][bucket])
+                )
+                for bucket in range(len(recipe.buckets))
+            ]
+            for trainer in self._trainers
+        ]
+
+    def wait(self) -> None:
+        """Waits for the programs of the first stage."""
+        concurrent.futures.wait(self._calls[0])
+
+    def train(self, seconds: float, log: Log) -> None:
+        """Runs all stages in the time given; writes the model after each, and in between."""
+        state, spare = self._state, Spare(self._save)
+        begin = time.monotonic()
+        end = 0.0
+        for stage, trainer, calls in zip(
+            self._recipe.stages, self._trainers, self._calls, strict=True
+        ):
+            kinds = [
+                Kind(
+                    call.result(),
+                    functools.partial(self._data, bucket),
+                    functools.partial(self._weight, bucket),
+                )
+                for bucket, call in enumerate(calls)
+            ]
+            end += stage.share * seconds
+
+            def between(state: TrainState) -> None:
+                self._pantry.refill()
+                spare(state)
+
+            state = train_until(
+                state,
+                kinds,
+                stage.name,
+                trainer.optimization.learning_rate,
+                stage.schedule,
+                begin + end - time.monotonic(),
+                between,
+                log,
+            )
+            self._save(state)
+            gap = self._gap(state.ema)
+            log.note(f"{stage.name}: held-out x0 errors {gap}", stage=stage.name, **gap)
+
+    def _objective(self, stage: Stage) -> DiffusionObjective:
+        network = self._recipe.network
+        return DiffusionObjective(
+            network.config(),
+            stage.diffusion,
+            compute_type(self._recipe.precision),
+            initialization=network.initialization,
+        )
+
+    def _trainer(self, stage: Stage) -> Trainer:
+        recipe, seed = self._recipe, self._options.seed
+        steps = recipe.chunk_steps
+        return Trainer(self._objective(stage), recipe.optimization, self._mesh, steps, seed)
+
+    def _begin(self, objective: Objective) -> Params:
+        params: Params = jax.device_get(objective.init_params(self._options.seed))
+        if self._options.init_from is None:
+            return params
+        network = self._recipe.network
+        given = open_checkpoint(self._options.init_from)
+        return grow(self._options.init_from, given, params, network.config(), network.velocity_bins)
+
+    def _draw(self, bucket: int) -> Draw:
+        recipe = self._recipe
+        config, batch_size = recipe.network.config(), recipe.batch_sizes[bucket]
+
+        def draw(data: tuple[Sound, Examples], key: jax.Array) -> Batch:
+            sound, examples = data
+            frames = config.context_frames, config.target_frames
+            return draw_examples(sound, examples, key, batch_size, *frames)
+
+        return draw
+
+    def _data(self, bucket: int) -> tuple[Sound, Examples]:
+        return self._pantry.store.sound(), self._pantry.store.examples(bucket)
+
+    def _weight(self, bucket: int) -> float:
+        """Calls that are due, so that all examples are drawn equally often."""
+        return self._pantry.store.num_examples[bucket] / self._recipe.batch_sizes[bucket]
+
+    def _save(self, state: TrainState) -> None:
+        diffusion = self._recipe.stages[-1].diffusion
+        assert state.ema is not None
+        checkpoint = Checkpoint(
+            config=self._recipe.network.config(),
+            params=jax.device_get(state.ema),
+            prediction=diffusion.prediction,
+            schedule=diffusion.schedule,
+            velocity_bins=self._recipe.network.velocity_bins,
+        )
+        folder = self._options.out / MODEL
+        fresh, old = folder.with_name(MODEL + ".new"), folder.with_name(MODEL + ".old")
+        shutil.rmtree(fresh, ignore_errors=True)
+        save_model(checkpoint, fresh, "float16")
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _gap(self, params: Params | None) -> dict[str, float]:
+        """Mean errors of x0 on held-out pieces with their own and with other notes."""
+        objective = self._objective(self._recipe.stages[-1])
+        config, longest = objective.config, self._recipe.buckets[-1]
+        lead = config.context_frames * HOP_SAMPLES
+        tokens, audio, starts = [], [], []
+        for start, number, piece in _spread(self._pantry.held_out):
+            padded = np.pad(
+                piece.audio, (lead, (config.target_frames + EXTRA_FRAMES) * HOP_SAMPLES)
+            )
+            frames = config.context_frames + config.target_frames + EXTRA_FRAMES
+            audio.append(padded[start * HOP_SAMPLES :][: frames * HOP_SAMPLES])
+            tokens.append(np.pad(piece.tokens[number], (0, longest - len(piece.tokens[number]))))
+            starts.append(min(start, config.context_frames))
+        batch = {
+            "tokens": np.array(tokens, np.int32),
+            "audio": np.array(audio),
+            "context_frames": np.array(starts, np.int32),
+        }
+        mesh, keys = self._mesh, jax.random.split(jax.random.key(0), len(tokens))
+
+        @jax.jit
+        def gap(params: Params, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            segment = read_segments(batch, config, mesh)
+            return objective.gap(params, segment, jnp.roll(segment.tokens, 7, axis=0), keys)
+
+        assert params is not None
+        return {name: float(value.mean()) for name, value in gap(params, batch).items()}
+
+
+def _spread(pieces: list[Piece]) -> Iterator[tuple[int, int, Piece]]:
+    """Start, number and piece of some examples, as many of each piece."""
+    each = max(GAP_EXAMPLES // max(len(pieces), 1), 1)
+    for piece in pieces:
+        for number in range(0, len(piece.starts), max(len(piece.starts) // each, 1)):
+            yield int(piece.starts[number]), number, piece
