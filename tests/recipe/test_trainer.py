@@ -1,0 +1,112 @@
+"""Training against the clock, with a clock of the test's own."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spectrodiff.recipe import trainer
+from spectrodiff.recipe.trainer import Kind, Trainer, train_until
+from spectrodiff.synthesis.segments import make_mesh
+from spectrodiff.training.settings import Optimization
+
+
+class Sizes(NamedTuple):
+    target_frames: int = 4
+    context_frames: int = 0
+
+
+class Mean:
+    """Finds the number nearest to one that the tokens say, by the square of the distance."""
+
+    config = Sizes()
+
+    def loss(self, params, segment, key):
+        del key
+        return jnp.square(params["guess"]["kernel"] - segment.tokens.astype(jnp.float32)).mean()
+
+
+def draw(data, key):
+    del key
+    return {
+        "tokens": jnp.full((2, 1), data),
+        "audio": jnp.zeros((2, (4 + 16) * 320), jnp.int16),
+        "context_frames": jnp.zeros(2, jnp.int32),
+    }
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    optimization = Optimization(optimizer="adamw", warmup_steps=4, ema_decay=0.9)
+    ours = Trainer(Mean(), optimization, make_mesh(jax.devices()[:1]), 2, 0)
+    state = ours.initial({"guess": {"kernel": np.zeros((1, 1), np.float32)}})
+    return ours, ours.compile(draw, state, jax.ShapeDtypeStruct((), jnp.int32))
+
+
+def fresh(ours):
+    return ours.initial({"guess": {"kernel": np.zeros((1, 1), np.float32)}})
+
+
+def test_a_call_is_so_many_steps_of_adam_with_warm_up(compiled):
+    ours, call = compiled
+    state, losses = call(fresh(ours), jnp.int32(3), jnp.float32(0.1))
+    assert int(state.step) == 2
+    # Adam's first steps are as long as the rate, of which warm-up leaves a quarter and a half; the
+    # second step's gradient is nearly as large.
+    np.testing.assert_allclose(state.params["guess"]["kernel"], [[0.025 + 0.05]], rtol=1e-3)
+    assert float(losses["loss"]) == pytest.approx((9 + 2.975**2) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_rates_follow_the_clock(monkeypatch, compiled, schedule):
+    ours, _ = compiled
+    now = [100.0]
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
+    rates, reports = [], []
+
+    def call(state, data, rate):
+        rates.append(float(rate))
+        now[0] += 2.0
+        return state._replace(step=state.step + 2), {"loss": jnp.float32(1)}
+
+    kind = Kind(call, lambda: None, lambda: 1.0)
+    train_until(fresh(ours), [kind], "a", 0.5, schedule, 20.0, lambda _: None, reports.append)
+    expected = [0.25 * (1 + math.cos(math.pi * at / 20)) for at in range(0, 20, 2)]
+    np.testing.assert_allclose(rates, expected if schedule == "cosine" else [0.5] * 10, rtol=1e-6)
+    assert reports[-1].steps == 20
+    assert reports[-1].elapsed_seconds == 20
+    assert "a: 20 of 20 s, 20 steps (1.0 a second)" in str(reports[-1])
+
+
+def test_kinds_take_turns_by_weight(monkeypatch, compiled):
+    ours, _ = compiled
+    now = [0.0]
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
+    turns = []
+
+    def kind(name, weight):
+        def call(state, data, rate):
+            turns.append(data)
+            now[0] += 1.0
+            return state, {}
+
+        return Kind(call, lambda: name, lambda: weight)
+
+    kinds = [kind("short", 3.0), kind("long", 1.0)]
+    train_until(fresh(ours), kinds, "a", 1.0, "constant", 40.0, lambda _: None, lambda _: None)
+    assert turns.count("long") == 10
+    assert all("long" in turns[first : first + 4] for first in range(0, 40, 4))
+
+
+def test_no_time_means_no_steps(compiled):
+    ours, call = compiled
+    reports = []
+    kind = Kind(call, lambda: jnp.int32(3), lambda: 1.0)
+    state = train_until(
+        fresh(ours), [kind], "late", 1.0, "cosine", -3.0, lambda _: None, reports.append
+    )
+    assert int(state.step) == 0
+    assert reports[0].steps == 0
