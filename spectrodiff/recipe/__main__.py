@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.recipe.run import run
     from spectrodiff.recipe.settings import RECIPES
 
-    recipe = RECIPES[options.recipe]
+    recipe = RECIPES[options.recipe].from_stage(options.from_stage)
     if jax.default_backend() == "cpu" and options.recipe != "tiny":
         recipe = recipe.on_cpu()
     maker = piece_maker(recipe, options.seed, options.soundfont)
@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--soundfont", type=Path, help="an .sf2 or .sf3 file (default: FluidR3 GM)")
     add("--init_from", metavar="MODEL", help="begin with a model, as sample.py takes it")
+    add(
+        "--from_stage",
+        type=int,
+        default=1,
+        help="leave out the stages before this one, which the model has been through",
+    )
     add("--init_inverter", type=Path, metavar="FILE", help="begin with an inverter")
     add(
         "--train",

@@ -119,6 +119,19 @@ class Recipe:
             overflow="truncate",
         )
 
+    def from_stage(self, number: int) -> "Recipe":
+        """The same without the synthesiser's stages before a number, counted from 1.
+
+        Raises:
+            ConfigError: if there is no such stage.
+        """
+        if not 1 <= number <= len(self.stages):
+            raise ConfigError("stage", f"a number in 1..{len(self.stages)}", str(number))
+        left = self.stages[number - 1 :]
+        total = sum(stage.share for stage in left)
+        stages = tuple(dataclasses.replace(stage, share=stage.share / total) for stage in left)
+        return dataclasses.replace(self, stages=stages)
+
     def on_cpu(self) -> "Recipe":
         """The same with batches and amounts that a CPU core or two can bear."""
         return dataclasses.replace(

@@ -119,6 +119,8 @@ class Store:
         padded[lead : lead + len(audio)] = audio
         self._waiting.append(padded)
         for start, tokens in zip(piece.starts, piece.tokens, strict=True):
+            if len(tokens) > self.shape.buckets[-1]:
+                continue
             bucket = next(
                 place for place, length in enumerate(self.shape.buckets) if len(tokens) <= length
             )
