@@ -48,6 +48,7 @@ class InverterTraining:
                     draw_windows,
                     batch_size=stage.batch_size,
                     frames=stage.inversion.window_frames,
+                    tones=round(stage.tones * stage.batch_size),
                 ),
                 jax.eval_shape(lambda trainer=trainer: self._initial(trainer, None)),
                 sound,

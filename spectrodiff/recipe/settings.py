@@ -44,6 +44,7 @@ class InverterStage:
         inversion: losses.
         optimization: how gradients become updates.
         batch_size: windows a step.
+        tones: share of them that are synthetic tones (see `recipe.tones`).
     """
 
     name: str
@@ -51,6 +52,7 @@ class InverterStage:
     inversion: Inversion
     optimization: Optimization
     batch_size: int
+    tones: float = 0.25
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from spectrodiff.errors import ConfigError
 from spectrodiff.features import EXTRA_FRAMES, HOP_SAMPLES
 from spectrodiff.recipe.pieces import Piece
+from spectrodiff.recipe.tones import draw_tones
 from spectrodiff.training.segments import Batch
 
 # Pieces travel to the device in blocks of one size, so that one program puts them in place.
@@ -216,7 +217,9 @@ def draw_examples(
     }
 
 
-def draw_windows(sound: Sound, key: jax.Array, batch_size: int, frames: int) -> Batch:
+def draw_windows(
+    sound: Sound, key: jax.Array, batch_size: int, frames: int, tones: int = 0
+) -> Batch:
     """Random windows of sound, from any sample on.
 
     Args:
@@ -224,14 +227,18 @@ def draw_windows(sound: Sound, key: jax.Array, batch_size: int, frames: int) -> 
         key: consumed.
         batch_size: B.
         frames: F.
+        tones: how many of the batch are synthetic tones instead (see `recipe.tones`).
     """
-    piece_key, start_key = jax.random.split(key)
+    piece_key, start_key, tone_key = jax.random.split(key, 3)
     piece = jax.random.randint(piece_key, (batch_size,), 0, sound.size)
     last = sound.audio.shape[1] - (frames + EXTRA_FRAMES) * HOP_SAMPLES
     start = jax.random.randint(start_key, (batch_size,), 0, last + 1)
+    audio = _cut(sound.audio, piece, start, frames)
+    if tones:
+        audio = audio.at[:tones].set(draw_tones(tone_key, tones, audio.shape[1]))
     return {
         "tokens": jnp.zeros((batch_size, 1), jnp.int32),
-        "audio": _cut(sound.audio, piece, start, frames),
+        "audio": audio,
         "context_frames": jnp.zeros(batch_size, jnp.int32),
     }
 
