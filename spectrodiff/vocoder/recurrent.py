@@ -44,6 +44,8 @@ NEIGHBOURS = 0.5
 # Below this, magnitudes are silence: rounding to 16 bits makes spectra of about that size.
 FLOOR = 1e-3
 WEIGHT_POWER = 0.35  # of the product of two magnitudes
+# Where old and new cancel but for this square of a size, a sum has no phase, and is quieter than M.
+CANCELLED = 1e-4
 _TINY = 1e-12
 _UNIT_TINY = 1e-6  # of numbers about as large as 1
 
@@ -213,6 +215,10 @@ def unrolled(heads: Heads, state: State | None = None) -> State:
         old = turned(S[k] + (S[k - 1] + S[k + 1]) / 2)
         new phase = that of old / (|old| + M) + fresh
 
+    Gradients do not go back through the frames before: where old and new cancel, they would grow
+    without bounds from frame to frame. That advances add up to the right phases is left to
+    `head_distance`, which needs no recurrence.
+
     Where a sound sets in, M is much larger than what went before, and the phase is the network's.
 
     Args:
@@ -234,25 +240,38 @@ def unrolled(heads: Heads, state: State | None = None) -> State:
         state = State(silence, silence)
 
     def step(before: State, now: tuple[jax.Array, ...]) -> tuple[State, State]:
-        magnitude, by_real, by_imag, fresh_real, fresh_imag = now
-        real, imag = smeared(before.real), smeared(before.imag)
-        size = jnp.sqrt(jnp.square(real) + jnp.square(imag) + _TINY)
-        share = 1 / (size + magnitude)
-        new_real = share * (real * by_real - imag * by_imag) + fresh_real
-        new_imag = share * (real * by_imag + imag * by_real) + fresh_imag
-        scale = magnitude * jax.lax.rsqrt(jnp.square(new_real) + jnp.square(new_imag) + _UNIT_TINY)
-        after = State(scale * new_real, scale * new_imag)
+        after = _after(before, now)
         return after, after
 
     by_frame = tuple(jnp.moveaxis(part, 1, 0) for part in inputs)
     _, spectra = jax.lax.scan(step, state, by_frame)
-    return State(*(jnp.moveaxis(part, 0, 1) for part in spectra))
+    # Once more, all frames side by side, for the gradients.
+    before = State(
+        *(
+            jnp.concatenate([first[None], every[:-1]])
+            for first, every in zip(state, spectra, strict=True)
+        )
+    )
+    after = _after(jax.lax.stop_gradient(before), by_frame)
+    return State(*(jnp.moveaxis(part, 0, 1) for part in after))
+
+
+def _after(before: State, now: tuple[jax.Array, ...]) -> State:
+    """The spectrum that follows one, [..., K]; see `unrolled`."""
+    magnitude, by_real, by_imag, fresh_real, fresh_imag = now
+    real, imag = smeared(before.real), smeared(before.imag)
+    size = jnp.sqrt(jnp.square(real) + jnp.square(imag) + _TINY)
+    share = 1 / (size + magnitude)
+    new_real = share * (real * by_real - imag * by_imag) + fresh_real
+    new_imag = share * (real * by_imag + imag * by_real) + fresh_imag
+    scale = magnitude * jax.lax.rsqrt(jnp.square(new_real) + jnp.square(new_imag) + CANCELLED)
+    return State(scale * new_real, scale * new_imag)
 
 
 def smeared(values: jax.Array) -> jax.Array:
-    """Each bin plus half of its neighbours, [B, K]."""
-    padded = jnp.pad(values, [(0, 0), (1, 1)])
-    return values + NEIGHBOURS * (padded[:, :-2] + padded[:, 2:])
+    """Each bin plus half of its neighbours, [..., K]."""
+    padded = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 1)])
+    return values + NEIGHBOURS * (padded[..., :-2] + padded[..., 2:])
 
 
 def own_turns(bins: int) -> np.ndarray:

@@ -81,7 +81,7 @@ def test_the_recurrence_written_out():
         turn = np.exp(2j * np.pi * np.arange(K) * HOP / W)
         old = smeared / (np.abs(smeared) + magnitude[:, frame]) * turn * advance[:, frame]
         new = old + fresh[:, frame]
-        spectrum = magnitude[:, frame] * new / np.abs(new)
+        spectrum = magnitude[:, frame] * new / np.sqrt(np.abs(new) ** 2 + 1e-4)
         wanted.append(spectrum)
     ours = unrolled(heads)
     both = np.asarray(ours.real) + 1j * np.asarray(ours.imag)
@@ -123,7 +123,8 @@ def test_a_recurrence_goes_on_from_its_state():
         Heads(*(part[:, 4:] for part in heads)), State(*(part[:, -1] for part in first))
     )
     for all_frames, early, late in zip(whole, first, second, strict=True):
-        np.testing.assert_array_equal(all_frames, jnp.concatenate([early, late], axis=1))
+        both = jnp.concatenate([early, late], axis=1)
+        np.testing.assert_allclose(all_frames, both, rtol=1e-3, atol=1e-3)
 
 
 def test_distance_of_heads():
