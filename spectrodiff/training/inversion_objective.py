@@ -9,16 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from spectrodiff.features import log_mel
+from spectrodiff.features import HOP_SAMPLES, log_mel
 from spectrodiff.training.denoised import Denoised
 from spectrodiff.training.objective import Params, Played, Scores
 from spectrodiff.training.segments import Segment
 from spectrodiff.training.settings import Inversion
 from spectrodiff.vocoder.adversarial import init_discriminators, play
+from spectrodiff.vocoder.config import RecurrentConfig
 from spectrodiff.vocoder.disturbances import disturb
 from spectrodiff.vocoder.files import GENERATOR
-from spectrodiff.vocoder.generators import generate, init_params, period
-from spectrodiff.vocoder.losses import SCALES, TRAINING_SCALES, multi_scale_distance
+from spectrodiff.vocoder.generators import generate, init_params, period, read_heads
+from spectrodiff.vocoder.losses import (
+    ADVANCE_WINDOWS,
+    SCALES,
+    TRAINING_SCALES,
+    advance_distance,
+    multi_scale_distance,
+)
+from spectrodiff.vocoder.recurrent import head_distance, to_audio, unrolled
 
 DISCRIMINATORS = "discriminators"  # their parameters, beside the generator's
 
@@ -60,11 +68,19 @@ class InversionObjective:
         features = self._features(segment, features_key)
         # In a song, a segment may begin anywhere.
         start = jax.random.randint(start_key, features.shape[:1], 0, period(settings.config()))
-        inverted, recorded = self._invert(params, features, start), _samples(segment)
+        inverted, parts = self._invert_and_compare(params, features, start, segment)
+        margin = settings.margin_frames
+        compared = _inner(segment, margin)
+        samples = slice(margin * HOP_SAMPLES, inverted.shape[1] - margin * HOP_SAMPLES)
+        inverted, recorded = inverted[:, samples], _samples(compared)
         # Only windows that fit are of use.
         scales = {w: mels for w, mels in TRAINING_SCALES.items() if w <= recorded.shape[1]}
-        distances = _distances(inverted, segment, scales)
-        parts = {name: value.mean() for name, value in distances.items()}
+        parts = _distances(inverted, compared, scales) | parts
+        if settings.phase_advance:
+            # Two windows, a quarter of their length apart, make one advance.
+            windows = [w for w in ADVANCE_WINDOWS if w + w // 4 <= recorded.shape[1]]
+            parts["phase_advance"] = advance_distance(inverted, recorded, windows)
+        parts = {name: value.mean() for name, value in parts.items()}
         discriminators = settings.discriminators()
         if discriminators is None:
             return {"loss": self._weighted(parts), **parts}
@@ -113,9 +129,29 @@ class InversionObjective:
         config, generator = self.settings.config(), params[GENERATOR]
         return generate(config, generator, features, self.dtype, remat=self.remat, start=start)
 
+    def _invert_and_compare(
+        self, params: Params, features: jax.Array, start: jax.Array, segment: Segment
+    ) -> tuple[jax.Array, Scores]:
+        """Sound, and how far what a recurrent network says is from the recorded one."""
+        settings, config = self.settings, self.settings.config()
+        if not settings.head_advance and not settings.head_magnitude:
+            return self._invert(params, features, start), {}
+        assert isinstance(config, RecurrentConfig)
+        heads = read_heads(config, params[GENERATOR], features, self.dtype, remat=self.remat)
+        distance = head_distance(heads, _samples(segment))
+        parts = {"head_advance": distance.advance, "head_magnitude": distance.magnitude}
+        return to_audio(unrolled(heads)), parts
+
     def _weighted(self, parts: Scores) -> jax.Array:
         terms = [getattr(self.settings, name) * value for name, value in parts.items()]
         return sum(terms[1:], terms[0])
+
+
+def _inner(segment: Segment, margin: int) -> Segment:
+    """A segment without some frames at either end."""
+    frames = slice(margin, segment.log_mel.shape[1] - margin)
+    samples = slice(margin * HOP_SAMPLES, segment.audio.shape[1] - margin * HOP_SAMPLES)
+    return segment._replace(log_mel=segment.log_mel[:, frames], audio=segment.audio[:, samples])
 
 
 def _distances(audio: jax.Array, segment: Segment, scales: Mapping[int, int]) -> Scores:

@@ -17,7 +17,7 @@ from spectrodiff.programs import ProgramMap
 from spectrodiff.training.checks import check_types, require
 from spectrodiff.vocabulary import Vocabulary
 from spectrodiff.vocoder.config import SIZES as INVERTER_SIZES
-from spectrodiff.vocoder.config import InverterConfig
+from spectrodiff.vocoder.config import InverterConfig, RecurrentConfig
 from spectrodiff.vocoder.discriminators import DiscriminatorsConfig
 from spectrodiff.vocoder.losses import SCALES
 
@@ -29,6 +29,8 @@ RandomBits = Literal["threefry2x32", "rbg"]
 
 MIN_WINDOW_FRAMES = 8
 INVERSION_LOSSES = ("mel_l1", "spectral", "log_mel_l1", "adversarial", "feature_match")
+# Those that are only worked out if they weigh anything.
+FURTHER_LOSSES = ("phase_advance", "head_advance", "head_magnitude")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +142,14 @@ class Inversion:
     log_mel_l1: float = 1.0
     adversarial: float = 0.0
     feature_match: float = 0.0
+    # How phases advance in the sound; and, of a recurrent generator only, how far what the network
+    # says is from the recorded sound's spectra (see `vocoder.recurrent.head_distance`).
+    phase_advance: float = 0.0
+    head_advance: float = 0.0
+    head_magnitude: float = 0.0
+    # Frames at either end of an example that are inverted and not compared, for their neighbours
+    # are unknown.
+    margin_frames: int = 0
     # Discriminators, if the last two weights ask for them: windows of those of spectra, in samples,
     # and by how much those of waveforms lower the rate of the sound; channels of either.
     stft_windows: tuple[int, ...] = (2048, 1024, 512)
@@ -169,6 +179,19 @@ class Inversion:
             f"a whole number >= {MIN_WINDOW_FRAMES}, the longest window of the losses",
             self.window_frames,
         )
+        require(
+            0 <= self.margin_frames <= (self.window_frames - MIN_WINDOW_FRAMES) // 2,
+            "Inversion.margin_frames",
+            f"0 or more, and {MIN_WINDOW_FRAMES} frames left between the margins",
+            self.margin_frames,
+        )
+        if self.head_advance or self.head_magnitude:
+            require(
+                isinstance(self.config(), RecurrentConfig),
+                "Inversion.generator",
+                "a recurrent one, for head_advance or head_magnitude",
+                self.generator,
+            )
         for window in self.stft_windows:
             require(window in SCALES, "Inversion.stft_windows", f"some of {list(SCALES)}", window)
         for factor in self.wave_factors:
@@ -183,7 +206,7 @@ class Inversion:
                 "some discriminators, for adversarial or feature_match",
                 self.stft_windows,
             )
-        for name in (*INVERSION_LOSSES, "noise"):
+        for name in (*INVERSION_LOSSES, *FURTHER_LOSSES, "noise"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"Inversion.{name}", "a number >= 0", value)
         for name in ("disturbed", "blur", "denoised"):

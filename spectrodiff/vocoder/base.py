@@ -23,6 +23,8 @@ class Inverter(Protocol):
 
     # An inverter that does not treat all frames alike also has `period_frames`, the number of
     # frames after which it does; pieces that are inverted apart begin a multiple of it apart.
+    # One that is `recurrent`, in which a frame depends on all frames before it, has `continued`, as
+    # `TrainedInverter` has; its context is what is needed besides the state.
 
     def __call__(self, log_mel: np.ndarray) -> np.ndarray:
         """Inverts unscaled log-mel [frames, 128] to float32 [frames * 320] at 16 kHz.

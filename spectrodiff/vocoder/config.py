@@ -47,6 +47,11 @@ class FrameRateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class RecurrentConfig(FrameRateConfig):
+    """A generator at 50 frames per second whose phases go on from those of the frame before."""
+
+
+@dataclasses.dataclass(frozen=True)
 class MelganConfig:
     """The paper's generator: transposed convolutions from 50 frames to 16,000 samples per second.
 
@@ -61,25 +66,28 @@ class MelganConfig:
         _require(self.width % 16 == 0, "MelganConfig.width", "a multiple of 16")
 
 
-InverterConfig = FrameRateConfig | MelganConfig
+InverterConfig = FrameRateConfig | RecurrentConfig | MelganConfig
 
 # "frame_rate" is small enough to come with the package: 4 million parameters. "melgan" has the 14
 # million of the paper's. The others are for tests and for trying things out on a CPU.
 SIZES: dict[str, InverterConfig] = {
     "tiny": FrameRateConfig(width=32, hidden_width=64, layers=2),
     "frame_rate": FrameRateConfig(width=256, hidden_width=768, layers=8),
+    "recurrent_tiny": RecurrentConfig(width=32, hidden_width=64, layers=2),
+    "recurrent": RecurrentConfig(width=256, hidden_width=768, layers=8),
     "melgan_tiny": MelganConfig(width=32),
     "melgan": MelganConfig(width=1024),
 }
-KINDS: dict[str, type[FrameRateConfig] | type[MelganConfig]] = {
+KINDS: dict[str, type[InverterConfig]] = {
     "frame_rate": FrameRateConfig,
+    "recurrent": RecurrentConfig,
     "melgan": MelganConfig,
 }
 
 
 def as_dict(config: InverterConfig) -> dict[str, Any]:
     """Kind and sizes, as JSON can hold them; see `from_dict`."""
-    (kind,) = (kind for kind, cls in KINDS.items() if isinstance(config, cls))
+    (kind,) = (kind for kind, cls in KINDS.items() if type(config) is cls)
     return {"kind": kind, **dataclasses.asdict(config)}
 
 

@@ -11,13 +11,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from spectrodiff.features import HOP_SAMPLES
-from spectrodiff.vocoder.config import FrameRateConfig, InverterConfig, MelganConfig
+from spectrodiff.vocoder.config import InverterConfig, MelganConfig, RecurrentConfig
 from spectrodiff.vocoder.frame_rate import FrameRateGenerator
 from spectrodiff.vocoder.melgan import MelganGenerator, reach_frames
 from spectrodiff.vocoder.oscillators import PERIOD_FRAMES
+from spectrodiff.vocoder.recurrent import Heads, RecurrentGenerator, to_audio, unrolled
 
 Params = dict[str, Any]
-Generator = FrameRateGenerator | MelganGenerator
+Generator = FrameRateGenerator | RecurrentGenerator | MelganGenerator
 
 
 def make_generator(
@@ -26,6 +27,8 @@ def make_generator(
     """A generator with random parameters: unscaled log-mel [B, F, 128] -> audio [B, F * 320]."""
     if isinstance(config, MelganConfig):
         return MelganGenerator(config, dtype=dtype, remat=remat, rngs=rngs)
+    if isinstance(config, RecurrentConfig):
+        return RecurrentGenerator(config, dtype=dtype, remat=remat, rngs=rngs)
     return FrameRateGenerator(config, dtype=dtype, remat=remat, rngs=rngs)
 
 
@@ -61,12 +64,14 @@ def count_parameters(config: InverterConfig) -> int:
 
 def display_name(config: InverterConfig) -> str:
     """How reports call an inverter of this kind."""
-    return "frame-rate" if isinstance(config, FrameRateConfig) else "melgan"
+    if isinstance(config, MelganConfig):
+        return "melgan"
+    return "recurrent" if isinstance(config, RecurrentConfig) else "frame-rate"
 
 
 def period(config: InverterConfig) -> int:
     """After how many frames a generator treats features as it did before."""
-    return PERIOD_FRAMES if isinstance(config, FrameRateConfig) else 1
+    return 1 if isinstance(config, MelganConfig | RecurrentConfig) else PERIOD_FRAMES
 
 
 def receptive_field(config: InverterConfig) -> int:
@@ -92,8 +97,23 @@ def generate(
     `start`, int32 [B], says how far into a period (see `period`) the first frames are; by default
     at its beginning.
     """
+    if isinstance(config, RecurrentConfig):
+        return to_audio(unrolled(read_heads(config, params, log_mel, dtype, remat=remat)))
     audio: jax.Array = nnx.merge(definition(config, dtype, remat), params)(log_mel, start)
     return audio
+
+
+def read_heads(
+    config: RecurrentConfig,
+    params: Params,
+    log_mel: jax.Array,
+    dtype: Any = jnp.float32,
+    *,
+    remat: bool = False,
+) -> Heads:
+    """What a recurrent generator's network says of unscaled features [B, F, 128]."""
+    heads: Heads = nnx.merge(definition(config, dtype, remat), params).heads(log_mel)
+    return heads
 
 
 def to_host(params: Params) -> Params:

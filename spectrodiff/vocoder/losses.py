@@ -3,7 +3,7 @@
 Axis letters: B batch, T frames, K Fourier bins.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -58,11 +58,46 @@ def _distance(audio: jax.Array, target: jax.Array, window: int, mels: int) -> Di
     return Distance(convergence + log_l1, mel_l1)
 
 
+# For the advance of phases: no shorter than the period of a low tone.
+ADVANCE_WINDOWS = (4096, 2048, 1024, 512)
+
+
+def advance_distance(
+    audio: jax.Array, target: jax.Array, windows: Sequence[int] = ADVANCE_WINDOWS
+) -> jax.Array:
+    """How differently the phases of two sounds advance, whatever the phases are.
+
+    The product of each spectrum with the conjugate of the one before turns by what the tones in it
+    advance in a quarter of a window: a tone out of tune turns by another angle, and the more so the
+    longer the window is.
+
+    Args:
+        audio: float32 [B, samples].
+        target: what it should be.
+        windows: lengths of windows, in samples; means are taken over them.
+
+    Returns:
+        float32 [B]: sum of |D - D'| over that of |D'|, for such products D of spectra whose
+        magnitudes are replaced by their roots, D' those of the target.
+    """
+    distances = []
+    for window in windows:
+        ours, theirs = _advances(audio, window), _advances(target, window)
+        difference = _size(ours - theirs).sum(axis=(1, 2))
+        distances.append(difference / (_size(theirs).sum(axis=(1, 2)) + FLOOR * theirs[0].size))
+    return sum(distances[1:], distances[0]) / len(distances)
+
+
+def _advances(audio: jax.Array, window: int) -> jax.Array:
+    """Complex [B, T - 1, K], about as large as the spectra."""
+    spectrum = spectra(audio, window)
+    halved = spectrum * jax.lax.rsqrt(_size(spectrum))
+    return halved[:, 1:] * halved[:, :-1].conj()
+
+
 def magnitudes(audio: jax.Array, window_samples: int) -> jax.Array:
     """Sizes of `spectra`, float32 [B, T, K]."""
-    spectrum = spectra(audio, window_samples)
-    # The root of zero has no gradient.
-    return jnp.sqrt(jnp.square(spectrum.real) + jnp.square(spectrum.imag) + _TINY)
+    return _size(spectra(audio, window_samples))
 
 
 def spectra(audio: jax.Array, window_samples: int) -> jax.Array:
@@ -82,6 +117,11 @@ def spectra(audio: jax.Array, window_samples: int) -> jax.Array:
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_samples) / window_samples)
     window /= np.sqrt(np.square(window).sum())
     return jnp.fft.rfft(frames * jnp.asarray(window, jnp.float32)[None, None])
+
+
+def _size(spectrum: jax.Array) -> jax.Array:
+    # The root of zero has no gradient.
+    return jnp.sqrt(jnp.square(spectrum.real) + jnp.square(spectrum.imag) + _TINY)
 
 
 def _log(magnitude: jax.Array) -> jax.Array:

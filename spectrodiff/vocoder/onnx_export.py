@@ -13,7 +13,7 @@ from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.errors import CheckpointError, ConfigError
 from spectrodiff.features import HOP_SAMPLES, MAX_LOG_MEL, MIN_LOG_MEL, NUM_MELS
 from spectrodiff.files import atomic_file
-from spectrodiff.vocoder.config import FrameRateConfig, MelganConfig
+from spectrodiff.vocoder.config import FrameRateConfig, MelganConfig, RecurrentConfig
 from spectrodiff.vocoder.files import StoredInverter
 from spectrodiff.vocoder.frame_rate import (
     MAX_LOG_MAGNITUDE,
@@ -67,8 +67,11 @@ def build_model(inverter: StoredInverter) -> Any:
     """The graph as an `onnx.ModelProto`.
 
     Raises:
-        ConfigError: if the package onnx is not installed.
+        ConfigError: if the package onnx is not installed, or the generator is recurrent: its state
+            would have to go in and out of the graph.
     """
+    if isinstance(inverter.config, RecurrentConfig):
+        raise ConfigError("export to ONNX", "a frame_rate or melgan inverter", "a recurrent one")
     try:
         from onnx import TensorProto, helper
     except ImportError:

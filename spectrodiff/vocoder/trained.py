@@ -3,12 +3,21 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, check_log_mel
-from spectrodiff.vocoder.config import InverterConfig
+from spectrodiff.vocoder.config import InverterConfig, RecurrentConfig
 from spectrodiff.vocoder.files import StoredInverter
-from spectrodiff.vocoder.generators import Params, display_name, generate, period, receptive_field
+from spectrodiff.vocoder.generators import (
+    Params,
+    display_name,
+    generate,
+    period,
+    read_heads,
+    receptive_field,
+)
+from spectrodiff.vocoder.recurrent import Heads, State, to_audio, unrolled
 
 # Frames of a window without its context. One shape, so that there is one program to compile.
 WINDOW_FRAMES = 512
@@ -41,6 +50,11 @@ class TrainedInverter:
         """Only spectrograms that begin a multiple of this apart are inverted alike."""
         return period(self._config)
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether the audio of a frame depends on all frames before it; see `continued`."""
+        return isinstance(self._config, RecurrentConfig)
+
     def __call__(self, log_mel: np.ndarray) -> np.ndarray:
         """Inverts unscaled log-mel [frames, 128] to float32 [frames * 320].
 
@@ -48,6 +62,8 @@ class TrainedInverter:
             AudioError: if there are no frames, another number of bins, or NaN.
         """
         log_mel = check_log_mel(log_mel)
+        if self.recurrent:
+            return self.continued(log_mel, None, 0, len(log_mel))[0]
         before = padding_frames(self._config)
         windows = -(-len(log_mel) // WINDOW_FRAMES)
         after = windows * WINDOW_FRAMES - len(log_mel) + before
@@ -57,6 +73,42 @@ class TrainedInverter:
             window = padded[start : start + WINDOW_FRAMES + 2 * before]
             pieces.append(np.asarray(_invert_window(self._config, self._params, window)))
         return np.concatenate(pieces)[: len(log_mel) * HOP_SAMPLES]
+
+    def continued(
+        self, log_mel: np.ndarray, state: State | None, first: int, until: int
+    ) -> tuple[np.ndarray, State]:
+        """Inverts part of a song by a recurrent generator, going on from the part before it.
+
+        Args:
+            log_mel: unscaled [frames, 128], from `context_frames` before the part on, or from the
+                beginning of the song, to as many frames after it, or to the song's end.
+            state: what this function returned for the part that ended where this one begins; None
+                at the beginning of the song.
+            first: the first frame of the part, counted in `log_mel`.
+            until: the frame after its last one.
+
+        Returns:
+            float32 [(until - first) * 320], and the state for the part that follows.
+
+        Raises:
+            AudioError: if there are no frames, another number of bins, or NaN.
+        """
+        assert isinstance(self._config, RecurrentConfig)
+        log_mel = check_log_mel(log_mel)
+        before = padding_frames(self._config)
+        windows = -(-(until - first) // WINDOW_FRAMES)
+        after = max(first + windows * WINDOW_FRAMES - len(log_mel), 0) + before
+        padded = np.pad(log_mel, ((before, after), (0, 0)), constant_values=MIN_LOG_MEL)
+        if state is None:
+            silence = jnp.zeros((1, self._config.fourier_bins))
+            state = State(silence, silence)
+        pieces = []
+        for start in range(first, until, WINDOW_FRAMES):
+            window = padded[start : start + WINDOW_FRAMES + 2 * before]
+            count = min(until - start, WINDOW_FRAMES)
+            audio, state = _continue_window(self._config, self._params, window, state, count)
+            pieces.append(np.asarray(audio)[: count * HOP_SAMPLES])
+        return np.concatenate(pieces), state
 
 
 def padding_frames(config: InverterConfig) -> int:
@@ -70,3 +122,20 @@ def _invert_window(config: InverterConfig, params: Params, log_mel: jax.Array) -
     audio = generate(config, params, log_mel[None])[0]
     context_samples = padding_frames(config) * HOP_SAMPLES
     return audio[context_samples:-context_samples]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _continue_window(
+    config: RecurrentConfig, params: Params, log_mel: jax.Array, state: State, count: jax.Array
+) -> tuple[jax.Array, State]:
+    """As `_invert_window`, from the state before the earliest spectrum that is heard in the window.
+
+    Returns:
+        float32 [window * 320], and the state for a window that begins `count` frames later.
+    """
+    heard = config.window_samples // HOP_SAMPLES // 2  # spectra before a frame that reach into it
+    context = padding_frames(config)
+    heads = read_heads(config, params, log_mel[None])
+    spectra = unrolled(Heads(*(part[:, context - heard :] for part in heads)), state)
+    audio = to_audio(spectra)[0, heard * HOP_SAMPLES :][: WINDOW_FRAMES * HOP_SAMPLES]
+    return audio, State(*(part[:, count - 1] for part in spectra))

@@ -1,8 +1,11 @@
 """Inverting a spectrogram piece by piece: one that is long, or one that is still growing.
 
 Neighbouring pieces overlap by the inverter's context, and only frames that saw all of it are kept.
+A recurrent inverter, in which a frame depends on all frames before it, also goes on from its state.
 Joins therefore leave no trace: what comes out is what one pass over the song would give.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +52,7 @@ class InversionStream:
         # Frames not inverted yet, after those already inverted that they still need before them.
         self._frames = np.zeros((0, NUM_MELS), np.float32)
         self._num_inverted = 0
+        self._state: Any = None  # of a recurrent inverter
 
     def push(self, log_mel: np.ndarray) -> np.ndarray:
         """Takes the next frames, unscaled [frames, 128], and returns the audio that is ready.
@@ -70,7 +74,11 @@ class InversionStream:
         start = self._num_inverted
         if stop <= start:
             return np.zeros(0, np.float32)
-        audio = self._inverter(self._frames)[start * HOP_SAMPLES : stop * HOP_SAMPLES]
+        if getattr(self._inverter, "recurrent", False):
+            recurrent: Any = self._inverter
+            audio, self._state = recurrent.continued(self._frames, self._state, start, stop)
+        else:
+            audio = self._inverter(self._frames)[start * HOP_SAMPLES : stop * HOP_SAMPLES]
         first_needed = max(stop - self._inverter.context_frames, 0)
         first_needed -= first_needed % _period_frames(self._inverter)
         self._frames = self._frames[first_needed:]

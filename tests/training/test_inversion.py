@@ -23,6 +23,7 @@ from spectrodiff.training.preview import write_previews
 from spectrodiff.training.run_folder import open_run
 from spectrodiff.training.segments import read_segments
 from spectrodiff.training.settings import (
+    FURTHER_LOSSES,
     INVERSION_LOSSES,
     Data,
     Diffusion,
@@ -35,8 +36,9 @@ from spectrodiff.training.settings import (
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import abstract_state
 from spectrodiff.vocoder.files import load_inverter, save_inverter
-from spectrodiff.vocoder.generators import generate
-from spectrodiff.vocoder.losses import multi_scale_distance
+from spectrodiff.vocoder.generators import generate, read_heads
+from spectrodiff.vocoder.losses import advance_distance, multi_scale_distance
+from spectrodiff.vocoder.recurrent import to_audio, unrolled
 from spectrodiff.vocoder.trained import TrainedInverter
 from tests.training import tiny
 
@@ -198,6 +200,46 @@ def test_training_begins_anywhere_in_a_period():
     assert len(set(places)) > 3
 
 
+def test_further_losses_and_margins():
+    """Worked out where they weigh anything; nothing in the margins counts."""
+    settings = Inversion(
+        "recurrent_tiny",
+        window_frames=16,
+        margin_frames=4,
+        disturbed=0.0,
+        phase_advance=0.3,
+        head_advance=2.0,
+        head_magnitude=0.7,
+    )
+    objective, mesh = objective_of(settings), make_mesh(jax.devices()[:1])
+    params = objective.init_params(0)
+    time = np.arange(32 * 320) / 16_000
+    sound = (8000 * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
+    made = {"tokens": np.ones((1, 8), np.int32), "context_frames": np.zeros(1, np.int32)}
+    segment = read_segments(made | {"audio": sound[None]}, objective.config, mesh)
+    loss = jax.jit(objective.loss)
+    values = jax.device_get(loss(params, segment, jax.random.key(0)))
+    names = ("mel_l1", "spectral", "log_mel_l1", *FURTHER_LOSSES)
+    assert set(values) == {"loss", *names}
+    weighted = sum(getattr(settings, name) * values[name] for name in names)
+    assert values["loss"] == pytest.approx(weighted, rel=1e-5)
+    # Another recording in the margins, of the same features: only the heads are compared with it.
+    other = np.asarray(segment.audio).copy()
+    other[:, : 3 * 320] = 0
+    changed = jax.device_get(
+        loss(params, segment._replace(audio=jax.numpy.asarray(other)), jax.random.key(0))
+    )
+    for name in names[:4]:
+        assert changed[name] == values[name]
+    assert changed["head_magnitude"] != values["head_magnitude"]
+    # The sound itself is at no distance.
+    heads = read_heads(settings.config(), params["generator"], segment.log_mel)
+    audio = np.asarray(to_audio(unrolled(heads)))[:, 4 * 320 : -4 * 320]
+    recorded = np.asarray(segment.audio, np.float32)[:, 4 * 320 : -4 * 320] / 32768
+    wanted = advance_distance(audio, recorded, [2048, 1024, 512])
+    assert values["phase_advance"] == pytest.approx(float(wanted[0]), rel=1e-3)
+
+
 def test_previews_are_heard_and_seen(run, tmp_path):
     params = run[2][-1].ema
     (preview,) = write_previews(tmp_path, 4, objective_of(PLAYERS), params, batch(1), 1)
@@ -235,6 +277,9 @@ def test_a_discriminator_that_is_no_number_is_named():
     ("changes", "message"),
     [
         ({"generator": "huge"}, "one of tiny, frame_rate"),
+        ({"margin_frames": 1}, "0 or more, and 8 frames left"),
+        ({"head_advance": 1.0}, "a recurrent one, for head_advance"),
+        ({"phase_advance": -1.0}, "Inversion.phase_advance: expected a number >= 0"),
         ({"window_frames": 7}, "a whole number >= 8"),
         ({"mel_l1": -1.0}, "Inversion.mel_l1: expected a number >= 0"),
         ({"noise": float("nan")}, "Inversion.noise: expected a number >= 0"),

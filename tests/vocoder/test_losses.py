@@ -17,7 +17,12 @@ from spectrodiff.vocoder.adversarial import (
 )
 from spectrodiff.vocoder.discriminators import DiscriminatorsConfig, Judgement
 from spectrodiff.vocoder.disturbances import disturb, smooth
-from spectrodiff.vocoder.losses import SCALES, magnitudes, multi_scale_distance
+from spectrodiff.vocoder.losses import (
+    SCALES,
+    advance_distance,
+    magnitudes,
+    multi_scale_distance,
+)
 
 
 def noise(*shape, seed=0):
@@ -158,3 +163,34 @@ def test_disturbances():
     assert 0.4 < amounts.mean() < 0.6
     quiet = disturb(jnp.full((4, 8, 128), MIN_LOG_MEL), key, share=1.0, noise=1.0, blur=0.0)
     assert float(quiet.min()) == pytest.approx(MIN_LOG_MEL)
+
+
+def test_advances_of_tones_do_not_depend_on_phases():
+    """Two tones a bin apart: their spectra are (1/2, 1, 1/2), a bin further on, and they advance by
+    angles a quarter turn apart. So |D - D'| is 1/2, root 5/4, root 5/4, 1/2, to a |D'| of 2."""
+    seconds = np.arange(16_000) / 16_000
+    bin_hz = 16_000 / 1024
+    tones = [
+        np.cos(2 * np.pi * number * bin_hz * seconds + phase)
+        for number, phase in ((100, 0.0), (100, 2.0), (101, 1.0))
+    ]
+    audio = jnp.asarray(np.stack(tones), jnp.float32)
+    target = jnp.asarray(np.stack(tones[:1] * 3), jnp.float32)
+    found = np.asarray(advance_distance(audio, target, [1024]))
+    # What is not quite silent counts a little.
+    np.testing.assert_allclose(found[:2], 0, atol=5e-3)
+    np.testing.assert_allclose(found[2], (1 + np.sqrt(5)) / 2, rtol=1e-2)
+
+
+def test_the_further_out_of_tune_the_further_away():
+    """Smoothly, and in longer windows sooner."""
+    seconds = np.arange(32_000) / 16_000
+    hertz = np.array([440.25, 440.5, 441, 442, 444])[:, np.newaxis]
+    audio = jnp.asarray(np.cos(2 * np.pi * hertz * seconds), jnp.float32)
+    target = jnp.asarray(np.cos(2 * np.pi * 440 * np.stack([seconds] * 5)), jnp.float32)
+    short, long = (np.asarray(advance_distance(audio, target, [w])) for w in (512, 4096))
+    for found in (short, long):
+        assert (np.diff(found) > 0).all()
+    # As long as little is wrong, twice as much is twice as far.
+    np.testing.assert_allclose(short[1:4] / short[:3], 2, rtol=0.05)
+    assert (long[:3] > 4 * short[:3]).all()

@@ -162,7 +162,7 @@ def sized(**changes):
         (lambda header: header.pop("__metadata__"), "spectrodiff_inverter in its metadata"),
         (lambda header: header["__metadata__"].update(spectrodiff_inverter="{"), "JSON as"),
         (lambda header: header["__metadata__"].update(spectrodiff_inverter="[]"), "the sizes of"),
-        (sized(kind="lstm"), r"one of frame_rate, melgan, got 'lstm'"),
+        (sized(kind="lstm"), r"one of frame_rate, recurrent, melgan, got 'lstm'"),
         (sized(width=-1), "a whole number from 1 to 65536, got -1"),
         (sized(width=10**9), "a whole number from 1 to 65536"),
         (sized(width=True), "a whole number from 1 to 65536, got True"),
