@@ -26,11 +26,15 @@ runs everything at sizes that a CPU manages in seconds.
 import argparse
 import os
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 STARTED = time.monotonic()
+# After this much more than the time given, the process ends itself.
+GRACE_SECONDS = 20.0
 
 GROUPS = (
     "ceilings",
@@ -53,9 +57,11 @@ def main(arguments: Sequence[str], started: float | None = None) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.85")
     from on_device.plan import run
+    from on_device.scale import FULL, TINY
 
     begun = time.monotonic() if started is None else started
-    run(flags.groups, flags.out, flags.minutes, begun, flags.port_python, tiny=flags.tiny)
+    scale = TINY if flags.tiny else FULL
+    run(flags.groups, scale, flags.out, 60 * flags.minutes, begun, flags.port_python)
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -71,9 +77,27 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:], STARTED)
+def leave(status: int) -> None:
+    """Ends the process without waiting for compilations that nobody needs any more."""
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: that would wait for compilations that nobody needs any more.
-    os._exit(0)
+    os._exit(status)
+
+
+def give_up() -> None:
+    print("over time; what was measured is in the folder of results", flush=True)
+    leave(1)
+
+
+if __name__ == "__main__":
+    # For a device that hangs: whoever started this may have other things to do.
+    seconds = 60 * parse_flags(sys.argv[1:]).minutes + GRACE_SECONDS
+    watchdog = threading.Timer(seconds, give_up)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        main(sys.argv[1:], STARTED)
+    except BaseException:
+        traceback.print_exc()
+        leave(1)
+    leave(0)

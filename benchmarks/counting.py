@@ -9,13 +9,13 @@ from spectrodiff.models.config import ModelConfig
 FLOAT32_BYTES = 4
 
 
-def count_flops(jaxpr: jex.core.Jaxpr) -> float:
+def count_flops(jaxpr: jex.core.Jaxpr | jex.core.ClosedJaxpr) -> float:
     """Of all matrix products, those of a loop over layers as often as it runs.
 
     A loop whose length is not known before it runs, as that over a sampler's steps, counts once.
     """
     total = 0.0
-    for equation in jaxpr.eqns:
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape

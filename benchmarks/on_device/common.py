@@ -28,7 +28,7 @@ class Program(NamedTuple):
 
     compiled: Any
     compile_seconds: float  # tracing and lowering included
-    bytes: int  # arguments, results and temporary memory
+    bytes: int | None  # arguments, results and temporary memory, if the backend says
     flops: float  # in matrix products; a loop of unknown length counts once
 
 
@@ -79,16 +79,22 @@ def compile_program(jitted: Any, *arguments: Any) -> Program:
     traced = jitted.trace(*arguments)
     compiled = traced.lower().compile()
     seconds = time.perf_counter() - start
-    memory = compiled.memory_analysis()
-    total = 0
-    if memory is not None:
-        total = (
+    return Program(compiled, seconds, program_bytes(compiled), count_flops(traced.jaxpr))
+
+
+def program_bytes(compiled: Any) -> int | None:
+    """Arguments, results and temporary memory, if the backend says."""
+    try:
+        memory = compiled.memory_analysis()
+        return int(
             memory.argument_size_in_bytes
             + memory.output_size_in_bytes
             + memory.temp_size_in_bytes
             - memory.alias_size_in_bytes
         )
-    return Program(compiled, seconds, int(total), count_flops(traced.jaxpr.jaxpr))
+    except Exception as error:  # no row is lost for this
+        print(f"memory of a program is not known: {error}", flush=True)
+        return None
 
 
 def seconds_of(function: Callable[[], Any]) -> float:

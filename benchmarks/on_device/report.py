@@ -52,6 +52,10 @@ def _floors(row: Row) -> str:
     return f"{number(found.flops_floor_seconds)}, {number(found.bytes_floor_seconds)}"
 
 
+def _amounts(row: Row) -> str:
+    return f"{number(row.measured.flops, 1e12)}, {number(row.measured.traffic_bytes, 1e12)}"
+
+
 def _ceiling(row: Row) -> str:
     unit = "TFLOP/s" if row.settings.what == "matrices" else "TB/s, read and written"
     return f"{number(row.measured.per_second, 1e12)} {unit}"
@@ -78,7 +82,8 @@ COLUMNS: dict[str, list[Column]] = {
         _measured("s of audio per s", "audio_seconds_per_second"),
         _measured("ms per step", "step_seconds", 1e-3),
         _measured("of it encoders, s", "encode_seconds"),
-        ("floors: operations, bytes, s", _floors),
+        ("TFLOP, TB", _amounts),
+        ("floors of these, s", _floors),
         _share("larger floor / time", "share_of_floor"),
         _measured("steps timed", "steps_timed"),
         _measured("compiled in, s", "compile_seconds"),
@@ -90,6 +95,7 @@ COLUMNS: dict[str, list[Column]] = {
         ("batch", lambda row: str(row.measured.batch)),
         _measured("examples per s", "examples_per_second"),
         _measured("ms per step", "step_seconds", 1e-3),
+        _measured("TFLOP per example", "flops_per_example", 1e12),
         _measured("model TFLOP/s", "flops_per_second", 1e12),
         _share("utilisation", "utilisation"),
         _measured("loader alone, examples per s", "loader_examples_per_second"),
@@ -145,9 +151,9 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     lines = ["| " + " | ".join(title for title, _ in columns) + " |", "|---" * len(columns) + "|"]
     for row in rows:
         if row.measured is not None:
-            mark = " *" if row.compiling_beside else ""
             cells = [text(row) for _, text in columns]
-            lines.append("| " + " | ".join(cells) + mark + " |")
+            cells[-1] += " *" * row.compiling_beside
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -219,7 +225,9 @@ def summary(results: Results) -> str:
 
 _LONG = {
     "of it encoders, s",
-    "floors: operations, bytes, s",
+    "TFLOP, TB",
+    "floors of these, s",
+    "TFLOP per example",
     "steps timed",
     "program, GiB",
     "peak of the process, GiB",

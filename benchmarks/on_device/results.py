@@ -65,7 +65,7 @@ class Sampling:
     steps_timed: int  # fewer than all of them: the rest is scaled up
     repeats: int
     compile_seconds: float
-    program_bytes: int  # of the sampler's program: arguments, results and temporary memory
+    program_bytes: int | None  # of the sampler's program: arguments, results and temporary memory
     peak_bytes: int | None  # of the process up to then, if the backend knows
     flops: float  # in matrix products
     traffic_bytes: float  # see counting.py
@@ -90,7 +90,7 @@ class Training:
     step_seconds: float
     steps_timed: int
     compile_seconds: float
-    program_bytes: int
+    program_bytes: int | None
     peak_bytes: int | None
     flops_per_example: float  # three times those of the forward matrix products
     flops_per_second: float
@@ -145,7 +145,7 @@ class Sound:
     audio_seconds_per_second: float
     repeats: int
     compile_seconds: float
-    program_bytes: int
+    program_bytes: int | None
 
 
 class Kind(NamedTuple):
@@ -242,11 +242,10 @@ def relate(results: Results) -> None:
     bandwidth = results.bandwidth()
     for row in results.measured("sampling"):
         found, rate = row.measured, results.rate("matrices", row.settings.precision)
-        found.flops_floor_seconds = found.flops / rate if rate else None
+        found.flops_floor_seconds = found.flops / rate if rate and found.flops else None
         found.bytes_floor_seconds = found.traffic_bytes / bandwidth if bandwidth else None
-        if rate and bandwidth:
-            larger = max(found.flops_floor_seconds, found.bytes_floor_seconds)
-            found.share_of_floor = larger / found.seconds
+        floors = found.flops_floor_seconds, found.bytes_floor_seconds
+        found.share_of_floor = max(floors) / found.seconds if all(floors) else None
     for row in results.measured("training"):
         rate = results.rate("matrices", row.settings.precision)
         row.measured.utilisation = row.measured.flops_per_second / rate if rate else None

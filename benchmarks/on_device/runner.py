@@ -22,6 +22,8 @@ WORKERS = 8
 RESERVE_SECONDS = 8.0
 # A measurement may take this share of the run.
 ROW_SHARE = 0.02
+# Groups that are expected to compile for so long say something about the others.
+SLOW_SECONDS = 20.0
 # What a measurement takes at least, warm-up and copying included.
 ROW_SECONDS = 2.0
 
@@ -85,7 +87,7 @@ class Runner:
         for group in groups:
             self._say(f"{group.name}: {len(group.jobs)} rows")
             self._run_group(group)
-            self._attempt("plots", lambda: write_plots(self.results, self.out))
+        self._attempt("plots", lambda: write_plots(self.results, self.out))
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def left(self) -> float:
@@ -93,7 +95,8 @@ class Runner:
         return self._started + self._seconds - self._reserve - time.monotonic()
 
     def _run_group(self, group: Group) -> None:
-        expected = self._slowness * group.compile_seconds + ROW_SECONDS
+        # Less than expected: it may well be quicker, and the time is of no use otherwise.
+        expected = 0.6 * self._slowness * group.compile_seconds + ROW_SECONDS
         if self.left() < expected:
             note = f"may need {expected:.0f} s, {max(self.left(), 0):.0f} s were left"
             for job in group.jobs:
@@ -102,6 +105,9 @@ class Runner:
         begun = time.monotonic()
         waiting = [(job, self._pool.submit(job.prepare)) for job in group.jobs]
         self._futures += [future for _, future in waiting]
+        if group.compile_seconds:
+            # There is nothing else to do now.
+            self._attempt("plots", lambda: write_plots(self.results, self.out))
         while waiting:
             # Half of what is left, so that a slow compilation does not take the others' time.
             patience = self.left() / 2 if self.left() > 10 else self.left()
@@ -109,9 +115,10 @@ class Runner:
             ready = [entry for entry in waiting if entry[1].done()]
             if not ready and self.left() < ROW_SECONDS:
                 break
-            if len(ready) == len(waiting) and group.compile_seconds:
+            if len(ready) == len(group.jobs) and group.compile_seconds >= SLOW_SECONDS:
                 # Later groups are expected to take as much longer or shorter.
-                self._slowness = max(time.monotonic() - begun, 1.0) / group.compile_seconds
+                ratio = (time.monotonic() - begun) / group.compile_seconds
+                self._slowness = min(max(ratio, 0.2), 2.0)
             for job, future in ready:
                 self._measure(job, future)
             waiting = [entry for entry in waiting if entry not in ready]
@@ -129,7 +136,7 @@ class Runner:
         try:
             row.compiling_beside = any(not other.done() for other in self._futures)
             row.measured = job.measure(future.result(), allowance)
-        except Unavailable as reason:
+        except (Unavailable, ModuleNotFoundError) as reason:
             self._finish(row, "skipped", str(reason))
         except Exception as error:
             traceback.print_exc()

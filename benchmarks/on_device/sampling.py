@@ -3,7 +3,8 @@
 import copy
 import functools
 import statistics
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -31,6 +32,7 @@ from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.segments import (
     BATCH,
     STEPS_PER_PIECE,
+    WHOLE,
     DiffusionGenerator,
     SegmentBatch,
     _first_carry,
@@ -88,32 +90,43 @@ class SamplingBench:
         """Compiles everything that a batch needs."""
         key = (settings.size, settings.precision, settings.sampler)
         generator = self._once(key, lambda: self._generator(settings))
-        config = generator.config
-        batch = segments(config, settings)
+        batch = segments(generator.config, settings)
         # The two programs behind `prepare` and `draw`: compiling them here tells how long that
-        # takes and what they need, and calls find them compiled.
-        arguments = jax.device_put(batch[:3], NamedSharding(generator._mesh, BATCH))
-        encode = compile_program(generator._encode, generator._params, *arguments)
-        prepared = generator.prepare(batch)
-        carry = _first_carry(prepared.keys, config.target_frames, config.mel_bins)
-        steps = (
+        # takes and what they need, and calls find them compiled. They are compiled side by side;
+        # how the second one's arguments will lie on the device has to be guessed for that.
+        mesh = generator._mesh
+        placed = SegmentBatch(*(jax.device_put(part, NamedSharding(mesh, BATCH)) for part in batch))
+        encoder = (generator._encode, generator._params, *placed[:3])
+        whole = NamedSharding(mesh, WHOLE)
+        guess = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
+            jax.eval_shape(*encoder),
+        )
+        with ThreadPoolExecutor(1) as pool:
+            encoding = pool.submit(compile_program, *encoder)
+            advance = self._compile_advance(generator, guess, placed.keys, settings.steps)
+            encode = encoding.result()
+        memory = generator.prepare(batch).memory
+        if any(leaf.sharding != whole for leaf in jax.tree.leaves(memory)):
+            advance = self._compile_advance(generator, memory, placed.keys, settings.steps)
+        return Prepared(settings, copy.copy(generator), batch, encode, advance)
+
+    @staticmethod
+    def _compile_advance(
+        generator: DiffusionGenerator, memory: Any, keys: jax.Array, steps: int
+    ) -> Program:
+        config = generator.config
+        return compile_program(
+            generator._advance,
             generator._params,
-            carry,
-            prepared.memory,
-            prepared.keys,
+            _first_carry(keys, config.target_frames, config.mel_bins),
+            memory,
+            keys,
             generator._table,
             generator._films,
             generator._guidance,
             0,
-            min(STEPS_PER_PIECE, settings.steps),
-        )
-        advance = compile_program(generator._advance, *steps)
-        return Prepared(
-            settings,
-            copy.copy(generator),
-            batch,
-            encode,
-            advance,
+            min(STEPS_PER_PIECE, steps),
         )
 
     def _generator(self, settings: SamplingSettings) -> DiffusionGenerator:

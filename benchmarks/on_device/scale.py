@@ -16,7 +16,8 @@ class Scale:
         padded_tokens: what training pads them to.
         many_steps: of ancestral sampling.
         few_steps: of DPM-Solver++.
-        batches: the first two of sampling and of the port, and one more for later.
+        first_batches: of sampling and of the port.
+        later_batches: of sampling, if there is time.
         training_batches: of each network, the first one and a larger one.
         matrix_width: of the square matrices that the ceiling is measured with.
         copy_bytes: of the array that the bandwidth is measured with.
@@ -25,6 +26,7 @@ class Scale:
         inverter_frames: 50 a second.
         recordings: of the corpus that is read in training, one minute each.
         port_size: the network that is compared with the port.
+        for_cpu: whether a CPU can do that.
     """
 
     networks: dict[str, Network]
@@ -32,7 +34,8 @@ class Scale:
     padded_tokens: int
     many_steps: int
     few_steps: int
-    batches: tuple[int, int, int]
+    first_batches: tuple[int, ...]
+    later_batches: tuple[int, ...]
     training_batches: dict[str, tuple[int, int]]
     matrix_width: int
     copy_bytes: int
@@ -41,6 +44,7 @@ class Scale:
     inverter_frames: int
     recordings: int
     port_size: str
+    for_cpu: bool = False
 
     def config(self, size: str) -> ModelConfig:
         """The sizes of a network in full."""
@@ -53,7 +57,8 @@ FULL = Scale(
     padded_tokens=512,
     many_steps=1000,
     few_steps=10,
-    batches=(1, 16, 4),
+    first_batches=(1, 16),
+    later_batches=(4,),
     training_batches={"base": (32, 64), "small": (64, 128)},
     matrix_width=8192,
     copy_bytes=1 << 30,
@@ -72,7 +77,8 @@ TINY = Scale(
     padded_tokens=64,
     many_steps=30,
     few_steps=3,
-    batches=(1, 2, 3),
+    first_batches=(1, 2),
+    later_batches=(3,),
     training_batches={"tiny": (2, 4)},
     matrix_width=128,
     copy_bytes=1 << 20,
@@ -81,4 +87,5 @@ TINY = Scale(
     inverter_frames=32,
     recordings=2,
     port_size="tiny",
+    for_cpu=True,
 )

@@ -23,7 +23,7 @@ def port_jobs(group: str, scale: Scale, process: PortProcess, *, compiled: bool)
     """Two batch sizes in both precisions."""
     made = []
     for precision in ("bfloat16", "float32"):
-        for batch in scale.batches[:2]:
+        for batch in scale.first_batches:
             settings = PortSettings(scale.port_size, precision, batch, compiled)
             measure = functools.partial(measure_port, scale, process, settings)
             seconds = COMPILED_SECONDS if compiled else EAGER_SECONDS

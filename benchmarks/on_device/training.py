@@ -1,7 +1,6 @@
 """Training steps: speed, memory, waiting for data, and whether two runs are the same."""
 
 import functools
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from counting import count_flops
-from loader import make_corpus
+from loader import make_audio, make_corpus, make_notes
 from training_step import examples
 
 from on_device.common import (
@@ -27,7 +26,8 @@ from spectrodiff.checkpoints import expected_shapes
 from spectrodiff.data.batches import pad_tokens
 from spectrodiff.data.chunks import Chunking
 from spectrodiff.data.loader import TrainingBatches
-from spectrodiff.data.source import RecordingSource
+from spectrodiff.data.mixture import Source
+from spectrodiff.data.recordings import Recording
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training import settings as run_settings
@@ -40,6 +40,8 @@ from spectrodiff.training.step import make_train_step
 
 PRECISION = "bfloat16"
 LOADER_THREADS, LOADER_SECONDS = 8, 60
+# What two trainings may take.
+REPEAT_SECONDS = 15.0
 
 
 class Beginning(NamedTuple):
@@ -62,12 +64,23 @@ class Step(NamedTuple):
     note: str  # what had to be made smaller
 
 
-class TrainingBench:
-    """Makes the rows of training; programs are shared between them."""
+class Corpus(NamedTuple):
+    """Recordings for the loader."""
 
-    def __init__(self, scale: Scale) -> None:
-        self._scale, self._once = scale, Once()
-        self._folder = tempfile.TemporaryDirectory(prefix="spectrodiff-benchmark-")
+    source: Source
+    note: str  # where they are
+
+
+class TrainingBench:
+    """Makes the rows of training; programs are shared between them.
+
+    Args:
+        scale: sizes of everything.
+        folder: for the corpus that batches are read from.
+    """
+
+    def __init__(self, scale: Scale, folder: Path) -> None:
+        self._scale, self._folder, self._once = scale, folder, Once()
 
     def jobs(self, group: str, which: int) -> list[Job]:
         """One fixed batch of every network; `which` says which of its batch sizes."""
@@ -93,7 +106,8 @@ class TrainingBench:
         settings = RepeatSettings(size, PRECISION, batch, self._scale.repeated_steps)
         row = Row(group, "determinism", settings)
         measure = functools.partial(self._measure, measure_repeat, row)
-        return [Job(row, measure, functools.partial(self.step, size, batch))]
+        prepare = functools.partial(self.step, size, batch)
+        return [Job(row, measure, prepare, seconds=REPEAT_SECONDS)]
 
     def step(self, size: str, batch: int) -> Step:
         """The compiled step, with half the batch as long as it needs too much memory."""
@@ -107,9 +121,9 @@ class TrainingBench:
         self._corpus()
         return self.step(size, batch)
 
-    def _corpus(self) -> RecordingSource:
-        folder, recordings = Path(self._folder.name), self._scale.recordings
-        return self._once("corpus", lambda: make_corpus(folder, recordings, LOADER_SECONDS))
+    def _corpus(self) -> Corpus:
+        folder, recordings = self._folder, self._scale.recordings
+        return self._once("corpus", lambda: open_corpus(folder, recordings))
 
     def _measure_loader(self, row: Row, step: Step, allowance: float) -> Training:
         return measure_loader(row, step, self._corpus(), allowance)
@@ -139,10 +153,11 @@ class TrainingBench:
                     raise
                 why = "out of memory while compiling"
             else:
-                if limit is None or step.program.bytes <= 0.95 * limit or batch == 1:
+                needed = step.program.bytes or 0
+                if limit is None or needed <= 0.95 * limit or batch == 1:
                     note = f"batch {wanted} does not fit" if batch < wanted else ""
                     return step._replace(note=note)
-                why = f"{step.program.bytes / 2**30:.1f} GiB needed"
+                why = f"{needed / 2**30:.1f} GiB needed"
             print(f"training {size}, batch {batch}: {why}; trying half of it", flush=True)
             batch //= 2
 
@@ -181,13 +196,16 @@ def forward_flops(objective: Objective, params: Any, batch: Any, mesh: Any) -> f
     """Of the network's matrix products in one forward pass; features are not counted."""
     segment = jax.eval_shape(lambda batch: read_segments(batch, objective.config, mesh), batch)
     traced = jax.make_jaxpr(objective.loss)(params, segment, jax.random.key(0))
-    return count_flops(traced.jaxpr)
+    return count_flops(traced)
 
 
 def begin_training(step: Step) -> TrainState:
     """A fresh state on the device; the step takes over its memory."""
-    # Copies: on a CPU arrays on the device may share memory with those they come from.
-    return jax.device_put(jax.tree.map(np.array, step.beginning.host), step.beginning.shardings)
+    host = step.beginning.host
+    if jax.devices()[0].platform == "cpu":
+        # Arrays "on the device" may share memory with those they come from.
+        host = jax.tree.map(np.array, host)
+    return jax.device_put(host, step.beginning.shardings)
 
 
 def measure_step(row: Row, step: Step, allowance: float) -> Training:
@@ -226,7 +244,24 @@ def timed_steps(step: Step, allowance: float) -> tuple[TrainState, float, int]:
     return state, (time.perf_counter() - start) / steps, steps
 
 
-def measure_loader(row: Row, step: Step, source: RecordingSource, allowance: float) -> Training:
+def open_corpus(folder: Path, recordings: int) -> Corpus:
+    """Generated recordings of a minute each, prepared in a folder or, failing that, in memory."""
+    try:
+        return Corpus(make_corpus(folder, recordings, LOADER_SECONDS), "recordings on disk")
+    except ModuleNotFoundError as missing:
+        where = f"recordings in memory, as there is no {missing.name}"
+    made = [
+        Recording(
+            str(seed),
+            (32767 * make_audio(LOADER_SECONDS, seed)).astype(np.int16),
+            make_notes(LOADER_SECONDS, seed),
+        )
+        for seed in range(recordings)
+    ]
+    return Corpus(made, where)
+
+
+def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Training:
     """Steps on batches from the loader, beside the loader alone and steps on one batch."""
     chunking = Chunking(
         context_frames=step.config.context_frames,
@@ -236,7 +271,7 @@ def measure_loader(row: Row, step: Step, source: RecordingSource, allowance: flo
     )
     state, alone_seconds, _ = timed_steps(step, allowance / 3)
     with TrainingBatches(
-        [source], chunking, batch_size=step.batch, seed=0, threads=LOADER_THREADS
+        [corpus.source], chunking, batch_size=step.batch, seed=0, threads=LOADER_THREADS
     ) as batches:
 
         def following() -> Any:
@@ -252,7 +287,7 @@ def measure_loader(row: Row, step: Step, source: RecordingSource, allowance: flo
             state, metrics = step.program.compiled(state, following())
         jax.block_until_ready((state, metrics))
         step_seconds = (time.perf_counter() - start) / steps
-    row.note = "; ".join(part for part in (step.note, "waiting: beside one fixed batch") if part)
+    row.note = "; ".join(part for part in (step.note, corpus.note) if part)
     found = measured(step, step_seconds, steps)
     found.loader_examples_per_second = step.batch * loaded
     found.waiting_share = max(0.0, 1 - alone_seconds / step_seconds)
