@@ -32,6 +32,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from spectrodiff import cli
+
 STARTED = time.monotonic()
 # After this much more than the time given, the process ends itself.
 GRACE_SECONDS = 20.0
@@ -96,8 +98,8 @@ if __name__ == "__main__":
     watchdog.daemon = True
     watchdog.start()
     try:
-        main(sys.argv[1:], STARTED)
+        status = cli.run(lambda arguments: main(arguments, STARTED))
     except BaseException:
         traceback.print_exc()
-        leave(1)
-    leave(0)
+        status = 1
+    leave(status)

@@ -18,9 +18,9 @@ def count_flops(jaxpr: jex.core.Jaxpr | jex.core.ClosedJaxpr) -> float:
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            shared = math.prod(left[axis] for axis in contracted)
-            total += 2 * shared * math.prod(equation.outvars[0].aval.shape)
+            left, product = equation.invars[0].aval, equation.outvars[0].aval
+            shared = math.prod(left.shape[axis] for axis in contracted)
+            total += 2 * shared * math.prod(product.shape)
         times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
         for value in equation.params.values():
             inner = getattr(value, "jaxpr", value)

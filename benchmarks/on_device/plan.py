@@ -52,7 +52,7 @@ def run(
         try:
             planned = plan(groups, scale, process, Path(folder))
             found = results.Results(described, [job.row for part in planned for job in part.jobs])
-            runner = Runner(found, seconds, started, out)
+            runner = Runner(found, seconds, started, out, scale.row_seconds)
             found.write(out)
             try:
                 described.float32_error = ceilings.float32_error()

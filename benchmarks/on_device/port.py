@@ -125,6 +125,7 @@ class PortProcess:
 
     def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Has it measure; `error` if that went wrong or took too long."""
+        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -144,6 +145,7 @@ class PortProcess:
             return {"error": f"no answer within {timeout:.0f} s"}
 
     def _read(self) -> None:
+        assert self._process.stdout is not None
         for line in self._process.stdout:
             with contextlib.suppress(ValueError):
                 answer = json.loads(line)

@@ -72,11 +72,20 @@ class Runner:
         seconds: time given to the run, from `started` on.
         started: by `time.monotonic`.
         out: the folder of results.
+        row_seconds: what a measurement should take; by default a share of all.
     """
 
-    def __init__(self, results: Results, seconds: float, started: float, out: Path) -> None:
+    def __init__(
+        self,
+        results: Results,
+        seconds: float,
+        started: float,
+        out: Path,
+        row_seconds: float | None = None,
+    ) -> None:
         self.results, self.out = results, out
         self._started, self._seconds = started, seconds
+        self._row_seconds = row_seconds or ROW_SHARE * seconds
         self._reserve = min(RESERVE_SECONDS, 0.1 * seconds)
         self._slowness = 0.0 if results.machine.platform == "cpu" else 1.0
         self._pool = ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1))
@@ -132,7 +141,7 @@ class Runner:
             left = max(self.left(), 0)
             self._finish(row, "skipped", f"may need {job.seconds:.0f} s, {left:.0f} s were left")
             return
-        allowance = min(max(ROW_SHARE * self._seconds, 0.2), self.left() - ROW_SECONDS / 2)
+        allowance = min(self._row_seconds, self.left() - ROW_SECONDS / 2)
         try:
             row.compiling_beside = any(not other.done() for other in self._futures)
             row.measured = job.measure(future.result(), allowance)

@@ -27,6 +27,7 @@ class Scale:
         recordings: of the corpus that is read in training, one minute each.
         port_size: the network that is compared with the port.
         for_cpu: whether a CPU can do that.
+        row_seconds: what a measurement should take; None for a share of the run's time.
     """
 
     networks: dict[str, Network]
@@ -45,6 +46,7 @@ class Scale:
     recordings: int
     port_size: str
     for_cpu: bool = False
+    row_seconds: float | None = None
 
     def config(self, size: str) -> ModelConfig:
         """The sizes of a network in full."""
@@ -88,4 +90,5 @@ TINY = Scale(
     recordings=2,
     port_size="tiny",
     for_cpu=True,
+    row_seconds=0.2,
 )
