@@ -28,9 +28,9 @@ from pathlib import Path
 from unittest import mock
 
 import jax
-import jax.extend as jex
 import jax.numpy as jnp
 import numpy as np
+from counting import count_flops
 
 from spectrodiff import cli
 from spectrodiff.models import layers
@@ -146,23 +146,6 @@ def training_pass(
         jax.block_until_ready(compiled(params, batch, jax.random.key(0)))
 
     return run, count_flops(loss_and_gradients.trace(params, batch, jax.random.key(0)).jaxpr)
-
-
-def count_flops(jaxpr: jex.core.Jaxpr) -> float:
-    """Of all matrix products, those of a loop as often as it runs."""
-    total = 0.0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            shared = np.prod([left[axis] for axis in contracted])
-            total += 2 * shared * np.prod(equation.outvars[0].aval.shape)
-        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-        for value in equation.params.values():
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                total += times * count_flops(inner)
-    return float(total)
 
 
 def examples(

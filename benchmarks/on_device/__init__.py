@@ -1,0 +1,1 @@
+"""What benchmarks/accelerator.py is made of."""

@@ -1,0 +1,259 @@
+"""What a run writes down: one row for everything that it measures, measured or not."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from spectrodiff.files import atomic_file
+
+JSON_FILE = "results.json"
+Status = Literal["planned", "measured", "failed", "skipped"]
+
+
+@dataclasses.dataclass
+class Machine:
+    """Where and with what it was measured."""
+
+    device: str
+    platform: str  # "gpu", "cpu" or "tpu"
+    driver: str
+    memory_bytes: int | None  # that JAX may use
+    cpu_cores: int
+    versions: dict[str, str]
+    started: str  # UTC
+    minutes: float  # given to the run
+    # Largest error of a float32 matrix product under JAX's default precision, relative to the
+    # largest entry: about 1e-7 for float32, 1e-4 to 1e-3 where it runs as TF32.
+    float32_error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class CeilingSettings:
+    what: Literal["matrices", "memory"]
+    precision: str
+    size: int  # width of the square matrices; bytes of the array
+
+
+@dataclasses.dataclass
+class Ceiling:
+    per_second: float  # operations, or bytes read and written
+    seconds: float  # of one product or copy
+    repeats: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingSettings:
+    size: str
+    precision: str
+    batch: int
+    sampler: str
+    steps: int
+    guidance: float
+    note_tokens: int
+    padded_tokens: int
+    context_frames: int
+    target_frames: int
+
+
+@dataclasses.dataclass
+class Sampling:
+    seconds: float  # of a batch of segments, encoders included
+    audio_seconds_per_second: float
+    encode_seconds: float
+    step_seconds: float
+    steps_timed: int  # fewer than all of them: the rest is scaled up
+    repeats: int
+    compile_seconds: float
+    program_bytes: int | None  # of the sampler's program: arguments, results and temporary memory
+    peak_bytes: int | None  # of the process up to then, if the backend knows
+    flops: float  # in matrix products
+    traffic_bytes: float  # see counting.py
+    flops_floor_seconds: float | None = None
+    bytes_floor_seconds: float | None = None
+    share_of_floor: float | None = None  # the larger floor over the time it took
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    size: str
+    precision: str
+    batch: int
+    padded_tokens: int
+    data: Literal["one batch", "loader"]
+
+
+@dataclasses.dataclass
+class Training:
+    batch: int  # smaller than wanted if that did not fit
+    examples_per_second: float
+    step_seconds: float
+    steps_timed: int
+    compile_seconds: float
+    program_bytes: int | None
+    peak_bytes: int | None
+    flops_per_example: float  # three times those of the forward matrix products
+    flops_per_second: float
+    utilisation: float | None = None  # of the measured rate of matrix products
+    loader_examples_per_second: float | None = None  # the loader alone
+    waiting_share: float | None = None  # of the time, for data
+
+
+@dataclasses.dataclass(frozen=True)
+class RepeatSettings:
+    size: str
+    precision: str
+    batch: int
+    steps: int
+
+
+@dataclasses.dataclass
+class Repeat:
+    equal: bool  # parameters and losses, bit for bit
+    largest_parameter_difference: float
+    largest_loss_difference: float
+    first_loss: float
+    last_loss: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PortSettings:
+    size: str
+    precision: str
+    batch: int
+    compiled: bool
+
+
+@dataclasses.dataclass
+class Port:
+    step_seconds: float  # of a guided step: two evaluations
+    repeats: int
+    peak_bytes: int | None
+    ratio: float | None = None  # to our step of ancestral sampling
+
+
+@dataclasses.dataclass(frozen=True)
+class SoundSettings:
+    what: Literal["inverter", "log-mel"]
+    batch: int
+    frames: int
+
+
+@dataclasses.dataclass
+class Sound:
+    seconds: float
+    audio_seconds_per_second: float
+    repeats: int
+    compile_seconds: float
+    program_bytes: int | None
+
+
+class Kind(NamedTuple):
+    settings: type
+    measured: type
+
+
+KINDS = {
+    "ceiling": Kind(CeilingSettings, Ceiling),
+    "sampling": Kind(SamplingSettings, Sampling),
+    "training": Kind(TrainingSettings, Training),
+    "determinism": Kind(RepeatSettings, Repeat),
+    "port": Kind(PortSettings, Port),
+    "sound": Kind(SoundSettings, Sound),
+}
+
+
+@dataclasses.dataclass
+class Row:
+    """One thing to measure."""
+
+    group: str  # which part of the plan
+    kind: str  # of KINDS
+    settings: Any
+    status: Status = "planned"
+    note: str = ""  # why it failed or was skipped, or what is special about it
+    compiling_beside: bool = False  # whether other programs were being compiled meanwhile
+    at_seconds: float | None = None  # when it was done, from the start of the run
+    measured: Any = None
+
+    @property
+    def name(self) -> str:
+        """All settings in one line."""
+        values = dataclasses.asdict(self.settings)
+        return f"{self.group}: " + ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+@dataclasses.dataclass
+class Results:
+    """All rows, in the order of the plan."""
+
+    machine: Machine
+    rows: list[Row]
+
+    def of(self, kind: str) -> list[Row]:
+        """The rows of a kind."""
+        return [row for row in self.rows if row.kind == kind]
+
+    def measured(self, kind: str) -> list[Row]:
+        """Those of them that were measured."""
+        return [row for row in self.of(kind) if row.measured is not None]
+
+    def rate(self, what: str, precision: str) -> float | None:
+        """A measured ceiling, per second."""
+        for row in self.measured("ceiling"):
+            if (row.settings.what, row.settings.precision) == (what, precision):
+                return float(row.measured.per_second)
+        return None
+
+    def bandwidth(self) -> float | None:
+        """Bytes a second, read and written."""
+        for row in self.measured("ceiling"):
+            if row.settings.what == "memory":
+                return float(row.measured.per_second)
+        return None
+
+    def write(self, folder: Path) -> None:
+        """Writes results.json, whole or not at all."""
+        with atomic_file(folder / JSON_FILE) as temporary:
+            temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Results":
+        """The inverse of `write`."""
+        content = json.loads((folder / JSON_FILE).read_text())
+        rows = []
+        for row in content["rows"]:
+            kind = KINDS[row["kind"]]
+            measured = row["measured"]
+            rows.append(
+                Row(
+                    **{
+                        **row,
+                        "settings": kind.settings(**row["settings"]),
+                        "measured": None if measured is None else kind.measured(**measured),
+                    }
+                )
+            )
+        return cls(Machine(**content["machine"]), rows)
+
+
+def relate(results: Results) -> None:
+    """Fills in what follows from several rows: floors, utilisation, ratios."""
+    bandwidth = results.bandwidth()
+    for row in results.measured("sampling"):
+        found, rate = row.measured, results.rate("matrices", row.settings.precision)
+        found.flops_floor_seconds = found.flops / rate if rate and found.flops else None
+        found.bytes_floor_seconds = found.traffic_bytes / bandwidth if bandwidth else None
+        floors = found.flops_floor_seconds, found.bytes_floor_seconds
+        found.share_of_floor = max(floors) / found.seconds if all(floors) else None
+    for row in results.measured("training"):
+        rate = results.rate("matrices", row.settings.precision)
+        row.measured.utilisation = row.measured.flops_per_second / rate if rate else None
+    ours = {
+        (row.settings.size, row.settings.precision, row.settings.batch): row.measured.step_seconds
+        for row in results.measured("sampling")
+        if row.settings.sampler == "ddpm"
+    }
+    for row in results.measured("port"):
+        key = (row.settings.size, row.settings.precision, row.settings.batch)
+        row.measured.ratio = row.measured.step_seconds / ours[key] if key in ours else None

@@ -1,0 +1,178 @@
+"""Works through a plan within a given time, and writes down what is there after every row.
+
+Programs are compiled in threads, a group of rows at a time. Nothing is measured until its group is
+compiled, so that neither the processor nor the tuning of kernels on the device is in the way; only
+where a group takes too long, rows are measured beside a compilation, and say so.
+"""
+
+import dataclasses
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from on_device.report import write_plots, write_report
+from on_device.results import Results, Row, relate
+
+WORKERS = 8
+# Kept back at the end, in seconds, to write tables and plots; a share of it where minutes are few.
+RESERVE_SECONDS = 8.0
+# A measurement may take this share of the run.
+ROW_SHARE = 0.02
+# Groups that are expected to compile for so long say something about the others.
+SLOW_SECONDS = 20.0
+# What a measurement takes at least, warm-up and copying included.
+ROW_SECONDS = 2.0
+
+
+class Unavailable(Exception):
+    """Raised where something cannot be measured here, such as a library that is not installed."""
+
+
+@dataclasses.dataclass
+class Job:
+    """How a row is measured.
+
+    Attributes:
+        row: where the result goes.
+        measure: from what `prepare` gave, and how many seconds it should take, to the result.
+        prepare: compiles and the like; runs in a thread.
+        seconds: what has to be left for it to begin.
+    """
+
+    row: Row
+    measure: Callable[[Any, float], Any]
+    prepare: Callable[[], Any] = lambda: None
+    seconds: float = ROW_SECONDS
+
+
+@dataclasses.dataclass
+class Group:
+    """Rows that are compiled together.
+
+    Attributes:
+        name: for --groups.
+        jobs: the most important first.
+        compile_seconds: about what compilation takes on a GPU; the run learns how wrong that is.
+    """
+
+    name: str
+    jobs: list[Job]
+    compile_seconds: float = 0.0
+
+
+class Runner:
+    """Runs groups one after another until the time is over.
+
+    Args:
+        results: where all rows are already planned.
+        seconds: time given to the run, from `started` on.
+        started: by `time.monotonic`.
+        out: the folder of results.
+        row_seconds: what a measurement should take; by default a share of all.
+    """
+
+    def __init__(
+        self,
+        results: Results,
+        seconds: float,
+        started: float,
+        out: Path,
+        row_seconds: float | None = None,
+    ) -> None:
+        self.results, self.out = results, out
+        self._started, self._seconds = started, seconds
+        self._row_seconds = row_seconds or ROW_SHARE * seconds
+        self._reserve = min(RESERVE_SECONDS, 0.1 * seconds)
+        self._slowness = 0.0 if results.machine.platform == "cpu" else 1.0
+        self._pool = ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1))
+        self._futures: list[Future[Any]] = []
+
+    def run(self, groups: Sequence[Group]) -> None:
+        """Measures what fits; afterwards no row is planned any more."""
+        for group in groups:
+            self._say(f"{group.name}: {len(group.jobs)} rows")
+            self._run_group(group)
+        self._attempt("plots", lambda: write_plots(self.results, self.out))
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def left(self) -> float:
+        """Seconds until only the reserve is left."""
+        return self._started + self._seconds - self._reserve - time.monotonic()
+
+    def _run_group(self, group: Group) -> None:
+        # Less than expected: it may well be quicker, and the time is of no use otherwise.
+        expected = 0.6 * self._slowness * group.compile_seconds + ROW_SECONDS
+        if self.left() < expected:
+            note = f"may need {expected:.0f} s, {max(self.left(), 0):.0f} s were left"
+            for job in group.jobs:
+                self._finish(job.row, "skipped", note)
+            return
+        begun = time.monotonic()
+        waiting = [(job, self._pool.submit(job.prepare)) for job in group.jobs]
+        self._futures += [future for _, future in waiting]
+        if group.compile_seconds:
+            # There is nothing else to do now.
+            self._attempt("plots", lambda: write_plots(self.results, self.out))
+        while waiting:
+            # Half of what is left, so that a slow compilation does not take the others' time.
+            patience = self.left() / 2 if self.left() > 10 else self.left()
+            wait([future for _, future in waiting], timeout=max(patience, 0))
+            ready = [entry for entry in waiting if entry[1].done()]
+            if not ready and self.left() < ROW_SECONDS:
+                break
+            if len(ready) == len(group.jobs) and group.compile_seconds >= SLOW_SECONDS:
+                # Later groups are expected to take as much longer or shorter.
+                ratio = (time.monotonic() - begun) / group.compile_seconds
+                self._slowness = min(max(ratio, 0.2), 2.0)
+            for job, future in ready:
+                self._measure(job, future)
+            waiting = [entry for entry in waiting if entry not in ready]
+        for job, future in waiting:
+            future.cancel()
+            self._finish(job.row, "skipped", "not compiled in time")
+
+    def _measure(self, job: Job, future: Future[Any]) -> None:
+        row = job.row
+        if self.left() < job.seconds:
+            left = max(self.left(), 0)
+            self._finish(row, "skipped", f"may need {job.seconds:.0f} s, {left:.0f} s were left")
+            return
+        allowance = min(self._row_seconds, self.left() - ROW_SECONDS / 2)
+        try:
+            row.compiling_beside = any(not other.done() for other in self._futures)
+            row.measured = job.measure(future.result(), allowance)
+        except (Unavailable, ModuleNotFoundError) as reason:
+            self._finish(row, "skipped", str(reason))
+        except Exception as error:
+            traceback.print_exc()
+            self._finish(row, "failed", _in_short(error))
+        else:
+            self._finish(row, "measured", row.note)
+
+    def _finish(self, row: Row, status: Any, note: str) -> None:
+        row.status, row.note = status, note
+        row.at_seconds = round(time.monotonic() - self._started, 2)
+        self._attempt("floors", lambda: relate(self.results))
+        self.results.write(self.out)
+        self._attempt("tables", lambda: write_report(self.results, self.out))
+        self._say(f"{status} {row.name}" + (f": {note}" if note else ""))
+
+    def _attempt(self, what: str, function: Callable[[], None]) -> None:
+        """What goes wrong with tables and pictures must not stop the measuring."""
+        try:
+            function()
+        except Exception:
+            print(f"{what} could not be written:", flush=True)
+            traceback.print_exc()
+
+    def _say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self._started:6.1f} s] {text}", flush=True)
+
+
+def _in_short(error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) < 300 else text[:297] + "..."
