@@ -179,7 +179,7 @@ MINI = Recipe(
         size="small",
         width=256,
         heads=4,
-        mlp_width=640,
+        mlp_width=576,
         encoder_layers=3,
         decoder_layers=5,
         target_frames=128,
@@ -200,7 +200,17 @@ MINI = Recipe(
         InverterStage(
             name="inverter",
             share=1.0,
-            inversion=Inversion(generator="frame_rate", window_frames=64),
+            inversion=Inversion(
+                generator="recurrent",
+                window_frames=96,
+                margin_frames=16,
+                disturbed=0.3,
+                noise=0.15,
+                blur=0.3,
+                phase_advance=1.0,
+                head_advance=3.0,
+                head_magnitude=1.0,
+            ),
             optimization=dataclasses.replace(_MUON, query_key_rate=1.0),
             batch_size=128,
         ),
@@ -227,7 +237,9 @@ TINY = dataclasses.replace(
     inverter_stages=tuple(
         dataclasses.replace(
             stage,
-            inversion=dataclasses.replace(stage.inversion, generator="tiny", window_frames=32),
+            inversion=dataclasses.replace(
+                stage.inversion, generator="recurrent_tiny", window_frames=32, margin_frames=4
+            ),
             batch_size=32,
         )
         for stage in MINI.inverter_stages
