@@ -134,7 +134,8 @@ NOTES = {
     "segment (tiny runs: smaller). The operations are those of the matrix products, counted in the "
     "traced programs; the bytes are parameters once a step, kept keys and values once, and "
     "activations once a layer (`counting.py`). Floors are these over the measured ceilings. Where "
-    "fewer steps were timed than taken, the rest is scaled up.",
+    "fewer steps were timed than taken, the rest is scaled up. Compile times are those of a row's "
+    "two programs added up, compiled side by side with those of other rows.",
     "training": "Whole steps: features, forward, backward, Adafactor; dropout 0.1, rbg random "
     "bits. Model operations are three times those of the forward pass's matrix products, features "
     "not counted; utilisation is over the measured rate of matrix products. Waiting for data is by "

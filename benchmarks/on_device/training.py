@@ -137,29 +137,30 @@ class TrainingBench:
                 if not out_of_memory(error) or step.batch == 1:
                     raise
             # Not in the block above, where the exception still holds on to arrays.
-            print(f"{row.name}: out of memory with batch {step.batch}; trying half", flush=True)
-            step = self._fitting_step(row.settings.size, step.batch // 2)
-            step = step._replace(note=f"batch {row.settings.batch} does not fit")
+            step = self._halved(row.settings.size, step.batch, "memory runs out")
             self._once.replace((row.settings.size, row.settings.batch), step)
 
     def _fitting_step(self, size: str, batch: int) -> Step:
-        wanted, limit = batch, memory_limit()
-        while True:
-            why = ""
-            try:
-                step = self._step(size, batch)
-            except jax.errors.JaxRuntimeError as error:
-                if not out_of_memory(error) or batch == 1:
-                    raise
-                why = "out of memory while compiling"
-            else:
-                needed = step.program.bytes or 0
-                if limit is None or needed <= 0.95 * limit or batch == 1:
-                    note = f"batch {wanted} does not fit" if batch < wanted else ""
-                    return step._replace(note=note)
-                why = f"{needed / 2**30:.1f} GiB needed"
-            print(f"training {size}, batch {batch}: {why}; trying half of it", flush=True)
-            batch //= 2
+        limit = memory_limit()
+        try:
+            step = self._step(size, batch)
+        except jax.errors.JaxRuntimeError as error:
+            if not out_of_memory(error) or batch == 1:
+                raise
+            why = "memory runs out while compiling"
+        else:
+            needed = step.program.bytes or 0
+            if limit is None or needed <= 0.95 * limit or batch == 1:
+                return step
+            why = f"{needed / 2**30:.1f} GiB needed, {limit / 2**30:.1f} GiB there"
+        return self._halved(size, batch, why)
+
+    def _halved(self, size: str, batch: int, why: str) -> Step:
+        """The step for half a batch, which may be there already."""
+        print(f"training {size}, batch {batch}: {why}; half of it then", flush=True)
+        step = self.step(size, batch // 2)
+        notes = (f"batch {batch} does not fit ({why})", step.note)
+        return step._replace(note="; ".join(note for note in notes if note))
 
     def _step(self, size: str, batch: int) -> Step:
         scale = self._scale
