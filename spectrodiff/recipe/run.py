@@ -65,9 +65,7 @@ def _train(
         log.note("compiled")
         share = 1 - (recipe.inverter_share if inverter is not None else 0)
         synthesiser.train(share * (deadline - time.monotonic()), log)
-        log.note(
-            f"{pantry.store.num_pieces} pieces, {pantry.store.num_examples} examples by length"
-        )
+        log.note(str(pantry.store))
     if inverter is not None:
         inverter.train(deadline, log)
     log.note("done")

@@ -84,7 +84,7 @@ class Recipe:
     buckets: tuple[int, ...]
     batch_sizes: tuple[int, ...]
     inverter_stages: tuple[InverterStage, ...]
-    inverter_share: float = 0.25
+    inverter_share: float = 0.28
     piece_frames: int = 2048
     cuts: int = 32
     gain: float = 0.5
