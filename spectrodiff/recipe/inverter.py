@@ -11,7 +11,6 @@ from spectrodiff.recipe.pantry import Pantry
 from spectrodiff.recipe.settings import InverterStage, Recipe
 from spectrodiff.recipe.store import draw_windows
 from spectrodiff.recipe.trainer import Kind, Trainer, train_until
-from spectrodiff.synthesis.parameters import compute_type
 from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training.inversion_objective import InversionObjective
 from spectrodiff.training.state import Params, TrainState
@@ -89,7 +88,7 @@ class InverterTraining:
             generator = state.ema[GENERATOR]
 
     def _trainer(self, stage: InverterStage) -> Trainer:
-        objective = InversionObjective(stage.inversion, compute_type(self._recipe.precision))
+        objective = InversionObjective(stage.inversion)
         return Trainer(
             objective, stage.optimization, self._mesh, self._recipe.chunk_steps, self._options.seed
         )

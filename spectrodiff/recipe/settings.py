@@ -75,7 +75,8 @@ class Recipe:
         first_pieces: how many have to be rendered before training begins.
         most_pieces: how many the device's memory has room for.
         chunk_steps: steps between two looks at the clock.
-        precision: of the matrix products.
+        precision: of the synthesiser's matrix products; the inverter, whose phases have to be exact,
+            is always trained in float32.
     """
 
     network: Network
@@ -179,12 +180,12 @@ MINI = Recipe(
         size="small",
         width=256,
         heads=4,
-        mlp_width=576,
+        mlp_width=512,
         encoder_layers=3,
         decoder_layers=5,
         target_frames=128,
         context_frames=128,
-        note_tokens=1024,
+        note_tokens=768,
         dropout=0.0,
         velocity_bins=32,
         initialization="aligned",
@@ -194,8 +195,8 @@ MINI = Recipe(
         Stage("all times", 0.85, _ALL_TIMES),
     ),
     optimization=_MUON,
-    buckets=(192, 448, 1024),
-    batch_sizes=(256, 160, 64),
+    buckets=(192, 448, 768),
+    batch_sizes=(256, 160, 96),
     inverter_stages=(
         InverterStage(
             name="inverter",
@@ -204,15 +205,15 @@ MINI = Recipe(
                 generator="recurrent",
                 window_frames=96,
                 margin_frames=16,
-                disturbed=0.3,
+                disturbed=0.15,
                 noise=0.15,
                 blur=0.3,
                 phase_advance=1.0,
                 head_advance=3.0,
                 head_magnitude=1.0,
             ),
-            optimization=dataclasses.replace(_MUON, query_key_rate=1.0),
-            batch_size=128,
+            optimization=dataclasses.replace(_MUON, query_key_rate=1.0, ema_decay=0.995),
+            batch_size=64,
         ),
     ),
 )

@@ -74,7 +74,7 @@ SIZES: dict[str, InverterConfig] = {
     "tiny": FrameRateConfig(width=32, hidden_width=64, layers=2),
     "frame_rate": FrameRateConfig(width=256, hidden_width=768, layers=8),
     "recurrent_tiny": RecurrentConfig(width=32, hidden_width=64, layers=2),
-    "recurrent": RecurrentConfig(width=256, hidden_width=768, layers=6),
+    "recurrent": RecurrentConfig(width=256, hidden_width=768, layers=8),
     "melgan_tiny": MelganConfig(width=32),
     "melgan": MelganConfig(width=1024),
 }
