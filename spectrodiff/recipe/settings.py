@@ -75,8 +75,8 @@ class Recipe:
         first_pieces: how many have to be rendered before training begins.
         most_pieces: how many the device's memory has room for.
         chunk_steps: steps between two looks at the clock.
-        precision: of the synthesiser's matrix products; the inverter, whose phases have to be exact,
-            is always trained in float32.
+        precision: of the synthesiser's matrix products; the inverter is always trained in float32,
+            for its phases have to be exact.
     """
 
     network: Network
