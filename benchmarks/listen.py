@@ -122,7 +122,7 @@ def run(flags: argparse.Namespace) -> Results:
     logger.info("measuring the inverter on steady tones")
     tones = steady_tones(source.inverter, form.num_tones)
     return Results(
-        model=flags.model,
+        model=source.name,
         inverter=source.inverter.name,
         form=flags.form,
         steps=flags.steps,

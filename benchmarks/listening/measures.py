@@ -141,6 +141,7 @@ def _single_notes(bench: Bench, rendering: Rendering) -> list[Value]:
         right = np.concatenate([note_pitches(bench.reference[p.name].audio, p) for p in pieces])
         values += _cents(group, "written pitch", own)
         values += _cents(group, "FluidR3's pitch", own - right)
+        values.append(_unmeasurable(group, own, "note"))
     return values
 
 
@@ -159,12 +160,15 @@ def _cents(group: str, against: str, cents: np.ndarray) -> list[Value]:
     measured = np.abs(cents[np.isfinite(cents)])
     # Without any there is no median.
     median, high = np.percentile(measured, (50, 95)) if len(measured) else (np.nan, np.nan)
-    missing = float(len(cents) - len(measured))
     return [
         Value(group, f"off {against}, median", "cents", float(median)),
         Value(group, f"off {against}, 95th percentile", "cents", float(high)),
-        Value(group, f"{against} not measurable, of {len(cents)}", "notes", missing),
     ]
+
+
+def _unmeasurable(group: str, cents: np.ndarray, noun: str) -> Value:
+    name = f"without a pitch near the {noun}'s, of {len(cents)}"
+    return Value(group, name, f"{noun}s", float(np.isnan(cents).sum()))
 
 
 def _joins(bench: Bench, rendering: Rendering) -> list[Value]:
@@ -228,7 +232,11 @@ def steady_tones(inverter: Inverter, num_tones: int) -> list[Value]:
         audio = invert(inverter, log_mel_of(tone))
         found = cents_off(audio[start : start + samples], float(hertz))
         cents.append(np.nan if found is None else found)
-    return _cents("steady tones", "true pitch", np.array(cents))
+    group, found_cents = "steady tones", np.array(cents)
+    return [
+        *_cents(group, "true pitch", found_cents),
+        _unmeasurable(group, found_cents, "tone"),
+    ]
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:

@@ -210,10 +210,8 @@ def ten_voices() -> Notes:
         (43, 50, 55, 59, 62, 67, 71, 74, 79, 83),
         (45, 52, 57, 60, 64, 69, 72, 76, 81, 84),
     )
-    onsets, pitches = [], []
-    for number in range(12):
-        pitches += chords[number % len(chords)]
-        onsets += [_FIRST_ONSET + 0.5 * number] * 10
+    onsets = [_FIRST_ONSET + 0.5 * number for number in range(12) for _ in range(10)]
+    pitches = [pitch for number in range(12) for pitch in chords[number % len(chords)]]
     return table(onsets, 0.45, pitches, total_seconds=7.0)
 
 

@@ -118,7 +118,7 @@ class SoundfontSource:
         inverter: Inverter | None = None,
     ) -> None:
         self._renderer = SoundfontRenderer(soundfont, gain)
-        self._cache, self._inverter = cache, inverter
+        self._cache, self._gain, self._inverter = cache, gain, inverter
         self._key = {"soundfont": checksums.of_path(str(self._renderer.soundfont)), "gain": gain}
 
     @property
@@ -138,7 +138,7 @@ class SoundfontSource:
             if not path.is_file():
                 _store(path, self._renderer.render(piece.notes))
             samples = np.load(path)
-            _check_gain(samples, piece, self._key["gain"])
+            _check_gain(samples, piece, self._gain)
             audio = samples.astype(np.float32) / 32768
             sounds[piece.name] = Sound(audio, log_mel_of(audio))
         return sounds

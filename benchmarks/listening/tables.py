@@ -43,7 +43,7 @@ class Results:
     """Everything that is known of one run.
 
     Attributes:
-        model: the name that was asked for.
+        model: its name, or that of a soundfont.
         inverter: how the inverter calls itself.
         form: "short" or "long".
         steps: of DPM-Solver++.
