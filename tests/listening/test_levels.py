@@ -66,13 +66,14 @@ def test_evenness_of_notes():
     from listening.levels import evenness
 
     reference = np.linspace(-40, -20, 11)
-    apart = np.array([0.0, 0, 0, 1, -1, 2, -2, 4, -4, 25, -25])
+    apart = np.array([0.0, 0, 0, 1, 2, 3, 4, -1, -2, -21, -30])
     found = evenness(reference + 3 + apart, reference)
     assert found.offset_db == pytest.approx(3)
     assert found.median_db == pytest.approx(2)
-    assert found.high_db == pytest.approx(25)
-    assert found.spread_db == pytest.approx(np.sqrt((2 * (1 + 4 + 16 + 625)) / 11))
-    assert found.silent == 1  # too loud is not silent
+    assert found.high_db == pytest.approx((21 + 30) / 2)  # rank 9.5 of 0 to 10
+    assert found.spread_db == pytest.approx(apart.std())
+    assert found.silent == 2
+    assert evenness(reference - apart, reference).silent == 0  # too loud is not silent
     # Where all is silent, the median of differences must not hide it.
     assert evenness(np.full(11, -140.0), np.full(11, -30.0)).silent == 11
 

@@ -97,6 +97,20 @@ def test_all_measures_of_known_differences():
     )
 
 
+def test_the_pitch_of_a_note_is_that_of_its_middle():
+    from listening.measures import note_pitches
+    from listening.pitch import harmonic_tone
+    from listening.programme import Piece, table
+
+    # A tone further off than is searched, but for half a second from a quarter after each onset.
+    audio = harmonic_tone(sharper(440, 300), 3.0)
+    for onset, cents in ((0.5, -9), (2.0, 4)):
+        start = round((onset + 0.25) * RATE)
+        audio[start : start + RATE // 2] = harmonic_tone(sharper(440, cents), 0.5)
+    piece = Piece("two", "notes", table([0.5, 2.0], 1.0, [69, 69]))
+    np.testing.assert_allclose(note_pitches(audio, piece), [-9, 4], atol=0.05)
+
+
 def test_steady_tones_of_an_inverter_that_is_sharp(monkeypatch):
     from listening import measures
 
