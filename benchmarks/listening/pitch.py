@@ -14,6 +14,8 @@ _PADDED_SAMPLES = 1 << 17
 _REFINE_CENTS = 3.0
 # Next to the end of the range a maximum is only the flank of one outside.
 _EDGE_CENTS = 2.0
+# Vibrato spreads a partial by about as much on either side.
+_VIBRATO = 2 ** (25 / 1200) - 1
 # Of the energy between the partials and on them, more than chance must lie on them.
 _LEAST_HARMONICITY = 0.3
 
@@ -28,7 +30,7 @@ def cents_off(audio: np.ndarray, expected_hz: float) -> float | None:
 
     The fundamental is the one whose first eight partials hold the most power in the spectrum under
     a Hann window: the least-squares estimate where partials do not disturb each other. Searched are
-    60 cents on either side.
+    60 cents on either side. Of a vibrato it is where the pitch stays longest.
 
     Args:
         audio: float [samples] at 16 kHz, all of it inside the note; half a second tells a fiftieth
@@ -82,7 +84,8 @@ def harmonicity(spectrum: np.ndarray, fundamental_hz: float, num_samples: int) -
     number = hertz / fundamental_hz
     near = (number >= 0.5) & (number <= last + 0.5)
     away_hz = np.abs(number - np.round(number)) * fundamental_hz
-    on = near & (away_hz <= _LOBE_BINS * SAMPLE_RATE / num_samples)
+    wide_hz = np.maximum(_LOBE_BINS * SAMPLE_RATE / num_samples, _VIBRATO * hertz)
+    on = near & (away_hz <= wide_hz)
     total = spectrum[near].sum()
     if not total:
         return 0.0

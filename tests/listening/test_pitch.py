@@ -32,6 +32,16 @@ def test_a_missing_fundamental_and_noise_change_little():
     assert cents_off(audio + noise, 110) == pytest.approx(13, abs=1)
 
 
+def test_vibrato_is_measurable():
+    from listening.pitch import cents_off
+
+    # 5.5 times a second by 20 cents up and down: far wider than the window's lobe in high partials.
+    times = np.arange(RATE // 2) / RATE
+    turns = sharper(880, 20 * np.sin(2 * np.pi * 5.5 * times)).cumsum() / RATE
+    audio = sum(np.sin(2 * np.pi * number * turns) for number in range(1, 9))
+    assert abs(cents_off(audio, 880)) < 22
+
+
 def test_what_has_no_such_pitch_is_not_measurable():
     from listening.pitch import cents_off, harmonic_tone
 
