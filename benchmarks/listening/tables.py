@@ -1,0 +1,196 @@
+"""Results as they are stored, printed, and compared."""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from spectrodiff.errors import ReportError
+from spectrodiff.files import atomic_file
+
+from .measures import Value
+
+NOT_MEASURED = "–"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One measure of all that was rendered; None where it makes no sense or nothing was measurable.
+
+    Attributes:
+        group: what it is about.
+        name: what it is, unique in its group.
+        unit: of the numbers, "" for none.
+        model: of the model.
+        reference: of the soundfont that models are trained on.
+        second: of the other soundfont.
+        inverter: of the model's inverter on the features of the reference.
+    """
+
+    group: str
+    name: str
+    unit: str
+    model: float | None = None
+    reference: float | None = None
+    second: float | None = None
+    inverter: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Everything that is known of one run.
+
+    Attributes:
+        model: its name, or that of a soundfont.
+        inverter: how the inverter calls itself.
+        form: "short" or "long".
+        steps: of DPM-Solver++.
+        guidance: guidance weight.
+        seed: of the performance.
+        gain: of both soundfonts.
+        second_soundfont: the name of the other one.
+        rows: the measures.
+    """
+
+    model: str
+    inverter: str
+    form: str
+    steps: int
+    guidance: float
+    seed: int
+    gain: float
+    second_soundfont: str
+    rows: tuple[Row, ...]
+
+    def write(self, path: Path) -> None:
+        """Stores all of it as JSON."""
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "Results":
+        """What `write` stored.
+
+        Raises:
+            ReportError: if the file is missing or holds something else.
+        """
+        try:
+            stored = json.loads(Path(path).read_text())
+            rows = tuple(Row(**row) for row in stored.pop("rows"))
+            return cls(**stored, rows=rows)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ReportError(path, "results of benchmarks/listen.py", str(error)) from error
+
+
+def make_rows(
+    model: Sequence[Value],
+    reference: Sequence[Value],
+    second: Sequence[Value],
+    inverter: Sequence[Value],
+) -> tuple[Row, ...]:
+    """Puts the same measures of four renderings side by side."""
+    return tuple(
+        Row(ours.group, ours.name, ours.unit, *map(_known, (ours, *others)))
+        for ours, *others in zip(model, reference, second, inverter, strict=True)
+    )
+
+
+def inverter_rows(values: Sequence[Value]) -> tuple[Row, ...]:
+    """Measures that there are of an inverter only."""
+    return tuple(
+        Row(value.group, value.name, value.unit, inverter=_known(value)) for value in values
+    )
+
+
+def table(results: Results) -> str:
+    """Markdown of one run."""
+    settings = (
+        f"{results.model}, {results.form} form: {results.steps} steps of DPM-Solver++, "
+        f"guidance {results.guidance:g}, seed {results.seed}, soundfonts at gain {results.gain:g}"
+    )
+    columns = [
+        results.model,
+        "FluidR3",
+        results.second_soundfont,
+        f"{results.inverter} on FluidR3's features",
+    ]
+    cells = [[row.model, row.reference, row.second, row.inverter] for row in results.rows]
+    return f"{settings}\n\n" + _markdown(
+        results.rows, columns, [list(map(_show, c)) for c in cells]
+    )
+
+
+def comparison(before: Results, after: Results) -> str:
+    """Markdown of two runs of one form side by side, and what changed.
+
+    Raises:
+        ReportError: if they are of different forms, or were measured differently.
+    """
+    for name in ("form", "second_soundfont", "gain"):
+        theirs, ours = getattr(before, name), getattr(after, name)
+        if theirs != ours:
+            raise ReportError("--compare", f"two results with the same {name}", f"{theirs}, {ours}")
+    known = {(row.group, row.name): row for row in before.rows}
+    columns = [
+        f"before: {before.model}",
+        f"after: {after.model}",
+        "change",
+        "FluidR3",
+        "inverter before",
+        "inverter after",
+    ]
+    cells = []
+    for row in after.rows:
+        other = known.pop((row.group, row.name), Row(row.group, row.name, row.unit))
+        cells.append(
+            [
+                _show(other.model),
+                _show(row.model),
+                _show_change(other.model, row.model),
+                _show(row.reference),
+                _show(other.inverter),
+                _show(row.inverter),
+            ]
+        )
+    gone = [
+        [_show(row.model), "–", "–", _show(row.reference), _show(row.inverter), "–"]
+        for row in known.values()
+    ]
+    settings = [
+        f"{label}: {run.model}, {run.inverter}, {run.steps} steps, guidance {run.guidance:g}, "
+        f"seed {run.seed}"
+        for label, run in (("before", before), ("after", after))
+    ]
+    lines = _markdown([*after.rows, *known.values()], columns, cells + gone)
+    return "\n".join(settings) + f"\n\n{lines}"
+
+
+def _markdown(rows: Sequence[Row], columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    lines = ["| | measure | " + " | ".join(columns) + " |"]
+    lines.append("|---|---|" + "---:|" * len(columns))
+    group = ""
+    for row, values in zip(rows, cells, strict=True):
+        name = f"{row.name} ({row.unit})" if row.unit else row.name
+        shown = row.group if row.group != group else ""
+        group = row.group
+        lines.append(f"| {shown} | {name} | " + " | ".join(values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _known(value: Value) -> float | None:
+    return value.value if math.isfinite(value.value) else None
+
+
+def _show(number: float | None) -> str:
+    if number is None:
+        return NOT_MEASURED
+    # No "-0.00".
+    return f"{round(number, 2) + 0.0:.2f}"
+
+
+def _show_change(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return NOT_MEASURED
+    return f"{round(after - before, 2) + 0.0:+.2f}"
