@@ -49,7 +49,7 @@ class InverterTraining:
                     frames=stage.inversion.window_frames,
                     tones=round(stage.tones * stage.batch_size),
                 ),
-                jax.eval_shape(lambda trainer=trainer: self._initial(trainer, None)),
+                jax.eval_shape(functools.partial(self._initial, stage, trainer, None)),
                 sound,
             )
             for stage, trainer in zip(recipe.inverter_stages, self._trainers, strict=True)
@@ -64,8 +64,8 @@ class InverterTraining:
         for stage, trainer, call in zip(
             self._recipe.inverter_stages, self._trainers, self._calls, strict=True
         ):
-            state = self._initial(trainer, generator)
-            kind = Kind(call.result(), self._pantry.store.sound, lambda: 1.0)
+            state = self._initial(stage, trainer, generator)
+            kind = Kind(call, self._pantry.store.sound, lambda: 1.0)
             spare = Spare(functools.partial(self._save, stage))
             end += stage.share * (deadline - begin)
 
@@ -90,11 +90,18 @@ class InverterTraining:
     def _trainer(self, stage: InverterStage) -> Trainer:
         objective = InversionObjective(stage.inversion)
         return Trainer(
-            objective, stage.optimization, self._mesh, self._recipe.chunk_steps, self._options.seed
+            objective.config,
+            lambda params, segment, key, _: objective.loss(params, segment, key),
+            stage.optimization,
+            self._mesh,
+            self._recipe.chunk_steps,
+            self._options.seed,
         )
 
-    def _initial(self, trainer: Trainer, generator: Params | None) -> TrainState:
-        params = trainer.objective.init_params(self._options.seed)
+    def _initial(
+        self, stage: InverterStage, trainer: Trainer, generator: Params | None
+    ) -> TrainState:
+        params = InversionObjective(stage.inversion).init_params(self._options.seed)
         return trainer.initial(params if generator is None else {**params, GENERATOR: generator})
 
     def _save(self, stage: InverterStage, state: TrainState) -> None:

@@ -1,6 +1,8 @@
 """Pieces turned into what training needs: composed, rendered and tokenised, in any process."""
 
 import dataclasses
+import functools
+import multiprocessing
 import os
 from collections.abc import Generator
 from typing import NamedTuple
@@ -53,6 +55,7 @@ class PieceMaker:
 
     def __call__(self, index: int) -> Piece:
         """Piece number `index`; examples with too many notes are left out."""
+        _make_way()
         notes = write_piece(self.seed, index, self.seconds)
         audio = self.renderer.render(notes)
         cutter = Cutter(Recording(str(index), audio, notes), self.chunking)
@@ -72,6 +75,13 @@ class PieceMaker:
         return [
             int((part + dice.uniform(0, 1)) / self.cuts * (last + 1)) for part in range(self.cuts)
         ]
+
+
+@functools.cache
+def _make_way() -> None:
+    """Lets the compiler have the cores while it needs them: training waits for it alone."""
+    if multiprocessing.parent_process() is not None and hasattr(os, "nice"):
+        os.nice(10)
 
 
 def piece_maker(recipe: Recipe, seed: int, soundfont: str | os.PathLike[str] | None) -> PieceMaker:

@@ -61,8 +61,6 @@ def _train(
     pantry.fill(recipe.first_pieces)
     log.note(str(pantry.store))
     if synthesiser is not None:
-        synthesiser.wait()
-        log.note("compiled")
         share = 1 - (recipe.inverter_share if inverter is not None else 0)
         synthesiser.train(share * (deadline - time.monotonic()), log)
         log.note(str(pantry.store))

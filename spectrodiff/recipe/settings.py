@@ -61,7 +61,8 @@ class Recipe:
 
     Attributes:
         network: the synthesiser's.
-        stages: of its training, one after another.
+        stages: of its training, one after another; they may differ in what examples are like, not
+            in prediction, schedule or loss.
         optimization: of the synthesiser; its schedule is that of the stages.
         buckets: note tokens of the compiled shapes, ascending; examples are padded to the next.
         batch_sizes: examples a step, one for each bucket.
@@ -100,6 +101,10 @@ class Recipe:
             raise ConfigError(
                 "Recipe.buckets", "ascending lengths, as many as batch_sizes", str(self.buckets)
             )
+        for name in ("prediction", "schedule", "loss_target", "loss_norm"):
+            found = {getattr(stage.diffusion, name) for stage in self.stages}
+            if len(found) > 1:
+                raise ConfigError(f"Diffusion.{name}", "the same in all stages", f"{found}")
         for name, stages in (("stages", self.stages), ("inverter_stages", self.inverter_stages)):
             total = sum(stage.share for stage in stages)
             if abs(total - 1) > 1e-6:

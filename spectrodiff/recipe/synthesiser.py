@@ -23,10 +23,11 @@ from spectrodiff.recipe.store import Examples, Sound, draw_examples
 from spectrodiff.recipe.trainer import Call, Draw, Kind, Trainer, train_until
 from spectrodiff.synthesis.parameters import compute_type
 from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.training.diffusion_objective import DiffusionObjective
-from spectrodiff.training.objective import Objective
-from spectrodiff.training.segments import Batch, read_segments
+from spectrodiff.training.diffusion_objective import Conditions, DiffusionObjective
+from spectrodiff.training.segments import Batch, Segment, read_segments
 from spectrodiff.training.state import Params, TrainState
+
+Data = tuple[Sound, Examples, Conditions]
 
 MODEL = "mini"
 # Examples that the gap between own and other notes is measured on.
@@ -52,51 +53,56 @@ class Synthesiser:
     ) -> None:
         self._recipe, self._options, self._pantry = recipe, options, pantry
         self._mesh = make_mesh(jax.devices()[:1])
-        self._trainers = [self._trainer(stage) for stage in recipe.stages]
-        trainer = self._trainers[0]
-        self._state = trainer.initial(self._begin(trainer.objective))
-        shape = pantry.store.shapes()
-        self._calls: list[list[concurrent.futures.Future[Call]]] = [
-            [
-                compilers.submit(
-                    trainer.compile, self._draw(bucket), self._state, (shape[0], shape[1][bucket])
-                )
-                for bucket in range(len(recipe.buckets))
-            ]
-            for trainer in self._trainers
+        self._objective = DiffusionObjective(
+            recipe.network.config(),
+            recipe.stages[-1].diffusion,
+            compute_type(recipe.precision),
+            initialization=recipe.network.initialization,
+        )
+        trainer = Trainer(
+            self._objective.config,
+            self._loss,
+            recipe.optimization,
+            self._mesh,
+            recipe.chunk_steps,
+            options.seed,
+        )
+        self._state = trainer.initial(self._begin())
+        sound, examples = pantry.store.shapes()
+        conditions = _conditions(recipe.stages[0])
+        # Stages share their programs: what differs between them is handed in. The longest
+        # examples, of which there are few, come last.
+        self._calls: list[concurrent.futures.Future[Call]] = [
+            compilers.submit(
+                trainer.compile, self._draw(bucket), self._state, (sound, shapes, conditions)
+            )
+            for bucket, shapes in enumerate(examples)
         ]
-
-    def wait(self) -> None:
-        """Waits for the programs of the first stage."""
-        concurrent.futures.wait(self._calls[0])
 
     def train(self, seconds: float, log: Log) -> None:
         """Runs all stages in the time given; writes the model after each, and in between."""
         state, spare = self._state, Spare(self._save)
-        begin = time.monotonic()
-        end = 0.0
-        for stage, trainer, calls in zip(
-            self._recipe.stages, self._trainers, self._calls, strict=True
-        ):
+        begin, end = time.monotonic(), 0.0
+
+        def between(state: TrainState) -> None:
+            self._pantry.refill()
+            spare(state)
+
+        for stage in self._recipe.stages:
+            end += stage.share * seconds
             kinds = [
                 Kind(
-                    call.result(),
-                    functools.partial(self._data, bucket),
+                    call,
+                    functools.partial(self._data, bucket, _conditions(stage)),
                     functools.partial(self._weight, bucket),
                 )
-                for bucket, call in enumerate(calls)
+                for bucket, call in enumerate(self._calls)
             ]
-            end += stage.share * seconds
-
-            def between(state: TrainState) -> None:
-                self._pantry.refill()
-                spare(state)
-
             state = train_until(
                 state,
                 kinds,
                 stage.name,
-                trainer.optimization.learning_rate,
+                self._recipe.optimization.learning_rate,
                 stage.schedule,
                 begin + end - time.monotonic(),
                 between,
@@ -106,22 +112,11 @@ class Synthesiser:
             gap = self._gap(state.ema)
             log.note(f"{stage.name}: held-out x0 errors {gap}", stage=stage.name, **gap)
 
-    def _objective(self, stage: Stage) -> DiffusionObjective:
-        network = self._recipe.network
-        return DiffusionObjective(
-            network.config(),
-            stage.diffusion,
-            compute_type(self._recipe.precision),
-            initialization=network.initialization,
-        )
+    def _loss(self, params: Params, segment: Segment, key: jax.Array, data: Data) -> jax.Array:
+        return self._objective.loss_under(params, segment, key, data[2])
 
-    def _trainer(self, stage: Stage) -> Trainer:
-        recipe, seed = self._recipe, self._options.seed
-        steps = recipe.chunk_steps
-        return Trainer(self._objective(stage), recipe.optimization, self._mesh, steps, seed)
-
-    def _begin(self, objective: Objective) -> Params:
-        params: Params = jax.device_get(objective.init_params(self._options.seed))
+    def _begin(self) -> Params:
+        params: Params = jax.device_get(self._objective.init_params(self._options.seed))
         if self._options.init_from is None:
             return params
         network = self._recipe.network
@@ -132,15 +127,16 @@ class Synthesiser:
         recipe = self._recipe
         config, batch_size = recipe.network.config(), recipe.batch_sizes[bucket]
 
-        def draw(data: tuple[Sound, Examples], key: jax.Array) -> Batch:
-            sound, examples = data
+        def draw(data: Data, key: jax.Array) -> Batch:
+            sound, examples, _ = data
             frames = config.context_frames, config.target_frames
             return draw_examples(sound, examples, key, batch_size, *frames)
 
         return draw
 
-    def _data(self, bucket: int) -> tuple[Sound, Examples]:
-        return self._pantry.store.sound(), self._pantry.store.examples(bucket)
+    def _data(self, bucket: int, conditions: Conditions) -> Data:
+        store = self._pantry.store
+        return store.sound(), store.examples(bucket), conditions
 
     def _weight(self, bucket: int) -> float:
         """Calls that are due, so that all examples are drawn equally often."""
@@ -168,7 +164,7 @@ class Synthesiser:
 
     def _gap(self, params: Params | None) -> dict[str, float]:
         """Mean errors of x0 on held-out pieces with their own and with other notes."""
-        objective = self._objective(self._recipe.stages[-1])
+        objective = self._objective
         config, longest = objective.config, self._recipe.buckets[-1]
         lead = config.context_frames * HOP_SAMPLES
         tokens, audio, starts = [], [], []
@@ -194,6 +190,11 @@ class Synthesiser:
 
         assert params is not None
         return {name: float(value.mean()) for name, value in gap(params, batch).items()}
+
+
+def _conditions(stage: Stage) -> Conditions:
+    """Of a stage, as arrays, so that another stage needs no other program."""
+    return Conditions(*(jnp.float32(value) for value in Conditions.of(stage.diffusion)))
 
 
 def _spread(pieces: list[Piece]) -> Iterator[tuple[int, int, Piece]]:

@@ -1,9 +1,11 @@
 """Training against the clock, with all the work of many steps in one call to the device."""
 
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, NamedTuple
 
 import jax
@@ -12,18 +14,27 @@ import optax
 from jax.sharding import Mesh
 
 from spectrodiff.recipe.settings import StageSchedule
-from spectrodiff.training.objective import Objective
 from spectrodiff.training.optimizers import join_fixed, make_optimizer, split_fixed
-from spectrodiff.training.segments import Batch, read_segments
+from spectrodiff.training.segments import Batch, Segment, SegmentSizes, read_segments
 from spectrodiff.training.settings import Optimization
 from spectrodiff.training.state import Params, TrainState
 from spectrodiff.training.step import average
 
+logger = logging.getLogger(__name__)
+
 Draw = Callable[[Any, jax.Array], Batch]  # from the data on the device and a key
 Losses = dict[str, jax.Array]
 Call = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Losses]]
+# From parameters, a batch, a key and the data to the losses; "loss" is what is followed.
+Loss = Callable[[Params, Segment, jax.Array, Any], jax.Array | Losses]
 
 REPORT_SECONDS = 10.0
+# A GPU's compiler would try many ways to compute every matrix product, which takes minutes for
+# programs of this size; a run of minutes has no use for the few per cent that it gains.
+QUICK_TO_COMPILE: dict[str, str | bool] = {
+    "xla_gpu_autotune_level": "0",
+    "xla_gpu_enable_triton_gemm": False,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +42,16 @@ class Trainer:
     """Steps of one objective, many to a call.
 
     Args:
-        objective: what to train for.
+        sizes: of the segments.
+        loss: what to train for.
         optimization: how; the learning rate's schedule is given call by call.
         mesh: the device, as a mesh of one.
         steps: to a call.
         seed: of all that is random in the steps.
     """
 
-    objective: Objective
+    sizes: SegmentSizes
+    loss: Loss
     optimization: Optimization
     mesh: Mesh
     steps: int
@@ -80,7 +93,14 @@ class Trainer:
             return state, jax.tree.map(lambda loss: loss.mean(), losses)
 
         shapes = jax.tree.map(_shape, (state, data, jnp.float32(0)))
-        return jax.jit(call, donate_argnums=0).lower(*shapes).compile()
+        begin = time.monotonic()
+        lowered = jax.jit(call, donate_argnums=0).lower(*shapes)
+        traced = time.monotonic()
+        on_gpu = jax.default_backend() == "gpu"
+        compiled = lowered.compile(compiler_options=QUICK_TO_COMPILE if on_gpu else None)
+        seconds = traced - begin, time.monotonic() - traced
+        logger.info("a program was traced in %.0f s and compiled in %.0f s", *seconds)
+        return compiled
 
     def _step(
         self,
@@ -92,11 +112,11 @@ class Trainer:
     ) -> tuple[TrainState, Losses]:
         key = jax.random.fold_in(jax.random.key(self.seed, impl="rbg"), state.step)
         draw_key, loss_key = jax.random.split(key)
-        segment = read_segments(draw(data, draw_key), self.objective.config, self.mesh)
+        segment = read_segments(draw(data, draw_key), self.sizes, self.mesh)
         trained, fixed = split_fixed(state.params)
 
         def loss(trained: Params) -> tuple[jax.Array, Losses]:
-            value = self.objective.loss(join_fixed(trained, fixed), segment, loss_key)
+            value = self.loss(join_fixed(trained, fixed), segment, loss_key, data)
             losses = value if isinstance(value, dict) else {"loss": value}
             return losses["loss"], losses
 
@@ -114,12 +134,12 @@ class Kind(NamedTuple):
     """One of the kinds of batches that take turns.
 
     Attributes:
-        call: the compiled steps.
+        call: the compiled steps, as soon as they are compiled.
         data: what they take, asked for before every call.
         weight: how often this kind is due, relative to the others.
     """
 
-    call: Call
+    call: Future[Call]
     data: Callable[[], Any]
     weight: Callable[[], float]
 
@@ -165,7 +185,8 @@ def train_until(
 ) -> TrainState:
     """Takes steps until the time is over; the learning rate follows the clock.
 
-    So a schedule ends in time however fast the device is, and whatever else it has to do.
+    So a schedule ends in time however fast the device is, and whatever else it has to do. It begins
+    as soon as one kind of batch is compiled; the others take their turns once they are.
 
     Args:
         state: before the first step; its memory is taken over.
@@ -191,12 +212,16 @@ def train_until(
         rate = peak_rate
         if schedule == "cosine":
             rate *= 0.5 * (1 + math.cos(math.pi * elapsed / seconds))
-        weights = [kind.weight() for kind in kinds]
+        weights = [kind.weight() if kind.call.done() else 0.0 for kind in kinds]
+        if not any(weights):
+            wait([kind.call for kind in kinds], max(seconds - elapsed, 0.0), FIRST_COMPLETED)
+            continue
         owed = [due + weight / sum(weights) for due, weight in zip(owed, weights, strict=True)]
         turn = max(range(len(kinds)), key=owed.__getitem__)
         owed[turn] -= 1
         before = losses
-        state, losses = kinds[turn].call(state, kinds[turn].data(), jnp.float32(rate))
+        call, data = kinds[turn].call.result(), kinds[turn].data()
+        state, losses = call(state, data, jnp.float32(rate))
         # One call is queued while another runs; with more, the clock's word would come late.
         jax.block_until_ready(before)
         between(state)

@@ -1,7 +1,7 @@
 """Training a denoiser, as in the paper; the other choices in `Diffusion` are its ablations."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,21 @@ GAP_TIME = 0.99
 PREVIEW_SAMPLER, PREVIEW_GUIDANCE = Sampler("dpmpp", 20), 2.0
 
 
+class Conditions(NamedTuple):
+    """Settings of `Diffusion` that decide what an example is like; numbers or traced scalars."""
+
+    time_power: float | jax.Array
+    drop_conditioning: float | jax.Array
+    drop_context: float | jax.Array
+    disturb_context: float | jax.Array
+    disturb_context_level: float | jax.Array
+
+    @classmethod
+    def of(cls, settings: Diffusion) -> Self:
+        """Those of some settings."""
+        return cls(*(float(getattr(settings, name)) for name in cls._fields))
+
+
 @dataclasses.dataclass(frozen=True)
 class DiffusionObjective:
     """Denoising at random times."""
@@ -50,16 +65,24 @@ class DiffusionObjective:
 
     def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
         """Mean loss at one random time per example, with dropout and hidden conditioning."""
+        return self.loss_under(params, segment, key, Conditions.of(self.settings))
+
+    def loss_under(
+        self, params: Params, segment: Segment, key: jax.Array, conditions: Conditions
+    ) -> jax.Array:
+        """The same under conditions that may differ from step to step of one program."""
         hide_key, time_key, noise_key, dropout_key = jax.random.split(key, 4)
-        if self.settings.disturb_context:
+        if not isinstance(conditions.disturb_context, float) or conditions.disturb_context > 0:
             disturb_key, hide_key = jax.random.split(hide_key)
-            settings = self.settings
             segment = disturb(
-                segment, settings.disturb_context, disturb_key, settings.disturb_context_level
+                segment,
+                conditions.disturb_context,
+                disturb_key,
+                conditions.disturb_context_level,
             )
-        segment = hide(segment, self.settings, hide_key)
+        segment = hide(segment, conditions, hide_key)
         x0 = scale(segment.log_mel)
-        time = jax.random.uniform(time_key, x0.shape[:1]) ** self.settings.time_power
+        time = jax.random.uniform(time_key, x0.shape[:1]) ** conditions.time_power
         eps = jax.random.normal(noise_key, x0.shape)
         return self._denoise(params, segment, x0, eps, time, dropout_key)[0].mean()
 
@@ -133,7 +156,12 @@ class DiffusionObjective:
         return loss, to_x0(prediction, output, z, alpha, sigma)
 
 
-def disturb(segment: Segment, largest: float, key: jax.Array, level: float = 1.0) -> Segment:
+def disturb(
+    segment: Segment,
+    largest: float | jax.Array,
+    key: jax.Array,
+    level: float | jax.Array = 1.0,
+) -> Segment:
     """Adds noise and one offset to each example's context, both of a standard deviation of its own.
 
     Conditioning augmentation as in cascaded diffusion (Ho et al. 2021, section 4): a model that has
@@ -157,7 +185,7 @@ def disturb(segment: Segment, largest: float, key: jax.Array, level: float = 1.0
     return segment._replace(context=jnp.where(segment.context_mask[..., None], disturbed, context))
 
 
-def hide(segment: Segment, settings: Diffusion, key: jax.Array) -> Segment:
+def hide(segment: Segment, settings: Diffusion | Conditions, key: jax.Array) -> Segment:
     """Hides some examples' conditioning: notes and context together, or the context alone."""
     all_key, context_key = jax.random.split(key)
     examples = segment.tokens.shape[:1]

@@ -1,6 +1,7 @@
 """Training against the clock, with a clock of the test's own."""
 
 import math
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import jax
@@ -19,14 +20,10 @@ class Sizes(NamedTuple):
     context_frames: int = 0
 
 
-class Mean:
-    """Finds the number nearest to one that the tokens say, by the square of the distance."""
-
-    config = Sizes()
-
-    def loss(self, params, segment, key):
-        del key
-        return jnp.square(params["guess"]["kernel"] - segment.tokens.astype(jnp.float32)).mean()
+def distance(params, segment, key, data):
+    """Square of the distance of a guess from the number that the tokens say."""
+    del key, data
+    return jnp.square(params["guess"]["kernel"] - segment.tokens.astype(jnp.float32)).mean()
 
 
 def draw(data, key):
@@ -41,9 +38,16 @@ def draw(data, key):
 @pytest.fixture(scope="module")
 def compiled():
     optimization = Optimization(optimizer="adamw", warmup_steps=4, ema_decay=0.9)
-    ours = Trainer(Mean(), optimization, make_mesh(jax.devices()[:1]), 2, 0)
+    ours = Trainer(Sizes(), distance, optimization, make_mesh(jax.devices()[:1]), 2, 0)
     state = ours.initial({"guess": {"kernel": np.zeros((1, 1), np.float32)}})
     return ours, ours.compile(draw, state, jax.ShapeDtypeStruct((), jnp.int32))
+
+
+def ready(call):
+    """A call that has been compiled."""
+    future = Future()
+    future.set_result(call)
+    return future
 
 
 def fresh(ours):
@@ -72,7 +76,7 @@ def test_rates_follow_the_clock(monkeypatch, compiled, schedule):
         now[0] += 2.0
         return state._replace(step=state.step + 2), {"loss": jnp.float32(1)}
 
-    kind = Kind(call, lambda: None, lambda: 1.0)
+    kind = Kind(ready(call), lambda: None, lambda: 1.0)
     train_until(fresh(ours), [kind], "a", 0.5, schedule, 20.0, lambda _: None, reports.append)
     expected = [0.25 * (1 + math.cos(math.pi * at / 20)) for at in range(0, 20, 2)]
     np.testing.assert_allclose(rates, expected if schedule == "cosine" else [0.5] * 10, rtol=1e-6)
@@ -93,7 +97,7 @@ def test_kinds_take_turns_by_weight(monkeypatch, compiled):
             now[0] += 1.0
             return state, {}
 
-        return Kind(call, lambda: name, lambda: weight)
+        return Kind(ready(call), lambda: name, lambda: weight)
 
     kinds = [kind("short", 3.0), kind("long", 1.0)]
     train_until(fresh(ours), kinds, "a", 1.0, "constant", 40.0, lambda _: None, lambda _: None)
@@ -101,10 +105,32 @@ def test_kinds_take_turns_by_weight(monkeypatch, compiled):
     assert all("long" in turns[first : first + 4] for first in range(0, 40, 4))
 
 
+def test_training_begins_with_what_is_compiled(monkeypatch, compiled):
+    ours, _ = compiled
+    now = [0.0]
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
+    late, turns = Future(), []
+
+    def call(state, data, rate):
+        turns.append(data)
+        now[0] += 1.0
+        if len(turns) == 4:
+            late.set_result(call)
+        return state, {}
+
+    kinds = [
+        Kind(ready(call), lambda: "early", lambda: 1.0),
+        Kind(late, lambda: "late", lambda: 1.0),
+    ]
+    train_until(fresh(ours), kinds, "a", 1.0, "constant", 10.0, lambda _: None, lambda _: None)
+    assert turns[:4] == ["early"] * 4
+    assert turns[4:].count("late") == 3
+
+
 def test_no_time_means_no_steps(compiled):
     ours, call = compiled
     reports = []
-    kind = Kind(call, lambda: jnp.int32(3), lambda: 1.0)
+    kind = Kind(ready(call), lambda: jnp.int32(3), lambda: 1.0)
     state = train_until(
         fresh(ours), [kind], "late", 1.0, "cosine", -3.0, lambda _: None, reports.append
     )

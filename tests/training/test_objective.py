@@ -123,6 +123,10 @@ def test_disturbed_context(segment):
     assert offset.mean() == pytest.approx(0, abs=0.006)
     assert (offset**2).mean() == pytest.approx(0.01 / 3, rel=0.2)
     assert np.corrcoef(np.abs(offset), noise)[0, 1] > 0.4
+    # Without a level of its own, an offset is what is left of the noise's mean over 768 values.
+    level = np.asarray(disturb(many, 0.1, jax.random.key(1), 0.0).context)[:, :valid]
+    assert (level.mean(axis=(1, 2)) ** 2).mean() == pytest.approx(0.01 / 3 / 768, rel=0.2)
+    np.testing.assert_allclose(level.std(axis=(1, 2)), noise, rtol=1e-5)
     # Features stay on their scale, and nothing else is touched.
     loud = segment._replace(context=jnp.where(mask[..., None], 1.0, 0.0), context_mask=mask)
     assert np.abs(disturb(loud, 0.1, jax.random.key(2)).context).max() == 1.0
