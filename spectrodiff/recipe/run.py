@@ -61,6 +61,7 @@ def _train(
     pantry.fill(recipe.first_pieces)
     log.note(str(pantry.store))
     if synthesiser is not None:
+        synthesiser.wait()
         share = 1 - (recipe.inverter_share if inverter is not None else 0)
         synthesiser.train(share * (deadline - time.monotonic()), log)
         log.note(str(pantry.store))

@@ -79,6 +79,10 @@ class Synthesiser:
             for bucket, shapes in enumerate(examples)
         ]
 
+    def wait(self) -> None:
+        """Waits until there is a program to begin with."""
+        concurrent.futures.wait(self._calls, return_when=concurrent.futures.FIRST_COMPLETED)
+
     def train(self, seconds: float, log: Log) -> None:
         """Runs all stages in the time given; writes the model after each, and in between."""
         state, spare = self._state, Spare(self._save)
