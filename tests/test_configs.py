@@ -68,7 +68,7 @@ def test_inverters(config):
         settings.network, settings.diffusion, settings.training, settings.inversion
     )
     params = jax.eval_shape(lambda: objective.init_params(0))
-    adversarial = config != "inverter/frame_rate_cpu.gin"
+    adversarial = config not in ("inverter/frame_rate_cpu.gin", "inverter/recurrent.gin")
     assert ("discriminators" in params) == adversarial == (settings.inversion.adversarial > 0)
     assert settings.chunking().target_frames == settings.inversion.window_frames
     optimization = settings.optimization

@@ -35,10 +35,13 @@ NEEDS_FLUIDSYNTH = {
     "out/tiny-run",
     "out/tiny-inverter",
     "out/inverter.onnx",
+    "spectrodiff.recipe",
+    "out/recipe/model",
 }
 # Training for minutes is shortened; the rest of a command stays as it is written.
 SHORTER = {
     "spectrodiff.data": ["--pieces", "3"],
+    "spectrodiff.recipe": ["--minutes", "0.1"],
     "train.py": [
         "--gin_bindings",
         "Training.evaluation_examples = 4",

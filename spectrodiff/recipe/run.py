@@ -21,7 +21,7 @@ LOG = "recipe.jsonl"
 
 
 def run(recipe: Recipe, maker: PieceMaker, options: Options) -> None:
-    """Runs a recipe; leaves `mini/`, `inverter.safetensors` (float16) and `recipe.jsonl`.
+    """Runs a recipe; leaves `model/`, `inverter.safetensors` (float16) and `recipe.jsonl`.
 
     Args:
         recipe: what to make.

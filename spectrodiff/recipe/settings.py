@@ -238,8 +238,8 @@ TINY = dataclasses.replace(
         context_frames=32,
         note_tokens=256,
     ),
-    buckets=(64, 256),
-    batch_sizes=(64, 32),
+    buckets=(256,),
+    batch_sizes=(32,),
     inverter_stages=tuple(
         dataclasses.replace(
             stage,

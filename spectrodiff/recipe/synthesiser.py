@@ -29,7 +29,7 @@ from spectrodiff.training.state import Params, TrainState
 
 Data = tuple[Sound, Examples, Conditions]
 
-MODEL = "mini"
+MODEL = "model"
 # Examples that the gap between own and other notes is measured on.
 GAP_EXAMPLES = 64
 
