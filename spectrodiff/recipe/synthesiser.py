@@ -67,17 +67,18 @@ class Synthesiser:
             recipe.chunk_steps,
             options.seed,
         )
-        self._state = trainer.initial(self._begin())
+        state = jax.eval_shape(lambda: trainer.initial(self._objective.init_params(0)))
         sound, examples = pantry.store.shapes()
         conditions = _conditions(recipe.stages[0])
         # Stages share their programs: what differs between them is handed in. The longest
         # examples, of which there are few, come last.
         self._calls: list[concurrent.futures.Future[Call]] = [
             compilers.submit(
-                trainer.compile, self._draw(bucket), self._state, (sound, shapes, conditions)
+                trainer.compile, self._draw(bucket), state, (sound, shapes, conditions)
             )
             for bucket, shapes in enumerate(examples)
         ]
+        self._state = trainer.initial(self._begin())
 
     def wait(self) -> None:
         """Waits until there is a program to begin with."""
@@ -120,7 +121,9 @@ class Synthesiser:
         return self._objective.loss_under(params, segment, key, data[2])
 
     def _begin(self) -> Params:
-        params: Params = jax.device_get(self._objective.init_params(self._options.seed))
+        # The host compiles these many small operations sooner than an accelerator.
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            params: Params = jax.device_get(self._objective.init_params(self._options.seed))
         if self._options.init_from is None:
             return params
         network = self._recipe.network
