@@ -12,6 +12,7 @@ from spectrodiff.audio import AUDIO_SUFFIXES, write_audio
 from spectrodiff.bundled import MINI, UNTRAINED, default_model
 from spectrodiff.errors import ConfigError
 from spectrodiff.files import check_writable
+from spectrodiff.loudness import check_lufs, gain_to, limit
 from spectrodiff.pictures import write_spectrogram
 
 logger = logging.getLogger("spectrodiff.sample")
@@ -48,6 +49,7 @@ class Sampling:
 def main(arguments: Sequence[str]) -> None:
     """Renders the songs that the command line names."""
     flags = parse_flags(arguments)
+    check_loudness(flags)
     settings = configure(flags)
     outputs = name_outputs(flags.songs, flags.out, flags.format)
     for folder in {output.parent for output in outputs}:
@@ -76,12 +78,32 @@ def main(arguments: Sequence[str]) -> None:
         strict=flags.strict,
         progress=True,
     )
-    for number, song in rendered:
-        write_audio(outputs[number], song.audio, song.sample_rate)
-        if flags.picture:
-            write_spectrogram(outputs[number].with_suffix(".png"), song.log_mel)
-        seconds = len(song.audio) / song.sample_rate
-        print(f"{outputs[number]}  {seconds:.1f} s", flush=True)
+    # One gain for all songs can only be found when all are there.
+    for group in [list(rendered)] if flags.together else ([one] for one in rendered):
+        rate = group[0][1].sample_rate
+        gain = 1.0
+        if flags.loudness is not None:
+            gain = gain_to([song.audio for _, song in group], rate, flags.loudness)
+        for number, song in group:
+            audio = limit(gain * song.audio, rate, 10 ** (flags.peak / 20))
+            write_audio(outputs[number], audio, rate)
+            if flags.picture:
+                write_spectrogram(outputs[number].with_suffix(".png"), song.log_mel)
+            print(f"{outputs[number]}  {len(audio) / rate:.1f} s", flush=True)
+
+
+def check_loudness(flags: argparse.Namespace) -> None:
+    """Refuses impossible loudness before anything is rendered.
+
+    Raises:
+        ConfigError: if a number is out of its range, or --together has nothing to do.
+    """
+    if flags.loudness is not None:
+        check_lufs(flags.loudness)
+    if not flags.peak <= 0:
+        raise ConfigError("--peak", "decibels of 0 or below", f"{flags.peak:g}")
+    if flags.together and flags.loudness is None:
+        raise ConfigError("--together", "a --loudness for all songs", "none")
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -106,6 +128,28 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "--strict",
         action="store_true",
         help="refuse a song with too many notes at once instead of leaving some out",
+    )
+
+    loudness = parser.add_argument_group("loudness")
+    add = loudness.add_argument
+    add(
+        "--loudness",
+        type=float,
+        metavar="LUFS",
+        help="make each song this loud, -16 for example (default: as the model plays it)",
+    )
+    add(
+        "--peak",
+        type=float,
+        default=0.0,
+        metavar="DB",
+        help="no sample is louder than this, relative to full scale; peaks are turned down "
+        "smoothly (default: 0)",
+    )
+    add(
+        "--together",
+        action="store_true",
+        help="one gain for all songs, so that soft ones stay softer; written when all are rendered",
     )
 
     sound = parser.add_argument_group("sound")

@@ -11,6 +11,7 @@ import soundfile
 
 import sample
 from spectrodiff.errors import ConfigError
+from spectrodiff.loudness import integrated_loudness
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,6 +66,30 @@ def test_one_song_to_a_file_with_an_untrained_model(golden, tmp_path, cache):
     assert soundfile.info(out).samplerate == 16_000
 
 
+def test_loudness(golden, tmp_path, cache, monkeypatch):
+    """Each song as loud as asked for, or all together; never louder than the peak."""
+    monkeypatch.setenv("SPECTRODIFF_CACHE", str(cache))
+    songs = [str(golden / "midi" / name) for name in ("overlaps.mid", "held_chords.mid")]
+    model = ["--model", str(golden / "checkpoints" / "paddle"), "--steps", "3"]
+
+    def render(name, *flags):
+        sample.main([*songs, *model, "--out", str(tmp_path / name), *flags])
+        files = [tmp_path / name / f"{Path(song).stem}.wav" for song in songs]
+        return [soundfile.read(file)[0] for file in files]
+
+    plain = render("plain")
+    apart = render("apart", "--loudness", "-26", "--peak", "-6")
+    together = render("together", "--loudness", "-26", "--together")
+    for audio in apart:
+        assert np.abs(audio).max() <= 10 ** (-6 / 20) + 1e-4
+    meter = [integrated_loudness(audio, 16_000) for audio in render("soft", "--loudness", "-40")]
+    assert meter == pytest.approx([-40, -40], abs=0.2)
+    # One gain: ratios of the songs' sizes stay.
+    ratios = [np.std(audio) / np.std(before) for audio, before in zip(together, plain, strict=True)]
+    assert ratios[0] == pytest.approx(ratios[1], rel=0.02)
+    assert integrated_loudness(np.concatenate(together), 16_000) == pytest.approx(-26, abs=0.3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -81,6 +106,9 @@ def test_one_song_to_a_file_with_an_untrained_model(golden, tmp_path, cache):
             "error: /proc/nowhere: expected a place",
         ),
         (["{midi}/overlaps.mid", "--out", "song.mp3"], "error: --out: expected a folder or a name"),
+        (["{midi}/overlaps.mid", "--loudness", "9"], "error: loudness: expected LUFS in -70..0"),
+        (["{midi}/overlaps.mid", "--peak", "1"], "error: --peak: expected decibels of 0 or below"),
+        (["{midi}/overlaps.mid", "--together"], "error: --together: expected a --loudness"),
         (["{midi}/dense.mid", "--strict", "--model", "{tiny}"], "at most 64 tokens in a segment"),
     ],
 )

@@ -141,7 +141,9 @@ def test_scores_of_corpora(summary):
     assert frechet["value"] == pytest.approx(frechet_distance(prediction, target), rel=1e-9)
     assert frechet["frames"] == 60
     predictions = [vectors.astype(np.float32) for vectors, _ in parts]
-    assert frechet["extrapolated"] == frechet_at_infinity(predictions, target).value
+    # To rounding: how a matrix product is summed up may depend on what else the machine does.
+    infinite = frechet_at_infinity(predictions, target).value
+    assert frechet["extrapolated"] == pytest.approx(infinite, rel=1e-12)
     assert frechet["low"] < frechet["high"]
     distances = [np.linalg.norm(ours - theirs, axis=1).mean() for ours, theirs in parts]
     expected = pytest.approx(np.mean(distances), rel=1e-6)
