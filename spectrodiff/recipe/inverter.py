@@ -121,7 +121,11 @@ class InverterTraining:
         return trainer.initial(params if generator is None else {**params, GENERATOR: generator})
 
     def _save(self, stage: InverterStage, state: TrainState) -> None:
+        """Writes the inverter; one without a step does not replace what is there."""
+        path = self._options.out / INVERTER
+        if path.exists() and not int(state.step):
+            return
         assert state.ema is not None
         params = jax.device_get(state.ema[GENERATOR])
         stored = StoredInverter(stage.inversion.config(), params)
-        save_inverter(stored, self._options.out / INVERTER, "float16")
+        save_inverter(stored, path, "float16")

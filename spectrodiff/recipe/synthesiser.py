@@ -154,6 +154,10 @@ class Synthesiser:
         return self._pantry.store.num_examples[bucket] / self._recipe.batch_sizes[bucket]
 
     def _save(self, state: TrainState) -> None:
+        """Writes the model; one without a step does not replace what is there."""
+        folder = self._options.out / MODEL
+        if folder.exists() and not int(state.step):
+            return
         diffusion = self._recipe.stages[-1].diffusion
         assert state.ema is not None
         checkpoint = Checkpoint(
@@ -163,7 +167,6 @@ class Synthesiser:
             schedule=diffusion.schedule,
             velocity_bins=self._recipe.network.velocity_bins,
         )
-        folder = self._options.out / MODEL
         fresh, old = folder.with_name(MODEL + ".new"), folder.with_name(MODEL + ".old")
         shutil.rmtree(fresh, ignore_errors=True)
         save_model(checkpoint, fresh, "float16")
