@@ -25,7 +25,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=final.suffix, dir=final.parent)
         os.close(handle)
     except OSError as error:
-        raise _unwritable(final, error) from error
+        raise unwritable(final, error) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -33,7 +33,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, final)
     except OSError as error:
-        raise _unwritable(final, error) from error
+        raise unwritable(final, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,7 +52,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=final.parent))
     except OSError as error:
-        raise _unwritable(final, error) from error
+        raise unwritable(final, error) from error
     try:
         yield temporary
         # Temporary folders are private, and so are the files of some writers.
@@ -63,7 +63,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             final.rmdir()
         os.replace(temporary, final)
     except OSError as error:
-        raise _unwritable(final, error) from error
+        raise unwritable(final, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -79,7 +79,7 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _unwritable(Path(folder), error) from error
+        raise unwritable(Path(folder), error) from error
 
 
 def cache_folder() -> Path:
@@ -94,5 +94,6 @@ def _umask() -> int:
     return mask
 
 
-def _unwritable(path: Path, error: OSError) -> OutputError:
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """The error to raise for one of the system."""
     return OutputError(path, "a place that can be written to", error.strerror or str(error))

@@ -65,11 +65,11 @@ def map_in_processes(
             item, future = started.popleft()
             try:
                 yield future.result()
+                for following in itertools.islice(waiting, 1):
+                    started.append((following, pool.submit(function, following)))
             except BrokenProcessPool as error:
                 expected = "a worker that lives"
                 raise CorpusError(name(item), expected, "one that was killed") from error
-            for item in itertools.islice(waiting, 1):
-                started.append((item, pool.submit(function, item)))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -6,6 +6,7 @@ import time
 
 import jax
 
+from spectrodiff.errors import CheckpointError
 from spectrodiff.recipe.options import Log, Options, Spare
 from spectrodiff.recipe.pantry import Pantry
 from spectrodiff.recipe.settings import InverterStage, Recipe
@@ -14,6 +15,7 @@ from spectrodiff.recipe.trainer import Kind, Trainer, train_until
 from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training.inversion_objective import InversionObjective
 from spectrodiff.training.state import Params, TrainState
+from spectrodiff.vocoder.config import as_dict
 from spectrodiff.vocoder.files import GENERATOR, StoredInverter, load_inverter, save_inverter
 
 INVERTER = "inverter.safetensors"
@@ -27,6 +29,9 @@ class InverterTraining:
         options: seed, and what to begin with.
         pantry: what to train on.
         compilers: threads in which the programs are compiled.
+
+    Raises:
+        CheckpointError: if the inverter to begin with is missing, damaged or of another kind.
     """
 
     def __init__(
@@ -38,6 +43,8 @@ class InverterTraining:
     ) -> None:
         self._recipe, self._options, self._pantry = recipe, options, pantry
         self._mesh = make_mesh(jax.devices()[:1])
+        # Read now: what is wrong with it is found before hours of other training.
+        self._first = self._begin()
         self._trainers = [self._trainer(stage) for stage in recipe.inverter_stages]
         sound = pantry.store.shapes()[0]
         self._calls = [
@@ -57,9 +64,7 @@ class InverterTraining:
 
     def train(self, deadline: float, log: Log) -> None:
         """Runs all stages until the deadline; writes the inverter after each, and in between."""
-        generator: Params | None = None
-        if self._options.init_inverter is not None:
-            generator = load_inverter(self._options.init_inverter).params
+        generator = self._first
         begin, end = time.monotonic(), 0.0
         for stage, trainer, call in zip(
             self._recipe.inverter_stages, self._trainers, self._calls, strict=True
@@ -87,6 +92,17 @@ class InverterTraining:
             assert state.ema is not None
             generator = state.ema[GENERATOR]
 
+    def _begin(self) -> Params | None:
+        path = self._options.init_inverter
+        if path is None:
+            return None
+        stored, wanted = load_inverter(path), self._recipe.inverter_stages[0].inversion.config()
+        if stored.config != wanted:
+            raise CheckpointError(
+                path, f"an inverter of {as_dict(wanted)}", f"{as_dict(stored.config)}"
+            )
+        return stored.params
+
     def _trainer(self, stage: InverterStage) -> Trainer:
         objective = InversionObjective(stage.inversion)
         return Trainer(
@@ -105,7 +121,11 @@ class InverterTraining:
         return trainer.initial(params if generator is None else {**params, GENERATOR: generator})
 
     def _save(self, stage: InverterStage, state: TrainState) -> None:
+        """Writes the inverter; one without a step does not replace what is there."""
+        path = self._options.out / INVERTER
+        if path.exists() and not int(state.step):
+            return
         assert state.ema is not None
         params = jax.device_get(state.ema[GENERATOR])
         stored = StoredInverter(stage.inversion.config(), params)
-        save_inverter(stored, self._options.out / INVERTER, "float16")
+        save_inverter(stored, path, "float16")

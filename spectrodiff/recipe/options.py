@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from spectrodiff.files import unwritable
 from spectrodiff.recipe.trainer import Report
 from spectrodiff.training.state import TrainState
 
@@ -53,13 +54,19 @@ class Log:
         self.note(str(report), **dataclasses.asdict(report))
 
     def note(self, text: str, **values: object) -> None:
-        """Writes a line; `values` go to the file."""
+        """Writes a line; `values` go to the file.
+
+        Raises:
+            OutputError: if the file cannot be written.
+        """
         seconds = time.monotonic() - self._begin
         logger.info("[%5.1f s] %s", seconds, text)
-        with self._path.open("a") as file:
-            file.write(
-                json.dumps({"seconds": round(seconds, 2), **(values or {"note": text})}) + "\n"
-            )
+        line = json.dumps({"seconds": round(seconds, 2), **(values or {"note": text})})
+        try:
+            with self._path.open("a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
 
 class Spare:

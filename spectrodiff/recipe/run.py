@@ -6,16 +6,19 @@ has been trained is written as it goes, so that a run that is cut off leaves its
 
 import concurrent.futures
 import time
+from pathlib import Path
 
 import jax
 
+from spectrodiff.checkpoints.store import SETTINGS
+from spectrodiff.errors import OutputError
 from spectrodiff.files import check_writable
 from spectrodiff.recipe.inverter import InverterTraining
 from spectrodiff.recipe.options import Log, Options
 from spectrodiff.recipe.pantry import Pantry
 from spectrodiff.recipe.pieces import PieceMaker
 from spectrodiff.recipe.settings import Recipe
-from spectrodiff.recipe.synthesiser import Synthesiser
+from spectrodiff.recipe.synthesiser import MODEL, Synthesiser
 
 LOG = "recipe.jsonl"
 
@@ -35,6 +38,7 @@ def run(recipe: Recipe, maker: PieceMaker, options: Options) -> None:
     """
     deadline = time.monotonic() + 60 * options.minutes
     check_writable(options.out)
+    _check_replaceable(options.out / MODEL)
     log = Log(options.out / LOG)
     log.note(f"on {jax.devices()[0].device_kind}, {options.workers} processes render")
     pantry = Pantry(recipe, maker, options.workers)
@@ -43,6 +47,13 @@ def run(recipe: Recipe, maker: PieceMaker, options: Options) -> None:
             _train(recipe, options, pantry, log, compilers, deadline)
     finally:
         pantry.close()
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuses to replace what is not a model."""
+    ours = (folder / SETTINGS).is_file()
+    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(folder, "a model to replace, or nothing", "something else")
 
 
 def _train(

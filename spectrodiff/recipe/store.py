@@ -87,12 +87,13 @@ class Store:
         self._rows = [np.zeros((examples, 2), np.int32) for _ in shape.buckets]
         self._tokens = [np.zeros((examples, length), np.int16) for length in shape.buckets]
         self._counts = [0 for _ in shape.buckets]
+        self._sizes = [0 for _ in shape.buckets]  # without those of waiting pieces
         self._tables: list[Examples] = []
 
     def __str__(self) -> str:
         counts = ", ".join(
             f"{count} of up to {length} tokens"
-            for count, length in zip(self._counts, self.shape.buckets, strict=True)
+            for count, length in zip(self._sizes, self.shape.buckets, strict=True)
         )
         return f"{self._placed} pieces; examples: {counts}"
 
@@ -103,8 +104,8 @@ class Store:
 
     @property
     def num_examples(self) -> list[int]:
-        """How many examples each bucket has."""
-        return list(self._counts)
+        """How many examples of each bucket can be drawn from."""
+        return list(self._sizes)
 
     @property
     def full(self) -> bool:
@@ -148,16 +149,22 @@ class Store:
             self._placed += len(block)
             sent = True
         if sent:
+            self._sizes = [
+                int((rows[:count, 0] < self._placed).sum())
+                for rows, count in zip(self._rows, self._counts, strict=True)
+            ]
             self._tables = [self._table(bucket) for bucket in range(len(self._counts))]
         return sent
 
     def _table(self, bucket: int) -> Examples:
         """The examples of the pieces that are in place."""
         rows, tokens = self._rows[bucket], self._tokens[bucket]
-        size = int((rows[: self._counts[bucket], 0] < self._placed).sum())
         # Copies: later examples are written into these arrays.
         return Examples(
-            jnp.array(rows[:, 0]), jnp.array(rows[:, 1]), jnp.array(tokens), jnp.int32(size)
+            jnp.array(rows[:, 0]),
+            jnp.array(rows[:, 1]),
+            jnp.array(tokens),
+            jnp.int32(self._sizes[bucket]),
         )
 
     def shapes(self) -> tuple[Sound, list[Examples]]:

@@ -13,7 +13,9 @@ import numpy as np
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.checkpoints.store import save_model
+from spectrodiff.errors import CheckpointError
 from spectrodiff.features import EXTRA_FRAMES, HOP_SAMPLES
+from spectrodiff.files import unwritable
 from spectrodiff.recipe.growth import grow
 from spectrodiff.recipe.options import Log, Options, Spare
 from spectrodiff.recipe.pantry import Pantry
@@ -128,6 +130,11 @@ class Synthesiser:
             return params
         network = self._recipe.network
         given = open_checkpoint(self._options.init_from)
+        for name in ("prediction", "schedule"):
+            ours, theirs = (getattr(of, name) for of in (self._recipe.stages[-1].diffusion, given))
+            if ours != theirs:
+                expected = f"a network of {name} {ours!r}"
+                raise CheckpointError(self._options.init_from, expected, repr(theirs))
         return grow(self._options.init_from, given, params, network.config(), network.velocity_bins)
 
     def _draw(self, bucket: int) -> Draw:
@@ -150,6 +157,10 @@ class Synthesiser:
         return self._pantry.store.num_examples[bucket] / self._recipe.batch_sizes[bucket]
 
     def _save(self, state: TrainState) -> None:
+        """Writes the model; one without a step does not replace what is there."""
+        folder = self._options.out / MODEL
+        if folder.exists() and not int(state.step):
+            return
         diffusion = self._recipe.stages[-1].diffusion
         assert state.ema is not None
         checkpoint = Checkpoint(
@@ -159,14 +170,16 @@ class Synthesiser:
             schedule=diffusion.schedule,
             velocity_bins=self._recipe.network.velocity_bins,
         )
-        folder = self._options.out / MODEL
         fresh, old = folder.with_name(MODEL + ".new"), folder.with_name(MODEL + ".old")
         shutil.rmtree(fresh, ignore_errors=True)
         save_model(checkpoint, fresh, "float16")
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        fresh.rename(folder)
+        try:
+            if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                folder.rename(old)
+            fresh.rename(folder)
+        except OSError as error:
+            raise unwritable(folder, error) from error
         shutil.rmtree(old, ignore_errors=True)
 
     def _gap(self, params: Params | None) -> dict[str, float]:

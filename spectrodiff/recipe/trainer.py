@@ -29,6 +29,8 @@ Call = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Losses]]
 Loss = Callable[[Params, Segment, jax.Array, Any], jax.Array | Losses]
 
 REPORT_SECONDS = 10.0
+# Between two looks for examples, where those of all programs there are have not been rendered yet.
+WAIT_SECONDS = 1.0
 # A GPU's compiler would try many ways to compute every matrix product, which takes minutes for
 # programs of this size; a run of minutes has no use for the few per cent that it gains.
 QUICK_TO_COMPILE: dict[str, str | bool] = {
@@ -214,7 +216,14 @@ def train_until(
             rate *= 0.5 * (1 + math.cos(math.pi * elapsed / seconds))
         weights = [kind.weight() if kind.call.done() else 0.0 for kind in kinds]
         if not any(weights):
-            wait([kind.call for kind in kinds], max(seconds - elapsed, 0.0), FIRST_COMPLETED)
+            compiling = [kind.call for kind in kinds if not kind.call.done()]
+            left = min(seconds - elapsed, WAIT_SECONDS)
+            if compiling:
+                wait(compiling, left, FIRST_COMPLETED)
+            else:
+                time.sleep(left)
+            if len(compiling) < len(kinds):
+                between(state)  # brings the examples that are missing
             continue
         owed = [due + weight / sum(weights) for due, weight in zip(owed, weights, strict=True)]
         turn = max(range(len(kinds)), key=owed.__getitem__)
@@ -229,6 +238,8 @@ def train_until(
             say()
             reported = time.monotonic()
     say()
+    if int(state.step) == steps_before:
+        logger.warning("%s: no time was left for a step; the weights are as they were", stage)
     return state
 
 

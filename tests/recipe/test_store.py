@@ -32,7 +32,7 @@ def store():
 def test_pieces_arrive_in_blocks(store):
     assert store.num_pieces == 8
     assert not store.full
-    assert store.num_examples == [18, 18]
+    assert store.num_examples == [16, 16]
     # The ninth waits for its block, and so do its examples.
     assert int(store.examples(0).size) == 16
     assert set(np.asarray(store.examples(0).piece)[:16]) == set(range(8))

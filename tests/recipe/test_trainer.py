@@ -136,3 +136,24 @@ def test_no_time_means_no_steps(compiled):
     )
     assert int(state.step) == 0
     assert reports[0].steps == 0
+
+
+def test_training_waits_for_examples(monkeypatch, compiled):
+    """A program whose examples are still being rendered has its turn once there are some."""
+    ours, call = compiled
+    examples = []
+    monkeypatch.setattr(trainer, "WAIT_SECONDS", 0.001)
+    seconds = iter(range(1000))
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: float(next(seconds)))
+    kind = Kind(ready(call), lambda: jnp.int32(3), lambda: float(len(examples)))
+    state = train_until(
+        fresh(ours),
+        [kind],
+        "a",
+        0.1,
+        "constant",
+        30.0,
+        lambda _: examples.append("rendered"),
+        lambda _: None,
+    )
+    assert int(state.step) > 0

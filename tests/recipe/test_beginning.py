@@ -1,0 +1,48 @@
+"""What a recipe is asked to begin with, or to replace, is looked at before any work."""
+
+import concurrent.futures
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from spectrodiff.errors import CheckpointError, OutputError
+from spectrodiff.recipe.inverter import InverterTraining
+from spectrodiff.recipe.options import Log, Options
+from spectrodiff.recipe.run import run
+from spectrodiff.recipe.settings import TINY
+from spectrodiff.recipe.synthesiser import Synthesiser
+
+PACKAGED = Path("spectrodiff/weights/inverter.safetensors")
+
+
+def begin(kind, tmp_path, **options):
+    nothing = SimpleNamespace()
+    with concurrent.futures.ThreadPoolExecutor(1) as compilers:
+        kind(TINY, Options(1.0, tmp_path, 1, **options), nothing, compilers)
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [(PACKAGED, "expected an inverter of .*recurrent"), (Path("none.safetensors"), "none")],
+)
+def test_another_inverter_is_refused(tmp_path, path, what):
+    with pytest.raises(CheckpointError, match=what):
+        begin(InverterTraining, tmp_path, init_inverter=path)
+
+
+def test_another_prediction_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="prediction 'v', got 'eps'"):
+        begin(Synthesiser, tmp_path, init_from="untrained")
+
+
+def test_what_is_no_model_stays(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="a model to replace"):
+        run(TINY, None, Options(1.0, tmp_path, 1))
+
+
+def test_a_log_that_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError, match="can be written"):
+        Log(tmp_path).note("a folder is no file")
