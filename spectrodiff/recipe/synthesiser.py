@@ -4,36 +4,31 @@ import concurrent.futures
 import functools
 import shutil
 import time
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.checkpoints.store import save_model
 from spectrodiff.errors import CheckpointError
-from spectrodiff.features import EXTRA_FRAMES, HOP_SAMPLES
 from spectrodiff.files import unwritable
 from spectrodiff.recipe.growth import grow
+from spectrodiff.recipe.held_out import compile_gap, held_out_examples
 from spectrodiff.recipe.options import Log, Options, Spare
 from spectrodiff.recipe.pantry import Pantry
-from spectrodiff.recipe.pieces import Piece
 from spectrodiff.recipe.settings import Recipe, Stage
 from spectrodiff.recipe.store import Examples, Sound, draw_examples
 from spectrodiff.recipe.trainer import Call, Draw, Kind, Trainer, train_until
 from spectrodiff.synthesis.parameters import compute_type
 from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training.diffusion_objective import Conditions, DiffusionObjective
-from spectrodiff.training.segments import Batch, Segment, read_segments
+from spectrodiff.training.segments import Batch, Segment
 from spectrodiff.training.state import Params, TrainState
 
 Data = tuple[Sound, Examples, Conditions]
 
 MODEL = "model"
-# Examples that the gap between own and other notes is measured on.
-GAP_EXAMPLES = 64
 
 
 class Synthesiser:
@@ -80,6 +75,7 @@ class Synthesiser:
             )
             for bucket, shapes in enumerate(examples)
         ]
+        self._gap = compilers.submit(compile_gap, self._objective, state.params, recipe.buckets[-1])
         self._state = trainer.initial(self._begin())
 
     def wait(self) -> None:
@@ -116,8 +112,16 @@ class Synthesiser:
                 log,
             )
             self._save(state)
-            gap = self._gap(state.ema)
+            gap = self._measure(state)
             log.note(f"{stage.name}: held-out x0 errors {gap}", stage=stage.name, **gap)
+
+    def _measure(self, state: TrainState) -> dict[str, float]:
+        """Errors on held-out pieces, see `held_out.compile_gap`."""
+        assert state.ema is not None
+        pieces, tokens = self._pantry.held_out, self._recipe.buckets[-1]
+        examples = held_out_examples(pieces, self._objective.config, tokens)
+        found = self._gap.result()(state.ema, examples)
+        return {name: float(value) for name, value in found.items()}
 
     def _loss(self, params: Params, segment: Segment, key: jax.Array, data: Data) -> jax.Array:
         return self._objective.loss_under(params, segment, key, data[2])
@@ -182,44 +186,7 @@ class Synthesiser:
             raise unwritable(folder, error) from error
         shutil.rmtree(old, ignore_errors=True)
 
-    def _gap(self, params: Params | None) -> dict[str, float]:
-        """Mean errors of x0 on held-out pieces with their own and with other notes."""
-        objective = self._objective
-        config, longest = objective.config, self._recipe.buckets[-1]
-        lead = config.context_frames * HOP_SAMPLES
-        tokens, audio, starts = [], [], []
-        for start, number, piece in _spread(self._pantry.held_out):
-            padded = np.pad(
-                piece.audio, (lead, (config.target_frames + EXTRA_FRAMES) * HOP_SAMPLES)
-            )
-            frames = config.context_frames + config.target_frames + EXTRA_FRAMES
-            audio.append(padded[start * HOP_SAMPLES :][: frames * HOP_SAMPLES])
-            tokens.append(np.pad(piece.tokens[number], (0, longest - len(piece.tokens[number]))))
-            starts.append(min(start, config.context_frames))
-        batch = {
-            "tokens": np.array(tokens, np.int32),
-            "audio": np.array(audio),
-            "context_frames": np.array(starts, np.int32),
-        }
-        mesh, keys = self._mesh, jax.random.split(jax.random.key(0), len(tokens))
-
-        @jax.jit
-        def gap(params: Params, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-            segment = read_segments(batch, config, mesh)
-            return objective.gap(params, segment, jnp.roll(segment.tokens, 7, axis=0), keys)
-
-        assert params is not None
-        return {name: float(value.mean()) for name, value in gap(params, batch).items()}
-
 
 def _conditions(stage: Stage) -> Conditions:
     """Of a stage, as arrays, so that another stage needs no other program."""
     return Conditions(*(jnp.float32(value) for value in Conditions.of(stage.diffusion)))
-
-
-def _spread(pieces: list[Piece]) -> Iterator[tuple[int, int, Piece]]:
-    """Start, number and piece of some examples, as many of each piece."""
-    each = max(GAP_EXAMPLES // max(len(pieces), 1), 1)
-    for piece in pieces:
-        for number in range(0, len(piece.starts), max(len(piece.starts) // each, 1)):
-            yield int(piece.starts[number]), number, piece

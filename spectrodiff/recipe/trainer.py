@@ -94,15 +94,7 @@ class Trainer:
             state, losses = jax.lax.scan(step, state, None, self.steps)
             return state, jax.tree.map(lambda loss: loss.mean(), losses)
 
-        shapes = jax.tree.map(_shape, (state, data, jnp.float32(0)))
-        begin = time.monotonic()
-        lowered = jax.jit(call, donate_argnums=0).lower(*shapes)
-        traced = time.monotonic()
-        on_gpu = jax.default_backend() == "gpu"
-        compiled = lowered.compile(compiler_options=QUICK_TO_COMPILE if on_gpu else None)
-        seconds = traced - begin, time.monotonic() - traced
-        logger.info("a program was traced in %.0f s and compiled in %.0f s", *seconds)
-        return compiled
+        return compile_quickly(jax.jit(call, donate_argnums=0), state, data, jnp.float32(0))
 
     def _step(
         self,
@@ -130,6 +122,18 @@ class Trainer:
         ema = average(state.ema, params, state.step, self.optimization.ema_decay)
         after = TrainState(state.step + 1, params, opt_state, ema)
         return after, {**losses, "grad_norm": optax.tree.norm(gradients)}
+
+
+def compile_quickly(function: Any, *arguments: Any) -> Any:
+    """Compiles a jitted function for arguments like these, of which only shapes are used."""
+    begin = time.monotonic()
+    lowered = function.lower(*jax.tree.map(_shape, arguments))
+    traced = time.monotonic()
+    on_gpu = jax.default_backend() == "gpu"
+    compiled = lowered.compile(compiler_options=QUICK_TO_COMPILE if on_gpu else None)
+    seconds = traced - begin, time.monotonic() - traced
+    logger.info("a program was traced in %.0f s and compiled in %.0f s", *seconds)
+    return compiled
 
 
 class Kind(NamedTuple):
