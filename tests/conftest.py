@@ -16,3 +16,12 @@ jax.config.update("jax_num_cpu_devices", 8)
 def golden() -> Path:
     """The folder of reference arrays."""
     return Path(__file__).parent / "golden"
+
+
+# Minutes each: begun last, one of them would keep a single worker busy while others have nothing.
+LONGEST = ("test_commands_in_their_order", "test_two_processes_train_and_save_together")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first."""
+    items.sort(key=lambda item: not item.name.startswith(LONGEST))

@@ -49,6 +49,7 @@ class Synthesiser:
         compilers: concurrent.futures.Executor,
     ) -> None:
         self._recipe, self._options, self._pantry = recipe, options, pantry
+        given = self._given()
         self._mesh = make_mesh(jax.devices()[:1])
         self._objective = DiffusionObjective(
             recipe.network.config(),
@@ -76,7 +77,7 @@ class Synthesiser:
             for bucket, shapes in enumerate(examples)
         ]
         self._gap = compilers.submit(compile_gap, self._objective, state.params, recipe.buckets[-1])
-        self._state = trainer.initial(self._begin())
+        self._state = trainer.initial(self._begin(given))
 
     def wait(self) -> None:
         """Waits until there is a program to begin with."""
@@ -126,20 +127,27 @@ class Synthesiser:
     def _loss(self, params: Params, segment: Segment, key: jax.Array, data: Data) -> jax.Array:
         return self._objective.loss_under(params, segment, key, data[2])
 
-    def _begin(self) -> Params:
+    def _given(self) -> Checkpoint | None:
+        """The model to begin with."""
+        name = self._options.init_from
+        if name is None:
+            return None
+        given = open_checkpoint(name)
+        for setting in ("prediction", "schedule"):
+            ours = getattr(self._recipe.stages[-1].diffusion, setting)
+            theirs = getattr(given, setting)
+            if ours != theirs:
+                raise CheckpointError(name, f"a network of {setting} {ours!r}", repr(theirs))
+        return given
+
+    def _begin(self, given: Checkpoint | None) -> Params:
         # The host compiles these many small operations sooner than an accelerator.
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
             params: Params = jax.device_get(self._objective.init_params(self._options.seed))
-        if self._options.init_from is None:
+        if given is None:
             return params
-        network = self._recipe.network
-        given = open_checkpoint(self._options.init_from)
-        for name in ("prediction", "schedule"):
-            ours, theirs = (getattr(of, name) for of in (self._recipe.stages[-1].diffusion, given))
-            if ours != theirs:
-                expected = f"a network of {name} {ours!r}"
-                raise CheckpointError(self._options.init_from, expected, repr(theirs))
-        return grow(self._options.init_from, given, params, network.config(), network.velocity_bins)
+        network, name = self._recipe.network, str(self._options.init_from)
+        return grow(name, given, params, network.config(), network.velocity_bins)
 
     def _draw(self, bucket: int) -> Draw:
         recipe = self._recipe

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from spectrodiff.bundled import WEIGHTS
 from spectrodiff.errors import CheckpointError, OutputError
 from spectrodiff.recipe.inverter import InverterTraining
 from spectrodiff.recipe.options import Log, Options
@@ -13,7 +14,7 @@ from spectrodiff.recipe.run import run
 from spectrodiff.recipe.settings import TINY
 from spectrodiff.recipe.synthesiser import Synthesiser
 
-PACKAGED = Path("spectrodiff/weights/inverter.safetensors")
+PACKAGED = WEIGHTS / "inverter.safetensors"
 
 
 def begin(kind, tmp_path, **options):
