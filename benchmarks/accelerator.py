@@ -1,4 +1,4 @@
-"""What an accelerator makes of it: sampling, training, and how far from the device's limits.
+"""Speed of sampling and training on an accelerator, beside the device's own limits.
 
     python benchmarks/accelerator.py --minutes 6 --out out/accelerator
 

@@ -10,7 +10,7 @@ FLOAT32_BYTES = 4
 
 
 def count_flops(jaxpr: jex.core.Jaxpr | jex.core.ClosedJaxpr) -> float:
-    """Of all matrix products, those of a loop over layers as often as it runs.
+    """Operations of all matrix products; those of a loop over layers count as often as it runs.
 
     A loop whose length is not known before it runs, as that over a sampler's steps, counts once.
     """
@@ -30,7 +30,7 @@ def count_flops(jaxpr: jex.core.Jaxpr | jex.core.ClosedJaxpr) -> float:
 
 
 def guided_step_bytes(config: ModelConfig, batch: int, note_tokens: int, item_bytes: int) -> float:
-    """What one guided denoising step has to read and write if nothing is moved twice.
+    """Bytes that one guided denoising step reads and writes if nothing is moved twice.
 
     - The decoder's matrices are read once: per layer those of self-attention (4 D H K), of
       cross-attention without keys and values, which are kept from step to step (2 D H K), and of
@@ -52,7 +52,7 @@ def guided_step_bytes(config: ModelConfig, batch: int, note_tokens: int, item_by
 
 
 def encoding_bytes(config: ModelConfig, batch: int, note_tokens: int, item_bytes: int) -> float:
-    """What encoding notes and context has to read and write, counted as in `guided_step_bytes`.
+    """Bytes that encoding notes and context moves, counted as in `guided_step_bytes`.
 
     The matrices of both encoders and those that make keys and values, read once; the activations,
     read and written once a layer; the keys and values, written once.

@@ -1,4 +1,4 @@
-"""How a model plays, in one table: notes, colour, loudness, pitch, joins, dense music, drums.
+"""One table of a model's playing: notes, colour, loudness, pitch, joins, dense music, drums.
 
     python benchmarks/listen.py mini --out out/listen
     python benchmarks/listen.py runs/a --inverter runs/b --form long --out out/listen-a

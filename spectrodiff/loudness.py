@@ -1,4 +1,4 @@
-"""How loud a sound is, and keeping it within what a file can hold."""
+"""Loudness of sounds, and a limiter that keeps them within full scale."""
 
 from collections.abc import Sequence
 

@@ -83,7 +83,7 @@ class Vocabulary:
         return math.ceil(used / _ROW_MULTIPLE) * _ROW_MULTIPLE
 
     def count(self, kind: EventKind) -> int:
-        """How many values events of a kind have."""
+        """Number of values that events of a kind have."""
         return len(self._ranges[kind])
 
     def encode(self, kind: EventKind, values: npt.ArrayLike) -> np.ndarray:

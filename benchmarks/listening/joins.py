@@ -1,4 +1,4 @@
-"""Whether one hears where a model's segments are joined."""
+"""Measures of how audible the joins of a model's segments are."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ WINDOW_SECONDS = 0.1
 
 
 def join_ratio(log_mels: Sequence[np.ndarray], segment_frames: int) -> float:
-    """How much more spectrograms change from one segment to the next than inside segments.
+    """Ratio of spectral change at joins to spectral change inside segments.
 
     Args:
         log_mels: [frames, M] of each song, which begins with a segment.
@@ -39,7 +39,7 @@ def join_ratio(log_mels: Sequence[np.ndarray], segment_frames: int) -> float:
 def level_jumps_db(
     audio: np.ndarray, segment_frames: int, begin_seconds: float, end_seconds: float
 ) -> np.ndarray:
-    """By how much louder each segment begins than the one before ends, in dB, [joins].
+    """Level jump at each join, in dB, [joins]: start of a segment against the end of the last.
 
     Levels are of a tenth of a second on either side of a join; only joins with both of these
     between `begin_seconds` and `end_seconds` count.

@@ -22,7 +22,7 @@ def level_db(audio: np.ndarray) -> float:
 
 
 def level_offset(log_mel: np.ndarray, reference: np.ndarray) -> float:
-    """What has to be added to a spectrogram for it to be as loud as the reference.
+    """Offset that makes a spectrogram as loud as the reference.
 
     That is the median difference where the reference is at most 80 dB below its loudest.
 
@@ -58,7 +58,7 @@ def note_levels_db(audio: np.ndarray, notes: Notes) -> np.ndarray:
 
 
 class Evenness(NamedTuple):
-    """How the loudness of single notes follows the reference's.
+    """Differences in level of single notes from the reference.
 
     Attributes:
         offset_db: the median difference, which the others leave out.

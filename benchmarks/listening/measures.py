@@ -44,7 +44,7 @@ class Value:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bench:
-    """What all measures need: the pieces, the reference's sounds, and ears."""
+    """Shared inputs of all measures: pieces, the reference's sounds, and transcribers."""
 
     form: Form
     pieces: Sequence[Piece]
@@ -146,7 +146,7 @@ def _single_notes(bench: Bench, rendering: Rendering) -> list[Value]:
 
 
 def note_pitches(audio: np.ndarray, piece: Piece) -> np.ndarray:
-    """How sharp each note is against what is written, in cents, [n]; NaN where unmeasurable."""
+    """Deviation of each note from its written pitch, in cents, [n]; NaN where unmeasurable."""
     samples = round(PITCH_SECONDS * SAMPLE_RATE)
     cents = []
     for onset, pitch in zip(piece.notes.onset_seconds, piece.notes.pitch, strict=True):
@@ -223,7 +223,7 @@ def _peak(bench: Bench, rendering: Rendering) -> list[Value]:
 
 
 def steady_tones(inverter: Inverter, num_tones: int) -> list[Value]:
-    """How far an inverter is out of tune, on the true features of tones whose pitch is known."""
+    """Pitch errors of an inverter on the true features of tones of known pitch."""
     samples = round(PITCH_SECONDS * SAMPLE_RATE)
     start = round(PITCH_BEGIN_SECONDS * SAMPLE_RATE)
     cents = []

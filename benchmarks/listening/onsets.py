@@ -1,4 +1,4 @@
-"""Which notes and drum hits are to be heard."""
+"""Detection of notes and drum hits in audio."""
 
 import zlib
 
@@ -31,7 +31,7 @@ class Listener:
         self._heard: dict[int, Notes] = {}  # by checksum of the audio, as references come again
 
     def agreement(self, written: Notes, audio: np.ndarray) -> Agreement:
-        """Of pitches and onsets within 50 ms; drums do not count."""
+        """F1 of pitches and onsets within 50 ms; drums do not count."""
         checksum = zlib.crc32(audio.tobytes())
         if checksum not in self._heard:
             self._heard[checksum] = self._transcribe(audio)

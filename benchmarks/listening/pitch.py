@@ -1,4 +1,4 @@
-"""How far a note is out of tune, from half a second of its sound."""
+"""Pitch error of a note, from half a second of its sound."""
 
 import numpy as np
 import scipy.optimize
@@ -26,7 +26,7 @@ def frequency_hz(pitch: np.ndarray | float) -> np.ndarray:
 
 
 def cents_off(audio: np.ndarray, expected_hz: float) -> float | None:
-    """How much sharper than expected a steady tone is, in cents.
+    """Pitch of a steady tone above the one expected, in cents.
 
     The fundamental is the one whose first eight partials hold the most power in the spectrum under
     a Hann window: the least-squares estimate where partials do not disturb each other. Searched are
@@ -72,7 +72,7 @@ def cents_off(audio: np.ndarray, expected_hz: float) -> float | None:
 
 
 def harmonicity(spectrum: np.ndarray, fundamental_hz: float, num_samples: int) -> float:
-    """How much of the power lies on the first partials: 1 for all, 0 for as much as in noise.
+    """Share of the power on the first partials: 1 for all, 0 for as much as in noise.
 
     Args:
         spectrum: powers [bins] of a transform, zero-padded, under a Hann window.

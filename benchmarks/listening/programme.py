@@ -1,4 +1,4 @@
-"""What is played to a model: held-back pieces, bands, and small studies of one thing each."""
+"""Programme of the bench: held-back pieces, bands, and small studies of one thing each."""
 
 import dataclasses
 import zlib
@@ -53,7 +53,7 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How much is played.
+    """Amounts of music in a form of the bench.
 
     Attributes:
         name: "short" or "long".

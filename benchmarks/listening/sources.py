@@ -1,4 +1,4 @@
-"""Where the sound comes from: models, soundfonts, and the inverter on true features; all cached."""
+"""Sources of sound: models, soundfonts, and the inverter on true features; all cached."""
 
 import dataclasses
 import logging
@@ -33,7 +33,7 @@ _SOUNDFONT_SEGMENT_FRAMES = 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sound:
-    """What a piece became.
+    """Rendering of a piece.
 
     Attributes:
         audio: float32 [samples] at 16 kHz.
@@ -53,17 +53,17 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """Name in tables."""
         ...
 
     @property
     def inverter(self) -> Inverter:
-        """What turns features into audio."""
+        """Inverter that turns features into audio."""
         ...
 
     @property
     def segment_frames(self) -> int:
-        """How far apart joins are."""
+        """Distance between joins."""
         ...
 
     def render(self, pieces: Sequence[Piece]) -> Rendering:

@@ -71,7 +71,7 @@ class Results:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Results":
-        """What `write` stored.
+        """Results that `write` stored.
 
         Raises:
             ReportError: if the file is missing or holds something else.

@@ -1,1 +1,1 @@
-"""What benchmarks/accelerator.py is made of."""
+"""Parts of benchmarks/accelerator.py."""

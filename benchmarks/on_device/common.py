@@ -1,4 +1,4 @@
-"""What all measurements share: random parameters, timing, compilation, memory."""
+"""Helpers of all measurements: random parameters, timing, compilation, memory."""
 
 import math
 import statistics
@@ -24,7 +24,7 @@ class Timing(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What is known of a compiled program."""
+    """A compiled program with its costs."""
 
     compiled: Any
     compile_seconds: float  # tracing and lowering included
@@ -41,7 +41,7 @@ class Once:
         self._made: dict[Any, Any] = {}
 
     def __call__(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` gave for a key; one that failed is tried again by the next."""
+        """Value that `make` gave for a key; one that failed is tried again by the next."""
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
@@ -50,7 +50,7 @@ class Once:
             return self._made[key]
 
     def replace(self, key: Any, value: Any) -> None:
-        """From now on this is it."""
+        """Replaces the value of a key."""
         self._made[key] = value
 
 
@@ -98,7 +98,7 @@ def program_bytes(compiled: Any) -> int | None:
 
 
 def seconds_of(function: Callable[[], Any]) -> float:
-    """How long one call takes until its results are there."""
+    """Seconds that one call takes until its results are there."""
     start = time.perf_counter()
     jax.block_until_ready(function())
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""What this runs on."""
+"""Description of the machine."""
 
 import datetime
 import importlib.metadata
@@ -38,7 +38,7 @@ def describe(minutes: float) -> Machine:
 
 
 def _driver() -> str:
-    """Of an NVIDIA GPU; empty if there is none."""
+    """Driver version of an NVIDIA GPU; empty if there is none."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

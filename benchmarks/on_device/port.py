@@ -118,7 +118,7 @@ class PortProcess:
         threading.Thread(target=self._read, daemon=True).start()
 
     def hello(self, timeout: float) -> dict[str, Any]:
-        """What it says of itself when it has imported everything; `error` if it cannot."""
+        """First message of the process, after its imports; `error` if they failed."""
         if self._hello is None:
             self._hello = self._next(timeout)
         return self._hello
@@ -155,7 +155,7 @@ class PortProcess:
 
 
 def sizes_of(config: Any) -> dict[str, int]:
-    """What the port calls our sizes."""
+    """Arguments of the port for our sizes."""
     names = {
         "input_dims": "mel_bins",
         "targets_length": "target_frames",

@@ -1,4 +1,4 @@
-"""What a run writes down: one row for everything that it measures, measured or not."""
+"""Schema of the results: one row for everything that a run measures, measured or not."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ Status = Literal["planned", "measured", "failed", "skipped"]
 
 @dataclasses.dataclass
 class Machine:
-    """Where and with what it was measured."""
+    """Device and versions of a run."""
 
     device: str
     platform: str  # "gpu", "cpu" or "tpu"

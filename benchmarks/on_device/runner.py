@@ -34,7 +34,7 @@ class Unavailable(Exception):
 
 @dataclasses.dataclass
 class Job:
-    """How a row is measured.
+    """Way of measuring a row.
 
     Attributes:
         row: where the result goes.
@@ -162,7 +162,7 @@ class Runner:
         self._say(f"{status} {row.name}" + (f": {note}" if note else ""))
 
     def _attempt(self, what: str, function: Callable[[], None]) -> None:
-        """What goes wrong with tables and pictures must not stop the measuring."""
+        """Writes tables and pictures; their errors do not stop the measuring."""
         try:
             function()
         except Exception:

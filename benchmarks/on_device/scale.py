@@ -1,4 +1,4 @@
-"""How large the things are that are measured: the paper's sizes, or tiny ones to try it out."""
+"""Sizes of what is measured: the paper's, or tiny ones to try it out."""
 
 import dataclasses
 

@@ -45,7 +45,7 @@ REPEAT_SECONDS = 15.0
 
 
 class Beginning(NamedTuple):
-    """Where training of a network begins."""
+    """State before the first step of a training."""
 
     host: TrainState  # host arrays
     shardings: TrainState
@@ -194,7 +194,7 @@ class TrainingBench:
 
 
 def forward_flops(objective: Objective, params: Any, batch: Any, mesh: Any) -> float:
-    """Of the network's matrix products in one forward pass; features are not counted."""
+    """Operations of the network's matrix products in one forward pass, without features."""
     segment = jax.eval_shape(lambda batch: read_segments(batch, objective.config, mesh), batch)
     traced = jax.make_jaxpr(objective.loss)(params, segment, jax.random.key(0))
     return count_flops(traced)
@@ -332,5 +332,5 @@ def _train(step: Step, steps: int) -> tuple[Any, np.ndarray]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether the device's memory was not enough."""
+    """True if an error says that the device's memory was not enough."""
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()

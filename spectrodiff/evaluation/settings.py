@@ -70,7 +70,7 @@ class Row:
 
     @property
     def words(self) -> str:
-        """How tables call it."""
+        """Name in tables."""
         return self.title or self.name.replace("_", " ").capitalize()
 
 

@@ -1,4 +1,4 @@
-"""How well a synthesiser follows notes that it was not trained on."""
+"""Errors of a synthesiser on held-out pieces."""
 
 from collections.abc import Callable, Sequence
 

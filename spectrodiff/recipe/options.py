@@ -1,4 +1,4 @@
-"""What is asked of a run of a recipe, and what it says and writes along the way."""
+"""Options of a run of a recipe, its log, and saving along the way."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ SAVE_SECONDS = 60.0
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is asked of a run.
+    """Options of a run.
 
     Attributes:
         minutes: how long it may take, all together.

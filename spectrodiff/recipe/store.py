@@ -99,17 +99,17 @@ class Store:
 
     @property
     def num_pieces(self) -> int:
-        """How many pieces can be drawn from."""
+        """Number of pieces that can be drawn from."""
         return self._placed
 
     @property
     def num_examples(self) -> list[int]:
-        """How many examples of each bucket can be drawn from."""
+        """Number of examples of each bucket that can be drawn from."""
         return list(self._sizes)
 
     @property
     def full(self) -> bool:
-        """Whether there is no room for another piece."""
+        """True if there is no room for another piece."""
         return self._placed + len(self._waiting) >= self.shape.pieces
 
     def add(self, piece: Piece) -> None:

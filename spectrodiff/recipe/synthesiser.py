@@ -196,5 +196,5 @@ class Synthesiser:
 
 
 def _conditions(stage: Stage) -> Conditions:
-    """Of a stage, as arrays, so that another stage needs no other program."""
+    """Conditions of a stage as arrays, so that another stage needs no other program."""
     return Conditions(*(jnp.float32(value) for value in Conditions.of(stage.diffusion)))

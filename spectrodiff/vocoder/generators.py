@@ -111,7 +111,7 @@ def read_heads(
     *,
     remat: bool = False,
 ) -> Heads:
-    """What a recurrent generator's network says of unscaled features [B, F, 128]."""
+    """Outputs of a recurrent generator's network for unscaled features [B, F, 128]."""
     heads: Heads = nnx.merge(definition(config, dtype, remat), params).heads(log_mel)
     return heads
 

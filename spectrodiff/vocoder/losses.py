@@ -65,7 +65,7 @@ ADVANCE_WINDOWS = (4096, 2048, 1024, 512)
 def advance_distance(
     audio: jax.Array, target: jax.Array, windows: Sequence[int] = ADVANCE_WINDOWS
 ) -> jax.Array:
-    """How differently the phases of two sounds advance, whatever the phases are.
+    """Distance of the phase advances of two sounds, whatever the phases are.
 
     The product of each spectrum with the conjugate of the one before turns by what the tones in it
     advance in a quarter of a window: a tone out of tune turns by another angle, and the more so the

@@ -51,7 +51,7 @@ _UNIT_TINY = 1e-6  # of numbers about as large as 1
 
 
 class Heads(NamedTuple):
-    """What the network says of each frame and bin, before the recurrence; float32 [B, F, K]."""
+    """Outputs of the network for each frame and bin, before the recurrence; float32 [B, F, K]."""
 
     log_magnitude: jax.Array
     advance_real: jax.Array  # of the unit number that the phase is multiplied by since the frame
@@ -109,7 +109,7 @@ class RecurrentGenerator(nnx.Module):
         return to_audio(unrolled(self.heads(log_mel), state))
 
     def heads(self, log_mel: jax.Array) -> Heads:
-        """What the network says of unscaled features [B, F, M]."""
+        """Outputs of the network for unscaled features [B, F, M]."""
         neighbours = shifted(standardize(log_mel), self.config.kernel_frames)
         x = self.input_norm(self.input(jnp.concatenate(neighbours, axis=-1)))
         x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None, remat=self.remat)
@@ -200,7 +200,7 @@ def surroundings(log_mel: jax.Array, hertz: np.ndarray) -> jax.Array:
 
 
 def band_numbers(hertz: np.ndarray) -> np.ndarray:
-    """Where frequencies lie between the centres of mel bands, linear on the mel axis; float64."""
+    """Positions of frequencies between the centres of mel bands, linear in mel; float64."""
     centers = np.log1p(mel_centers_hz(SYNTHESIS) / 700)
     return np.interp(np.log1p(hertz / 700), centers, np.arange(NUM_MELS))
 
@@ -307,7 +307,7 @@ def analysed(audio: jax.Array, window_samples: int) -> jax.Array:
 
 
 class HeadDistance(NamedTuple):
-    """How far what the network says is from what the spectra of a sound are, [B]."""
+    """Distances of the network's outputs from the spectra of a sound, [B]."""
 
     advance: jax.Array
     magnitude: jax.Array

@@ -52,7 +52,7 @@ class TrainedInverter:
 
     @property
     def recurrent(self) -> bool:
-        """Whether the audio of a frame depends on all frames before it; see `continued`."""
+        """True if the audio of a frame depends on all frames before it; see `continued`."""
         return isinstance(self._config, RecurrentConfig)
 
     def __call__(self, log_mel: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ def _invert_window(config: InverterConfig, params: Params, log_mel: jax.Array) -
 def _continue_window(
     config: RecurrentConfig, params: Params, log_mel: jax.Array, state: State, count: jax.Array
 ) -> tuple[jax.Array, State]:
-    """As `_invert_window`, from the state before the earliest spectrum that is heard in the window.
+    """Inverts a window from the state before the earliest spectrum that is heard in it.
 
     Returns:
         float32 [window * 320], and the state for a window that begins `count` frames later.
