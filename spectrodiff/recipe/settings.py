@@ -116,7 +116,7 @@ class Recipe:
         return self.piece_frames / FRAMES_PER_SECOND
 
     def chunking(self) -> Chunking:
-        """Settings for cutting examples; programs are those of Slakh classes, as songs are played."""
+        """Settings for cutting examples; programs are those of Slakh classes, as in rendering."""
         config = self.network.config()
         return Chunking(
             context_frames=config.context_frames,
