@@ -4,7 +4,8 @@ import queue
 import threading
 import time
 
-from spectrodiff.recipe.pieces import Piece, PieceMaker, make_pieces
+from spectrodiff.data.workers import map_in_processes
+from spectrodiff.recipe.pieces import Piece, PieceMaker
 from spectrodiff.recipe.settings import Recipe
 from spectrodiff.recipe.store import Shape, Store
 
@@ -35,7 +36,7 @@ class Pantry:
         self.held_out: list[Piece] = []
         self._wanted = recipe.held_out_pieces
         self._ready: queue.Queue[Piece | Exception | None] = queue.Queue()
-        self._pieces = make_pieces(maker, 0, recipe.most_pieces + self._wanted, workers)
+        self._pieces = map_in_processes(maker, range(recipe.most_pieces + self._wanted), workers)
         self._stopped = threading.Event()
         self._sent, self._finished = 0.0, False
         self._thread = threading.Thread(target=self._render, daemon=True)

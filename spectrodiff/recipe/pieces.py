@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import multiprocessing
 import os
-from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +12,6 @@ from spectrodiff.data.chunks import Chunking, Cutter
 from spectrodiff.data.compose_harmony import Dice
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.soundfont import SoundfontRenderer
-from spectrodiff.data.workers import map_in_processes
-from spectrodiff.errors import CorpusError
 from spectrodiff.recipe.music import write_piece
 from spectrodiff.recipe.settings import Recipe
 
@@ -98,18 +95,3 @@ def piece_maker(recipe: Recipe, seed: int, soundfont: str | os.PathLike[str] | N
         recipe.chunking(),
         SoundfontRenderer(soundfont, gain=recipe.gain),
     )
-
-
-def make_pieces(
-    maker: PieceMaker, first: int, count: int, workers: int
-) -> Generator[Piece, None, None]:
-    """Pieces number `first` to `first + count - 1` in order, made by several processes.
-
-    Raises:
-        CorpusError: if a piece cannot be rendered, or a process dies.
-    """
-    indices = list(range(first, first + count))
-    for index, piece in zip(indices, map_in_processes(maker, indices, workers), strict=True):
-        if not len(piece.audio):
-            raise CorpusError(f"piece {index}", "sound", "none")
-        yield piece

@@ -121,8 +121,6 @@ class Store:
         padded[lead : lead + len(audio)] = audio
         self._waiting.append(padded)
         for start, tokens in zip(piece.starts, piece.tokens, strict=True):
-            if len(tokens) > self.shape.buckets[-1]:
-                continue
             bucket = next(
                 place for place, length in enumerate(self.shape.buckets) if len(tokens) <= length
             )
@@ -140,13 +138,10 @@ class Store:
         sent = False
         while len(self._waiting) >= BLOCK or (everything and self._waiting):
             block, self._waiting = self._waiting[:BLOCK], self._waiting[BLOCK:]
-            first = min(self._placed, self.shape.pieces - len(block))
-            if len(block) < BLOCK:
-                for offset, audio in enumerate(block):
-                    self._audio = _put(self._audio, audio[None], first + offset)
-            else:
-                self._audio = _put(self._audio, np.stack(block), first)
-            self._placed += len(block)
+            # The last ones go one by one: blocks of other sizes would each need a program.
+            for part in [block] if len(block) == BLOCK else [[audio] for audio in block]:
+                self._audio = _put(self._audio, np.stack(part), self._placed)
+                self._placed += len(part)
             sent = True
         if sent:
             self._sizes = [

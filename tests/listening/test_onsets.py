@@ -1,4 +1,4 @@
-"""Which notes and hits are heard."""
+"""Tests of the detection of notes and drum hits."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How far notes are out of tune."""
+"""Tests of the pitch error of notes."""
 
 import numpy as np
 import pytest

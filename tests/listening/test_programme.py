@@ -1,4 +1,4 @@
-"""What is played."""
+"""Tests of the programme of the bench."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a recipe is asked to begin with, or to replace, is looked at before any work."""
+"""A recipe checks the weights to begin with, and those to replace, before any work."""
 
 import concurrent.futures
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What lies on the device is what was rendered, and examples are cut where their tokens begin."""
+"""The store holds the rendered audio, and cuts examples where their tokens begin."""
 
 import jax
 import numpy as np

@@ -37,7 +37,7 @@ def tone(hertz, count, phase=0.4):
 
 
 def true_heads(audio):
-    """What a network that knew the sound would say, but for the beginning of anything."""
+    """Outputs of a network that knows the sound, except where a sound begins."""
     spectra = np.asarray(analysed(jnp.asarray(audio[None]), W), np.complex128)
     before = np.pad(spectra, ((0, 0), (1, 0), (0, 0)))[:, :-1]
     products = spectra * np.conj(before * own_turns(K))
@@ -166,7 +166,7 @@ def test_surroundings_are_interpolated():
 
 
 def test_products_at_bins():
-    """Of each bin with its own kernel and the shared one."""
+    """Products of each bin with the sum of its own kernel and the shared one."""
     layer, rng = BinLinear(3, 4, 2, rngs=nnx.Rngs(0), dtype=jnp.float32), np.random.default_rng(0)
     own, bias, x = (rng.normal(size=shape) for shape in ((3, 4, 2), (3, 2), (3, 5, 4)))
     layer.own[...], layer.bias[...] = jnp.asarray(own), jnp.asarray(bias)
