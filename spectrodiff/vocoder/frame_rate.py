@@ -63,7 +63,45 @@ class ConvNextBlock(nnx.Module):
         return x + rows(self.scale[...], x) * self.down(hidden).astype(jnp.float32)
 
 
-class FrameRateGenerator(nnx.Module):
+class FrameRateTrunk(nnx.Module):
+    """Layers at the rate of the features, which generators end in different ways.
+
+    Args:
+        config: sizes.
+        outputs: numbers for each frame.
+        dtype: type of the matrix products.
+        remat: recompute activations in the backward pass, layer by layer.
+        rngs: random numbers for the initial parameters.
+    """
+
+    def __init__(
+        self,
+        config: FrameRateConfig,
+        outputs: int,
+        *,
+        dtype: DTypeLike,
+        remat: bool,
+        rngs: nnx.Rngs,
+    ) -> None:
+        D = config.width
+        self.input = Linear(config.kernel_frames * NUM_MELS, D, dtype=dtype, rngs=rngs)
+        self.input_norm = LayerNorm(D)
+        self.layers = stack(
+            lambda rngs: ConvNextBlock(config, dtype=dtype, rngs=rngs), config.layers, rngs
+        )
+        self.norm = LayerNorm(D)
+        self.output = Linear(D, outputs, dtype=dtype, rngs=rngs)
+        self.config, self.remat = config, remat
+
+    def outputs(self, log_mel: jax.Array) -> jax.Array:
+        """Unscaled features [B, F, M] -> [B, F, outputs] in the type of the matrix products."""
+        neighbours = shifted(standardize(log_mel), self.config.kernel_frames)
+        x = self.input_norm(self.input(jnp.concatenate(neighbours, axis=-1)))
+        x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None, remat=self.remat)
+        return self.output(self.norm(x))
+
+
+class FrameRateGenerator(FrameRateTrunk):
     """Log-mel to audio at the rate of the features.
 
     Args:
@@ -81,18 +119,11 @@ class FrameRateGenerator(nnx.Module):
         remat: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
-        D, hertz = config.width, source_hz(config)
-        self.input = Linear(config.kernel_frames * NUM_MELS, D, dtype=dtype, rngs=rngs)
-        self.input_norm = LayerNorm(D)
-        self.layers = stack(
-            lambda rngs: ConvNextBlock(config, dtype=dtype, rngs=rngs), config.layers, rngs
-        )
-        self.norm = LayerNorm(D)
-        self.output = Linear(D, 2 * len(hertz.all), dtype=dtype, rngs=rngs)
+        hertz = source_hz(config)
+        super().__init__(config, 2 * len(hertz.all), dtype=dtype, remat=remat, rngs=rngs)
         firsts = FIRST_LOG_MAGNITUDE, FIRST_OF_TONES, FIRST_LOG_MAGNITUDE
         magnitudes = np.repeat(np.array(firsts, np.float32), [len(part) for part in hertz])
         self.output.bias[...] = jnp.concatenate([magnitudes, jnp.zeros(len(hertz.all))])
-        self.config, self.remat = config, remat
 
     def __call__(self, log_mel: jax.Array, start: jax.Array | None = None) -> jax.Array:
         """Audio from features.
@@ -121,10 +152,7 @@ class FrameRateGenerator(nnx.Module):
         """
         config, hertz = self.config, source_hz(self.config)
         K, N, S = len(hertz.spectrum), len(hertz.low), len(hertz.all)
-        neighbours = shifted(standardize(log_mel), config.kernel_frames)
-        x = self.input_norm(self.input(jnp.concatenate(neighbours, axis=-1)))
-        x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None, remat=self.remat)
-        output = self.output(self.norm(x)).astype(jnp.float32)
+        output = self.outputs(log_mel).astype(jnp.float32)
         bands = jnp.matmul(log_mel, interpolation(hertz.all), precision="highest")
         frames = jnp.arange(log_mel.shape[1])[None]
         frames = frames if start is None else frames + start[:, None]

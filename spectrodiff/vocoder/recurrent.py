@@ -18,18 +18,18 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from spectrodiff.features import HOP_SAMPLES, NUM_MELS, SAMPLE_RATE, SYNTHESIS, mel_centers_hz
-from spectrodiff.models.layers import fan_in_normal, scan_layers, stack
+from spectrodiff.models.layers import fan_in_normal
 from spectrodiff.vocoder.config import RecurrentConfig
 from spectrodiff.vocoder.frame_rate import (
     MAX_LOG_MAGNITUDE,
-    ConvNextBlock,
+    FrameRateTrunk,
     hann,
     interpolation,
     inverse_fourier,
     overlap_add,
     standardize,
 )
-from spectrodiff.vocoder.layers import LayerNorm, Linear, gelu, rows, shifted
+from spectrodiff.vocoder.layers import gelu, rows, shifted
 
 # What the layers at bins see: mel bands around the bin, frames around the frame, and some numbers
 # from the layers at frames.
@@ -67,7 +67,7 @@ class State(NamedTuple):
     imag: jax.Array
 
 
-class RecurrentGenerator(nnx.Module):
+class RecurrentGenerator(FrameRateTrunk):
     """Log-mel to audio at the rate of the features, each frame's phases from the one before.
 
     Args:
@@ -85,16 +85,9 @@ class RecurrentGenerator(nnx.Module):
         remat: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
-        D, K = config.width, config.fourier_bins
-        self.input = Linear(config.kernel_frames * NUM_MELS, D, dtype=dtype, rngs=rngs)
-        self.input_norm = LayerNorm(D)
-        self.layers = stack(
-            lambda rngs: ConvNextBlock(config, dtype=dtype, rngs=rngs), config.layers, rngs
-        )
-        self.norm = LayerNorm(D)
-        self.output = Linear(D, CHANNELS * K, dtype=dtype, rngs=rngs)
+        K = config.fourier_bins
+        super().__init__(config, CHANNELS * K, dtype=dtype, remat=remat, rngs=rngs)
         self.bins = BinLayers(K, dtype=dtype, rngs=rngs)
-        self.config, self.remat = config, remat
 
     def __call__(self, log_mel: jax.Array, state: State | None = None) -> jax.Array:
         """Audio from features.
@@ -110,10 +103,7 @@ class RecurrentGenerator(nnx.Module):
 
     def heads(self, log_mel: jax.Array) -> Heads:
         """Outputs of the network for unscaled features [B, F, M]."""
-        neighbours = shifted(standardize(log_mel), self.config.kernel_frames)
-        x = self.input_norm(self.input(jnp.concatenate(neighbours, axis=-1)))
-        x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None, remat=self.remat)
-        channels = self.output(self.norm(x)).reshape(*x.shape[:2], CHANNELS, -1)
+        channels = self.outputs(log_mel).reshape(*log_mel.shape[:2], CHANNELS, -1)
         hertz = np.arange(self.config.fourier_bins) * SAMPLE_RATE / self.config.window_samples
         around = surroundings(log_mel, hertz)
         bins = jax.checkpoint(self.bins.__call__) if self.remat else self.bins
