@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectrodiff import cli, gin_files
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation.settings import Evaluation, Row
+from spectrodiff.tokenization import Tokenization
 from spectrodiff.training.settings import (
     Data,
     Diffusion,
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     """Renders, scores and reports what the command line and the gin files describe."""
     flags = parse_flags(arguments)
     settings = configure(flags)
-    rows = settings.wanted_rows()
+    settings.wanted_rows()  # refuses what is impossible before anything is read
     # Only now, so that --help and misspelt names answer at once.
     import jax
 
@@ -60,6 +62,9 @@ def main(arguments: Sequence[str]) -> None:
 
     # Model and inverters
     model = rendering.Model.look_at(flags.model)
+    settings = settings.of_model(model.bare.sampling, model.bare.tokenization)
+    rows = settings.wanted_rows()
+    assert settings.program_map is not None
     descriptions = {
         row.name: rendering.describe(row, model, settings.precision, settings.program_map)
         for row in rows
@@ -75,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
             inverter=inverters(settings.inverter),
             precision=settings.precision,
             devices=devices,
-            program_map=settings.program_map,
+            tokenization={"program_map": settings.program_map},
         )
     )
 
@@ -169,7 +174,7 @@ def configure(flags: argparse.Namespace) -> Evaluation:
     """Defaults, then gin files, then bindings, then flags."""
     # The files in configs/paper/ also say how to train, which train.py reads.
     training = (Network, Diffusion, Optimization, Training, Data, Inversion)
-    classes = (Evaluation, Row, *training)
+    classes = (Evaluation, Row, Tokenization, Sampling, *training)
     gin_files.parse(classes, flags.gin_file, flags.gin_bindings, folder=str(CONFIGS))
     datasets = tuple(flags.dataset) if flags.dataset else None
     return gin_files.filled(Evaluation, datasets=datasets, split=flags.split)

@@ -3,51 +3,63 @@
 import argparse
 import dataclasses
 import logging
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spectrodiff import cli, gin_files
 from spectrodiff.audio import AUDIO_SUFFIXES, write_audio
-from spectrodiff.bundled import MINI, UNTRAINED, default_model
-from spectrodiff.errors import ConfigError
+from spectrodiff.bundled import UNTRAINED, default_model
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.errors import ConfigError, MidiError
 from spectrodiff.files import check_writable
 from spectrodiff.loudness import check_lufs, gain_to, limit
 from spectrodiff.pictures import write_spectrogram
+from spectrodiff.tokenization import Tokenization
+
+if TYPE_CHECKING:
+    from spectrodiff.synthesis import Song, Synthesizer
+    from spectrodiff.tokenizer import SongTokens
 
 logger = logging.getLogger("spectrodiff.sample")
 
 UNTRAINED_NOTICE = (
     "note: this model is untrained, so you will hear noise; for music, leave out --model"
 )
-MINI_NOTICE = (
-    "note: this small model knows piano, guitar, bass, strings and flute, and no drums; "
-    "for all instruments, give the released weights, for example --model base_with_context"
-)
-NOTICES = {UNTRAINED: UNTRAINED_NOTICE, MINI: MINI_NOTICE}
 # Not folders, whatever else they are.
 OTHER_AUDIO = (".mp3", ".m4a", ".aac", ".aif", ".aiff", ".opus", ".mid", ".midi", ".png")
 
 
+# From so many seconds on, sample.py says what would be quicker.
+PATIENCE_SECONDS = 60.0
+QUICK = Sampling("dpmpp", steps=10)
+
+
 @dataclasses.dataclass(frozen=True)
-class Sampling:
-    """How to render; each setting is also a flag, and the name that gin files use for it."""
+class Rendering:
+    """Settings of a rendering besides the model's own; each is also a flag."""
 
     model: str = default_model()
     inverter: str | None = None
-    sampler: str = "dpmpp"
-    # What sweeps over steps and weights found best for the default model (benchmarks/sweeps.py).
-    steps: int = 20
-    guidance: float = 1.5
-    variance: str = "large"
     seed: int = 0
     batch_size: int = 8
     device: str = "auto"
     precision: str = "float32"
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Renders the songs that the command line names."""
+class Settings(NamedTuple):
+    """Everything that flags and gin files say about sound and speed."""
+
+    rendering: Rendering
+    # What is to differ from the model's own settings.
+    sampling: dict[str, Any]
+    tokenization: dict[str, Any]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Renders the songs that the command line names; the exit status of the program."""
     flags = parse_flags(arguments)
     check_loudness(flags)
     settings = configure(flags)
@@ -59,30 +71,91 @@ def main(arguments: Sequence[str]) -> None:
     # Only now, so that --help and mistakes answer at once.
     from spectrodiff.synthesis import load
 
+    rendering = settings.rendering
     synth = load(
-        settings.model,
-        inverter=settings.inverter,
-        precision=settings.precision,
-        devices=cli.find_devices(settings.device),
+        rendering.model,
+        inverter=rendering.inverter,
+        precision=rendering.precision,
+        devices=cli.find_devices(rendering.device),
+        tokenization=settings.tokenization,
     )
-    if settings.model in NOTICES:
-        logger.warning(NOTICES[settings.model])
-    rendered = synth.render_each(
-        flags.songs,
-        sampler=settings.sampler,
-        steps=settings.steps,
-        guidance=settings.guidance,
-        variance=settings.variance,
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-        strict=flags.strict,
-        progress=True,
-    )
-    # One gain for all songs can only be found when all are there.
+    if rendering.model == UNTRAINED:
+        logger.warning(UNTRAINED_NOTICE)
+    numbers, songs, refused = tokenize(synth, flags.songs, flags.strict)
+    if songs:
+        options = {**settings.sampling, "batch_size": rendering.batch_size}
+        announce(synth, songs, options)
+        rendered = synth.render_each(songs, **options, seed=rendering.seed, progress=True)
+        write_songs(rendered, [outputs[number] for number in numbers], flags)
+    for error in refused:
+        logger.error("left out: %s", error)
+    return 1 if refused else 0
+
+
+def tokenize(
+    synth: "Synthesizer", names: Sequence[str], strict: bool
+) -> tuple[list[int], list["SongTokens"], list[MidiError]]:
+    """Reads the songs.
+
+    Returns:
+        Numbers of the songs that can be rendered, their tokens, and what is wrong with the others.
+
+    Raises:
+        MidiError: if there is one song, and it cannot be rendered; with `strict`, for any.
+    """
+    numbers, songs, refused = [], [], []
+    for number, name in enumerate(names):
+        try:
+            songs.append(synth.tokenize(name, strict=strict))
+        except MidiError as error:
+            if strict or len(names) == 1:
+                raise
+            refused.append(error)
+        else:
+            numbers.append(number)
+    return numbers, songs, refused
+
+
+def announce(
+    synth: "Synthesizer", songs: Sequence["SongTokens"], options: Mapping[str, Any]
+) -> None:
+    """Says what is going to be done, how long that will take, and what would be quicker."""
+    segments = sum(len(song.tokens) for song in songs)
+    what = f"{len(songs)} song{'s' * (len(songs) > 1)}, {segments} segments"
+    diffusion = synth.config.kind == "diffusion"
+    names = [field.name for field in dataclasses.fields(Sampling)]
+    sampling = synth.sampling.but(**{name: options.get(name) for name in names})
+    if diffusion:
+        what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
+    logger.info("%s: compiling, and trying out how fast this is", what)
+    seconds = synth.expected_seconds(songs, **options)
+    logger.info("this takes about %s", in_words(seconds))
+    if diffusion and seconds > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
+        logger.info(
+            "quicker, and coarser: --sampler %s --steps %d takes about %s",
+            QUICK.sampler,
+            QUICK.steps,
+            in_words(seconds * QUICK.steps / sampling.steps),
+        )
+
+
+def in_words(seconds: float) -> str:
+    """A duration to two units at most: 40 s, 3 min, 2 h 40 min."""
+    if seconds < 100:
+        return f"{max(math.ceil(seconds), 1)} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def write_songs(
+    rendered: Iterator[tuple[int, "Song"]], outputs: Sequence[Path], flags: argparse.Namespace
+) -> None:
+    """Writes each song as soon as it is done, or all of them when they are to share a gain."""
     for group in [list(rendered)] if flags.together else ([one] for one in rendered):
         rate = group[0][1].sample_rate
         gain = 1.0
         if flags.loudness is not None:
+            # One gain for all songs can only be found when all are there.
             gain = gain_to([song.audio for _, song in group], rate, flags.loudness)
         for number, song in group:
             audio = limit(gain * song.audio, rate, 10 ** (flags.peak / 20))
@@ -108,7 +181,7 @@ def check_loudness(flags: argparse.Namespace) -> None:
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Flags that were not given are None, so that gin files can speak for them."""
-    defaults = Sampling()
+    defaults = Rendering()
     parser = argparse.ArgumentParser(
         prog="sample.py",
         description="Turns MIDI files into sound with a spectrogram diffusion model.",
@@ -127,7 +200,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--strict",
         action="store_true",
-        help="refuse a song with too many notes at once instead of leaving some out",
+        help="refuse a song with too many notes at once instead of leaving some out, and all "
+        "songs if one cannot be read",
     )
 
     loudness = parser.add_argument_group("loudness")
@@ -168,7 +242,22 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--guidance",
         type=float,
-        help=f"how strictly to follow the notes, 1 to 5 (default: {defaults.guidance:g})",
+        help="how strictly to follow the notes, 1 to 5; 1 takes half the time (default: the "
+        "model's own)",
+    )
+
+    notes = parser.add_argument_group("notes, by default as the model was trained")
+    add = notes.add_argument
+    add(
+        "--program_map",
+        help="instruments that songs are played on: slakh for the nearest of its 34 classes, full "
+        "for the song's own, midi_class for families of eight, flat for no difference",
+    )
+    add(
+        "--ties",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether segments begin with a list of the notes that are already sounding",
     )
 
     speed = parser.add_argument_group("quality and speed")
@@ -176,17 +265,17 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--steps",
         type=int,
-        help=f"rounds of refinement; more is slower and finer (default: {defaults.steps})",
+        help="rounds of refinement; more is slower and finer (default: the model's own)",
     )
     add(
         "--sampler",
-        help="dpmpp for few steps, ddpm with --steps 1000 as in the paper, or ddim "
-        f"(default: {defaults.sampler})",
+        help="dpmpp for few steps, ddpm with --steps 1000 as in the paper, or ddim (default: the "
+        "model's own)",
     )
     add(
         "--variance",
-        help="noise of the ddpm sampler: large, small or medium:f with f from 0 to 1 "
-        f"(default: {defaults.variance})",
+        help="noise of the ddpm sampler: large, small or medium:f with f from 0 to 1 (default: "
+        "the model's own)",
     )
     add(
         "--batch_size",
@@ -203,7 +292,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="FILE",
-        help="read settings such as 'Sampling.steps = 100' from a file; flags win",
+        help="read settings such as 'Sampling.steps = 100', 'Rendering.seed = 1' or "
+        "'Tokenization.ties = False' from a file; flags win",
     )
     add(
         "--gin_bindings",
@@ -215,11 +305,19 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def configure(flags: argparse.Namespace) -> Sampling:
+def configure(flags: argparse.Namespace) -> Settings:
     """Defaults, then gin files, then bindings, then flags."""
-    gin_files.parse([Sampling], flags.gin_file, flags.gin_bindings)
-    fields = [field.name for field in dataclasses.fields(Sampling)]
-    return gin_files.filled(Sampling, **{name: getattr(flags, name) for name in fields})
+    gin_files.parse([Rendering, Sampling, Tokenization], flags.gin_file, flags.gin_bindings)
+    given = vars(flags)
+
+    def asked(settings: type) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(settings)]
+        flagged = {name: given[name] for name in names if given.get(name) is not None}
+        return {**gin_files.given(settings), **flagged}
+
+    sampling = asked(Sampling)
+    dataclasses.replace(PAPER_SAMPLING, **sampling)  # refuses what is impossible
+    return Settings(gin_files.filled(Rendering, **asked(Rendering)), sampling, asked(Tokenization))
 
 
 def name_outputs(songs: Sequence[str], out: str, audio_format: str) -> list[Path]:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectrodiff import cli, gin_files
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation import settings as evaluation_settings
+from spectrodiff.tokenization import Tokenization
 from spectrodiff.training.settings import (
     Data,
     Diffusion,
@@ -62,7 +64,14 @@ def main(arguments: Sequence[str]) -> None:
 
     # Model and optimiser
     training, optimization = settings.training, settings.optimization
-    objective = make_objective(settings.network, settings.diffusion, training, settings.inversion)
+    objective = make_objective(
+        settings.network,
+        settings.diffusion,
+        training,
+        settings.inversion,
+        tokenization=settings.tokenization,
+        sampling=settings.sampling,
+    )
     rate = learning_rate(optimization, training.steps)
     optimizer = make_optimizer(optimization, rate)
     layout = state.Layout(
@@ -157,11 +166,20 @@ def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
     """Defaults, then gin files, then bindings."""
     classes = (Network, Diffusion, Optimization, Training, Data)
     # The files in configs/paper/ also say how to evaluate, which eval.py reads.
-    others = (Inversion, evaluation_settings.Evaluation, evaluation_settings.Row)
+    others = (
+        Inversion,
+        Tokenization,
+        Sampling,
+        evaluation_settings.Evaluation,
+        evaluation_settings.Row,
+    )
     gin_files.parse((*classes, *others), files, bindings, folder=str(CONFIGS))
     inversion = gin_files.filled(Inversion)
     return RunSettings(
-        *map(gin_files.filled, classes), inversion if inversion.generator is not None else None
+        *map(gin_files.filled, classes),
+        inversion=inversion if inversion.generator is not None else None,
+        tokenization=gin_files.filled(Tokenization),
+        sampling=gin_files.filled(Sampling),
     )
 
 

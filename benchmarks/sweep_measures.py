@@ -31,7 +31,6 @@ from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.segments import DiffusionGenerator, SegmentBatch, make_mesh
 from spectrodiff.synthesis.songs import SegmentGenerator, generate_songs
 from spectrodiff.tokenizer import tokenize_song
-from spectrodiff.vocabulary import Vocabulary
 from spectrodiff.vocoder import Inverter, invert
 
 logger = logging.getLogger("spectrodiff.sweeps")
@@ -183,7 +182,7 @@ class Model:
         songs = [
             tokenize_song(
                 piece.recording.notes,
-                vocabulary=Vocabulary(self.checkpoint.velocity_bins),
+                self.checkpoint.tokenization,
                 max_tokens=config.note_tokens,
                 segment_frames=config.target_frames,
             )

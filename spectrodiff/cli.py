@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import jax
 
 
-def run(main: Callable[[Sequence[str]], None]) -> int:
+def run(main: Callable[[Sequence[str]], int | None]) -> int:
     """Runs an entry point on the command line; the exit status of the program.
 
     Results go to standard output, all else to standard error. What is wrong with the input is said
@@ -24,7 +24,7 @@ def run(main: Callable[[Sequence[str]], None]) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("spectrodiff").setLevel(logging.INFO)
     try:
-        main(sys.argv[1:])
+        status = main(sys.argv[1:])
     except SpectrodiffError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -35,7 +35,7 @@ def run(main: Callable[[Sequence[str]], None]) -> int:
         # Whoever read the output has seen enough; without this the interpreter complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    return 0
+    return status or 0
 
 
 def add_process_flags(parser: argparse.ArgumentParser, title: str) -> None:

@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from spectrodiff.errors import ConfigError
 
@@ -77,6 +77,26 @@ def filled(settings: type[Settings], **overrides: Any) -> Settings:
         raise ConfigError(error.subject, error.expected, error.got) from None
     except Exception as error:
         raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
+
+
+def given(settings: type[Settings]) -> dict[str, Any]:
+    """What gin says about the fields of a dataclass, by name; defaults are left out.
+
+    Raises:
+        ConfigError: as `filled` does.
+    """
+    import gin
+
+    values = filled(settings)
+    names = [field.name for field in dataclasses.fields(cast(Any, settings))]
+    bound = {}
+    for name in names:
+        try:
+            gin.query_parameter(f"{settings.__name__}.{name}")
+        except ValueError:  # not bound
+            continue
+        bound[name] = getattr(values, name)
+    return bound
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from spectrodiff.errors import MidiError
-from spectrodiff.events import MAX_TOKENS, index_notes
+from spectrodiff.events import MAX_TOKENS
 from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE, SEGMENT_FRAMES
 from spectrodiff.notes import Notes, read_midi
-from spectrodiff.programs import ProgramMap
-from spectrodiff.vocabulary import RELEASED_VOCABULARY, Vocabulary
+from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +65,12 @@ def tokenize(song: str | os.PathLike[str] | Notes, *, strict: bool = False) -> n
 
 def tokenize_song(
     song: str | os.PathLike[str] | Notes,
+    tokenization: Tokenization = RELEASED_TOKENIZATION,
     *,
-    vocabulary: Vocabulary = RELEASED_VOCABULARY,
-    ties: bool = True,
-    program_map: ProgramMap = "slakh",
     max_tokens: int = MAX_TOKENS,
     segment_frames: int = SEGMENT_FRAMES,
     strict: bool = False,
+    name: str | None = None,
 ) -> SongTokens:
     """The tokens of all segments of a song; the defaults are those of the released models.
 
@@ -80,24 +78,23 @@ def tokenize_song(
 
     Args:
         song: a MIDI file, or notes.
-        vocabulary: ids of the events.
-        ties: whether segments open with a list of the notes that are already sounding.
-        program_map: the set of instruments; "flat" leaves program tokens out.
+        tokenization: which tokens stand for its notes.
         max_tokens: length of the rows, N.
         segment_frames: length of the segments.
         strict: refuse a song with a segment that is too long.
+        name: of the song in messages; by default that of its file.
 
     Raises:
         MidiError: if the file cannot be read, if there are no notes, or if `strict` and a segment
             is too long.
     """
     if isinstance(song, Notes):
-        name, notes = "song", song
+        name, notes = name or "song", song
     else:
-        name, notes = os.fspath(song), read_midi(song)
+        name, notes = name or os.fspath(song), read_midi(song)
     if not len(notes):
         raise MidiError(name, "a song with notes", "none")
-    events = index_notes(notes, vocabulary, ties=ties, program_map=program_map)
+    events = tokenization.index(notes)
     starts = range(0, events.num_frames, segment_frames)
     segments = [events.segment(start, max_tokens, segment_frames) for start in starts]
     overflows = tuple(

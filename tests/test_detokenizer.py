@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spectrodiff.detokenizer import decode_tokens
+from spectrodiff.tokenization import Tokenization
 from spectrodiff.tokenizer import tokenize_song
 from spectrodiff.vocabulary import Vocabulary
 from tests.notation import (
@@ -163,7 +164,8 @@ def test_decoding_gives_back_the_notes_on_the_grid(rows, nudges, bins):
     # Up to 4 ms off the grid, all in the same direction so that notes stay clear of each other.
     moved = [(max(0, on + nudges / 1000), off + nudges / 1000, *rest) for on, off, *rest in rows]
     vocabulary = Vocabulary(bins)
-    song = tokenize_song(note_table(moved), vocabulary=vocabulary, program_map="full", strict=True)
+    tokenization = Tokenization(velocity_bins=bins, program_map="full")
+    song = tokenize_song(note_table(moved), tokenization, strict=True)
     # A tenth of a millisecond keeps clear of the rounding of starts such as 15.36 s.
     starts = [5.12 * i + 1e-4 for i in range(len(song.tokens))]
     result = decode_tokens(song.tokens, starts, vocabulary)

@@ -5,8 +5,8 @@ import pytest
 
 from spectrodiff.errors import MidiError
 from spectrodiff.notes import read_midi, write_midi
+from spectrodiff.tokenization import Tokenization
 from spectrodiff.tokenizer import Overflow, tokenize, tokenize_song
-from spectrodiff.vocabulary import Vocabulary
 from tests.notation import END, TIE, note_table, pitch
 
 SONGS = ["band_drums", "dense", "extremes", "held_chords", "overlaps", "piano_pedal"]
@@ -28,9 +28,7 @@ def test_notes_and_files_give_the_same(golden):
 def test_options_reach_the_events(golden):
     song = tokenize_song(
         golden / "midi" / "band_drums.mid",
-        vocabulary=Vocabulary(127),
-        ties=False,
-        program_map="full",
+        Tokenization(velocity_bins=127, ties=False, program_map="full"),
         max_tokens=501,
     )
     expected = np.load(golden / "tokens_dataset.npz")["band_drums|bins=127|ties=0|trim=0"]
@@ -39,6 +37,7 @@ def test_options_reach_the_events(golden):
     assert song.num_frames == 724
 
 
+FULL = Tokenization(program_map="full")
 # Sixteen chords of 128 notes, each of another program, that end in the second segment.
 CROWDED = note_table(
     [(0.1 * chord, 6.0, key, 100, chord, False) for chord in range(16) for key in range(128)]
@@ -47,7 +46,7 @@ CROWDED = note_table(
 
 def test_segments_that_are_too_long_are_cut_and_reported(caplog):
     with caplog.at_level(logging.WARNING):
-        song = tokenize_song(CROWDED, program_map="full")
+        song = tokenize_song(CROWDED, FULL)
     assert song.overflows == (
         # A tie, a velocity and an end; 16 programs, 15 shifts and 2048 pitches: 2082. The room is
         # for 34 tokens less, and they would all have been pitches.
@@ -69,7 +68,7 @@ def test_segments_that_are_too_long_are_cut_and_reported(caplog):
 def test_strict_refuses_segments_that_are_too_long(tmp_path):
     write_midi(CROWDED, tmp_path / "crowded.mid")
     with pytest.raises(MidiError, match=r"crowded\.mid: .*2048 tokens.*got 2082 in segment 0"):
-        tokenize_song(tmp_path / "crowded.mid", program_map="full", strict=True)
+        tokenize_song(tmp_path / "crowded.mid", FULL, strict=True)
 
 
 def test_nothing_is_said_about_a_song_that_fits(caplog, golden):

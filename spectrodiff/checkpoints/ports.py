@@ -25,6 +25,7 @@ from spectrodiff.checkpoints.tree import StoredArray, assemble
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.tokenization import Tokenization
 
 NETWORKS = ("notes_encoder", "continuous_encoder", "decoder")
 INVERTER = "melgan/model.onnx"
@@ -86,7 +87,7 @@ def _import(folder: Path, layout: str, names: tuple[str, ...], *, transposed: bo
         config=config,
         params=assemble(folder, config, port_sources(config), stored, transposed=transposed),
         prediction=_read_prediction(folder / SCHEDULER),
-        velocity_bins=bins,
+        tokenization=Tokenization(velocity_bins=bins),
         inverter=inverter if inverter.is_file() else None,
         layout=layout,
     )

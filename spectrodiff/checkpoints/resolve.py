@@ -1,5 +1,6 @@
 """From what a user names a model by to its weights."""
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ from spectrodiff.checkpoints.ports import (
 from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, import_run
 from spectrodiff.checkpoints.store import find_model, load_model
 from spectrodiff.checkpoints.t5x import find_t5x, import_t5x
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.denoiser import init_params
@@ -71,11 +73,21 @@ def open_checkpoint(
         OutputError: if a download cannot be written.
     """
     text = os.fspath(name)
+    called = text if "://" in text else os.path.basename(os.path.normpath(text)) or text
+    return dataclasses.replace(_open(text, cache, hub_endpoint), name=called)
+
+
+def _open(text: str, cache: Path | None, hub_endpoint: str | None) -> Checkpoint:
     path = os.path.expanduser(text)
     if os.path.exists(path):  # unlike Path's, false for what cannot be a path at all
         return read_folder(Path(path))
     if text == UNTRAINED:
-        return Checkpoint(SIZES["tiny"], init_params(SIZES["tiny"], seed=0), layout="untrained")
+        return Checkpoint(
+            SIZES["tiny"],
+            init_params(SIZES["tiny"], seed=0),
+            sampling=Sampling("dpmpp", steps=10, guidance=1.5),
+            layout="untrained",
+        )
     if text in (bundled := bundled_models()):
         return read_folder(bundled[text])
     url = RELEASED.get(text, text)

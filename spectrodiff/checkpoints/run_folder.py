@@ -10,16 +10,20 @@ from typing import Any, get_args
 import numpy as np
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint, Params
-from spectrodiff.checkpoints.settings import choose, model_config, read_json, require
+from spectrodiff.checkpoints.settings import choose, model_config, read_json, read_settings
 from spectrodiff.checkpoints.tree import expected_shapes, flatten, nest
 from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.errors import CheckpointError
+from spectrodiff.tokenization import Tokenization
 
-FORMAT = 1
+# Format 1 has the tokenization among the settings of network and data, and no sampling.
+FORMATS = (1, 2)
 SETTINGS, CHECKPOINTS = "run.json", "checkpoints"
 # Parts of a checkpoint; each can be read without the others.
 PARAMS, AVERAGE = "params", "ema"
+_FIRST_IN_DATA = ("ties", "program_map", "trim_overlaps")
 
 
 def find_run(path: Path) -> Path | None:
@@ -44,11 +48,13 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
     """
     source = run_of(path) / SETTINGS
     settings = read_json(source)
-    require(source, "format", settings.get("format"), FORMAT)
+    version = choose(source, "format", settings.get("format"), {n: n for n in FORMATS})
     sizes = settings.get("model")
     if not isinstance(sizes, dict):
         raise CheckpointError(source, "the sizes of a network", repr(sizes))
     config = model_config(source, **sizes)
+    if version == 1:
+        settings["tokenization"], settings["sampling"] = first_tokenization(settings), {}
     folder = checkpoint_of(path, step)
     shapes = expected_shapes(config)
     return Checkpoint(
@@ -56,9 +62,19 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
         params=read_params(folder, shapes),
         prediction=_choice(source, settings, "prediction", get_args(Prediction)),
         schedule=_choice(source, settings, "schedule", get_args(ScheduleName)),
-        velocity_bins=_choice(source, settings, "velocity_bins", tuple(range(1, 128))),
+        tokenization=read_settings(source, Tokenization, settings.get("tokenization")),
+        sampling=read_settings(source, Sampling, settings.get("sampling")),
         layout=f"training run, step {folder.name}",
     )
+
+
+def first_tokenization(settings: dict[str, Any]) -> dict[str, Any]:
+    """The tokenization in a `run.json` of format 1, under the names of `Tokenization`."""
+    given = settings.get("settings")
+    data = given.get("Data") if isinstance(given, dict) else None
+    data = data if isinstance(data, dict) else {}
+    found = {name: data[name] for name in _FIRST_IN_DATA if name in data}
+    return {**found, "velocity_bins": settings.get("velocity_bins")}
 
 
 def read_params(

@@ -54,6 +54,22 @@ def model_config(path: Path, **sizes: Any) -> ModelConfig:
         raise CheckpointError(path, "the sizes of a network", str(error)) from None
 
 
+def read_settings(path: Path, settings: type[T], values: Any) -> T:
+    """Returns a frozen dataclass with values that were read from `path`; others keep their default.
+
+    Raises:
+        CheckpointError: if they are no such settings, or impossible ones.
+    """
+    if not isinstance(values, dict):
+        raise CheckpointError(path, f"a {settings.__name__.lower()}", reprlib.repr(values))
+    try:
+        return settings(**values)
+    except ConfigError as error:
+        raise CheckpointError(path, f"{error.subject}: {error.expected}", error.got) from None
+    except TypeError as error:
+        raise CheckpointError(path, f"a {settings.__name__.lower()}", str(error)) from None
+
+
 def choose(path: Path, name: str, value: Any, choices: Mapping[Any, T]) -> T:
     """Returns what the value of a setting stands for; CheckpointError if it is none of these."""
     for choice, meaning in choices.items():

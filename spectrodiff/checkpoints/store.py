@@ -15,14 +15,17 @@ import numpy as np
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.checkpoints.safetensors_file import read_safetensors
-from spectrodiff.checkpoints.settings import choose, model_config, read_json, require
+from spectrodiff.checkpoints.settings import choose, model_config, read_json, read_settings
 from spectrodiff.checkpoints.tree import assemble, expected_shapes, flatten
 from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.errors import CheckpointError, OutputError
 from spectrodiff.files import atomic_folder
+from spectrodiff.tokenization import Tokenization
 
-FORMAT = 1
+# Format 1 knew of the tokenization only the velocity bins, and nothing of the sampling.
+FORMATS = (1, 2)
 SETTINGS, WEIGHTS, INVERTER = "model.json", "model.safetensors", "inverter.onnx"
 
 StoredType = Literal["float32", "float16", "bfloat16"]
@@ -64,11 +67,12 @@ def save_model(checkpoint: Checkpoint, folder: Path, dtype: StoredType = "float3
             shutil.copyfile(checkpoint.inverter, partial / INVERTER)
             names.append(INVERTER)
         settings = {
-            "format": FORMAT,
+            "format": FORMATS[-1],
             "model": dataclasses.asdict(checkpoint.config),
             "prediction": checkpoint.prediction,
             "schedule": checkpoint.schedule,
-            "velocity_bins": checkpoint.velocity_bins,
+            "tokenization": dataclasses.asdict(checkpoint.tokenization),
+            "sampling": dataclasses.asdict(checkpoint.sampling),
             "bytes": {name: (partial / name).stat().st_size for name in names},
         }
         (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
@@ -82,11 +86,14 @@ def load_model(folder: Path) -> Checkpoint:
     """
     path = folder / SETTINGS
     settings = read_json(path)
-    require(path, "format", settings.get("format"), FORMAT)
+    version = choose(path, "format", settings.get("format"), {n: n for n in FORMATS})
     files = _check_files(folder, settings.get("bytes"))
-    sizes, bins = settings.get("model"), settings.get("velocity_bins")
-    if not isinstance(sizes, dict) or type(bins) is not int:
-        raise CheckpointError(path, "sizes of a network and a number of velocity bins", "none")
+    sizes = settings.get("model")
+    if not isinstance(sizes, dict):
+        raise CheckpointError(path, "the sizes of a network", "none")
+    if version == 1:
+        settings["tokenization"] = {"velocity_bins": settings.get("velocity_bins")}
+        settings["sampling"] = {}
     config = model_config(path, **sizes)
     stored = read_safetensors(folder / WEIGHTS)
     names = {name: name for name in expected_shapes(config)}
@@ -95,7 +102,8 @@ def load_model(folder: Path) -> Checkpoint:
         params=assemble(folder / WEIGHTS, config, names, stored),
         prediction=_choice(path, settings, "prediction", get_args(Prediction)),
         schedule=_choice(path, settings, "schedule", get_args(ScheduleName)),
-        velocity_bins=bins,
+        tokenization=read_settings(path, Tokenization, settings.get("tokenization")),
+        sampling=read_settings(path, Sampling, settings.get("sampling")),
         inverter=folder / INVERTER if INVERTER in files else None,
     )
 

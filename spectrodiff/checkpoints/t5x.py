@@ -29,6 +29,7 @@ from spectrodiff.checkpoints.settings import (
 from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
 from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import CrossAttention, ModelConfig, NetworkKind
+from spectrodiff.tokenization import Tokenization
 
 FILE_NAME = "checkpoint"
 _AUTOREGRESSIVE_SIGN = "decoder/layers_0/encoder_decoder_attention/query/kernel"
@@ -79,7 +80,7 @@ def import_t5x(folder: Path) -> Checkpoint:
     return Checkpoint(
         config=config,
         params=assemble(folder, config, t5x_sources(config), stored),
-        velocity_bins=bins,
+        tokenization=Tokenization(velocity_bins=bins),
         layout="T5X",
     )
 

@@ -10,11 +10,9 @@ import numpy as np
 
 from spectrodiff.data.recordings import Recording
 from spectrodiff.errors import ConfigError
-from spectrodiff.events import MAX_TOKENS, SegmentTokens, index_notes
+from spectrodiff.events import MAX_TOKENS, SegmentTokens
 from spectrodiff.features import SEGMENT_FRAMES, cut_segment
-from spectrodiff.notes import trim_overlaps
-from spectrodiff.programs import ProgramMap
-from spectrodiff.vocabulary import Vocabulary
+from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 OverflowPolicy = Literal["skip", "truncate"]
 
@@ -30,10 +28,7 @@ class Chunking:
         context_frames: C, frames before the target; 0 for a network without context.
         target_frames: F, frames to be synthesised.
         max_tokens: how many note tokens there is room for.
-        velocity_bins: V of the vocabulary.
-        ties: whether the tokens open with a list of the notes that are already sounding.
-        program_map: the set of instruments.
-        trim_overlaps: whether notes end where the same pitch is played again.
+        tokenization: how notes become tokens.
         overflow: what to do with a chunk of too many notes: "skip" draws another one from the same
             recording, "truncate" leaves out the last notes.
     """
@@ -41,10 +36,7 @@ class Chunking:
     context_frames: int = SEGMENT_FRAMES
     target_frames: int = SEGMENT_FRAMES
     max_tokens: int = MAX_TOKENS
-    velocity_bins: int = 1
-    ties: bool = True
-    program_map: ProgramMap = "full"
-    trim_overlaps: bool = True
+    tokenization: Tokenization = RELEASED_TOKENIZATION
     overflow: OverflowPolicy = "skip"
 
     def __post_init__(self) -> None:
@@ -52,11 +44,9 @@ class Chunking:
             value = getattr(self, name)
             if type(value) is not int or value < minimum:
                 raise ConfigError(f"Chunking.{name}", f"a whole number >= {minimum}", repr(value))
-        for name, choices in (("program_map", ProgramMap), ("overflow", OverflowPolicy)):
-            if getattr(self, name) not in get_args(choices):
-                expected = f"one of {', '.join(get_args(choices))}"
-                raise ConfigError(f"Chunking.{name}", expected, repr(getattr(self, name)))
-        Vocabulary(self.velocity_bins)  # Refuses an impossible number.
+        if self.overflow not in get_args(OverflowPolicy):
+            expected = f"one of {', '.join(get_args(OverflowPolicy))}"
+            raise ConfigError("Chunking.overflow", expected, repr(self.overflow))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,14 +78,8 @@ class Cutter:
     """
 
     def __init__(self, recording: Recording, chunking: Chunking) -> None:
-        notes = trim_overlaps(recording.notes) if chunking.trim_overlaps else recording.notes
         self._audio, self._chunking = recording.audio, chunking
-        self._events = index_notes(
-            notes,
-            Vocabulary(chunking.velocity_bins),
-            ties=chunking.ties,
-            program_map=chunking.program_map,
-        )
+        self._events = chunking.tokenization.index(recording.notes)
 
     @property
     def num_frames(self) -> int:

@@ -36,7 +36,7 @@ def of_checkpoint(checkpoint: Checkpoint) -> str:
     for name, array in sorted(flatten(checkpoint.params).items()):
         crc = zlib.crc32(array.tobytes(), zlib.crc32(name.encode(), crc))
     settings = [asdict(checkpoint.config), checkpoint.prediction, checkpoint.schedule]
-    return of_json([crc, *settings, checkpoint.velocity_bins])
+    return of_json([crc, *settings, checkpoint.tokenization.velocity_bins])
 
 
 def of_recording(audio: np.ndarray, notes: Notes) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -73,9 +74,15 @@ class Model:
 
 
 def describe(
-    row: Row, model: Model, precision: str, program_map: ProgramMap = "full"
+    row: Row, model: Model, precision: str, program_map: ProgramMap | None = None
 ) -> dict[str, Any]:
     """All that a row's audio depends on, besides the song.
+
+    Args:
+        row: with nothing left open.
+        model: that draws it.
+        precision: of the computation.
+        program_map: the instruments that songs are played on; None for the model's own.
 
     Raises:
         ConfigError: for an impossible sampler, or a row that needs a model where there is none.
@@ -92,11 +99,12 @@ def describe(
     assert row.steps is not None
     assert row.variance is not None
     Sampler(row.sampler, row.steps, row.variance)
+    tokenization = model.bare.tokenization.but({"program_map": program_map} if program_map else {})
     return {
         "source": "model",
         "model": model.checksum,
         "precision": precision,
-        "program_map": program_map,
+        "tokenization": json.loads(json.dumps(dataclasses.asdict(tokenization))),
         **{name: getattr(row, name) for name in DRAWING},
         "inverter": inverter,
     }
@@ -209,7 +217,7 @@ class Renderer:
         settings: dict[str, Any] = {name: getattr(row, name) for name in DRAWING}
         synthesizer = self.synthesizer()
         drawn = synthesizer.render_each(
-            [song.notes for song in songs],
+            [synthesizer.tokenize(song.notes, name=song.id) for song in songs],
             **settings,
             batch_size=self.batch_size,
             progress=self.progress,

@@ -9,9 +9,12 @@ import math
 import re
 from typing import Any, Literal
 
+from spectrodiff.checks import check_types, require
+from spectrodiff.diffusion.sampler import SamplerName
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import ConfigError
 from spectrodiff.programs import ProgramMap
-from spectrodiff.training.checks import check_types, require
+from spectrodiff.tokenization import Tokenization
 
 RowSource = Literal["model", "encoded", "raw"]
 
@@ -54,7 +57,7 @@ class Row:
     name: str
     source: RowSource = "model"
     title: str | None = None
-    sampler: str | None = None
+    sampler: SamplerName | None = None
     steps: int | None = None
     guidance: float | None = None
     variance: str | None = None
@@ -86,15 +89,15 @@ class Evaluation:
     rows: tuple[Row, ...] = (Row("model", "model"), Row("encoded", "encoded"), Row("raw", "raw"))
     references_only: bool = False  # leaves out the rows that need a model
 
-    sampler: str = "ddpm"
-    steps: int = 1000
-    guidance: float = 2.0
-    variance: str = "large"
+    # How the model is run, and the instruments its songs are played on; None for the model's own.
+    sampler: SamplerName | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    variance: str | None = None
+    program_map: ProgramMap | None = None
     seed: int = 0
     inverter: str | None = None  # an .onnx file or "griffin-lim"; None for the model's own
     precision: Literal["float32", "bfloat16"] = "float32"
-    # Corpora name the instruments that models were trained on; "slakh" is for other music.
-    program_map: ProgramMap = "full"
     batch_size: int = 8  # songs rendered side by side
 
     vggish: str | None = None  # weights in a file, or a SavedModel as a folder or URL
@@ -120,8 +123,14 @@ class Evaluation:
             _check_at_least(self, name, 0)
         require(self.max_minutes > 0, "Evaluation.max_minutes", "a number > 0", self.max_minutes)
 
+    def of_model(self, sampling: Sampling, tokenization: Tokenization) -> "Evaluation":
+        """The same with the model's own settings where no others are asked for."""
+        own = {**dataclasses.asdict(sampling), "program_map": tokenization.program_map}
+        missing = {name: value for name, value in own.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
+
     def wanted_rows(self) -> list[Row]:
-        """The rows to compute, with nothing left to look up.
+        """The rows to compute, with what they leave open as in these settings.
 
         Raises:
             ConfigError: if none are left.

@@ -40,7 +40,7 @@ def grow(name: str, given: Checkpoint, fresh: Params, config: ModelConfig, bins:
     for path, values in new.items():
         before, values = old[path], np.array(values, np.float32)
         if path == "note_encoder/embedding":
-            values = _embedding(before, values, given.velocity_bins, bins)
+            values = _embedding(before, values, given.tokenization.velocity_bins, bins)
         elif path.endswith("positions"):
             rows = min(len(before), len(values))
             if not np.allclose(before[:rows], values[:rows], atol=2e-3):

@@ -23,7 +23,7 @@ class Pantry:
     """
 
     def __init__(self, recipe: Recipe, maker: PieceMaker, workers: int) -> None:
-        config = recipe.network.config()
+        config = recipe.config
         self.store = Store(
             Shape(
                 pieces=recipe.most_pieces,

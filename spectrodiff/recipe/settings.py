@@ -4,8 +4,13 @@ import dataclasses
 from typing import Literal
 
 from spectrodiff.data.chunks import Chunking
+from spectrodiff.data.compose_drums import HIGHEST_DRUM, LOWEST_DRUM
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import ConfigError
 from spectrodiff.features import FRAMES_PER_SECOND
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.programs import SLAKH_CLASSES
+from spectrodiff.tokenization import Tokenization
 from spectrodiff.training.settings import (
     Diffusion,
     Inversion,
@@ -61,6 +66,8 @@ class Recipe:
 
     Attributes:
         network: the synthesiser's.
+        tokenization: how notes become its tokens.
+        sampling: how it is to be run.
         stages: of its training, one after another; they may differ in what examples are like, not
             in prediction, schedule or loss.
         optimization: of the synthesiser; its schedule is that of the stages.
@@ -81,6 +88,8 @@ class Recipe:
     """
 
     network: Network
+    tokenization: Tokenization
+    sampling: Sampling
     stages: tuple[Stage, ...]
     optimization: Optimization
     buckets: tuple[int, ...]
@@ -111,19 +120,23 @@ class Recipe:
                 raise ConfigError(f"Recipe.{name}", "shares that add up to 1", f"{total:g}")
 
     @property
+    def config(self) -> ModelConfig:
+        """Sizes of the synthesiser's network."""
+        return self.network.config(self.tokenization)
+
+    @property
     def piece_seconds(self) -> float:
         """Length of the pieces."""
         return self.piece_frames / FRAMES_PER_SECOND
 
     def chunking(self) -> Chunking:
-        """Settings for cutting examples; programs are those of Slakh classes, as in rendering."""
-        config = self.network.config()
+        """Settings for cutting examples."""
+        config = self.config
         return Chunking(
             context_frames=config.context_frames,
             target_frames=config.target_frames,
             max_tokens=self.buckets[-1],
-            velocity_bins=self.network.velocity_bins,
-            program_map="slakh",
+            tokenization=self.tokenization,
             overflow="truncate",
         )
 
@@ -156,6 +169,8 @@ class Recipe:
         )
 
 
+# The keys that drums are composed for.
+_DRUMS = tuple(range(LOWEST_DRUM, HIGHEST_DRUM + 1))
 _NOTES_FIRST = Diffusion(
     prediction="v",
     loss_target="v",
@@ -192,9 +207,12 @@ MINI = Recipe(
         context_frames=128,
         note_tokens=768,
         dropout=0.0,
-        velocity_bins=32,
         initialization="aligned",
     ),
+    tokenization=Tokenization(
+        velocity_bins=32, programs=tuple(SLAKH_CLASSES), drums=_DRUMS, trim_overlaps=True
+    ),
+    sampling=Sampling("dpmpp", steps=10, guidance=1.5),
     stages=(
         Stage("notes first", 0.15, _NOTES_FIRST, "constant"),
         Stage("all times", 0.85, _ALL_TIMES),

@@ -52,7 +52,7 @@ class Synthesiser:
         given = self._given()
         self._mesh = make_mesh(jax.devices()[:1])
         self._objective = DiffusionObjective(
-            recipe.network.config(),
+            recipe.config,
             recipe.stages[-1].diffusion,
             compute_type(recipe.precision),
             initialization=recipe.network.initialization,
@@ -146,12 +146,12 @@ class Synthesiser:
             params: Params = jax.device_get(self._objective.init_params(self._options.seed))
         if given is None:
             return params
-        network, name = self._recipe.network, str(self._options.init_from)
-        return grow(name, given, params, network.config(), network.velocity_bins)
+        recipe, name = self._recipe, str(self._options.init_from)
+        return grow(name, given, params, recipe.config, recipe.tokenization.velocity_bins)
 
     def _draw(self, bucket: int) -> Draw:
         recipe = self._recipe
-        config, batch_size = recipe.network.config(), recipe.batch_sizes[bucket]
+        config, batch_size = recipe.config, recipe.batch_sizes[bucket]
 
         def draw(data: Data, key: jax.Array) -> Batch:
             sound, examples, _ = data
@@ -176,11 +176,12 @@ class Synthesiser:
         diffusion = self._recipe.stages[-1].diffusion
         assert state.ema is not None
         checkpoint = Checkpoint(
-            config=self._recipe.network.config(),
+            config=self._recipe.config,
             params=jax.device_get(state.ema),
             prediction=diffusion.prediction,
             schedule=diffusion.schedule,
-            velocity_bins=self._recipe.network.velocity_bins,
+            tokenization=self._recipe.tokenization,
+            sampling=self._recipe.sampling,
         )
         fresh, old = folder.with_name(MODEL + ".new"), folder.with_name(MODEL + ".old")
         shutil.rmtree(fresh, ignore_errors=True)

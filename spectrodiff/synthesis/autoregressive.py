@@ -1,7 +1,7 @@
 """Features of a batch of segments, written frame after frame by the autoregressive baseline."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 from flax import nnx
@@ -70,6 +70,16 @@ class AutoregressiveGenerator:
                 jax.block_until_ready(writing)
                 on_steps(last - first)
         return scale(writing.frames)
+
+    def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
+        """Writes one frame after another without an end; the first compiles what is needed."""
+        split = NamedSharding(self._mesh, BATCH)
+        tokens, keys = jax.device_put((batch.tokens, batch.keys), split)
+        cross = self._encode(self._params, tokens)
+        writing = begin(self.config, len(tokens), self._dtype)
+        while True:
+            writing = jax.block_until_ready(self._advance(self._params, writing, cross, keys, 0, 1))
+            yield
 
     @property
     def num_devices(self) -> int:

@@ -3,13 +3,13 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.checkpoint import Checkpoint
-from spectrodiff.programs import ProgramMap
 from spectrodiff.synthesis.parameters import place
 from spectrodiff.synthesis.segments import replicated
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -25,7 +25,7 @@ def load(
     inverter: str | os.PathLike[str] | Inverter | None = None,
     precision: str = "float32",
     devices: Sequence[jax.Device] | None = None,
-    program_map: ProgramMap = "slakh",
+    tokenization: Mapping[str, Any] | None = None,
 ) -> Synthesizer:
     """Loads a model for rendering.
 
@@ -38,20 +38,22 @@ def load(
             one that comes with the package, and Griffin-Lim if neither does.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: where to compute; by default all devices of JAX's default kind.
-        program_map: which instruments songs are played on (see `Synthesizer`).
+        tokenization: fields of `spectrodiff.tokenization.Tokenization` that are to differ from the
+            model's own, {"program_map": "full"} for example.
 
     Raises:
         CheckpointError: if the model or inverter is not there, damaged, or unsafe to read.
-        ConfigError: for another precision.
+        ConfigError: for another precision, or an impossible tokenization.
     """
     checkpoint = open_checkpoint(model)
+    checkpoint = dataclasses.replace(
+        checkpoint, tokenization=checkpoint.tokenization.but(tokenization or {})
+    )
     devices = list(devices or jax.devices())
     params = place(checkpoint.params, replicated(devices), precision, consume=True)
     checkpoint = dataclasses.replace(checkpoint, params=params)
     chosen = make_inverter(inverter, checkpoint, devices[0].platform)
-    return Synthesizer(
-        checkpoint, chosen, precision=precision, devices=devices, program_map=program_map
-    )
+    return Synthesizer(checkpoint, chosen, precision=precision, devices=devices)
 
 
 def make_inverter(

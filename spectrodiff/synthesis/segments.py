@@ -7,7 +7,7 @@ exactly zero.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -109,30 +109,44 @@ class DiffusionGenerator:
         self, batch: PreparedBatch, on_steps: Callable[[int], None] | None = None
     ) -> jax.Array:
         """Takes the sampler's steps; see `__call__`."""
-        carry = _first_carry(batch.keys, self.config.target_frames, self.config.mel_bins)
+        carry = self._begin(batch)
         for first in range(0, self.steps, STEPS_PER_PIECE):
             last = min(first + STEPS_PER_PIECE, self.steps)
-            carry = self._advance(
-                self._params,
-                carry,
-                batch.memory,
-                batch.keys,
-                self._table,
-                self._films,
-                self._guidance,
-                first,
-                last,
-            )
+            carry = self._take_steps(batch, carry, first, last)
             if on_steps is not None:
                 # Waiting here keeps the host from queueing all pieces, so that it can be stopped.
                 jax.block_until_ready(carry)
                 on_steps(last - first)
         return carry.z
 
+    def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
+        """Takes one step after another without an end; the first compiles what is needed."""
+        prepared = self.prepare(batch)
+        carry = self._begin(prepared)
+        while True:
+            carry = jax.block_until_ready(self._take_steps(prepared, carry, 0, 1))
+            yield
+
     @property
     def num_devices(self) -> int:
         """How many devices share a batch."""
         return self._mesh.size
+
+    def _begin(self, batch: PreparedBatch) -> Carry:
+        return _first_carry(batch.keys, self.config.target_frames, self.config.mel_bins)
+
+    def _take_steps(self, batch: PreparedBatch, carry: Carry, first: int, last: int) -> Carry:
+        return self._advance(
+            self._params,
+            carry,
+            batch.memory,
+            batch.keys,
+            self._table,
+            self._films,
+            self._guidance,
+            first,
+            last,
+        )
 
 
 def make_mesh(devices: Sequence[jax.Device]) -> Mesh:

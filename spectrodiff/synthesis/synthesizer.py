@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -15,25 +16,26 @@ from jax.sharding import Mesh
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.diffusion.parameterization import to_eps
-from spectrodiff.diffusion.sampler import Sampler
+from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.errors import ConfigError
 from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE, unscale
 from spectrodiff.notes import Notes
-from spectrodiff.programs import ProgramMap
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
 from spectrodiff.synthesis.meter import Meter
 from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.segments import DiffusionGenerator, make_mesh, network, replicated
-from spectrodiff.synthesis.songs import SegmentGenerator, generate_songs
+from spectrodiff.synthesis.songs import SegmentGenerator, first_batch, generate_songs
 from spectrodiff.tokenizer import SongTokens, tokenize_song
-from spectrodiff.vocabulary import Vocabulary
 from spectrodiff.vocoder import InversionStream, Inverter, invert
 
 logger = logging.getLogger(__name__)
 
-SongInput = str | os.PathLike[str] | Notes
+# How many steps are timed to tell how long a song takes; the fastest counts.
+TRIAL_STEPS = 2
+
+SongInput = str | os.PathLike[str] | Notes | SongTokens
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,8 +61,13 @@ class Synthesizer:
         inverter: what turns features into audio.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: where to compute; by default all devices of JAX's default kind.
-        program_map: which instruments songs are played on: by default the nearest that released
-            models know; "full" keeps the song's own, for models trained on such.
+
+    Attributes:
+        config: sizes of the network.
+        tokenization: how songs become its tokens.
+        sampling: how it is run where nothing else is asked for.
+        inverter: what turns features into audio.
+        name: what messages call the model.
 
     Raises:
         ConfigError: for another precision.
@@ -73,14 +80,13 @@ class Synthesizer:
         *,
         precision: str = "float32",
         devices: Sequence[jax.Device] | None = None,
-        program_map: ProgramMap = "slakh",
     ) -> None:
-        self._program_map = program_map
         self.config, self.inverter = checkpoint.config, inverter
+        self.tokenization, self.sampling = checkpoint.tokenization, checkpoint.sampling
+        self.name = checkpoint.name
         self._dtype = compute_type(precision)
         self._prediction = checkpoint.prediction
         self._schedule = make_schedule(checkpoint.schedule)
-        self._vocabulary = Vocabulary(checkpoint.velocity_bins)
         self._devices = list(devices or jax.devices())
         self._params = place(checkpoint.params, replicated(self._devices), precision)
         self._generators: dict[Any, SegmentGenerator] = {}
@@ -98,54 +104,46 @@ class Synthesizer:
         self,
         songs: Iterable[SongInput],
         *,
-        steps: int = 1000,
-        guidance: float = 2.0,
-        sampler: str = "ddpm",
-        variance: str = "large",
         seed: int = 0,
         strict: bool = False,
         batch_size: int = 8,
         progress: bool = False,
+        **sampling: Unpack[SamplingChanges],
     ) -> Iterator[tuple[int, Song]]:
         """Renders songs side by side; each comes out as it would alone.
 
         Songs are read and checked at once, and rendered as the results are asked for.
 
         Args:
-            songs: MIDI files or notes.
-            steps: denoising steps per segment. This and the next three are settings of diffusion;
-                an autoregressive model has no use for them, and says so in the log.
-            guidance: guidance weight w; 1 follows the model as it is, more exaggerates what the
-                notes and the context change.
-            sampler: "ddpm", "ddim" or "dpmpp" (see `spectrodiff.diffusion.sampler.Sampler`).
-            variance: of the "ddpm" sampler.
+            songs: MIDI files, notes, or what `tokenize` made of them.
             seed: another seed gives another performance of the same notes.
             strict: refuse a song with a segment of too many notes instead of leaving some out.
             batch_size: how many songs to work on at a time.
             progress: show a progress bar, or log lines where there is no terminal.
+            **sampling: steps, guidance, sampler, variance: what is to differ from the model's own
+                `sampling` (see `spectrodiff.diffusion.sampling.Sampling`). An autoregressive model
+                has no use for them, and says so in the log.
 
         Returns:
-            Numbers of songs and what they sound like, the longest songs first.
+            Numbers of songs and what they sound like, each as soon as it is done.
 
         Raises:
             MidiError: if a song cannot be read or has no notes.
             ConfigError: if a setting is impossible.
         """
-        tokens = [self._tokenize(song, strict) for song in songs]
-        generator = self._generator(Sampler(sampler, steps, variance), guidance, len(tokens) > 1)
+        _check_batch_size(batch_size)
+        tokens = [self.tokenize(song, strict=strict) for song in songs]
+        generator = self._generator(self.sampling.but(**sampling), len(tokens) > 1)
         return self._render_groups(tokens, generator, seed, batch_size, progress)
 
     def stream(
         self,
         song: SongInput,
         *,
-        steps: int = 1000,
-        guidance: float = 2.0,
-        sampler: str = "ddpm",
-        variance: str = "large",
         seed: int = 0,
         strict: bool = False,
         progress: bool = False,
+        **sampling: Unpack[SamplingChanges],
     ) -> Iterator[Song]:
         """Renders one song and yields it a stretch at a time, while the next is being computed.
 
@@ -155,19 +153,16 @@ class Synthesizer:
 
         The arguments and errors are those of `render_each`; errors come before the first stretch.
         """
-        tokens = self._tokenize(song, strict)
-        generator = self._generator(Sampler(sampler, steps, variance), guidance, many=False)
+        tokens = self.tokenize(song, strict=strict)
+        generator = self._generator(self.sampling.but(**sampling), many=False)
         return self._stream(tokens, generator, seed, progress)
 
     def segments(
         self,
         song: SongInput,
         *,
-        steps: int = 1000,
-        guidance: float = 2.0,
-        sampler: str = "ddpm",
-        variance: str = "large",
         seed: int = 0,
+        **sampling: Unpack[SamplingChanges],
     ) -> Iterator[np.ndarray]:
         """Draws one song and yields the features of its segments, without inverting them.
 
@@ -177,10 +172,71 @@ class Synthesizer:
             Unscaled log-mel float32 [F, 128], segment after segment as each is done; the last may
             reach further than the song.
         """
-        tokens = self._tokenize(song, strict=False)
-        generator = self._generator(Sampler(sampler, steps, variance), guidance, many=False)
+        tokens = self.tokenize(song)
+        generator = self._generator(self.sampling.but(**sampling), many=False)
         segments = generate_songs(generator, [tokens.tokens], seed=seed)
         return (np.asarray(unscale(segment.scaled_mel)) for segment in segments)
+
+    def tokenize(
+        self, song: SongInput, *, strict: bool = False, name: str | None = None
+    ) -> SongTokens:
+        """The tokens that this model is given for a song.
+
+        Args:
+            song: a MIDI file or notes; tokens are returned as they are.
+            strict: refuse a song with a segment of too many notes instead of leaving some out.
+            name: of the song in messages; by default that of its file.
+
+        Raises:
+            MidiError: if the song cannot be read, or has nothing that the model can play.
+        """
+        if isinstance(song, SongTokens):
+            return song
+        return tokenize_song(
+            song,
+            self.tokenization,
+            max_tokens=self.config.note_tokens,
+            segment_frames=self.config.target_frames,
+            strict=strict,
+            name=name,
+        )
+
+    def expected_seconds(
+        self,
+        songs: Sequence[SongTokens],
+        *,
+        batch_size: int = 8,
+        clock: Callable[[], float] = time.perf_counter,
+        **sampling: Unpack[SamplingChanges],
+    ) -> float:
+        """Tells about how long `render_each` will take with the same arguments.
+
+        It takes some steps of the first batch, which compiles what rendering needs anyway. Turning
+        features into audio is not counted.
+
+        Args:
+            songs: what `tokenize` made of them, at least one.
+            batch_size: as in `render_each`.
+            clock: seconds since any moment.
+            **sampling: as in `render_each`.
+        """
+        _check_batch_size(batch_size)
+        generator = self._generator(self.sampling.but(**sampling), len(songs) > 1)
+        groups = _groups(songs, batch_size)
+        trial = generator.try_steps(
+            first_batch(
+                self.config,
+                [songs[song].tokens for song in groups[0]],
+                batch_multiple=generator.num_devices,
+            )
+        )
+        next(trial)
+        moments = [clock()]
+        for _ in range(TRIAL_STEPS):
+            next(trial)
+            moments.append(clock())
+        batches = sum(len(songs[group[0]].tokens) for group in groups)
+        return float(batches * generator.steps * np.diff(moments).min())
 
     def predict_noise(
         self,
@@ -225,12 +281,9 @@ class Synthesizer:
         batch_size: int,
         progress: bool,
     ) -> Iterator[tuple[int, Song]]:
-        # Songs of like length share a batch, so that few of its rows run empty.
-        order = sorted(range(len(tokens)), key=lambda song: -len(tokens[song].tokens))
         count = sum(len(song.tokens) for song in tokens)
         with Meter(count, generator.steps, self.segment_seconds, enabled=progress) as meter:
-            for first in range(0, len(order), batch_size):
-                group = order[first : first + batch_size]
+            for group in _groups(tokens, batch_size):
                 features: list[list[np.ndarray]] = [[] for _ in group]
                 for segment in generate_songs(
                     generator,
@@ -239,10 +292,12 @@ class Synthesizer:
                     batch_multiple=generator.num_devices,
                     on_steps=meter.steps_done,
                 ):
-                    features[segment.song].append(segment.scaled_mel)
+                    song, drawn = group[segment.song], features[segment.song]
+                    drawn.append(segment.scaled_mel)
                     meter.segment_done()
-                for song, segments in zip(group, features, strict=True):
-                    yield song, self._finish(np.concatenate(segments), tokens[song])
+                    if len(drawn) == len(tokens[song].tokens):
+                        yield song, self._finish(np.concatenate(drawn), tokens[song])
+                        drawn.clear()
 
     def _stream(
         self,
@@ -277,40 +332,26 @@ class Synthesizer:
         audio = invert(self.inverter, log_mel)[: tokens.num_samples]
         return Song(audio, SAMPLE_RATE, log_mel)
 
-    def _tokenize(self, song: SongInput, strict: bool) -> SongTokens:
-        return tokenize_song(
-            song,
-            vocabulary=self._vocabulary,
-            program_map=self._program_map,
-            max_tokens=self.config.note_tokens,
-            segment_frames=self.config.target_frames,
-            strict=strict,
-        )
-
-    def _generator(self, sampler: Sampler, guidance: float, many: bool) -> SegmentGenerator:
+    def _generator(self, sampling: Sampling, many: bool) -> SegmentGenerator:
         """The generator of these settings; the last one is kept, with all that it worked out."""
-        if not np.isfinite(guidance):
-            raise ConfigError("guidance", "a finite number", repr(guidance))
         autoregressive = self.config.kind == "autoregressive"
-        settings = many if autoregressive else (sampler, guidance, many)
+        settings = many if autoregressive else (sampling, many)
         if settings not in self._generators:
             self._generators.clear()
             mesh = make_mesh(self._devices if many else self._devices[:1])
             self._generators[settings] = (
-                self._autoregressive(mesh)
-                if autoregressive
-                else self._diffusion(sampler, guidance, mesh)
+                self._autoregressive(mesh) if autoregressive else self._diffusion(sampling, mesh)
             )
         return self._generators[settings]
 
-    def _diffusion(self, sampler: Sampler, guidance: float, mesh: Mesh) -> SegmentGenerator:
+    def _diffusion(self, sampling: Sampling, mesh: Mesh) -> SegmentGenerator:
         return DiffusionGenerator(
             self.config,
             self._params,
             schedule=self._schedule,
             prediction=self._prediction,
-            sampler=sampler,
-            guidance=guidance,
+            sampler=sampling.solver(),
+            guidance=sampling.guidance,
             dtype=self._dtype,
             mesh=mesh,
         )
@@ -320,6 +361,17 @@ class Synthesizer:
             "this model is autoregressive: steps, sampler, guidance and variance mean nothing to it"
         )
         return AutoregressiveGenerator(self.config, self._params, dtype=self._dtype, mesh=mesh)
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if type(batch_size) is not int or batch_size < 1:
+        raise ConfigError("batch_size", "a whole number >= 1", repr(batch_size))
+
+
+def _groups(songs: Sequence[SongTokens], batch_size: int) -> list[list[int]]:
+    """Numbers of the songs that share a batch: of like length, so that few rows run empty."""
+    order = sorted(range(len(songs)), key=lambda song: -len(songs[song].tokens))
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
 @jax.jit(static_argnums=0)

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from spectrodiff.diffusion.loss import DenoisingLoss
 from spectrodiff.diffusion.parameterization import to_x0
-from spectrodiff.diffusion.sampler import Sampler
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.features import scale
 from spectrodiff.models.alignment import align
@@ -29,8 +29,6 @@ Scores = dict[str, jax.Array]
 
 # Where notes decide everything: hardly any signal is left, so x0 can only be told from the notes.
 GAP_TIME = 0.99
-
-PREVIEW_SAMPLER, PREVIEW_GUIDANCE = Sampler("dpmpp", 20), 2.0
 
 
 class Conditions(NamedTuple):
@@ -57,6 +55,7 @@ class DiffusionObjective:
     dtype: Any = jnp.float32
     remat: bool = False
     initialization: Initialization = "t5"
+    sampling: Sampling = PAPER_SAMPLING
 
     def init_params(self, seed: int) -> Params:
         """Parameters before any training."""
@@ -117,20 +116,20 @@ class DiffusionObjective:
         return {"x0_error_own_notes": own, "x0_error_other_notes": other, "notes_gap": other - own}
 
     def generator(self, params: Params, mesh: Mesh) -> SegmentGenerator:
-        """Draws segments in few steps."""
+        """Draws segments as the trained model will."""
         return DiffusionGenerator(
             self.config,
             params,
             schedule=make_schedule(self.settings.schedule),
             prediction=self.settings.prediction,
-            sampler=PREVIEW_SAMPLER,
-            guidance=PREVIEW_GUIDANCE,
+            sampler=self.sampling.solver(),
+            guidance=self.sampling.guidance,
             dtype=self.dtype,
             mesh=mesh,
         )
 
     def play(self, params: Params, segment: Segment, keys: jax.Array, mesh: Mesh) -> Played:
-        """Plays segments in few steps."""
+        """Plays segments as the trained model will."""
         return play_segments(self.generator(params, mesh), segment, keys)
 
     def _denoise(

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.training.segments import Segment, SegmentSizes
 from spectrodiff.training.settings import Diffusion, Inversion, Network, Training
 
@@ -71,6 +73,9 @@ def make_objective(
     diffusion: Diffusion,
     training: Training,
     inversion: Inversion | None = None,
+    *,
+    tokenization: Tokenization = RELEASED_TOKENIZATION,
+    sampling: Sampling = PAPER_SAMPLING,
 ) -> Objective:
     """The objective of a kind of network; that of an inverter if `inversion` is given."""
     from spectrodiff.training.autoregressive_objective import AutoregressiveObjective
@@ -85,7 +90,12 @@ def make_objective(
             denoised = open_denoiser(inversion.denoiser, inversion.window_frames)
         return InversionObjective(inversion, dtype, training.remat, denoised)
     if network.kind == "autoregressive":
-        return AutoregressiveObjective(network.config(), dtype, training.remat)
+        return AutoregressiveObjective(network.config(tokenization), dtype, training.remat)
     return DiffusionObjective(
-        network.config(), diffusion, dtype, training.remat, network.initialization
+        network.config(tokenization),
+        diffusion,
+        dtype,
+        training.remat,
+        network.initialization,
+        sampling,
     )

@@ -16,11 +16,26 @@ from typing import Any
 
 import jax
 
-from spectrodiff.checkpoints.run_folder import CHECKPOINTS, FORMAT, SETTINGS
+from spectrodiff.checkpoints.run_folder import (
+    CHECKPOINTS,
+    FORMATS,
+    SETTINGS,
+    first_tokenization,
+)
 from spectrodiff.checkpoints.settings import read_json
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import ConfigError
 from spectrodiff.files import atomic_file, check_writable
-from spectrodiff.training.settings import RunSettings
+from spectrodiff.tokenization import Tokenization
+from spectrodiff.training.settings import (
+    Data,
+    Diffusion,
+    Inversion,
+    Network,
+    Optimization,
+    RunSettings,
+    Training,
+)
 from spectrodiff.vocoder.config import as_dict as as_sizes
 
 logger = logging.getLogger(__name__)
@@ -48,8 +63,18 @@ CHANGEABLE = frozenset(
         "Training.keep_every",
         "Data.evaluation_split",
         "Data.threads",
+        "Tokenization.programs",
+        "Tokenization.drums",
+        *(f"Sampling.{field.name}" for field in dataclasses.fields(Sampling)),
     }
 )
+
+_CLASSES = (Network, Diffusion, Optimization, Training, Data, Inversion, Tokenization, Sampling)
+_DEFAULTS = {
+    f"{settings.__name__}.{field.name}": field.default
+    for settings in _CLASSES
+    for field in dataclasses.fields(settings)
+}
 
 
 def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
@@ -70,7 +95,7 @@ def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
     path, checkpoints = folder / SETTINGS, folder / CHECKPOINTS
     # Before the first checkpoint there is nothing that other settings could spoil.
     if path.is_file() and checkpoints.is_dir() and any(checkpoints.iterdir()):
-        _check_same(path, read_json(path).get("settings"), as_dict(settings))
+        _check_same(path, _settings_before(path), as_dict(settings))
     elif write and not path.is_file() and folder.is_dir() and any(folder.iterdir()):
         expected = "a new or empty folder, or that of a run"
         raise ConfigError(str(folder), expected, f"one without {SETTINGS}")
@@ -112,23 +137,38 @@ def environment() -> dict[str, Any]:
 def _description(settings: RunSettings) -> dict[str, Any]:
     if settings.inversion is not None:
         sizes = as_sizes(settings.inversion.config())
-        return {"format": FORMAT, "inverter": sizes, "settings": as_dict(settings)}
+        return {"format": FORMATS[-1], "inverter": sizes, "settings": as_dict(settings)}
     return {
-        "format": FORMAT,
-        "model": dataclasses.asdict(settings.network.config()),
+        "format": FORMATS[-1],
+        "model": dataclasses.asdict(settings.config()),
         "prediction": settings.diffusion.prediction,
         "schedule": settings.diffusion.schedule,
-        "velocity_bins": settings.network.velocity_bins,
+        "tokenization": dataclasses.asdict(settings.tokenization),
+        "sampling": dataclasses.asdict(settings.sampling),
         "settings": as_dict(settings),
     }
 
 
-def _check_same(path: Path, before: Any, now: Mapping[str, Mapping[str, Any]]) -> None:
-    if not isinstance(before, dict):
+def _settings_before(path: Path) -> dict[str, dict[str, Any]]:
+    """Settings of a run as they were stored, under the names of today."""
+    description = read_json(path)
+    before = description.get("settings")
+    if not isinstance(before, dict) or not all(isinstance(part, dict) for part in before.values()):
         raise ConfigError(str(path), "the settings of a run", repr(before))
+    if description.get("format") == 1:
+        bins = before.get("Network", {}).get("velocity_bins", 1)
+        found = first_tokenization({"settings": before, "velocity_bins": bins})
+        before["Tokenization"] = found
+    return before
+
+
+def _check_same(
+    path: Path, before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+) -> None:
     for part, values in now.items():
         for name, value in values.items():
-            was = before.get(part, {}).get(name)
+            # A setting that there was not yet had the effect that its default has.
+            was = before.get(part, {}).get(name, _DEFAULTS.get(f"{part}.{name}"))
             full_name = f"{part}.{name}"
             if was == value:
                 continue

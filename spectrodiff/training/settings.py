@@ -7,15 +7,15 @@ import dataclasses
 import math
 from typing import Literal, NamedTuple
 
+from spectrodiff.checks import check_types, require
 from spectrodiff.data.chunks import Chunking, OverflowPolicy
 from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.errors import ConfigError
 from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig, NetworkKind
-from spectrodiff.programs import ProgramMap
-from spectrodiff.training.checks import check_types, require
-from spectrodiff.vocabulary import Vocabulary
+from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.vocoder.config import SIZES as INVERTER_SIZES
 from spectrodiff.vocoder.config import InverterConfig, RecurrentConfig
 from spectrodiff.vocoder.discriminators import DiscriminatorsConfig
@@ -50,7 +50,6 @@ class Network:
     context_frames: int | None = None  # 0 for a network that does not hear what came before
     cross_attention: CrossAttention | None = None
     dropout: float | None = None
-    velocity_bins: int = 1  # V of the vocabulary
     # "aligned" begins with attention to the same place in time (see `models.alignment`): notes are
     # followed after hundreds of steps instead of tens of thousands. "t5" is the paper's.
     initialization: Initialization = "t5"
@@ -63,10 +62,9 @@ class Network:
                 self.initialization == "t5", "Network.initialization", what, self.initialization
             )
         require(self.size in SIZES, "Network.size", f"one of {', '.join(SIZES)}", self.size)
-        Vocabulary(self.velocity_bins)
 
-    def config(self) -> ModelConfig:
-        """The sizes in full.
+    def config(self, tokenization: Tokenization = RELEASED_TOKENIZATION) -> ModelConfig:
+        """The sizes in full; how many tokens there are is a matter of the tokenization.
 
         Raises:
             ConfigError: if they are impossible.
@@ -77,7 +75,7 @@ class Network:
             for name, value in dataclasses.asdict(self).items()
             if name in sizes and value is not None
         }
-        rows = Vocabulary(self.velocity_bins).embedding_rows
+        rows = tokenization.vocabulary.embedding_rows
         return dataclasses.replace(SIZES[self.size], vocabulary_size=rows, **changes)
 
 
@@ -355,9 +353,6 @@ class Data:
     weights: tuple[float, ...] | None = None  # shares; None for the paper's (n_i / sum n) ** 0.3
     train_split: str = "train"
     evaluation_split: str = "validation"
-    program_map: ProgramMap = "full"
-    ties: bool = True
-    trim_overlaps: bool = True
     overflow: OverflowPolicy = "skip"
     threads: int = 8  # that read recordings, in each process
 
@@ -366,16 +361,13 @@ class Data:
         require(bool(self.corpora), "Data.corpora", "at least one corpus", self.corpora)
         require(self.threads >= 0, "Data.threads", "a whole number >= 0", self.threads)
 
-    def chunking(self, config: ModelConfig, velocity_bins: int) -> Chunking:
+    def chunking(self, config: ModelConfig, tokenization: Tokenization) -> Chunking:
         """How segments are cut for a network."""
         return Chunking(
             context_frames=config.context_frames,
             target_frames=config.target_frames,
             max_tokens=config.note_tokens,
-            velocity_bins=velocity_bins,
-            ties=self.ties,
-            program_map=self.program_map,
-            trim_overlaps=self.trim_overlaps,
+            tokenization=tokenization,
             overflow=self.overflow,
         )
 
@@ -389,10 +381,16 @@ class RunSettings(NamedTuple):
     training: Training
     data: Data
     inversion: Inversion | None = None  # where an inverter is trained; then no synthesiser is
+    tokenization: Tokenization = RELEASED_TOKENIZATION
+    sampling: Sampling = PAPER_SAMPLING  # how the model is run when it is used
+
+    def config(self) -> ModelConfig:
+        """Sizes of the synthesiser's network."""
+        return self.network.config(self.tokenization)
 
     def chunking(self) -> Chunking:
         """How segments are cut out of recordings."""
-        chunking = self.data.chunking(self.network.config(), self.network.velocity_bins)
+        chunking = self.data.chunking(self.config(), self.tokenization)
         if self.inversion is None:
             return chunking
         return dataclasses.replace(

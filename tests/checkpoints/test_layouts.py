@@ -9,8 +9,10 @@ from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.ports import import_diffusers, import_paddle
 from spectrodiff.checkpoints.settings import TIME_SCALE
 from spectrodiff.checkpoints.tree import expected_shapes, flatten
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.tokenization import Tokenization
 from tests.checkpoints.writers import copy_writable, golden_params
 
 LAYOUTS = ["t5x", "diffusers", "paddle"]
@@ -103,7 +105,8 @@ def test_settings(golden, layout):
         context_frames=16,
     )
     assert (checkpoint.prediction, checkpoint.schedule) == ("eps", "cosine")
-    assert checkpoint.velocity_bins == 1
+    assert checkpoint.tokenization == Tokenization(velocity_bins=1)
+    assert checkpoint.sampling == Sampling("ddpm", 1000, 2.0, "large")
     assert checkpoint.inverter == (None if layout == "t5x" else folder / "melgan/model.onnx")
 
 

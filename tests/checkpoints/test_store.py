@@ -10,7 +10,9 @@ from safetensors.numpy import load_file, save_file
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.store import load_model, save_model
 from spectrodiff.checkpoints.tree import flatten
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import CheckpointError, OutputError
+from spectrodiff.tokenization import Tokenization
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,8 @@ def checkpoint(golden):
         open_checkpoint(golden / "checkpoints/diffusers"),
         prediction="v",
         schedule="linear",
-        velocity_bins=127,
+        tokenization=Tokenization(127, False, "full", (0, 40), (35,), True),
+        sampling=Sampling("ddim", 7, 1.25, "medium:0.5"),
     )
 
 
@@ -45,7 +48,7 @@ def test_files_are_as_readable_as_any_other(checkpoint, tmp_path):
 def test_round_trip(checkpoint, tmp_path, dtype):
     save_model(checkpoint, tmp_path / "model", dtype)
     loaded = load_model(tmp_path / "model")
-    for field in ("config", "prediction", "schedule", "velocity_bins"):
+    for field in ("config", "prediction", "schedule", "tokenization", "sampling"):
         assert getattr(loaded, field) == getattr(checkpoint, field)
     assert loaded.inverter == tmp_path / "model/inverter.onnx"
     assert loaded.inverter.read_bytes() == checkpoint.inverter.read_bytes()
@@ -108,11 +111,16 @@ def edit(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "format = 1, got 2"),
-        ({"format": True}, "format = 1, got True"),
+        ({"format": 3}, "format = 1 or 2, got 3"),
+        ({"format": True}, "format = 1 or 2, got True"),
         ({"prediction": "noise"}, "'eps' or 'x0' or 'v'"),
         ({"schedule": ["cosine"]}, "schedule"),
-        ({"velocity_bins": "1"}, "velocity bins"),
+        ({"tokenization": {"velocity_bins": "1"}}, "velocity_bins: a whole number, got '1'"),
+        ({"tokenization": {"velocity_bins": 1_000_000_000}}, "velocity_bins"),
+        ({"tokenization": {"bins": 1}}, "a tokenization, got .*'bins'"),
+        ({"tokenization": None}, "a tokenization, got None"),
+        ({"sampling": {"sampler": "euler"}}, "sampler: one of 'ddpm'"),
+        ({"sampling": [10]}, "a sampling, got"),
         ({"model": {}}, "sizes of a network"),
         ({"model": {"width": 1, "depth": 2}}, "sizes of a network"),
         ({"model": [1]}, "sizes of a network"),

@@ -5,6 +5,7 @@ import numpy as np
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.evaluation import checksums
 from spectrodiff.models.config import SIZES
+from spectrodiff.tokenization import Tokenization
 
 
 def test_files_and_folders(tmp_path):
@@ -31,6 +32,6 @@ def test_models():
         dataclasses.replace(model, params=swapped),
         dataclasses.replace(model, prediction="v"),
         dataclasses.replace(model, config=SIZES["small"]),
-        dataclasses.replace(model, velocity_bins=127),
+        dataclasses.replace(model, tokenization=Tokenization(velocity_bins=127)),
     ]
     assert len({checksums.of_checkpoint(other) for other in [model, model, *others]}) == 5

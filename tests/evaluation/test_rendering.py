@@ -1,6 +1,6 @@
 """What is rendered, from what and how often, with a synthesiser whose features are known."""
 
-import types
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from spectrodiff import bundled
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 from spectrodiff.errors import CheckpointError, ConfigError
 from spectrodiff.evaluation import checksums
 from spectrodiff.evaluation.rendering import Inverters, Model, Renderer, describe
@@ -17,20 +18,25 @@ from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.features import log_mel
 from spectrodiff.models.config import SIZES
 from spectrodiff.synthesis import Song
+from spectrodiff.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.vocoder import GriffinLim
 from tests.notation import note_table
 
-ROWS = Evaluation(
-    rows=(
-        Row("model"),
-        Row("model_b", inverter="b"),
-        Row("fast", steps=5),
-        Row("encoded", "encoded"),
-        Row("encoded_b", "encoded", inverter="b"),
-        Row("raw", "raw"),
-    ),
-    steps=10,
-).wanted_rows()
+ROWS = (
+    Evaluation(
+        rows=(
+            Row("model"),
+            Row("model_b", inverter="b"),
+            Row("fast", steps=5),
+            Row("encoded", "encoded"),
+            Row("encoded_b", "encoded", inverter="b"),
+            Row("raw", "raw"),
+        ),
+        steps=10,
+    )
+    .of_model(PAPER_SAMPLING, RELEASED_TOKENIZATION)
+    .wanted_rows()
+)
 BARE = Model("untrained", "0123abcd", Checkpoint(SIZES["tiny"], {}))
 
 
@@ -50,7 +56,11 @@ class Synthesizer:
     """Features whose level is a hundredth of the first pitch and of the steps."""
 
     def __init__(self, inverter):
-        self.inverter, self.calls = inverter, []
+        self.inverter, self.calls, self.names = inverter, [], []
+
+    def tokenize(self, notes, *, name):
+        self.names.append(name)
+        return notes
 
     def render_each(self, songs, *, steps, batch_size, progress, **settings):
         self.calls.append((steps, len(songs), batch_size))
@@ -152,7 +162,14 @@ def test_descriptions(tmp_path):
         "source": "model",
         "model": "0123abcd",
         "precision": "float32",
-        "program_map": "full",
+        "tokenization": {
+            "velocity_bins": 1,
+            "ties": True,
+            "program_map": "slakh",
+            "programs": None,
+            "drums": None,
+            "trim_overlaps": False,
+        },
         "sampler": "ddpm",
         "steps": 10,
         "guidance": 2.0,
@@ -166,7 +183,7 @@ def test_descriptions(tmp_path):
     encoded = describe(Row("encoded", "encoded", inverter=str(file)), BARE, "float32")
     assert encoded == {"source": "encoded", "inverter": "inverter.onnx cbf43926"}
     # The model's own inverter, where it has one.
-    own = Model("m", "0", types.SimpleNamespace(inverter=file))
+    own = Model("m", "0", dataclasses.replace(BARE.bare, inverter=file))
     assert describe(ROWS[0], own, "float32")["inverter"] == "inverter.onnx cbf43926"
 
 
@@ -180,8 +197,8 @@ def test_rows_that_need_a_model(caplog):
 
 
 def test_impossible_samplers_and_models():
-    with pytest.raises(ConfigError, match="sampler: expected one of"):
-        describe(Evaluation(sampler="euler").wanted_rows()[0], BARE, "float32")
+    with pytest.raises(ConfigError, match="variance"):
+        describe(dataclasses.replace(ROWS[0], variance="huge"), BARE, "float32")
     with pytest.raises(CheckpointError, match="nowhere"):
         Model.look_at("nowhere/at/all")
     with pytest.raises(CheckpointError, match="no such file"):

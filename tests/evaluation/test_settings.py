@@ -1,19 +1,22 @@
 import pytest
 
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import ConfigError
 from spectrodiff.evaluation.settings import Evaluation, Row
+from spectrodiff.tokenization import Tokenization
 
 
-def test_the_defaults_are_the_papers():
-    settings = Evaluation()
-    assert (settings.sampler, settings.steps, settings.guidance) == ("ddpm", 1000, 2.0)
-    assert (settings.max_minutes, settings.variance) == (10.0, "large")
-    assert [row.name for row in settings.rows] == ["model", "encoded", "raw"]
+def test_what_is_not_asked_for_is_the_models_own():
+    sampling = Sampling("dpmpp", 7, 1.25, "small")
+    settings = Evaluation(guidance=3.0).of_model(sampling, Tokenization(program_map="flat"))
+    assert (settings.sampler, settings.steps, settings.variance) == ("dpmpp", 7, "small")
+    assert (settings.guidance, settings.program_map) == (3.0, "flat")
+    assert settings.max_minutes == 10.0
 
 
 def test_rows_take_what_they_do_not_say():
     rows = (Row("slow"), Row("fast", steps=20, sampler="dpmpp", inverter="griffin-lim"))
-    slow, fast = Evaluation(rows=rows, steps=100, seed=3).wanted_rows()
+    slow, fast = Evaluation(rows=rows, sampler="ddpm", steps=100, seed=3).wanted_rows()
     assert (slow.sampler, slow.steps, slow.seed, slow.inverter) == ("ddpm", 100, 3, None)
     assert (fast.sampler, fast.steps, fast.seed, fast.inverter) == ("dpmpp", 20, 3, "griffin-lim")
     # Zero is a seed of its own, not one left out.

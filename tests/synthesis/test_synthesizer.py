@@ -71,7 +71,9 @@ def test_instruments_are_those_of_the_released_models_unless_told_otherwise(gold
     model = golden / "checkpoints" / "diffusers"
 
     def features(program_map):
-        synth = sd.load(model, inverter=LoudnessInverter(), program_map=program_map)
+        synth = sd.load(
+            model, inverter=LoudnessInverter(), tokenization={"program_map": program_map}
+        )
         return [synth.render(song, steps=1, sampler="ddim").log_mel for song in songs]
 
     nearest, own = features("slakh"), features("full")
@@ -241,7 +243,7 @@ def test_public_names_bring_in_jax_alone():
     ("settings", "message"),
     [
         ({"steps": 0}, "steps: expected a whole number >= 1, got 0"),
-        ({"sampler": "euler"}, "sampler: expected one of ddpm, ddim, dpmpp, got euler"),
+        ({"sampler": "euler"}, "sampler: expected one of 'ddpm', 'ddim', 'dpmpp', got 'euler'"),
         ({"guidance": float("nan")}, "guidance: expected a finite number, got nan"),
     ],
 )
