@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from listening.levels import aligned_l1
 
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.checkpoint import Checkpoint
@@ -243,6 +244,7 @@ def measure(
             {
                 "id": piece.id,
                 "log_mel_l1": float(l1.mean()),
+                "aligned_l1": aligned_l1(log_mel, piece.log_mel),
                 "onset_f1": f1,
                 "segment_seconds": ((starts + sizes / 2) / FRAMES_PER_SECOND).tolist(),
                 "l1_by_segment": (np.add.reduceat(l1, starts) / sizes).tolist(),

@@ -11,22 +11,31 @@ from matplotlib.figure import Figure
 from spectrodiff.files import atomic_file
 
 Row = dict[str, Any]
-MEASURES = {"log_mel_l1": "log-mel L1 (less is better)", "onset_f1": "onset F1 (more is better)"}
+MEASURES = {
+    "log_mel_l1": "log-mel L1 (less is better)",
+    "aligned_l1": "the same, equally loud",
+    "onset_f1": "onset F1 (more is better)",
+}
 DRIFT_BIN_SECONDS = 15.0
 
 
 def plot_steps(rows: Sequence[Row], path: Path) -> None:
-    """Both measures against the number of steps, a line per sampler."""
+    """All measures against the number of steps, a line per sampler."""
     _curves(rows, path, "steps", by=("model", "sampler"), scale="log")
 
 
 def plot_guidance(rows: Sequence[Row], path: Path) -> None:
-    """Both measures against the guidance weight."""
+    """All measures against the guidance weight."""
     _curves(rows, path, "guidance", by=("model",))
 
 
+def plot_settings(rows: Sequence[Row], path: Path) -> None:
+    """All measures against the number of steps, a line per guidance weight."""
+    _curves(rows, path, "steps", by=("model", "guidance"), scale="log")
+
+
 def plot_models(rows: Sequence[Row], path: Path) -> None:
-    """Both measures, a bar per model."""
+    """All measures, a bar per model."""
     recordings, *models = rows
     figure, panels = _panels(rows)
     for axes, measure in panels:
@@ -58,6 +67,7 @@ PLOTS: dict[str, Callable[[Sequence[Row], Path], None]] = {
     "steps": plot_steps,
     "guidance": plot_guidance,
     "drift": plot_drift,
+    "settings": plot_settings,
     "models": plot_models,
 }
 
@@ -89,11 +99,12 @@ def _curves(
     for axes, measure in panels:
         for line in lines:
             chosen = [row for row in cells if tuple(row[name] for name in by) == line]
+            chosen.sort(key=lambda row: row[x])
             axes.plot(
                 [row[x] for row in chosen],
                 [row[measure] for row in chosen],
                 marker="o",
-                label=", ".join(line),
+                label=", ".join(map(str, line)),
             )
         _draw_recordings(axes, recordings, measure)
         axes.set_xscale(scale)

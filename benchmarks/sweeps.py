@@ -8,10 +8,14 @@ examples/held_back) under many settings and compares with the recordings:
     steps     every sampler with ever more steps
     guidance  guidance weights
     drift     minutes of music, pieces joined end to end, with context and without it
+    settings  all steps with all guidance weights, for one sampler
     models    one setting, several models: --model A --model B
 
 `log_mel_l1` is the mean absolute difference of unscaled log-mel spectrograms, before any inverter;
-`onset_f1` how well the notes are recognised in the inverted audio, if basic-pitch is installed.
+`aligned_l1` the same once they are equally loud, piece by piece; `onset_f1` how well the notes are
+recognised in the inverted audio, if basic-pitch is installed. The sweep of settings also says by
+how much pieces differ from the same pieces at --sampler_steps and --guidance: on average, and
+where the average of other such pieces would lie 95 times of 100 (bootstrap).
 What has been measured is kept in OUT/cells, so that the same command goes on where it was stopped.
 --pieces and --seconds make it short enough for a small machine.
 """
@@ -41,6 +45,7 @@ from sweep_plots import PLOTS
 
 from spectrodiff import cli
 from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.uncertainty import bootstrap_mean
 from spectrodiff.features import SAMPLE_RATE
 from spectrodiff.files import atomic_file, check_writable
 
@@ -51,11 +56,15 @@ COLUMNS = (
     "guidance",
     "context",
     "log_mel_l1",
+    "aligned_l1",
     "l1_per_minute",
     "onset_f1",
 )
+# Further columns of the sweep of settings.
+DIFFERENCES = {"aligned_l1": "aligned_l1_change", "onset_f1": "onset_f1_change"}
 # Medleys begin so many pieces apart.
 MEDLEY_SHIFT = 7
+REPLICATES = 2000
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -70,8 +79,10 @@ def main(arguments: Sequence[str]) -> None:
         rows = [recording_row(music, transcriber, flags.out)]
         seconds = sum(len(piece.audio) for piece in music) / SAMPLE_RATE
         print(f"\n{sweep}, measured on {seconds:.0f} s of music", flush=True)
-        print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
-        print_row(rows[0])
+        columns = (*COLUMNS, *DIFFERENCES.values()) if sweep == "settings" else COLUMNS
+        print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
+        print_row(rows[0], columns)
+        compared: dict[str, list[dict[str, Any]]] = {}
         for cell in cells_of(sweep, flags):
             model = load(cell.model)
             if not (cell.context or model.has_context):
@@ -80,9 +91,13 @@ def main(arguments: Sequence[str]) -> None:
             path = cell_path(flags.out, key, music, transcriber)
             if not path.is_file():
                 write_json(path, measure(model, cell, music, transcriber))
-            rows.append(summary(cell, json.loads(path.read_text())))
-            print_row(rows[-1])
-        write_csv(flags.out / f"{sweep}.csv", rows)
+            measured = json.loads(path.read_text())
+            rows.append(summary(cell, measured))
+            if sweep == "settings":
+                # A model's first cell is the one that its others are compared with.
+                rows[-1].update(differences(measured, compared.setdefault(cell.model, measured)))
+            print_row(rows[-1], columns)
+        write_csv(flags.out / f"{sweep}.csv", rows, columns)
         PLOTS[sweep](rows, flags.out / f"{sweep}.png")
 
 
@@ -97,6 +112,13 @@ def cells_of(sweep: str, flags: argparse.Namespace) -> Iterator[Cell]:
         elif sweep == "guidance":
             for weight in flags.weights:
                 yield dataclasses.replace(cell, guidance=weight)
+        elif sweep == "settings":
+            yield cell
+            for weight in flags.weights:
+                for steps in flags.steps:
+                    other = dataclasses.replace(cell, steps=steps, guidance=weight)
+                    if other != cell:
+                        yield other
         elif sweep == "drift":
             yield cell
             yield dataclasses.replace(cell, context=False)
@@ -120,7 +142,8 @@ def cell_path(
 ) -> Path:
     """Where what was measured is kept: another name for whatever could change it."""
     heard = [piece.checksum for piece in music]
-    named = checksums.of_json({**key, "music": heard, "transcribed": transcriber is not None})
+    measures = {"measures": 2, "transcribed": transcriber is not None}
+    named = checksums.of_json({**key, **measures, "music": heard})
     return out / "cells" / f"{named}.json"
 
 
@@ -132,7 +155,7 @@ def recording_row(
     if not path.is_file():
         write_json(path, measure_recordings(music, transcriber))
     f1 = [piece["onset_f1"] for piece in json.loads(path.read_text())]
-    return {"model": "recordings", "log_mel_l1": 0.0, "onset_f1": mean(f1)}
+    return {"model": "recordings", "log_mel_l1": 0.0, "aligned_l1": 0.0, "onset_f1": mean(f1)}
 
 
 def summary(cell: Cell, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -145,10 +168,27 @@ def summary(cell: Cell, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         **dataclasses.asdict(cell),
         "log_mel_l1": mean([piece["log_mel_l1"] for piece in measured]),
+        "aligned_l1": mean([piece["aligned_l1"] for piece in measured]),
         "l1_per_minute": mean(slopes),
         "onset_f1": mean([piece["onset_f1"] for piece in measured]),
         "l1_by_time": [(piece["segment_seconds"], piece["l1_by_segment"]) for piece in measured],
     }
+
+
+def differences(
+    measured: Sequence[dict[str, Any]], compared_with: Sequence[dict[str, Any]]
+) -> dict[str, str]:
+    """Mean difference of the same pieces and its interval, as text; none of what is missing."""
+    texts = {}
+    for name, column in DIFFERENCES.items():
+        pairs = [(a[name], b[name]) for a, b in zip(measured, compared_with, strict=True)]
+        if any(None in pair for pair in pairs):
+            continue
+        changes = [ours - theirs for ours, theirs in pairs]
+        interval = bootstrap_mean(changes, replicates=REPLICATES)
+        between = f" ({interval.low:+.3f} to {interval.high:+.3f})" if interval else ""
+        texts[column] = f"{np.mean(changes):+.3f}{between}"
+    return texts
 
 
 def mean(values: Sequence[float | None]) -> float | None:
@@ -157,16 +197,16 @@ def mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def print_row(row: dict[str, Any]) -> None:
+def print_row(row: dict[str, Any], columns: Sequence[str]) -> None:
     def text(value: Any) -> str:
         return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    print("| " + " | ".join(text(row.get(column)) for column in COLUMNS) + " |", flush=True)
+    print("| " + " | ".join(text(row.get(column)) for column in columns) + " |", flush=True)
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     with atomic_file(path) as temporary, temporary.open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        table = csv.DictWriter(file, columns, extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
 

@@ -15,7 +15,7 @@ from spectrodiff.synthesis import Synthesizer
 from tests.data.corpora import table, tone
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-MODULES = ("sweeps", "sweep_measures", "sweep_plots")
+MODULES = ("sweeps", "sweep_measures", "sweep_plots", "listening")
 SECONDS = 1.2
 
 
@@ -33,7 +33,7 @@ def modules():
             sweep_measures, "open_checkpoint", functools.cache(sweep_measures.open_checkpoint)
         )
         yield sweeps, sweep_measures, sweep_plots
-    for name in MODULES:
+    for name in [name for name in sys.modules if name.split(".")[0] in MODULES]:
         sys.modules.pop(name)
 
 
@@ -105,6 +105,36 @@ def test_tables_and_pictures_of_all_sweeps(modules, corpus, tmp_path, drawn):
     assert {path.stem for path in tmp_path.glob("*.png")} == set(names)
     # The last sweep's setting was one of the second's; medleys are other music.
     assert len(drawn) == 4 + 2 + 2 + 0
+
+
+def test_settings_are_compared_with_those_that_are_kept(modules, corpus, tmp_path, drawn):
+    sweeps, *_ = modules
+    options = ["--samplers", "ddim", "--steps", "4", "2", "--weights", "1", "2"]
+    sweep(sweeps, corpus, tmp_path, "settings", *options, "--sampler_steps", "4")
+    kept, *others = read(tmp_path / "settings.csv")[1:]
+    assert (kept["sampler"], kept["steps"], kept["guidance"]) == ("dpmpp", "4", "2.0")
+    assert kept["aligned_l1_change"] == "+0.000 (+0.000 to +0.000)"
+    # All combinations, but not once more those that are kept.
+    combinations = [(row["guidance"], row["steps"]) for row in others]
+    assert combinations == [("1.0", "4"), ("1.0", "2"), ("2.0", "2")]
+    # What is only louder is as it should be.
+    assert [float(row["log_mel_l1"]) for row in others] == pytest.approx([0.25, 0.5, 0.5])
+    assert [float(row["aligned_l1"]) for row in others] == pytest.approx([0, 0, 0], abs=1e-5)
+    # Without a transcriber there is no onset F1 to compare.
+    assert {row["onset_f1_change"] for row in others} == {""}
+    assert (tmp_path / "settings.png").is_file()
+
+
+def test_differences_are_of_the_same_pieces(modules):
+    sweeps, *_ = modules
+    ours = [{"aligned_l1": 0.5, "onset_f1": f1} for f1 in (0.4, 0.6, 0.9)]
+    theirs = [{"aligned_l1": 0.6, "onset_f1": f1} for f1 in (0.5, 0.7, 1.0)]
+    # Pieces differ, by which setting each is better does not: the intervals are points.
+    assert sweeps.differences(ours, theirs) == {
+        "aligned_l1_change": "-0.100 (-0.100 to -0.100)",
+        "onset_f1_change": "-0.100 (-0.100 to -0.100)",
+    }
+    assert sweeps.differences(ours[:1], theirs[:1])["onset_f1_change"] == "-0.100"
 
 
 def test_what_was_measured_is_not_measured_again(modules, corpus, tmp_path, drawn):
