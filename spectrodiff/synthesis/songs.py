@@ -1,4 +1,4 @@
-"""A song is drawn segment after segment, each hearing the one before.
+"""A song is drawn segment after segment, each hearing what came before.
 
 Songs lie side by side: the batch axis is songs. Which songs share a batch changes nothing about any
 of them.
@@ -79,19 +79,18 @@ def generate_songs(
     order = sorted(range(len(songs)), key=lambda song: -len(songs[song]))
     size = _batch_size(len(songs), batch_multiple)
     song_keys = jnp.stack([song_key(seed, songs[order[row % len(order)]]) for row in range(size)])
-    context = jnp.zeros((size, config.context_frames, config.mel_bins))
+    heard = jnp.zeros((size, 0, config.mel_bins))  # the newest frames so far, at most C of them
     for number in range(len(songs[order[0]])):
         active = [song for song in order if len(songs[song]) > number]
         size = _batch_size(len(active), batch_multiple)
         batch = SegmentBatch(
             tokens=_padded([songs[song][number] for song in active], size),
-            context=context[:size],
-            # Before the first segment there is no sound; after it, all of the context is.
-            context_mask=np.full((size, config.context_frames), number > 0),
+            context=_filled(heard[:size], config.context_frames),
+            context_mask=np.tile(np.arange(config.context_frames) < heard.shape[1], (size, 1)),
             keys=jax.vmap(jax.random.fold_in, (0, None))(song_keys[:size], number),
         )
         features = generator(batch, on_steps)
-        context = features[:, features.shape[1] - config.context_frames :]
+        heard = _newest(heard[:size], features, config.context_frames)
         for song, scaled_mel in zip(active, np.asarray(features), strict=False):
             yield Segment(song, number, scaled_mel)
 
@@ -105,6 +104,20 @@ def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
 def note_bucket(longest: int, limit: int) -> int:
     """The padded length for segments of at most `longest` tokens."""
     return min((bucket for bucket in NOTE_BUCKETS if bucket >= longest), default=limit)
+
+
+def _newest(heard: jax.Array, features: jax.Array, frames: int) -> jax.Array:
+    """The last so many frames of what was heard [B, h, M] and the features [B, F, M] after it."""
+    kept = max(frames - features.shape[1], 0)  # a context that is longer than a segment
+    if kept:
+        features = jnp.concatenate([heard[:, max(heard.shape[1] - kept, 0) :], features], axis=1)
+    return features[:, max(features.shape[1] - frames, 0) :]
+
+
+def _filled(heard: jax.Array, frames: int) -> jax.Array:
+    """A context [B, C, M] as training shows it: frames [B, h, M] first, zero behind them."""
+    missing = frames - heard.shape[1]
+    return jnp.pad(heard, ((0, 0), (0, missing), (0, 0))) if missing else heard
 
 
 def _batch_size(songs: int, multiple: int) -> int:
