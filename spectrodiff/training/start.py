@@ -85,8 +85,8 @@ def check_restored(run: Path, found: TrainState, wanted: TrainState) -> None:
         raise CheckpointError(
             run,
             f"a training state of {len(ours)} arrays, as this version keeps it",
-            f"one of {len(theirs)}, which differ in {different[0]} (the run cannot go on exactly: "
-            f"begin another with --init_from {run})",
+            f"one of {len(theirs)}, which differ in {different[0]} (it cannot go on: "
+            f"begin another run with --init_from {run})",
         )
 
 
