@@ -1,6 +1,7 @@
 """Trains a model: python train.py --gin_file configs/tiny.gin --data_dir data --run_dir runs/a.
 
-The same command goes on with a run that was stopped, killed or is to be made longer.
+The same command goes on with a run that was stopped or killed. With more steps it makes a run
+longer, unless its learning rate was planned to end with it.
 """
 
 import argparse
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     settings = configure(flags.gin_file, flags.gin_bindings)
     # Orbax's threads log the tracebacks of what is raised here again.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    # Before JAX has threads; on a CPU a step would spend a part of its time on clearing memory.
+    cli.keep_memory()
     # Only now, so that --help and misspelt names answer at once.
     from spectrodiff.synthesis.segments import make_mesh
     from spectrodiff.training import data, distributed, run_folder, start, state
@@ -58,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
 
     # Run folder
     leader = distributed.is_leader()
+    start.check_length(flags.run_dir, settings)
     checkpoint_folder = run_folder.open_run(flags.run_dir, settings, write=leader)
     if leader:
         run_folder.write_gin(flags.run_dir)
@@ -86,12 +90,17 @@ def main(arguments: Sequence[str]) -> None:
     ):
         # Where to begin
         if checkpoints.latest is None:
-            params = start.initial_params(objective, training.seed, flags.init_from)
+            params = start.initial_params(
+                objective,
+                training.seed,
+                flags.init_from,
+                velocity_bins=settings.tokenization.velocity_bins,
+            )
             begin = state.place_state(params, optimizer, layout)
         else:
-            begin, position = checkpoints.restore(
-                state.abstract_state(objective, optimizer, layout)
-            )
+            wanted = state.abstract_state(objective, optimizer, layout)
+            begin, position = checkpoints.restore(wanted)
+            start.check_restored(flags.run_dir, begin, wanted)
             batches.set_state(position)
             logger.info("going on after step %d", checkpoints.latest)
 

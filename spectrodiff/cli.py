@@ -89,8 +89,9 @@ def keep_memory() -> None:
     """Has freed memory stay with this process; for work that needs the same again and again.
 
     A training step on a CPU allocates gigabytes and frees them. By default the C library returns
-    them to the system, which clears and maps every page anew in the next step: a quarter of the
-    step's time. Has to come before JAX starts its threads; does nothing without glibc.
+    them to the system, which clears and maps every page anew in the next step. The process stays
+    as large as it has ever been. Has to come before JAX starts its threads; does nothing without
+    glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

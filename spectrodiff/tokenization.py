@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from spectrodiff.checks import check_types, require
 from spectrodiff.events import SongEvents, index_notes
+from spectrodiff.known_instruments import check_instruments
 from spectrodiff.notes import Notes, trim_overlaps
 from spectrodiff.programs import ProgramMap
 from spectrodiff.vocabulary import Vocabulary
@@ -23,7 +24,7 @@ class Tokenization:
             class of Slakh that is not above, which suits songs from anywhere; "full" keeps all 128
             apart, for corpora whose programs say what plays; see `programs.map_program_numbers`.
         programs: the programs that the model knows, after `program_map`; None for all of them.
-            Others are played on these (see `known_instruments.fit`).
+            Others are played on these (see `known_instruments.adapt`).
         drums: the drum keys that the model knows; None for all, () for none. Others are left out.
         trim_overlaps: whether a note ends where the same pitch is played again.
     """
@@ -38,16 +39,7 @@ class Tokenization:
     def __post_init__(self) -> None:
         check_types(self)
         Vocabulary(self.velocity_bins)  # refuses an impossible number
-        for name in ("programs", "drums"):
-            numbers = getattr(self, name)
-            if numbers is not None:
-                possible = all(0 <= number < 128 for number in numbers)
-                what = "numbers in 0..127, each once"
-                subject = f"Tokenization.{name}"
-                require(possible and len(set(numbers)) == len(numbers), subject, what, numbers)
-        # A model without instruments can only be one of drums.
-        silent = self.programs == () and self.drums == ()
-        require(not silent, "Tokenization.programs", "a program or a drum", ())
+        check_instruments(self)
 
     def but(self, changes: Mapping[str, Any]) -> Self:
         """The same with some fields changed.

@@ -9,6 +9,7 @@ import numpy as np
 from spectrodiff.errors import MidiError
 from spectrodiff.events import MAX_TOKENS
 from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE, SEGMENT_FRAMES
+from spectrodiff.known_instruments import adapt, describe
 from spectrodiff.notes import Notes, read_midi
 from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
 
@@ -71,6 +72,7 @@ def tokenize_song(
     segment_frames: int = SEGMENT_FRAMES,
     strict: bool = False,
     name: str | None = None,
+    model: str = "the model",
 ) -> SongTokens:
     """The tokens of all segments of a song; the defaults are those of the released models.
 
@@ -83,10 +85,11 @@ def tokenize_song(
         segment_frames: length of the segments.
         strict: refuse a song with a segment that is too long.
         name: of the song in messages; by default that of its file.
+        model: what messages call the model.
 
     Raises:
-        MidiError: if the file cannot be read, if there are no notes, or if `strict` and a segment
-            is too long.
+        MidiError: if the file cannot be read, if there are no notes that can be played, or if
+            `strict` and a segment is too long.
     """
     if isinstance(song, Notes):
         name, notes = name or "song", song
@@ -94,7 +97,10 @@ def tokenize_song(
         name, notes = name or os.fspath(song), read_midi(song)
     if not len(notes):
         raise MidiError(name, "a song with notes", "none")
-    events = tokenization.index(notes)
+    adaptation = adapt(notes, tokenization, song=name, model=model)
+    if line := describe(adaptation, tokenization, song=os.path.basename(name), model=model):
+        logger.warning(line)
+    events = tokenization.index(adaptation.notes)
     starts = range(0, events.num_frames, segment_frames)
     segments = [events.segment(start, max_tokens, segment_frames) for start in starts]
     overflows = tuple(

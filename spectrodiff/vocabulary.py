@@ -109,6 +109,20 @@ class Vocabulary:
         """The event an id stands for; None for special and unknown ids."""
         return self._events.get(token)
 
+    def ids_in(self, other: "Vocabulary") -> np.ndarray:
+        """Ids of another vocabulary that stand for the same as this one's: int32 [ids in use].
+
+        Special ids and all events but velocities are the same in both. A velocity bin has the bin
+        of the other vocabulary that holds its loudest velocity; 0 stays 0.
+        """
+        ids = [np.arange(_SPECIAL_IDS, dtype=np.int32)]
+        for kind, count in self._kinds():
+            values = np.arange(count, dtype=np.int32)
+            if kind == "velocity":
+                values = -(-values * other.velocity_bins // self.velocity_bins)
+            ids.append(other.encode(kind, values))
+        return np.concatenate(ids)
+
     def velocity_to_bin(self, velocity: npt.ArrayLike) -> np.ndarray:
         """ceil(V * velocity / 127), so that only velocity 0 falls into bin 0; int32 [...]."""
         return -(-self.velocity_bins * np.asarray(velocity, np.int32) // _MAX_VELOCITY)

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 # Allocates and frees 64 MiB twice, and says how many pages had to be mapped for the second time.
 COUNT_FAULTS = """
@@ -32,12 +35,32 @@ worker.join()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="about the C library of Linux")
-def test_kept_memory_is_not_mapped_again():
-    def faults(call: str) -> int:
-        command = [sys.executable, "-c", COUNT_FAULTS.format(call=call)]
-        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+# Runs train.py up to where it asks for devices.
+UP_TO_THE_DEVICES = """
+import contextlib
+import train
 
+def stop(kind):
+    raise KeyboardInterrupt
+
+cli.find_devices = stop
+with contextlib.suppress(KeyboardInterrupt):
+    train.main(["--gin_file", "tiny.gin", "--run_dir", "nowhere"])
+"""
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="about the C library of Linux")
+
+
+def faults(call: str) -> int:
+    command = [sys.executable, "-c", COUNT_FAULTS.format(call=call)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return int(done.stdout)
+
+
+def test_kept_memory_is_not_mapped_again():
     # 16,384 pages, or 32 where the system hands out large ones.
     assert faults("") >= 32
     assert faults("cli.keep_memory()") < 16
+
+
+def test_training_keeps_memory():
+    assert faults(UP_TO_THE_DEVICES) < 16

@@ -274,8 +274,25 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(home):
     assert sd.load(home / "full", inverter="griffin-lim").config.width == 16
 
 
+def test_a_cosine_run_keeps_its_length(home):
+    def lengthened(steps):
+        bindings = ("Optimization.schedule = 'cosine'", f"Training.steps = {steps}")
+        flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
+        return run(home, "cosine", *flags)
+
+    assert lengthened(1).returncode == 0
+    for _ in range(2):
+        # Refused again: the first refusal left no trace in the run.
+        refused = lengthened(2)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("error: Training.steps: expected 1, where the cosine")
+        assert refused.stderr.count("\n") == 1
+    assert [path.name for path in (home / "cosine" / "checkpoints").iterdir()] == ["1"]
+
+
 def test_fine_tuning_from_a_run(home):
-    bindings = ("Training.steps = 1", "Training.previews = 1")
+    """With other velocities, of which the run knew one: they all begin as that one."""
+    bindings = ("Training.steps = 1", "Training.previews = 1", "Tokenization.velocity_bins = 32")
     flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
     tuned = run(home, "tuned", "--init_from", home / "straight", *flags)
     assert tuned.returncode == 0, tuned.stderr

@@ -26,7 +26,8 @@ class ModelConfig:
     vocabulary_size: int = 1536  # rows of the token embedding: 1536 for V = 1, 1664 for V = 127
     note_tokens: int = 2048  # N, the longest segment
     target_frames: int = 256  # F
-    context_frames: int = 256  # C; 0 builds a network without context encoder
+    # C, fewer or more than F; 0 builds a network without context encoder.
+    context_frames: int = 256
     mel_bins: int = 128  # M
     cross_attention: CrossAttention = "concatenate"  # "sum" is the paper's ablation
     dropout: float = 0.1

@@ -8,13 +8,13 @@ from spectrodiff.checkpoints.checkpoint import Checkpoint, Params
 from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.vocabulary import EventKind, Vocabulary
+from spectrodiff.training.start import EMBEDDING, carried_embedding
+from spectrodiff.vocabulary import Vocabulary
 
 # What may be larger in the new network: hidden units and lengths; and what means something else.
 _MAY_DIFFER = {
     "mlp_width", "vocabulary_size", "note_tokens", "target_frames", "context_frames", "dropout",
 }  # fmt: skip
-_KINDS: tuple[EventKind, ...] = ("shift", "pitch", "velocity", "tie", "program", "drum")
 
 
 def grow(name: str, given: Checkpoint, fresh: Params, config: ModelConfig, bins: int) -> Params:
@@ -39,8 +39,9 @@ def grow(name: str, given: Checkpoint, fresh: Params, config: ModelConfig, bins:
     grown = {}
     for path, values in new.items():
         before, values = old[path], np.array(values, np.float32)
-        if path == "note_encoder/embedding":
-            values = _embedding(before, values, given.tokenization.velocity_bins, bins)
+        if path == EMBEDDING:
+            theirs, ours = given.tokenization.vocabulary, Vocabulary(bins)
+            values = carried_embedding(before, values, theirs, ours)
         elif path.endswith("positions"):
             rows = min(len(before), len(values))
             if not np.allclose(before[:rows], values[:rows], atol=2e-3):
@@ -55,16 +56,6 @@ def grow(name: str, given: Checkpoint, fresh: Params, config: ModelConfig, bins:
             values[:, : before.shape[1]] = before
         grown[path] = np.asarray(values, np.float32)
     return nest(grown)
-
-
-def _embedding(before: np.ndarray, values: np.ndarray, old: int, new: int) -> np.ndarray:
-    theirs, ours = Vocabulary(old), Vocabulary(new)
-    for kind in _KINDS:
-        numbers = np.arange(ours.count(kind))
-        known = -(-numbers * old // new) if kind == "velocity" else numbers
-        values[ours.encode(kind, numbers)] = before[theirs.encode(kind, known)]
-    values[:3] = before[:3]  # padding, end, unknown
-    return values
 
 
 def _check(name: str, given: ModelConfig, wanted: ModelConfig) -> None:

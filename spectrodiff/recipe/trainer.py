@@ -18,7 +18,7 @@ from spectrodiff.training.optimizers import join_fixed, make_optimizer, split_fi
 from spectrodiff.training.segments import Batch, Segment, SegmentSizes, read_segments
 from spectrodiff.training.settings import Optimization
 from spectrodiff.training.state import Params, TrainState
-from spectrodiff.training.step import average
+from spectrodiff.training.step import average, step_key
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +104,7 @@ class Trainer:
         data: Any,
         rate: jax.Array,
     ) -> tuple[TrainState, Losses]:
-        key = jax.random.fold_in(jax.random.key(self.seed, impl="rbg"), state.step)
-        draw_key, loss_key = jax.random.split(key)
+        draw_key, loss_key = jax.random.split(step_key(self.seed, state.step, "rbg"))
         segment = read_segments(draw(data, draw_key), self.sizes, self.mesh)
         trained, fixed = split_fixed(state.params)
 

@@ -199,6 +199,7 @@ class Synthesizer:
             segment_frames=self.config.target_frames,
             strict=strict,
             name=name,
+            model=self.name,
         )
 
     def expected_seconds(

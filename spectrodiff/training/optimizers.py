@@ -134,10 +134,13 @@ def _muon_axes(params: Params) -> Any:
     from optax.contrib import MuonDimensionNumbers
 
     def axes(path: Any, leaf: Any) -> Any:
-        # The last two axes; a leading layer axis is a batch of matrices. FiLM's see one row an
-        # example, and to orthogonalise matrices of their size costs more than all the others.
+        # The last two axes of a stack of kernels: a batch of matrices, one a layer. Other stacks
+        # (scales, biases, the taps of depthwise convolutions) are vectors side by side: to make
+        # them orthogonal would tie channels together that have nothing to do with each other.
+        # FiLM's kernels see one row an example, and cost more than all the others together.
         names = _names(path)
-        if "layers" in names and leaf.ndim == 3 and not any("film" in name for name in names):
+        stacked = "layers" in names and names[-1] == "kernel" and leaf.ndim == 3
+        if stacked and not any("film" in name for name in names):
             return MuonDimensionNumbers(reduction_axis=1, output_axis=2)
         return None
 

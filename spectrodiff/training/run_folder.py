@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 
+import spectrodiff
 from spectrodiff.checkpoints.run_folder import (
     CHECKPOINTS,
     FORMATS,
@@ -40,7 +41,7 @@ from spectrodiff.vocoder.config import as_dict as as_sizes
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = ("spectrodiff", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 GIVEN, OPERATIVE, ENVIRONMENT, PREVIEWS = (
     "given.gin",
     "operative.gin",
@@ -123,12 +124,14 @@ def as_dict(settings: RunSettings) -> dict[str, dict[str, Any]]:
 
 
 def environment() -> dict[str, Any]:
-    """What the run runs on."""
+    """Command, versions and devices of this process, as JSON can hold them."""
+    # Our own version is that of the code that runs, which need not be installed.
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {"spectrodiff": spectrodiff.__version__, **versions},
         "devices": [device.device_kind for device in jax.devices()],
         "processes": jax.process_count(),
     }

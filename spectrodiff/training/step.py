@@ -11,12 +11,28 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from spectrodiff.training.objective import Objective
 from spectrodiff.training.optimizers import join_fixed, split_fixed
 from spectrodiff.training.segments import Batch, read_segments
-from spectrodiff.training.settings import Optimization, Training
+from spectrodiff.training.settings import Optimization, RandomBits, Training
 from spectrodiff.training.sharding import batch_split, replicated
 from spectrodiff.training.state import Params, TrainState
 
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+# Initial parameters are drawn with `fold_in(key(seed), n)`, n counting up from 0 parameter by
+# parameter. Steps count from 0 too, so they do it under a number that no network gets to.
+_STEPS = 0x73746570  # "step" in ASCII
+
+
+def step_key(seed: int, step: jax.Array | int, random_bits: RandomBits) -> jax.Array:
+    """The key of all that is random in a training step, apart from those of initial parameters.
+
+    Args:
+        seed: of the run.
+        step: number of the step, int32 [], from 0.
+        random_bits: kind of generator.
+    """
+    steps = jax.random.fold_in(jax.random.key(seed, impl=random_bits), _STEPS)
+    return jax.random.fold_in(steps, step)
 
 
 def make_train_step(
@@ -43,8 +59,7 @@ def make_train_step(
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = jax.random.key(training.seed, impl=training.random_bits)
-        key = jax.random.fold_in(key, state.step)
+        key = step_key(training.seed, state.step, training.random_bits)
         trained, fixed = split_fixed(state.params)
 
         def loss(trained: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:

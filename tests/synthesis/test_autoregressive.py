@@ -80,7 +80,7 @@ def test_settings_of_diffusion_mean_nothing_and_it_says_so(run_folder, midi, cap
     assert said == [
         "this model is autoregressive: steps, sampler, guidance and variance mean nothing to it"
     ]
-    with pytest.raises(ConfigError, match="sampler: expected one of .*, got 'euler'"):
+    with pytest.raises(ConfigError, match=r"sampler: expected one of .*, got 'euler'"):
         synth.render(midi / "overlaps.mid", sampler="euler")
 
 

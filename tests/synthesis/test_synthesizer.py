@@ -150,18 +150,38 @@ def draw_naively(synth, tokens, context, context_mask, key, steps, weight):
 
 def test_song_is_what_the_paper_describes(synth, midi):
     """Segments drawn one after another by hand, each with the one before as its context."""
-    song = tokenize_song(midi / "held_chords.mid", max_tokens=64, segment_frames=16)
-    rendered = scale(synth.render(midi / "held_chords.mid", steps=6, guidance=3.0).log_mel)
+    check_against_naive_sampling(synth, midi / "held_chords.mid", weight=3.0)
+
+
+@pytest.mark.parametrize("context_frames", [5, 40])
+def test_context_of_another_length_than_a_segment(midi, context_frames):
+    """Less than a segment; and two segments and a half, which there are not yet at first."""
+    config = dataclasses.replace(TINY_CONTEXT, context_frames=context_frames)
+    synth = Synthesizer(Checkpoint(config, random_params(config)), LoudnessInverter())
+    check_against_naive_sampling(synth, midi / "held_chords.mid", weight=2.0)
+    names = [midi / name for name in ("overlaps.mid", "held_chords.mid")]
+    for name, together in zip(names, synth.render_many(names, **FEW), strict=True):
+        alone = synth.render(name, **FEW)
+        np.testing.assert_allclose(scale(together.log_mel), scale(alone.log_mel), atol=0.01)
+        pieces = list(synth.stream(name, **FEW))
+        np.testing.assert_array_equal(np.concatenate([p.audio for p in pieces]), alone.audio)
+
+
+def check_against_naive_sampling(synth, path, weight):
+    song = tokenize_song(path, max_tokens=64, segment_frames=16)
+    rendered = np.asarray(scale(synth.render(path, steps=6, guidance=weight).log_mel))
     key = song_key(0, song.tokens)
-    context, mask = np.zeros((1, 16, 128), np.float32), np.zeros((1, 16), bool)
+    C = synth.config.context_frames
     for number in range(3):
+        # Each is drawn from what was rendered, so that rounding does not pile up.
+        heard = rendered[max(16 * number - C, 0) : 16 * number]
+        context = np.pad(heard, ((0, C - len(heard)), (0, 0)))[None]
+        mask = np.arange(C)[None] < len(heard)
         tokens = song.tokens[number : number + 1]
         segment_key = jax.random.fold_in(key, number)
-        drawn = draw_naively(synth, tokens, context, mask, segment_key, 6, 3.0)
+        drawn = draw_naively(synth, tokens, context, mask, segment_key, 6, weight)
         segment = rendered[16 * number : 16 * (number + 1)]
-        assert np.abs(segment - drawn[0]).mean() < 2e-3
-        # The next is drawn from what was rendered, so that rounding does not pile up.
-        context, mask = np.asarray(segment)[None], np.ones((1, 16), bool)
+        assert np.abs(segment - drawn[0][: len(segment)]).mean() < 2e-3
 
 
 def test_seed_and_notes_decide_the_sound(synth, midi):

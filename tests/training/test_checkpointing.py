@@ -1,5 +1,8 @@
 import dataclasses
+import importlib.metadata
 import json
+import tomllib
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,7 +14,7 @@ from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.errors import CheckpointError, ConfigError, OutputError
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.objective import make_objective
-from spectrodiff.training.run_folder import open_run
+from spectrodiff.training.run_folder import environment, open_run
 from spectrodiff.training.settings import (
     Data,
     Diffusion,
@@ -106,10 +109,11 @@ def test_a_run_is_a_model(run):
 def test_a_run_is_a_start_for_another(run):
     folder, states = run
     objective = make(tiny.NETWORK)
-    tiny.assert_trees(initial_params(objective, 1, str(folder)), states[7].ema)
+    begun = initial_params(objective, 1, str(folder), velocity_bins=1)
+    tiny.assert_trees(begun, states[7].ema)
     # Longer segments: tables are drawn anew, and with the seed of old begin with the old ones.
     longer = make(dataclasses.replace(tiny.NETWORK, target_frames=12))
-    params = flatten(initial_params(longer, 0, str(folder)))
+    params = flatten(initial_params(longer, 0, str(folder), velocity_bins=1))
     before = flatten(states[7].ema)
     assert params["decoder/positions"].shape == (12, 32)
     own, begin = params.pop("decoder/positions"), before.pop("decoder/positions")
@@ -117,7 +121,7 @@ def test_a_run_is_a_start_for_another(run):
     tiny.assert_trees(params, before)
     wider = make(dataclasses.replace(tiny.NETWORK, mlp_width=64))
     with pytest.raises(CheckpointError, match="expected a network of mlp_width 64, got 48"):
-        initial_params(wider, 0, str(folder))
+        initial_params(wider, 0, str(folder), velocity_bins=1)
 
 
 def test_other_networks_and_damage_are_one_error(run, tmp_path):
@@ -163,11 +167,24 @@ def test_folders_that_are_not_runs_are_left_alone(tmp_path):
         open_run(tmp_path / "file" / "run", settings(), write=True)
 
 
+def test_a_checkout_need_not_be_installed(monkeypatch):
+    found = importlib.metadata.version
+
+    def version(name):
+        if name == "spectrodiff":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert environment()["packages"]["spectrodiff"] == project["version"]
+
+
 def test_settings_are_kept_in_words(run):
     folder, _ = run
     described = json.loads((folder / "run.json").read_text())
     assert described["settings"]["Optimization"]["ema_decay"] == 0.9
     assert described["model"]["width"] == 32
-    environment = json.loads((folder / "environment.json").read_text())
-    assert environment["packages"]["jax"] == jax.__version__
-    assert len(environment["devices"]) == 8
+    written = json.loads((folder / "environment.json").read_text())
+    assert written["packages"]["jax"] == jax.__version__
+    assert len(written["devices"]) == 8

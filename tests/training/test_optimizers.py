@@ -1,9 +1,12 @@
+import gin
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+import train
+from spectrodiff.training.objective import make_objective
 from spectrodiff.training.optimizers import (
     join_fixed,
     learning_rate,
@@ -95,6 +98,55 @@ def test_muon_orthogonalises_every_layer():
         -0.147368 * np.sign(gradients["embedding"]),
         rtol=1e-3,
     )
+
+
+def matrices(stack, attentions=("attention",)):
+    parts = [f"{name}/{part}" for name in attentions for part in ("query", "key", "value", "out")]
+    parts += [f"mlp/{part}" for part in ("gate", "up", "down")]
+    return {f"{stack}/layers/{part}/kernel" for part in parts}
+
+
+DECODER = matrices("decoder", ("self_attention", "cross_attention"))
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ("mini/full.gin", {*matrices("note_encoder"), *matrices("context_encoder"), *DECODER}),
+        ("small_autoregressive.gin", {*matrices("note_encoder"), *DECODER}),
+        # Not their taps [L, 7, D], a few numbers for each channel, and not the layers of each
+        # Fourier bin.
+        *(
+            (f"inverter/{name}.gin", {f"generator/layers/{part}/kernel" for part in ("up", "down")})
+            for name in ("frame_rate_cpu", "recurrent", "tiny")
+        ),
+        # Convolutions [taps, inputs, outputs] are not matrices, neither these nor discriminators'.
+        ("inverter/melgan.gin", set()),
+    ],
+)
+def test_muon_is_for_stacks_of_matrices(config, wanted):
+    """Of every parameter of every kind of network; the rest has Adam's two moments."""
+    gin.clear_config()
+    settings = train.configure([config], [])
+    gin.clear_config()
+    objective = make_objective(
+        settings.network, settings.diffusion, settings.training, settings.inversion
+    )
+    params = jax.eval_shape(lambda: split_fixed(objective.init_params(0))[0])
+    optimizer = make_optimizer(Optimization(optimizer="muon"), lambda step: 0.1)
+    state = jax.eval_shape(optimizer.init, params)
+    by_adam = {
+        names(path)[names(path).index("nu") + 1 :]
+        for path, _ in jax.tree_util.tree_leaves_with_path(state)
+        if "nu" in names(path)
+    }
+    every = {names(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    assert by_adam < every or (by_adam == every and not wanted)
+    assert {"/".join(path) for path in every - by_adam} == wanted
+
+
+def names(path):
+    return tuple(str(getattr(entry, "key", getattr(entry, "name", ""))) for entry in path)
 
 
 def test_clipping_scales_all_gradients_together():

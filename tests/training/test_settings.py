@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from spectrodiff.errors import ConfigError
+from spectrodiff.tokenization import Tokenization
 from spectrodiff.training.settings import Data, Diffusion, Network, Optimization, Training
 
 
@@ -46,7 +47,7 @@ def test_whole_numbers_and_lists_become_what_is_annotated():
 
 
 def test_network_is_a_size_and_what_differs():
-    config = Network(size="small", context_frames=0, velocity_bins=127).config()
+    config = Network(size="small", context_frames=0).config(Tokenization(velocity_bins=127))
     assert (config.width, config.context_frames, config.vocabulary_size) == (512, 0, 1664)
     assert dataclasses.replace(config, vocabulary_size=1536) == dataclasses.replace(
         Network(size="small").config(), context_frames=0

@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from jax.sharding import PartitionSpec
 
+from spectrodiff.training.preview import write_previews
 from spectrodiff.training.settings import Diffusion, Optimization, Training
 from spectrodiff.training.sharding import state_shardings, to_host
 from spectrodiff.training.step import average
@@ -112,6 +114,50 @@ def test_every_step_has_a_key_of_its_own_and_tables_stay():
     moments = [leaf for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim]
     tables = {before[stack]["positions"].shape for stack in ("note_encoder", "decoder")}
     assert not tables & {leaf.shape for leaf in moments}
+
+
+class Randomness:
+    """An objective whose metrics are the key it is given, as numbers that float32 holds."""
+
+    config = tiny.NETWORK.config()
+
+    def loss(self, params, segment, key):
+        halves = jnp.stack([jax.random.key_data(key) >> 16, jax.random.key_data(key) & 0xFFFF])
+        numbers = {f"key{i}": half.astype(jnp.float32) for i, half in enumerate(halves.ravel())}
+        return {"loss": (params["w"] ** 2).sum(), **numbers}
+
+
+@pytest.mark.parametrize("bits", ["threefry2x32", "rbg"])
+def test_steps_draw_from_another_stream_than_initial_parameters(bits):
+    """With the same seed; initial parameters are drawn with one key each."""
+    trainer = tiny.Trainer(
+        objective=Randomness(),
+        params={"w": np.ones(6, np.float32)},
+        training=Training(batch_size=8, seed=3, random_bits=bits),
+    )
+    steps = set()
+    for _ in range(20):
+        metrics = trainer.take(tiny.batch(8))
+        steps.add(tuple(metrics[f"key{i}"] for i in range(len(metrics) - 2)))
+    assert len(steps) == 20
+    streams = nnx.Rngs(jax.random.key(3, impl=bits))
+    initial = set()
+    for _ in range(100):
+        data = np.asarray(jax.random.key_data(streams.params()))
+        initial.add(tuple(np.stack([data >> 16, data & 0xFFFF]).ravel().astype(float)))
+    assert len(initial) == 100
+    assert not steps & initial
+
+
+def test_context_longer_than_the_target_trains_and_plays(tmp_path):
+    network = dataclasses.replace(tiny.NETWORK, context_frames=20)
+    trainer = tiny.Trainer(network=network)
+    examples = tiny.batch(8, network=network)
+    assert np.isfinite(trainer.take(examples)["loss"])
+    params = trainer.host().params
+    (preview,) = write_previews(tmp_path, 1, trainer.objective, params, examples, 1)
+    assert preview.audio.shape == (8 * 320,)
+    assert preview.audio.std() > 0
 
 
 def test_running_average():

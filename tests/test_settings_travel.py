@@ -1,0 +1,159 @@
+"""What a model is trained with is what it is used with: one run with every setting changed."""
+
+import gin
+import numpy as np
+import pytest
+
+import spectrodiff as sd
+import train
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.store import save_model
+from spectrodiff.data.__main__ import main as prepare
+from spectrodiff.diffusion.sampler import Sampler
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.synthesis import segments, synthesizer
+from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
+from spectrodiff.training import diffusion_objective
+from spectrodiff.vocabulary import Vocabulary
+from tests.data.corpora import write_notes, write_tone
+from tests.notation import note_table
+
+TOKENIZATION = Tokenization(
+    velocity_bins=32,
+    ties=False,
+    program_map="full",
+    programs=(0, 25, 34),
+    drums=(38,),
+    trim_overlaps=True,
+)
+SAMPLING = Sampling("ddim", steps=3, guidance=1.25, variance="small")
+CONFIG = """
+Network.size = 'tiny'
+Network.width = 16
+Network.heads = 2
+Network.head_width = 8
+Network.mlp_width = 16
+Network.encoder_layers = 1
+Network.decoder_layers = 1
+Network.note_tokens = 64
+Network.target_frames = 16
+Network.context_frames = 16
+Network.dropout = 0.0
+Training.steps = 1
+Training.batch_size = 2
+Training.evaluation_examples = 2
+Training.previews = 1
+Data.corpora = ['pairs/own']
+Data.threads = 0
+"""
+
+
+class Recorder(segments.DiffusionGenerator):
+    """Notes how it was asked to draw."""
+
+    asked: list[tuple[Sampler, float]] = []
+
+    def __init__(self, *arguments, sampler, guidance, **others):
+        self.asked.append((sampler, guidance))
+        super().__init__(*arguments, sampler=sampler, guidance=guidance, **others)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of one step, and how its previews were drawn."""
+    home = tmp_path_factory.mktemp("home")
+    for number in range(2):
+        write_tone(home / "pairs" / f"{number}.wav", 1.0, hertz=220)
+        write_notes(home / "pairs" / f"{number}.mid", (0.0, 0.5, 60), (0.4, 0.9, 64))
+    prepare(["pairs", "--source", str(home / "pairs"), "--data_dir", str(home / "data")])
+    given = [
+        f"{type(settings).__name__}.{name} = {value!r}"
+        for settings in (TOKENIZATION, SAMPLING)
+        for name, value in vars(settings).items()
+        if not isinstance(value, Vocabulary)
+    ]
+    (home / "config.gin").write_text(CONFIG + "\n".join(given))
+    paths = ["--data_dir", str(home / "data"), "--run_dir", str(home / "run")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diffusion_objective, "DiffusionGenerator", Recorder)
+        patch.setenv("SPECTRODIFF_CACHE", str(home / "cache"))
+        train.main(["--gin_file", str(home / "config.gin"), *paths])
+    gin.clear_config()
+    previews, Recorder.asked = Recorder.asked, []
+    return home / "run", previews
+
+
+def test_every_field_differs_from_the_released():
+    for ours, theirs in ((TOKENIZATION, RELEASED_TOKENIZATION), (SAMPLING, PAPER_SAMPLING)):
+        for name in type(ours).__dataclass_fields__:
+            assert getattr(ours, name) != getattr(theirs, name), name
+
+
+@pytest.fixture(scope="module", params=["run", "model"])
+def synth(request, run, tmp_path_factory):
+    """The run as it lies, and in our own layout."""
+    folder = run[0]
+    if request.param == "model":
+        folder = tmp_path_factory.mktemp("stored") / "model"
+        save_model(open_checkpoint(run[0]), folder)
+    return sd.load(folder, inverter="griffin-lim")
+
+
+def test_settings_come_back(synth):
+    assert synth.tokenization == TOKENIZATION
+    assert synth.sampling == SAMPLING
+
+
+def test_previews_are_drawn_as_the_model_will_be(run):
+    assert run[1] == [(Sampler("ddim", 3, "small"), 1.25)]
+
+
+def test_rendering_draws_as_the_model_says_unless_asked(synth, monkeypatch):
+    monkeypatch.setattr(synthesizer, "DiffusionGenerator", Recorder)
+    monkeypatch.setattr(Recorder, "asked", [])
+    notes = note_table([(0.0, 0.1, 60, 100, 0, False)])
+    synth.render(notes)
+    next(synth.stream(notes, guidance=1.0))
+    next(synth.segments(notes, steps=2, variance="large"))
+    assert Recorder.asked == [
+        (Sampler("ddim", 3, "small"), 1.25),
+        (Sampler("ddim", 3, "small"), 1.0),
+        (Sampler("ddim", 2, "large"), 1.25),
+    ]
+
+
+def test_tokens_are_those_of_training(synth):
+    song = [
+        # onset, offset, pitch, velocity, program, drum
+        (0.0, 0.9, 60, 64, 25, False),  # ends where the key is struck again
+        (0.1, 0.4, 60, 127, 25, False),
+        (0.0, 0.1, 38, 1, 0, True),
+        (0.0, 0.1, 42, 100, 0, True),  # a drum that the model does not know
+        (0.2, 0.3, 40, 64, 33, False),  # a bass, which is played on the other
+    ]
+    ids = Vocabulary(32)
+
+    def token(kind, value):
+        return int(ids.encode(kind, value))
+
+    # ceil(32 * 64 / 127) = 17, ceil(32 / 127) = 1. No tie section.
+    wanted = [
+        *(token("program", 25), token("velocity", 17), token("pitch", 60)),
+        *(token("velocity", 1), token("drum", 38)),
+        *(token("shift", 10), token("velocity", 0), token("pitch", 60)),
+        *(token("velocity", 32), token("pitch", 60)),
+        *(token("shift", 20), token("program", 34), token("velocity", 17), token("pitch", 40)),
+        *(token("shift", 30), token("velocity", 0), token("pitch", 40), 1),
+    ]
+    first = synth.tokenize(note_table(song)).tokens[0]
+    np.testing.assert_array_equal(first[first > 0], wanted)
+
+
+def test_a_field_can_be_overridden_and_others_stay(run):
+    synth = sd.load(run[0], inverter="griffin-lim", tokenization={"ties": True})
+    assert synth.tokenization.ties
+    assert synth.tokenization.but({"ties": False}) == TOKENIZATION
+    with pytest.raises(sd.errors.ConfigError, match="expected one of velocity_bins, .*got 'tie'"):
+        sd.load(run[0], tokenization={"tie": True})
+    with pytest.raises(sd.errors.ConfigError, match="expected 32, as the model was trained, got 1"):
+        sd.load(run[0], tokenization={"velocity_bins": 1})

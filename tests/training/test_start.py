@@ -1,0 +1,144 @@
+"""Where runs begin: at other models, whose vocabulary may differ, and where they were left."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.store import save_model
+from spectrodiff.checkpoints.tree import expected_shapes, nest
+from spectrodiff.errors import CheckpointError, ConfigError
+from spectrodiff.synthesis.segments import make_mesh
+from spectrodiff.tokenization import Tokenization
+from spectrodiff.training import optimizers
+from spectrodiff.training.checkpointing import Checkpoints
+from spectrodiff.training.objective import make_objective
+from spectrodiff.training.run_folder import open_run
+from spectrodiff.training.settings import (
+    Data,
+    Diffusion,
+    Inversion,
+    Network,
+    Optimization,
+    RunSettings,
+    Training,
+)
+from spectrodiff.training.start import check_length, check_restored, initial_params
+from spectrodiff.training.state import Layout, abstract_state, place_state
+from tests.training import tiny
+
+# Ids by hand, in the order of the vocabulary: 3 special ones, 1001 shifts, 128 pitches, V + 1
+# velocities, the tie, 128 programs, 128 drums.
+FIRST_PITCH = 3 + 1001
+FIRST_VELOCITY = FIRST_PITCH + 128
+
+
+def random_params(config):
+    """Numbers that are all different."""
+    rng = np.random.default_rng(0)
+    shapes = expected_shapes(config)
+    return nest({name: rng.random(shape, np.float32) for name, shape in shapes.items()})
+
+
+def song(bins, velocity):
+    """Ids of a tie, a shift, a program, a velocity, a pitch, a drum, velocity 0, specials."""
+    tie = FIRST_VELOCITY + bins + 1
+    program, drum = tie + 1, tie + 1 + 128
+    ids = [tie, 3 + 7, program + 40, FIRST_VELOCITY + velocity, FIRST_PITCH + 60]
+    return [*ids, drum + 38, FIRST_VELOCITY, FIRST_PITCH + 60, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "velocities"),
+    [
+        # Velocity in the new vocabulary: the one it begins as.
+        (1, 32, {1: 1, 17: 1, 32: 1}),  # both have 1536 rows
+        (1, 127, {1: 1, 127: 1}),  # 1664 rows
+        (127, 1, {1: 127}),
+        (32, 127, {1: 1, 3: 1, 4: 2, 127: 32}),
+    ],
+)
+def test_embeddings_go_by_event(tmp_path, theirs, ours, velocities):
+    before, after = (Tokenization(velocity_bins=bins) for bins in (theirs, ours))
+    config = tiny.NETWORK.config(before)
+    given = random_params(config)
+    save_model(Checkpoint(config, given, tokenization=before), tmp_path / "model", "float32")
+    objective = make_objective(tiny.NETWORK, Diffusion(), Training(), tokenization=after)
+    begun = initial_params(objective, 1, str(tmp_path / "model"), velocity_bins=ours)
+    found = begun["note_encoder"].pop("embedding")
+    wanted = given["note_encoder"].pop("embedding")
+    assert found.shape == (after.vocabulary.embedding_rows, 32)
+    for velocity, known in velocities.items():
+        np.testing.assert_array_equal(found[song(ours, velocity)], wanted[song(theirs, known)])
+    # All the rest is that of the model; seed 1 draws something else.
+    tiny.assert_trees(begun, given)
+
+
+def test_an_embedding_without_rows_for_its_own_events_is_refused(tmp_path):
+    config = dataclasses.replace(tiny.NETWORK.config(), vocabulary_size=1536)
+    checkpoint = Checkpoint(
+        config, random_params(config), tokenization=Tokenization(velocity_bins=127)
+    )
+    save_model(checkpoint, tmp_path / "model", "float32")
+    objective = make_objective(tiny.NETWORK, Diffusion(), Training())
+    with pytest.raises(CheckpointError, match="vocabulary_size of 1664 for 127 velocity bins"):
+        initial_params(objective, 0, str(tmp_path / "model"), velocity_bins=1)
+
+
+def settings(schedule, steps):
+    optimization = Optimization(schedule=schedule, warmup_steps=1)
+    data = Data(corpora=("pairs/own",))
+    return RunSettings(tiny.NETWORK, Diffusion(), optimization, Training(steps=steps), data)
+
+
+@pytest.mark.parametrize("steps", [1, 200])
+def test_a_cosine_schedule_keeps_its_end(tmp_path, steps):
+    folder = tmp_path / "run"
+    check_length(folder, settings("cosine", 100))
+    checkpoints = open_run(folder, settings("cosine", 100), write=True)
+    # Nothing is lost yet.
+    check_length(folder, settings("cosine", steps))
+    (checkpoints / "50").mkdir(parents=True)
+    check_length(folder, settings("cosine", 100))
+    with pytest.raises(ConfigError, match=r"Training.steps: expected 100, .*--init_from .*run"):
+        check_length(folder, settings("cosine", steps))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "rsqrt"])
+def test_other_schedules_do_not_know_the_end(tmp_path, schedule):
+    folder = tmp_path / "run"
+    checkpoints = open_run(folder, settings(schedule, 100), write=True)
+    (checkpoints / "50").mkdir(parents=True)
+    check_length(folder, settings(schedule, 200))
+    rates = [
+        optimizers.learning_rate(settings(schedule, steps).optimization, steps)(60)
+        for steps in (100, 200)
+    ]
+    assert rates[0] == rates[1]
+
+
+def test_a_state_with_other_parts_is_refused(tmp_path, monkeypatch):
+    """One in which taps of depthwise convolutions were Muon's, as they once were."""
+    from optax.contrib import MuonDimensionNumbers
+
+    objective = make_objective(Network(), Diffusion(), Training(), Inversion(generator="tiny"))
+    settings = Optimization(optimizer="muon")
+    layout = Layout(make_mesh(jax.devices()[:1]))
+
+    def with_taps(params):
+        return jax.tree.map(lambda a: MuonDimensionNumbers(1, 2) if a.ndim == 3 else None, params)
+
+    params = jax.tree.map(np.asarray, objective.init_params(0))
+    with monkeypatch.context() as patched, Checkpoints(tmp_path / "a", keep=1) as checkpoints:
+        patched.setattr(optimizers, "_muon_axes", with_taps)
+        optimizer = optimizers.make_optimizer(settings, lambda step: 0.1)
+        checkpoints.save(1, place_state(params, optimizer, layout), {"batches": 1})
+    optimizer = optimizers.make_optimizer(settings, lambda step: 0.1)
+    wanted = abstract_state(objective, optimizer, layout)
+    with Checkpoints(tmp_path / "a", keep=1) as checkpoints:
+        found = checkpoints.restore(wanted).state
+    with pytest.raises(CheckpointError, match=r"differ in .*taps.*--init_from"):
+        check_restored(tmp_path, found, wanted)
+    check_restored(tmp_path, place_state(params, optimizer, layout), wanted)
