@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from spectrodiff import cli, gin_files
 from spectrodiff.audio import AUDIO_SUFFIXES, write_audio
 from spectrodiff.bundled import UNTRAINED, default_model
+from spectrodiff.checks import check_types, require
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.errors import ConfigError, MidiError
 from spectrodiff.files import check_writable
@@ -47,6 +48,10 @@ class Rendering:
     batch_size: int = 8
     device: str = "auto"
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        require(self.batch_size >= 1, "batch_size", "a whole number >= 1", self.batch_size)
 
 
 class Settings(NamedTuple):

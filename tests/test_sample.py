@@ -1,5 +1,6 @@
 """The command line, run as a user runs it."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,8 +11,11 @@ import pytest
 import soundfile
 
 import sample
-from spectrodiff.errors import ConfigError
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.errors import ConfigError, MidiError
 from spectrodiff.loudness import integrated_loudness
+from spectrodiff.models.config import SIZES
+from spectrodiff.tokenizer import SongTokens
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,6 +66,7 @@ def test_one_song_to_a_file_with_an_untrained_model(golden, tmp_path, cache):
     done = run(golden / "midi" / "overlaps.mid", "--out", out, *arguments, cache=cache)
     assert done.returncode == 0, done.stderr
     assert "this model is untrained, so you will hear noise" in done.stderr
+    assert "2 segments in 2 steps of dpmpp, guidance 1.5" in done.stderr
     assert "leave out --model" in done.stderr
     assert soundfile.info(out).samplerate == 16_000
 
@@ -100,6 +105,9 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
             ["{midi}/overlaps.mid", "--sampler", "rk4"],
             "error: Sampling.sampler: expected one",
         ),
+        (["{midi}/overlaps.mid", "--batch_size", "0"], "error: batch_size: expected a whole"),
+        (["{midi}/overlaps.mid", "--batch_size", "-1"], "error: batch_size: expected a whole"),
+        (["{midi}/overlaps.mid", "--program_map", "gm"], "Tokenization.program_map: expected one"),
         (["{midi}/overlaps.mid", "--device", "tpu"], "error: device: expected one of auto, cpu"),
         (["{midi}/overlaps.mid", "--precision", "int8"], "error: precision: expected 'float32'"),
         (["{midi}/overlaps.mid", "--inverter", "no.onnx"], "error: no.onnx: expected an ONNX file"),
@@ -139,20 +147,67 @@ def test_disk_that_fills_up_leaves_nothing_half_written(golden, cache):
     assert "/dev/full" in done.stderr
 
 
-def test_flags_beat_bindings():
-    flags = sample.parse_flags(
-        [
-            "a.mid",
-            "--steps",
-            "7",
-            "--gin_bindings",
-            "Sampling.steps = 3",
-            "--gin_bindings",
-            "Sampling.guidance = 4.0",
-        ]
-    )
-    settings = sample.configure(flags)
-    assert (settings.steps, settings.guidance, settings.sampler) == (7, 4.0, "dpmpp")
+def test_a_bad_song_costs_only_itself(golden, tmp_path, cache, monkeypatch, caplog):
+    monkeypatch.setenv("SPECTRODIFF_CACHE", str(cache))
+    (tmp_path / "bad.mid").write_bytes(b"RIFF, not MIDI")
+    songs = [str(golden / "midi/overlaps.mid"), str(tmp_path / "bad.mid")]
+    songs.append(str(golden / "midi/piano_pedal.mid"))
+    arguments = [*songs, "--model", str(golden / "checkpoints/paddle"), "--steps", "1"]
+    assert sample.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["overlaps.wav", "piano_pedal.wav"]
+    last = caplog.records[-1].message
+    assert last.startswith(f"left out: {tmp_path}/bad.mid: expected a MIDI file")
+    with pytest.raises(MidiError, match=r"bad\.mid"):
+        sample.main([*arguments, "--strict", "--out", str(tmp_path / "strict")])
+    assert list((tmp_path / "strict").iterdir()) == []
+
+
+class Fake:
+    """A model that says what it was asked, and that anything takes 90 s."""
+
+    sampling = Sampling("ddpm", steps=1000, guidance=2.0)
+    config = SIZES["tiny"]
+
+    def expected_seconds(self, songs, **options):
+        self.options = options
+        return 9000.0
+
+
+def test_what_it_takes_is_said_before_it_begins(caplog):
+    caplog.set_level(logging.INFO)
+    synth, song = Fake(), SongTokens(np.ones((3, 8), np.int32), 768, 768 * 320, ())
+    sample.announce(synth, [song, song], {"steps": 500, "batch_size": 4})
+    assert synth.options == {"steps": 500, "batch_size": 4}
+    assert [record.message for record in caplog.records] == [
+        "2 songs, 6 segments in 500 steps of ddpm, guidance 2: compiling, and trying out how fast "
+        "this is",
+        "this takes about 2 h 30 min",
+        # 10 of 500 steps.
+        "quicker, and coarser: --sampler dpmpp --steps 10 takes about 3 min",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (99, "99 s"), (101, "2 min"), (5940, "99 min"), (6000, "1 h 40 min")],
+)
+def test_durations(seconds, words):
+    assert sample.in_words(seconds) == words
+
+
+def test_flags_beat_bindings_and_nothing_else_is_asked_for(tmp_path):
+    (tmp_path / "some.gin").write_text("STEPS = 3\nSampling.steps = %STEPS\nRendering.seed = 4\n")
+    bindings = ("Sampling.guidance = 4.0", "Tokenization.drums = None", "Rendering.batch_size = 2")
+    arguments = ["a.mid", "--steps", "7", "--no-ties", "--gin_file", str(tmp_path / "some.gin")]
+    for binding in bindings:
+        arguments += ["--gin_bindings", binding]
+    settings = sample.configure(sample.parse_flags(arguments))
+    assert settings.sampling == {"steps": 7, "guidance": 4.0}
+    assert settings.tokenization == {"drums": None, "ties": False}
+    assert (settings.rendering.seed, settings.rendering.batch_size) == (4, 2)
+    unasked = sample.configure(sample.parse_flags(["a.mid"]))
+    assert (unasked.sampling, unasked.tokenization) == ({}, {})
 
 
 def test_names_of_results(tmp_path):

@@ -10,6 +10,7 @@ import spectrodiff as sd
 from spectrodiff.checkpoints import Checkpoint
 from spectrodiff.errors import ConfigError, MidiError
 from spectrodiff.features import scale
+from spectrodiff.synthesis.segments import DiffusionGenerator
 from spectrodiff.synthesis.songs import note_bucket, song_key
 from spectrodiff.synthesis.synthesizer import Synthesizer
 from spectrodiff.tokenizer import tokenize_song
@@ -281,3 +282,37 @@ def test_strict_refuses_what_does_not_fit(synth, midi):
 def test_unknown_precision(golden):
     with pytest.raises(ConfigError, match="'float32' or 'bfloat16', got 'int4'"):
         sd.load(golden / "checkpoints" / "paddle", precision="int4")
+
+
+def test_a_song_comes_out_as_soon_as_it_is_done(synth, midi, monkeypatch):
+    calls, draw = [], DiffusionGenerator.__call__
+    monkeypatch.setattr(
+        DiffusionGenerator, "__call__", lambda *a, **k: calls.append(1) or draw(*a, **k)
+    )
+    songs = [synth.tokenize(midi / name) for name in ("piano_pedal.mid", "overlaps.mid")]
+    long, short = (len(song.tokens) for song in songs)
+    assert short < long
+    rendered = synth.render_each(songs, **FEW)
+    assert next(rendered)[0] == 1
+    assert len(calls) == short
+    assert [number for number, _ in rendered] == [0]
+    assert len(calls) == long
+
+
+def test_expected_time_is_that_of_all_steps(synth, midi):
+    songs = [synth.tokenize(midi / name) for name in ("piano_pedal.mid", "overlaps.mid")]
+    long, short = (len(song.tokens) for song in songs)
+
+    def expected(batch_size):
+        # Steps that take 3 s and 2 s.
+        ticks = iter([10.0, 13.0, 15.0])
+        return synth.expected_seconds(songs, steps=7, batch_size=batch_size, clock=ticks.__next__)
+
+    assert expected(8) == 2 * 7 * long
+    assert expected(1) == 2 * 7 * (long + short)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0])
+def test_impossible_batches(synth, midi, size):
+    with pytest.raises(ConfigError, match="batch_size: expected a whole number >= 1"):
+        synth.render_each([midi / "overlaps.mid"], batch_size=size)
