@@ -108,9 +108,9 @@ def adapt(
     """Puts a song's unknown parts on known instruments and leaves out unknown drums.
 
     Unknown are the programs whose image under the model's program map it does not know; what plays
-    them is chosen by what they are in the song. Onsets, pitches and velocities
-    stay. Where parts meet on one instrument, a note ends when the same key is struck again, and
-    notes struck at once become one: the longest, as loud as the loudest.
+    them is chosen by what they are in the song. Onsets, pitches and velocities stay. Where parts
+    meet on one instrument, a note ends when the same key is struck again, and notes struck at once
+    become one: the longest, as loud as the loudest.
 
     Args:
         notes: a song.
