@@ -70,8 +70,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add("model", nargs="?", help="as spectrodiff.load takes it, or soundfont:FILE")
     add("--inverter", help="another than the one that comes with the model")
     add("--form", choices=FORMS, default="short")
-    add("--steps", type=int, default=10, help="of DPM-Solver++")
-    add("--guidance", type=float, default=1.5)
+    add("--steps", type=int, help="of the sampler; by default the model's own, as all sampling")
+    add("--guidance", type=float)
     add("--seed", type=int, default=0)
     add("--batch_size", type=int, default=8, help="pieces rendered side by side")
     add("--out", type=Path, default=Path("out/listen"))
@@ -96,8 +96,7 @@ def run(flags: argparse.Namespace) -> Results:
         flags.model,
         cache,
         inverter=flags.inverter,
-        steps=flags.steps,
-        guidance=flags.guidance,
+        changes={"steps": flags.steps, "guidance": flags.guidance},
         seed=flags.seed,
         batch_size=flags.batch_size,
         gain=flags.gain,
@@ -125,8 +124,8 @@ def run(flags: argparse.Namespace) -> Results:
         model=source.name,
         inverter=source.inverter.name,
         form=flags.form,
-        steps=flags.steps,
-        guidance=flags.guidance,
+        steps=source.sampling.steps,
+        guidance=source.sampling.guidance,
         seed=flags.seed,
         gain=flags.gain,
         second_soundfont=second.name,

@@ -26,8 +26,8 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("song", type=Path, help="a MIDI file")
     parser.add_argument("--model", default=default_model())
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=1.5)
+    parser.add_argument("--steps", type=int, help="by default the model's own")
+    parser.add_argument("--guidance", type=float, help="by default the model's own")
     parser.add_argument("--seconds", type=float, default=12.0, help="how much of it to draw")
     parser.add_argument("--out", type=Path, required=True, help="a name ending in .png")
     flags = parser.parse_args(arguments)
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     # The corpora that models are trained on are rendered in the same way.
     audio = SoundfontRenderer().render(flags.song)
     song = sd.load(flags.model).render(
-        flags.song, sampler="dpmpp", steps=flags.steps, guidance=flags.guidance, seed=0
+        flags.song, steps=flags.steps, guidance=flags.guidance, seed=0
     )
     frames = round(flags.seconds * FRAMES_PER_SECOND)
     heard = {

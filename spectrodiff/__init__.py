@@ -2,8 +2,8 @@
 
 import spectrodiff as sd
 
-synth = sd.load("untrained")
-song = synth.render("song.mid", steps=50, sampler="dpmpp")
+synth = sd.load("mini")
+song = synth.render("song.mid")
 song.audio, song.sample_rate, song.log_mel
 
 tokens = sd.tokenize("song.mid")  # int32 [segments, 2048]

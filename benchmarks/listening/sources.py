@@ -12,11 +12,13 @@ import numpy as np
 import spectrodiff as sd
 from spectrodiff.bundled import bundled_models
 from spectrodiff.data.soundfont import PEAK, SoundfontRenderer
-from spectrodiff.errors import ConfigError
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, SamplingChanges
+from spectrodiff.errors import ConfigError, MidiError
 from spectrodiff.evaluation import checksums
 from spectrodiff.evaluation.signal_distances import log_mel_of
-from spectrodiff.features import SAMPLE_RATE
+from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
 from spectrodiff.files import atomic_file
+from spectrodiff.tokenizer import SongTokens
 from spectrodiff.vocoder import Inverter, invert
 from spectrodiff.vocoder.loading import default_name, open_inverter
 
@@ -66,6 +68,11 @@ class Source(Protocol):
         """Distance between joins."""
         ...
 
+    @property
+    def sampling(self) -> Sampling:
+        """How a model is run; of a soundfont it means nothing."""
+        ...
+
     def render(self, pieces: Sequence[Piece]) -> Rendering:
         """Plays pieces, or takes from the cache what has been played before."""
         ...
@@ -76,13 +83,12 @@ def open_source(
     cache: Path,
     *,
     inverter: str | None,
-    steps: int,
-    guidance: float,
+    changes: SamplingChanges,
     seed: int,
     batch_size: int,
     gain: float,
 ) -> Source:
-    """A soundfont if the name says so, else a model.
+    """A soundfont if the name says so, else a model; changes are to its own sampling.
 
     Raises:
         CheckpointError: if there is no such model or inverter.
@@ -92,7 +98,7 @@ def open_source(
         chosen = open_inverter(inverter or default_name())
         return SoundfontSource(name.removeprefix(SOUNDFONT_PREFIX), cache, gain, chosen)
     synth = sd.load(name, inverter=inverter)
-    return ModelSource(name, cache, synth, steps, guidance, seed, batch_size)
+    return ModelSource(name, cache, synth, synth.sampling.but(**changes), seed, batch_size)
 
 
 class SoundfontSource:
@@ -109,6 +115,7 @@ class SoundfontSource:
     """
 
     segment_frames = _SOUNDFONT_SEGMENT_FRAMES
+    sampling = PAPER_SAMPLING  # means nothing here
 
     def __init__(
         self,
@@ -147,12 +154,13 @@ class SoundfontSource:
 class ModelSource:
     """A model. Its features are cached; audio is made of them by whatever inverter it has now.
 
+    What it refuses to play, drums alone for example, is silence.
+
     Args:
         name: as `spectrodiff.load` takes it.
         cache: a folder.
         synth: the model.
-        steps: of DPM-Solver++.
-        guidance: guidance weight.
+        sampling: how it is run.
         seed: of the performance.
         batch_size: pieces rendered side by side.
     """
@@ -162,16 +170,19 @@ class ModelSource:
         name: str,
         cache: Path,
         synth: sd.Synthesizer,
-        steps: int,
-        guidance: float,
+        sampling: Sampling,
         seed: int,
         batch_size: int,
     ) -> None:
-        self.name, self._cache, self._synth = name, cache, synth
-        self._batch_size = batch_size
-        self._settings: dict[str, Any] = {"steps": steps, "guidance": guidance, "seed": seed}
+        self.name, self._cache, self._synth, self.sampling = name, cache, synth, sampling
+        self._batch_size, self._seed = batch_size, seed
         checksum = checksums.of_path(bundled_models().get(name, Path(name)))
-        self._key = {"model": checksum, **self._settings}
+        self._key = {
+            "model": checksum,
+            "seed": seed,
+            **dataclasses.asdict(sampling),
+            **dataclasses.asdict(synth.tokenization),
+        }
 
     @property
     def inverter(self) -> Inverter:
@@ -194,15 +205,29 @@ class ModelSource:
         return sounds
 
     def _draw(self, pieces: Sequence[Piece], paths: dict[str, Path]) -> None:
-        songs = self._synth.render_many(
-            [piece.notes for piece in pieces],
-            sampler="dpmpp",
+        played: list[Piece] = []
+        songs: list[SongTokens] = []
+        for piece in pieces:
+            try:
+                songs.append(self._synth.tokenize(piece.notes, name=piece.name))
+            except MidiError as error:
+                logger.warning("silence: %s", error)
+                frames = int(piece.notes.total_seconds * SAMPLE_RATE) // HOP_SAMPLES + 1
+                _store(paths[piece.name], np.full((frames, NUM_MELS), MIN_LOG_MEL, np.float32))
+            else:
+                played.append(piece)
+        rendered = self._synth.render_each(
+            songs,
             batch_size=self._batch_size,
+            seed=self._seed,
             progress=True,
-            **self._settings,
+            sampler=self.sampling.sampler,
+            steps=self.sampling.steps,
+            guidance=self.sampling.guidance,
+            variance=self.sampling.variance,
         )
-        for piece, song in zip(pieces, songs, strict=True):
-            _store(paths[piece.name], song.log_mel)
+        for number, song in rendered:
+            _store(paths[played[number].name], song.log_mel)
 
 
 def through_inverter(

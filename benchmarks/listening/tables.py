@@ -46,7 +46,7 @@ class Results:
         model: its name, or that of a soundfont.
         inverter: how the inverter calls itself.
         form: "short" or "long".
-        steps: of DPM-Solver++.
+        steps: of the sampler.
         guidance: guidance weight.
         seed: of the performance.
         gain: of both soundfonts.
@@ -107,7 +107,7 @@ def inverter_rows(values: Sequence[Value]) -> tuple[Row, ...]:
 def table(results: Results) -> str:
     """Markdown of one run."""
     settings = (
-        f"{results.model}, {results.form} form: {results.steps} steps of DPM-Solver++, "
+        f"{results.model}, {results.form} form: {results.steps} steps, "
         f"guidance {results.guidance:g}, seed {results.seed}, soundfonts at gain {results.gain:g}"
     )
     columns = [

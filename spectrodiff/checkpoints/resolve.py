@@ -85,7 +85,7 @@ def _open(text: str, cache: Path | None, hub_endpoint: str | None) -> Checkpoint
         return Checkpoint(
             SIZES["tiny"],
             init_params(SIZES["tiny"], seed=0),
-            sampling=Sampling("dpmpp", steps=10, guidance=1.5),
+            sampling=Sampling("dpmpp", steps=8, guidance=1.5),
             layout="untrained",
         )
     if text in (bundled := bundled_models()):

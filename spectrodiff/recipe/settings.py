@@ -212,7 +212,7 @@ MINI = Recipe(
     tokenization=Tokenization(
         velocity_bins=32, programs=tuple(SLAKH_CLASSES), drums=_DRUMS, trim_overlaps=True
     ),
-    sampling=Sampling("dpmpp", steps=10, guidance=1.5),
+    sampling=Sampling("dpmpp", steps=8, guidance=1.5),
     stages=(
         Stage("notes first", 0.15, _NOTES_FIRST, "constant"),
         Stage("all times", 0.85, _ALL_TIMES),

@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spectrodiff.errors import ConfigError
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.errors import ConfigError, MidiError
+from spectrodiff.tokenization import Tokenization
 from tests.listening.sounds import FRAME, RATE
 
 
@@ -29,13 +31,20 @@ class Synth:
     def __init__(self, inverter):
         self.inverter, self.drawn = inverter, []
 
-    def render_many(self, songs, **settings):
+    tokenization = Tokenization(programs=(0,), drums=())
+
+    def tokenize(self, notes, *, name):
+        if notes.is_drum.all():
+            raise MidiError(name, "notes other than drums", "only drums")
+        return notes
+
+    def render_each(self, songs, **settings):
         from spectrodiff.synthesis import Song
 
         assert settings["sampler"] == "dpmpp"
         self.drawn += songs
-        features = [self.features(song) for song in songs]
-        return [Song(np.zeros(1), RATE, log_mel) for log_mel in features]
+        for number, song in reversed(list(enumerate(songs))):
+            yield number, Song(np.zeros(1), RATE, self.features(song))
 
     def features(self, song):
         frames = -(-round(song.total_seconds * RATE) // FRAME)
@@ -58,7 +67,7 @@ def test_what_was_drawn_is_not_drawn_again(tmp_path):
 
     def render(factor, steps, pieces):
         synth = Synth(Doubled(factor))
-        source = ModelSource("untrained", tmp_path, synth, steps, 1.5, 0, 2)
+        source = ModelSource("untrained", tmp_path, synth, Sampling("dpmpp", steps), 0, 2)
         return source.render(pieces), len(synth.drawn)
 
     first, drawn = render(1.0, 10, pieces)
@@ -73,6 +82,20 @@ def test_what_was_drawn_is_not_drawn_again(tmp_path):
         np.testing.assert_array_equal(second[piece.name].audio, 2 * first[piece.name].audio)
     assert render(1.0, 11, pieces)[1] == 3
     assert render(1.0, 10, pieces_of(2.0, 0.71, 1.0, 3.0))[1] == 1
+
+
+def test_a_piece_that_is_refused_is_silent(tmp_path):
+    from listening.sources import ModelSource
+
+    (piece,) = pieces_of(0.71)
+    drums = dataclasses.replace(piece.notes, is_drum=np.ones(1, bool))
+    piece = dataclasses.replace(piece, notes=drums)
+    synth = Synth(Doubled(1.0))
+    source = ModelSource("untrained", tmp_path, synth, Sampling("dpmpp", 10), 0, 2)
+    log_mel = source.render([piece])[piece.name].log_mel
+    # 11,360 samples are 35.5 frames.
+    np.testing.assert_allclose(log_mel, np.full((36, 128), np.log(1e-5)), rtol=1e-6)
+    assert not synth.drawn
 
 
 def test_the_inverter_alone_hears_the_reference():
