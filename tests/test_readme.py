@@ -78,10 +78,12 @@ def run(command, folder, cache):
 def test_commands_in_their_order(folder, tmp_path_factory):
     """One test for all of them: later commands use what earlier ones made."""
     cache = tmp_path_factory.getbasetemp() / "readme-cache"
+    left_out = []
     for command in commands():
         program, *arguments = shlex.split(command)
         assert program == "python", command
         if not shutil.which("fluidsynth") and NEEDS_FLUIDSYNTH.intersection(arguments):
+            left_out.append(command)
             continue
         expanded = [
             str(path.relative_to(folder)) if "*" in argument else argument
@@ -92,6 +94,9 @@ def test_commands_in_their_order(folder, tmp_path_factory):
         if "train.py" in arguments:
             shorter += ["--gin_bindings", "STEPS = 3"]
         run([sys.executable, *expanded, *shorter], folder, cache)
+    if left_out:
+        # The others have run; those that have not are told at the end of the suite.
+        pytest.skip(f"no FluidSynth: {len(left_out)} commands were not run, {left_out[0]} first")
 
 
 @pytest.mark.parametrize("block", blocks("python"))
