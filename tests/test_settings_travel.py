@@ -1,5 +1,8 @@
 """What a model is trained with is what it is used with: one run with every setting changed."""
 
+import dataclasses
+import json
+import shutil
 from typing import ClassVar
 
 import gin
@@ -17,6 +20,7 @@ from spectrodiff.errors import ConfigError
 from spectrodiff.synthesis import segments, synthesizer
 from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.training import diffusion_objective
+from spectrodiff.training.run_folder import open_run
 from spectrodiff.vocabulary import Vocabulary
 from tests.data.corpora import write_notes, write_tone
 from tests.notation import note_table
@@ -160,3 +164,45 @@ def test_a_field_can_be_overridden_and_others_stay(run):
         sd.load(run[0], tokenization={"tie": True})
     with pytest.raises(ConfigError, match="expected 32, as the model was trained, got 1"):
         sd.load(run[0], tokenization={"velocity_bins": 1})
+
+
+def first_format(folder, copy):
+    """A run as the first version described it: settings of tokens in Network and Data."""
+    shutil.copytree(folder, copy)
+    path = copy / "run.json"
+    description = json.loads(path.read_text())
+    tokenization, settings = description.pop("tokenization"), description["settings"]
+    del description["sampling"], settings["Sampling"], settings["Tokenization"]
+    settings["Network"]["velocity_bins"] = tokenization["velocity_bins"]
+    for name in ("ties", "program_map", "trim_overlaps"):
+        settings["Data"][name] = tokenization[name]
+    description |= {"format": 1, "velocity_bins": tokenization["velocity_bins"]}
+    path.write_text(json.dumps(description))
+    return copy
+
+
+def test_runs_of_the_first_format(run, tmp_path):
+    folder = first_format(run[0], tmp_path / "old")
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.tokenization == dataclasses.replace(TOKENIZATION, programs=None, drums=None)
+    # Such runs were rendered in the paper's way unless something else was asked for.
+    assert checkpoint.sampling == PAPER_SAMPLING
+    settings = train.configure([str(run[0].parent / "config.gin")], [])
+    gin.clear_config()
+    # It can go on under the same settings and no others.
+    others = settings._replace(tokenization=dataclasses.replace(TOKENIZATION, ties=True))
+    with pytest.raises(ConfigError, match=r"Tokenization.ties: expected False, as in the run"):
+        open_run(folder, others, write=False)
+    open_run(folder, settings, write=True)
+    assert open_checkpoint(folder).tokenization == TOKENIZATION
+
+
+def test_models_of_the_first_format(run, tmp_path):
+    save_model(open_checkpoint(run[0]), tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    settings = json.loads(path.read_text())
+    del settings["tokenization"], settings["sampling"]
+    path.write_text(json.dumps(settings | {"format": 1, "velocity_bins": 32}))
+    checkpoint = open_checkpoint(tmp_path / "model")
+    assert checkpoint.tokenization == Tokenization(velocity_bins=32)
+    assert checkpoint.sampling == PAPER_SAMPLING
