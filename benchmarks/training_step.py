@@ -12,9 +12,9 @@ next bucket, and attention is laid out for what surrounds it. The rows are
 
 All of them keep freed memory, as `train.py` does; `--memory released` has none of them do it. Each
 is a process; they take turns in one run, so that what else the machine does hits all. Printed are
-medians and the fastest passes, how many processes waited for a core meanwhile, and the arithmetic
-in the matrix products: the second row costs about as much more than the first as there is more to
-multiply.
+medians: of the time a pass takes, and of the seconds that cores work on it, which depend less on
+what else there is; and the arithmetic in the matrix products: the second row costs about as much
+more than the first as there is more to multiply. A batch of 2 needs 17 GB for the three processes.
 """
 
 import argparse
@@ -58,21 +58,23 @@ def main() -> None:
         f"notes padded to {PADDED}": Worker(PADDED),
         f"notes padded to {PADDED}, as released": Worker(PADDED, "--as_released"),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in rows}
+    passes: dict[str, list[list[float]]] = {name: [] for name in rows}
     for _ in range(arguments.rounds):
         for name, worker in rows.items():
-            seconds[name].append(worker.measure() / arguments.batch_size)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+            passes[name].append([value / arguments.batch_size for value in worker.measure()])
+    medians = {
+        name: [statistics.median(part) for part in zip(*p, strict=True)]
+        for name, p in passes.items()
+    }
     ours = next(iter(medians.values()))
-    print(
-        f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, of which 1 to 2 are these rows'"
-    )
-    print("| forward and backward | s per example, median | fastest | times ours | GFLOP |")
-    print("|---|---:|---:|---:|---:|")
+    load = os.getloadavg()[0]
+    print(f"{load:.1f} processes wanted one of {os.cpu_count()} cores, 1 to 2 of them these rows")
+    print("| forward and backward | s per example | times ours | core s | times ours | GFLOP |")
+    print("|---|---:|---:|---:|---:|---:|")
     for name, worker in rows.items():
-        gigaflops = worker.flops / arguments.batch_size / 1e9
-        line = f"{medians[name]:.2f} | {min(seconds[name]):.2f} | {medians[name] / ours:.1f}"
-        print(f"| {name} | {line} | {gigaflops:.0f} |")
+        both = zip(medians[name], ours, strict=True)
+        line = " | ".join(f"{value:.2f} | {value / reference:.1f}" for value, reference in both)
+        print(f"| {name} | {line} | {worker.flops / arguments.batch_size / 1e9:.0f} |")
 
 
 def parse_flags() -> argparse.Namespace:
@@ -88,7 +90,7 @@ def parse_flags() -> argparse.Namespace:
 
 
 class Worker:
-    """A process that times a pass for every line it is sent."""
+    """A process that takes a pass for every line it is sent."""
 
     def __init__(self, length: int, *flags: str) -> None:
         script = str(Path(__file__).resolve())
@@ -100,10 +102,11 @@ class Worker:
         )
         self.flops = float(json.loads(self._process.stdout.readline()))
 
-    def measure(self) -> float:
+    def measure(self) -> list[float]:
+        """Seconds of a pass, and seconds that cores worked on it."""
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
-        return float(json.loads(self._process.stdout.readline()))
+        return json.loads(self._process.stdout.readline())
 
 
 def serve(arguments: argparse.Namespace) -> None:
@@ -117,9 +120,9 @@ def serve(arguments: argparse.Namespace) -> None:
     run()
     print(flops, flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         run()
-        print(time.perf_counter() - start, flush=True)
+        print([time.perf_counter() - start, time.process_time() - worked], flush=True)
 
 
 def training_pass(
