@@ -4,8 +4,8 @@ The same command goes on with a run that was stopped, killed or is to be made lo
 """
 
 import argparse
+import contextlib
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,12 +54,6 @@ def main(arguments: Sequence[str]) -> None:
     batches = data.open_batches(settings, flags.data_dir)
     examples = data.open_examples(settings, flags.data_dir)
 
-    # Run folder
-    leader = distributed.is_leader()
-    checkpoint_folder = run_folder.open_run(flags.run_dir, settings, write=leader)
-    if leader:
-        run_folder.write_gin(flags.run_dir)
-
     # Model and optimiser
     training, optimization = settings.training, settings.optimization
     objective = make_objective(settings.network, settings.diffusion, training, settings.inversion)
@@ -69,12 +63,21 @@ def main(arguments: Sequence[str]) -> None:
         mesh, split=training.shard_parameters, ema=optimization.ema_decay is not None
     )
 
+    leader = distributed.is_leader()
     with (
-        batches,
+        # Run folder, which is one process's alone, and all that is open as long as it runs
+        run_folder.hold_run(flags.run_dir) if leader else contextlib.nullcontext(),
+        distributed.closing_soon(batches),
         Checkpoints(
-            checkpoint_folder, keep=training.keep, keep_every=training.keep_every
+            run_folder.open_run(flags.run_dir, settings, write=leader),
+            keep=training.keep,
+            keep_every=training.keep_every,
+            strict=flags.strict_resume,
         ) as checkpoints,
     ):
+        if leader:
+            run_folder.write_gin(flags.run_dir)
+
         # Where to begin
         if checkpoints.latest is None:
             params = start.initial_params(objective, training.seed, flags.init_from)
@@ -147,6 +150,12 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         help="begin with a model's weights: a run folder, a released model, anything that "
         "sample.py takes as --model; ignored when a run goes on",
     )
+    add(
+        "--strict_resume",
+        action="store_true",
+        help="refuse to go on if the newest checkpoint is damaged; by default the one before it "
+        "is taken",
+    )
     add("--device", default="auto", help="auto, cpu, gpu or tpu (default: auto, the fastest)")
 
     cli.add_process_flags(parser, "several processes (one per host)")
@@ -166,4 +175,7 @@ def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    status = cli.run(main)
+    from spectrodiff.training.distributed import leave
+
+    leave(status)
