@@ -30,18 +30,18 @@ def main(arguments: Sequence[str]) -> None:
     """Trains the model that the command line and the gin files describe."""
     flags = parse_flags(arguments)
     settings = configure(flags.gin_file, flags.gin_bindings)
-    # Orbax's threads log the tracebacks of what is raised here again.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
     # Only now, so that --help and misspelt names answer at once.
     from spectrodiff.synthesis.segments import make_mesh
     from spectrodiff.training import data, distributed, run_folder, start, state
-    from spectrodiff.training.checkpointing import Checkpoints
+    from spectrodiff.training.checkpointing import Checkpoints, be_quiet
     from spectrodiff.training.evaluation import Evaluation
     from spectrodiff.training.loop import Run, train
     from spectrodiff.training.objective import make_objective
     from spectrodiff.training.optimizers import learning_rate, make_optimizer
     from spectrodiff.training.sharding import shardings_of
     from spectrodiff.training.step import make_train_step
+
+    be_quiet()
 
     # Devices
     if flags.distributed or flags.coordinator_address:

@@ -29,7 +29,7 @@ def damage(folder: Path, parts: Iterable[str]) -> str | None:
         try:
             found = _damage_of_part(folder.absolute() / part)
         except Exception as error:  # TensorStore has many
-            found = _short(error)
+            found = first_line(error)
         if found is not None:
             return f"{part}: {found}"
     return None
@@ -75,7 +75,7 @@ def _damage_of_arrays(folder: Path) -> str | None:
     return None
 
 
-def _short(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of a message, without TensorStore's lists of where in its source it was."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].split(" [", 1)[0]

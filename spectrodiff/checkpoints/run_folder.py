@@ -32,18 +32,23 @@ def find_run(path: Path) -> Path | None:
 
 
 def run_of(path: Path) -> Path:
-    """The folder of the run that a folder is, or is a checkpoint of; else the folder itself.
+    """The folder of the run that a folder is, or is a checkpoint of; else the folder itself."""
+    return _whereabouts(path)[0]
+
+
+def _whereabouts(path: Path) -> tuple[Path, Path | None]:
+    """The folder of a run, and the one of its checkpoints that is meant, if one is.
 
     A run has a run.json, and a checkpoint lies in the folder `checkpoints` beside one: what either
     is called does not matter.
     """
     if (path / SETTINGS).is_file():
-        return path
+        return path, None
     for place in (path.absolute(), path.resolve()):
         run = place.parent.parent
         if place.parent.name == CHECKPOINTS and (run / SETTINGS).is_file():
-            return run
-    return path
+            return run, place
+    return path, None
 
 
 def steps_of(folder: Path) -> list[int]:
@@ -187,10 +192,10 @@ def checkpoints_of(path: Path, step: int | None = None) -> list[Path]:
     Raises:
         CheckpointError: if there is none.
     """
-    run = run_of(path)
+    run, named = _whereabouts(path)
     folder = run.absolute() / CHECKPOINTS  # Orbax takes no other
-    if step is None and run != path and path.is_dir():
-        return [path.absolute()]
+    if step is None and named is not None:
+        return [named]
     steps = steps_of(folder)
     if not steps:
         raise CheckpointError(run, "a checkpoint", "a run that has not saved any yet")

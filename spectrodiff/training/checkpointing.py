@@ -9,6 +9,9 @@ set aside for the one before it.
 import contextlib
 import logging
 import os
+import re
+import shutil
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -16,7 +19,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from spectrodiff.checkpoints.damage import damage
+from spectrodiff.checkpoints.damage import damage, first_line
 from spectrodiff.checkpoints.run_folder import AVERAGE, PARAMS, damaged, steps_of, unreadable
 from spectrodiff.errors import OutputError
 from spectrodiff.files import unwritable
@@ -26,8 +29,28 @@ from spectrodiff.training.state import TrainState
 logger = logging.getLogger(__name__)
 
 OPTIMIZER, POSITION, META = "opt_state", "data", "meta"
+_UNFINISHED = ".orbax-checkpoint-tmp"
+_SYSTEM_ERROR = re.compile(r"os_error_code='(\d+)'")  # in TensorStore's messages
 ASIDE = "damaged"  # suffix of the folder of a checkpoint that cannot be read
 Position = dict[str, int]  # of the training data
+
+
+def be_quiet() -> None:
+    """Keeps Orbax's threads from telling at length what `Checkpoints` says in a line.
+
+    They log whatever is raised once more; and where one of many writes or reads has failed,
+    TensorStore prints a traceback for each of the others: the loop they report to is closed.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    report = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        error = unraisable.exc_value
+        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+            report(unraisable)
+
+    sys.unraisablehook = hook
 
 
 class Restored(NamedTuple):
@@ -60,6 +83,7 @@ class Checkpoints:
         self._response: Any = None
         self._failure: OutputError | None = None
         self._unclean = False  # since a save failed, what Orbax lists and what there is may differ
+        self._leftovers = False
         self._orbax: Any = None
         try:
             self._open()
@@ -78,6 +102,7 @@ class Checkpoints:
         A save that fails is reported in the log, and by `wait` if none is begun after it.
         """
         self._settle()
+        self._clear()
         self._step, self._failure = step, None
         parts: dict[str, Any] = {
             PARAMS: state.params,
@@ -169,6 +194,7 @@ class Checkpoints:
             with contextlib.suppress(Exception):
                 if self._orbax is not None:
                     self._orbax.close()
+            self._clear()
 
     def _open(self) -> None:
         from orbax.checkpoint import v1 as ocp
@@ -211,8 +237,15 @@ class Checkpoints:
         if self._orbax is not None and self._step in steps_of(self.folder):
             self._failure = None  # only what comes after it, such as removing old ones, failed
 
+    def _clear(self) -> None:
+        """Removes what a failed save left; some of its threads may write on for a while."""
+        if self._leftovers and is_leader():
+            for path in self.folder.glob(f"*{_UNFINISHED}*"):
+                shutil.rmtree(path, ignore_errors=True)
+        self._leftovers = False
+
     def _fail(self, error: BaseException) -> None:
-        self._response, self._unclean = None, True
+        self._response, self._unclean, self._leftovers = None, True, True
         self._failure = self._unsaved(error)
         logger.warning(
             "step %s: no checkpoint (%s); training goes on, and the next save is a new try",
@@ -223,8 +256,9 @@ class Checkpoints:
     def _unsaved(self, error: BaseException) -> OutputError:
         while error.__cause__ is not None:
             error = error.__cause__
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        return OutputError(self.folder, "room for a checkpoint", reason[0])
+        system = _SYSTEM_ERROR.search(str(error))
+        reason = os.strerror(int(system[1])) if system else first_line(error)
+        return OutputError(self.folder, "room for a checkpoint", reason)
 
     def _newest_whole(self, parts: tuple[str, ...]) -> tuple[int, dict[int, str]]:
         """The step to go on from, and what is wrong with those after it; all processes agree."""
