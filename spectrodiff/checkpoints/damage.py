@@ -6,11 +6,13 @@ they are, with no demands.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 _ARRAY = "/zarr.json"
+_DETAILS = re.compile(r" \[[\w ]+='")  # such as [tensorstore_spec='...'
 
 
 def damage(folder: Path, parts: Iterable[str]) -> str | None:
@@ -76,6 +78,6 @@ def _damage_of_arrays(folder: Path) -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a message, without TensorStore's lists of where in its source it was."""
+    """The first line of a message, without the details that TensorStore appends."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].split(" [", 1)[0]
+    return _DETAILS.split(lines[0], maxsplit=1)[0]

@@ -126,7 +126,10 @@ class Checkpoints:
 
         With several, that is left to the next save: cleaning up takes all of them.
         """
-        if self._response is None or jax.process_count() > 1:
+        if jax.process_count() > 1:
+            return
+        if self._response is None:
+            self._clear()
             return
         try:
             self._response.result(timeout=0)
