@@ -4,18 +4,22 @@ import json
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from spectrodiff.errors import OutputError
+from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training import distributed, loop
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.loop import Run, train
 from spectrodiff.training.preview import Preview
 from spectrodiff.training.settings import Training
-from spectrodiff.training.start import initial_params
-from spectrodiff.training.state import abstract_state, place_state
+from spectrodiff.training.sharding import replicated
+from spectrodiff.training.state import TrainState
 from tests.training import tiny
 
 
@@ -30,7 +34,7 @@ class Batches:
             ask_to_stop()
             self._over.wait()
         self.taken += 1
-        return tiny.batch(8, seed=self.taken)
+        return {"tokens": np.zeros((8, 4), np.int32)}
 
     def get_state(self):
         return {"batches": self.taken}
@@ -57,9 +61,22 @@ def ask_to_stop():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.fixture(scope="module")
-def trainer():
-    return tiny.Trainer()
+def begin():
+    """Less than a network: one number, which says how many steps were taken."""
+    mesh = make_mesh(jax.devices()[:1])
+    zero = jax.device_put(jnp.zeros(()), replicated(mesh))
+    return mesh, TrainState(zero.astype(jnp.int32), {"a": zero}, {"b": zero}, None)
+
+
+def abstract(state):
+    return jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding), state
+    )
+
+
+def take_step(state, batch):
+    state = TrainState(state.step + 1, {"a": state.params["a"] + 1}, state.opt_state, None)
+    return state, {"loss": state.params["a"]}
 
 
 @pytest.fixture
@@ -72,32 +89,31 @@ def over():
 
 
 @pytest.fixture
-def go(trainer, tmp_path):
+def go(tmp_path):
     """Trains in a folder, from its newest checkpoint if there is one; returns the rows so far."""
 
     def go(batches, evaluation, **settings):
         given = {"steps": 4, "log_every": 1, "evaluate_every": 2, "save_every": 2, "previews": 0}
         training = Training(batch_size=8, **(given | settings))
         with Checkpoints(tmp_path / "checkpoints", keep=9) as checkpoints:
-            params = initial_params(trainer.objective, 0)
-            state = place_state(params, trainer.optimizer, trainer.layout)
+            mesh, state = begin()
             if checkpoints.latest is not None:
-                abstract = abstract_state(trainer.objective, trainer.optimizer, trainer.layout)
-                state, position = checkpoints.restore(abstract)
+                state, position = checkpoints.restore(abstract(state))
                 batches.taken = position["batches"]
             run = Run(
                 tmp_path,
-                trainer.mesh,
-                trainer.objective,
-                trainer.step,
-                trainer.rate,
+                mesh,
+                SimpleNamespace(config=tiny.NETWORK.config()),
+                take_step,
+                lambda step: 0.1,
                 batches,
                 {},
                 evaluation,
                 checkpoints,
                 training,
             )
-            train(run, state)
+            state = train(run, state)
+            assert state.params["a"] == state.step
         path = tmp_path / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         rows = [json.loads(line) for line in lines]
