@@ -251,7 +251,7 @@ class Checkpoints:
         self._response, self._unclean, self._leftovers = None, True, True
         self._failure = self._unsaved(error)
         logger.warning(
-            "step %s: no checkpoint (%s); training goes on, and the next save is a new try",
+            "step %s: no checkpoint (%s); the next save is a new try",
             self._step,
             self._failure.got,
         )

@@ -174,7 +174,7 @@ def test_a_save_that_fails_is_reported_and_the_next_is_a_new_try(trainer, tmp_pa
                     break
                 time.sleep(0.01)
         (message,) = said(caplog)
-        wanted = "step 3: no checkpoint (File too large); training goes on, and the next save is"
+        wanted = "step 3: no checkpoint (File too large); the next save is a new try"
         assert message.startswith(wanted)
         for step in (4, 5):
             checkpoints.save(step, trainer.state, {"batches": step})
