@@ -5,8 +5,8 @@ longer, unless its learning rate was planned to end with it.
 """
 
 import argparse
+import contextlib
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,20 +33,20 @@ def main(arguments: Sequence[str]) -> None:
     """Trains the model that the command line and the gin files describe."""
     flags = parse_flags(arguments)
     settings = configure(flags.gin_file, flags.gin_bindings)
-    # Orbax's threads log the tracebacks of what is raised here again.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
     # Before JAX has threads; on a CPU a step would spend a part of its time on clearing memory.
     cli.keep_memory()
     # Only now, so that --help and misspelt names answer at once.
     from spectrodiff.synthesis.segments import make_mesh
     from spectrodiff.training import data, distributed, run_folder, start, state
-    from spectrodiff.training.checkpointing import Checkpoints
+    from spectrodiff.training.checkpointing import Checkpoints, be_quiet
     from spectrodiff.training.evaluation import Evaluation
     from spectrodiff.training.loop import Run, train
     from spectrodiff.training.objective import make_objective
     from spectrodiff.training.optimizers import learning_rate, make_optimizer
     from spectrodiff.training.sharding import shardings_of
     from spectrodiff.training.step import make_train_step
+
+    be_quiet()
 
     # Devices
     if flags.distributed or flags.coordinator_address:
@@ -58,13 +58,6 @@ def main(arguments: Sequence[str]) -> None:
     # Data
     batches = data.open_batches(settings, flags.data_dir)
     examples = data.open_examples(settings, flags.data_dir)
-
-    # Run folder
-    leader = distributed.is_leader()
-    start.check_length(flags.run_dir, settings)
-    checkpoint_folder = run_folder.open_run(flags.run_dir, settings, write=leader)
-    if leader:
-        run_folder.write_gin(flags.run_dir)
 
     # Model and optimiser
     training, optimization = settings.training, settings.optimization
@@ -82,12 +75,22 @@ def main(arguments: Sequence[str]) -> None:
         mesh, split=training.shard_parameters, ema=optimization.ema_decay is not None
     )
 
+    leader = distributed.is_leader()
+    start.check_length(flags.run_dir, settings)
     with (
-        batches,
+        # Run folder, which is one process's alone, and all that is open as long as it runs
+        run_folder.hold_run(flags.run_dir) if leader else contextlib.nullcontext(),
+        distributed.closing_soon(batches),
         Checkpoints(
-            checkpoint_folder, keep=training.keep, keep_every=training.keep_every
+            run_folder.open_run(flags.run_dir, settings, write=leader),
+            keep=training.keep,
+            keep_every=training.keep_every,
+            strict=flags.strict_resume,
         ) as checkpoints,
     ):
+        if leader:
+            run_folder.write_gin(flags.run_dir)
+
         # Where to begin
         if checkpoints.latest is None:
             params = start.initial_params(
@@ -165,6 +168,12 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         help="begin with a model's weights: a run folder, a released model, anything that "
         "sample.py takes as --model; ignored when a run goes on",
     )
+    add(
+        "--strict_resume",
+        action="store_true",
+        help="refuse to go on if the newest checkpoint is damaged; by default the one before it "
+        "is taken",
+    )
     add("--device", default="auto", help="auto, cpu, gpu or tpu (default: auto, the fastest)")
 
     cli.add_process_flags(parser, "several processes (one per host)")
@@ -193,4 +202,7 @@ def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    status = cli.run(main)
+    from spectrodiff.training.distributed import leave
+
+    leave(status)

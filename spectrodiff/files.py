@@ -9,6 +9,9 @@ from pathlib import Path
 
 from spectrodiff.errors import OutputError
 
+# Begins the names of what is not complete yet, and of what a killed process left so.
+PARTIAL = ".partial-"
+
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -22,7 +25,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(path)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=final.suffix, dir=final.parent)
+        handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=final.suffix, dir=final.parent)
         os.close(handle)
     except OSError as error:
         raise unwritable(final, error) from error
@@ -50,7 +53,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise OutputError(final, "a new or empty folder", "one that already holds something")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=final.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=final.parent))
     except OSError as error:
         raise unwritable(final, error) from error
     try:

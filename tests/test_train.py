@@ -133,6 +133,7 @@ def test_a_run_leaves_what_it_should(home):
         "metrics.jsonl",
         "operative.gin",
         "run.json",
+        "run.lock",
         "tensorboard",
     }
     assert "Training.batch_size = 4" in (folder / "given.gin").read_text()

@@ -16,7 +16,7 @@ _SETTINGS = [
     *(f"{network}/config.json" for network in ports.NETWORKS),
 ]
 _WHOLE = [*_SETTINGS, store.WEIGHTS, store.INVERTER, ports.INVERTER]
-_T5X_STEP = re.compile(r"checkpoint_\d+/.+")
+_T5X_STEP = re.compile(r"checkpoint_[0-9]+/.+")
 
 
 def fetch_from_hub(

@@ -86,5 +86,5 @@ def _matrix(folder: Path, stored: Mapping[str, StoredArray], name: str) -> Shape
 
 def _count_layers(names: Iterable[str], stack: str) -> int:
     # The highest number, so that a layer that is missing in between is missed.
-    numbers = (re.match(rf"{stack}/layers_(\d{{1,3}})/", name) for name in names)
+    numbers = (re.match(rf"{stack}/layers_([0-9]{{1,3}})/", name) for name in names)
     return 1 + max((int(match[1]) for match in numbers if match), default=-1)

@@ -4,12 +4,14 @@
 average of the parameters is preferred where there is one.
 """
 
+import logging
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint, Params
+from spectrodiff.checkpoints.damage import damage
 from spectrodiff.checkpoints.settings import choose, model_config, read_json, read_settings
 from spectrodiff.checkpoints.tree import expected_shapes, flatten, nest
 from spectrodiff.diffusion.parameterization import Prediction
@@ -17,6 +19,8 @@ from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.errors import CheckpointError
 from spectrodiff.tokenization import Tokenization
+
+logger = logging.getLogger(__name__)
 
 # Format 1 has the tokenization among the settings of network and data, and no sampling.
 FORMATS = (1, 2)
@@ -32,8 +36,34 @@ def find_run(path: Path) -> Path | None:
 
 
 def run_of(path: Path) -> Path:
-    """The folder of the run that a folder is, or is a checkpoint of."""
-    return path.absolute().parent.parent if path.name.isdigit() else path
+    """The folder of the run that a folder is, or is a checkpoint of; else the folder itself."""
+    return _whereabouts(path)[0]
+
+
+def _whereabouts(path: Path) -> tuple[Path, Path | None]:
+    """The folder of a run, and the one of its checkpoints that is meant, if one is.
+
+    A run has a run.json, and a checkpoint lies in the folder `checkpoints` beside one: what either
+    is called does not matter.
+    """
+    if (path / SETTINGS).is_file():
+        return path, None
+    for place in (path.absolute(), path.resolve()):
+        run = place.parent.parent
+        if place.parent.name == CHECKPOINTS and (run / SETTINGS).is_file():
+            return run, place
+    return path, None
+
+
+def steps_of(folder: Path) -> list[int]:
+    """The steps of the checkpoints in RUN/checkpoints, oldest first, damaged ones included."""
+    names = [path.name for path in folder.glob("*") if path.is_dir()]
+    # A name has to be the one that the step would be given: `²` is a digit too.
+    return sorted(
+        int(name)
+        for name in names
+        if name.isascii() and name.isdecimal() and str(int(name)) == name
+    )
 
 
 def import_run(path: Path, step: int | None = None) -> Checkpoint:
@@ -41,7 +71,7 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
 
     Args:
         path: the run's folder, or one of its checkpoints.
-        step: which checkpoint; by default the one that `path` is, or else the newest.
+        step: which checkpoint; by default the one that `path` is, or else the newest whole one.
 
     Raises:
         CheckpointError: if the settings or arrays are missing or damaged.
@@ -55,11 +85,10 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
     config = model_config(source, **sizes)
     if version == 1:
         settings["tokenization"], settings["sampling"] = first_tokenization(settings), {}
-    folder = checkpoint_of(path, step)
-    shapes = expected_shapes(config)
+    folder, params = read_params(path, expected_shapes(config), step=step)
     return Checkpoint(
         config=config,
-        params=read_params(folder, shapes),
+        params=params,
         prediction=_choice(source, settings, "prediction", get_args(Prediction)),
         schedule=_choice(source, settings, "schedule", get_args(ScheduleName)),
         tokenization=read_settings(source, Tokenization, settings.get("tokenization")),
@@ -77,29 +106,60 @@ def first_tokenization(settings: dict[str, Any]) -> dict[str, Any]:
     return {**found, "velocity_bins": settings.get("velocity_bins")}
 
 
+class Read(NamedTuple):
+    """Parameters and where they were found."""
+
+    folder: Path
+    params: Params
+
+
 def read_params(
-    folder: Path, shapes: dict[str, tuple[int, ...]], *, partly: bool = False
-) -> Params:
+    path: Path,
+    shapes: dict[str, tuple[int, ...]],
+    *,
+    step: int | None = None,
+    partly: bool = False,
+) -> Read:
     """Reads the parameters of one checkpoint to the host, the running average if there is one.
 
+    Where no checkpoint is named and the newest is damaged, the one before it is read, with a
+    warning; one that is whole but does not fit is an error.
+
     Args:
-        folder: a checkpoint, RUN/checkpoints/STEP.
+        path: the folder of a run, or one of its checkpoints.
         shapes: what must be there, by name.
+        step: which checkpoint; by default that which `path` is, or else the newest whole one.
         partly: whether more may be there, which is not read.
 
     Raises:
         CheckpointError: if it is not.
     """
+    folders = checkpoints_of(path, step)
+    average = _keeps_average(run_of(path))
+    wrong: dict[Path, str] = {}
+    for folder in folders:
+        part = AVERAGE if average or (folder / AVERAGE).is_dir() else PARAMS
+        found = damage(folder, [part])
+        if found is not None:
+            wrong[folder] = found
+            continue
+        for bad, reason in wrong.items():
+            logger.warning("%s is damaged (%s): step %s is read instead", bad, reason, folder.name)
+        return Read(folder, _read_part(folder, part, shapes, partly))
+    newest = folders[0]
+    raise damaged(newest, wrong[newest], others=len(folders) - 1)
+
+
+def _read_part(folder: Path, part: str, shapes: dict[str, tuple[int, ...]], partly: bool) -> Params:
     from orbax.checkpoint import v1 as ocp
 
-    part = AVERAGE if (folder / AVERAGE).is_dir() else PARAMS
     host: Any = np.ndarray  # makes Orbax read to the host, with no demands on devices
     wanted = nest(dict.fromkeys(shapes, host))
     context = ocp.Context()
     context.pytree.loading.partial_load = partly
     try:
         with context:
-            params = ocp.load_checkpointables(folder, {part: wanted})[part]
+            params: Params = ocp.load_checkpointables(folder, {part: wanted})[part]
     except Exception as error:  # Orbax has many, and the reason is in their causes
         raise unreadable(folder, error) from error
     found = {name: array.shape for name, array in flatten(params).items()}
@@ -107,6 +167,27 @@ def read_params(
         if found[name] != shape:
             raise CheckpointError(folder, f"{name} of shape {shape}", f"shape {found[name]}")
     return params
+
+
+def _keeps_average(run: Path) -> bool:
+    """Whether the settings of a run say that its checkpoints hold a running average."""
+    settings = read_json(run / SETTINGS).get("settings")
+    optimization = settings.get("Optimization") if isinstance(settings, dict) else None
+    return isinstance(optimization, dict) and optimization.get("ema_decay") is not None
+
+
+def damaged(folder: Path, reason: str, *, others: int) -> CheckpointError:
+    """The error to raise where no checkpoint is whole.
+
+    Args:
+        folder: the newest checkpoint.
+        reason: what is wrong with it.
+        others: how many older ones are damaged too.
+    """
+    got = f"a damaged one ({reason})"
+    return CheckpointError(
+        folder, "a whole checkpoint", f"{got}, as are the {others} before it" if others else got
+    )
 
 
 def unreadable(folder: Path, error: BaseException) -> CheckpointError:
@@ -117,26 +198,26 @@ def unreadable(folder: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(folder, "a checkpoint of this network", reason[0])
 
 
-def checkpoint_of(path: Path, step: int | None = None) -> Path:
-    """The checkpoint of a run that is meant.
+def checkpoints_of(path: Path, step: int | None = None) -> list[Path]:
+    """The checkpoints of a run that may be meant, the best first.
 
     Args:
         path: the run's folder, or one of its checkpoints.
-        step: which one; by default that which `path` is, or else the newest.
+        step: which one; by default that which `path` is, or else all of them, newest first.
 
     Raises:
         CheckpointError: if there is none.
     """
-    run = run_of(path)
-    if step is None and path.name.isdigit():
-        step = int(path.name)
+    run, named = _whereabouts(path)
     folder = run.absolute() / CHECKPOINTS  # Orbax takes no other
-    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+    if step is None and named is not None:
+        return [named]
+    steps = steps_of(folder)
     if not steps:
         raise CheckpointError(run, "a checkpoint", "a run that has not saved any yet")
     if step is not None and step not in steps:
         raise CheckpointError(run, f"a checkpoint of step {step}", f"steps {steps}")
-    return folder / str(steps[-1] if step is None else step)
+    return [folder / str(chosen) for chosen in (reversed(steps) if step is None else [step])]
 
 
 def _choice(path: Path, settings: dict[str, Any], name: str, choices: tuple[Any, ...]) -> Any:

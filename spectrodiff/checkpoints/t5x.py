@@ -33,7 +33,7 @@ from spectrodiff.tokenization import Tokenization
 
 FILE_NAME = "checkpoint"
 _AUTOREGRESSIVE_SIGN = "decoder/layers_0/encoder_decoder_attention/query/kernel"
-_STEP_FOLDER = re.compile(r"checkpoint_(\d+)")
+_STEP_FOLDER = re.compile(r"checkpoint_([0-9]+)")
 _NDARRAY_EXTENSION = 1  # flax's code for an array in a msgpack
 _TYPES = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),

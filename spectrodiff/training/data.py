@@ -10,7 +10,7 @@ from spectrodiff.data.batches import pad_tokens
 from spectrodiff.data.loader import TrainingBatches
 from spectrodiff.data.mixture import Source
 from spectrodiff.data.source import load_source
-from spectrodiff.training.distributed import largest
+from spectrodiff.training.distributed import StopRequest, largest_of
 from spectrodiff.training.evaluation import Examples, choose_examples
 from spectrodiff.training.segments import Batch
 from spectrodiff.training.settings import RunSettings
@@ -61,11 +61,18 @@ def open_source(settings: RunSettings, data_dir: Path, name: str, split: str) ->
     return load_source(data_dir, name, split)
 
 
-def next_batch(batches: Any, mesh: Any) -> Batch:
-    """The next batch as global arrays, split over the devices."""
-    batch = next(batches)
+def next_batch(batches: Any, mesh: Any, stop: StopRequest) -> Batch | None:
+    """The next batch as global arrays, split over the devices; None if asked to stop.
+
+    All processes get None if one was asked, even while it waited for its share.
+    """
+    batch = stop.unless_asked(lambda: next(batches))
+    width = 0 if batch is None else batch["tokens"].shape[1]
+    # Each process padded its own rows; a global array has one shape.
+    asked, width = largest_of(int(batch is None), width)
+    if asked or batch is None:
+        return None
     if jax.process_count() > 1:
-        # Each process padded its own rows; a global array has one shape.
-        batch = pad_tokens(batch, largest(batch["tokens"].shape[1]))
+        batch = pad_tokens(batch, width)
     placed: Batch = to_devices(batch, mesh)
     return placed

@@ -1,9 +1,14 @@
 """Several processes as one program, and being asked to stop."""
 
+import contextlib
 import logging
+import os
 import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Protocol, Self, TypeVar
 
 import jax
 import numpy as np
@@ -12,8 +17,12 @@ from spectrodiff.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-# With several processes, how often they tell each other whether one was asked to stop.
-AGREE_EVERY_STEPS = 10
+T = TypeVar("T")
+
+# How often a wait looks whether it was asked to stop, and how long an ending waits for a thread.
+LOOK_SECONDS, END_SECONDS = 0.1, 2.0
+# What was given up, and may never come to an end.
+_given_up: list[threading.Thread] = []
 
 
 def connect(
@@ -44,11 +53,17 @@ def is_leader() -> bool:
 
 def largest(value: int) -> int:
     """The largest of the processes' values; all have to ask."""
+    return largest_of(value)[0]
+
+
+def largest_of(*values: int) -> tuple[int, ...]:
+    """For each number the largest of the processes' values; all have to ask."""
     if jax.process_count() == 1:
-        return value
+        return values
     from jax.experimental import multihost_utils
 
-    return int(np.max(multihost_utils.process_allgather(np.int32(value))))
+    gathered = multihost_utils.process_allgather(np.array(values, np.int32))
+    return tuple(int(value) for value in np.max(gathered, axis=0))
 
 
 def wait_for_all() -> None:
@@ -59,19 +74,42 @@ def wait_for_all() -> None:
 class StopRequest:
     """Notices SIGTERM and Ctrl-C, so that a run can save before it ends.
 
-    A second Ctrl-C ends it at once.
+    Wherever the training loop waits for something that may take long, it looks here meanwhile. A
+    second Ctrl-C ends it at once.
     """
 
     def __init__(self) -> None:
         self._asked = False
         self._before: dict[int, Any] = {}
 
-    def agreed(self, step: int) -> bool:
-        """Whether to stop after this step; all processes get the same answer."""
-        if jax.process_count() == 1:
-            return self._asked
+    @property
+    def asked(self) -> bool:
+        """Whether this process was asked."""
+        return self._asked
+
+    def agreed(self) -> bool:
+        """Whether any process was asked; all have to ask this, and get the same answer."""
         # A signal reaches processes at different steps, and a checkpoint needs all of them.
-        return step % AGREE_EVERY_STEPS == 0 and largest(self._asked) > 0
+        return largest(int(self._asked)) > 0
+
+    def unless_asked(self, work: Callable[[], T]) -> T | None:
+        """Does something that may take long; gives it up, and returns None, when asked to stop.
+
+        Args:
+            work: done in a thread of its own, which is left alone when it is given up.
+
+        Raises:
+            Exception: what the work raises.
+        """
+        if self._asked:
+            return None
+        thread = _Thread(work)
+        while not thread.finished.wait(LOOK_SECONDS):
+            if self._asked:
+                _given_up.append(thread)
+                return None
+        result: T = thread.result()
+        return result
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,3 +130,66 @@ class StopRequest:
             raise KeyboardInterrupt
         self._asked = True
         logger.warning("%s: saving, then stopping", signal.Signals(number).name)
+
+
+class Closable(Protocol):
+    """What has an end."""
+
+    def close(self) -> None:
+        """Ends it."""
+        ...
+
+
+@contextlib.contextmanager
+def closing_soon(thing: Closable) -> Iterator[None]:
+    """Closes something in the end, but does not wait for it any longer than a moment."""
+    try:
+        yield
+    finally:
+        thread = _Thread(thing.close)
+        if thread.finished.wait(END_SECONDS):
+            thread.result()
+        else:
+            _given_up.append(thread)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process, also where a thread that was given up would never let it end.
+
+    Args:
+        status: of the process; 130 says that someone has lost patience.
+    """
+    if status != 130 and not any(thread.is_alive() for thread in _given_up):
+        sys.exit(status)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    if status == 0 and jax.process_count() > 1:
+        with contextlib.suppress(RuntimeError):
+            jax.distributed.shutdown()  # the others would take a silent end for a failure
+    os._exit(status)
+
+
+class _Thread(threading.Thread):
+    """Work beside the main thread, which keeps noticing signals."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._work = work
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.finished = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._result = self._work()
+        except BaseException as error:
+            self._error = error
+        self.finished.set()
+
+    def result(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._result

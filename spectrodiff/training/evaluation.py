@@ -5,7 +5,7 @@ Every example brings its own noise, whatever batch it is in and however many dev
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -72,10 +72,20 @@ class Evaluation:
         self._batch_size, self._mesh = batch_size, mesh
         self._score = _compile(objective, mesh, shardings)
 
-    def __call__(self, params: Params) -> dict[str, float]:
-        """Mean scores by name; every process has to ask."""
+    def __call__(
+        self, params: Params, stopping: Callable[[], bool] = lambda: False
+    ) -> dict[str, float]:
+        """Mean scores by name; every process has to ask.
+
+        Args:
+            params: of the network.
+            stopping: asked before each batch whether to give up, which leaves no scores at all;
+                all processes need the same answer.
+        """
         scores: dict[str, list[np.ndarray]] = {}
         for batch, valid in self._batches():
+            if stopping():
+                return {}
             answers = self._score(params, to_devices(batch, self._mesh))
             for name, values in jax.device_get(answers).items():
                 scores.setdefault(name, []).append(values[:valid])

@@ -10,15 +10,16 @@ from jax.sharding import Mesh
 from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.data import next_batch
-from spectrodiff.training.distributed import StopRequest, is_leader
+from spectrodiff.training.distributed import StopRequest, is_leader, largest_of
 from spectrodiff.training.evaluation import Evaluation, Examples
-from spectrodiff.training.metrics import MetricsWriter, PendingMetrics, Speedometer
+from spectrodiff.training.journal import Trouble
+from spectrodiff.training.metrics import EVALUATION, MetricsWriter, PendingMetrics, Speedometer
 from spectrodiff.training.objective import Objective
-from spectrodiff.training.preview import write_previews
+from spectrodiff.training.preview import Preview, preview_stem, write_previews
 from spectrodiff.training.run_folder import PREVIEWS
 from spectrodiff.training.settings import Training
 from spectrodiff.training.sharding import to_host
-from spectrodiff.training.state import TrainState
+from spectrodiff.training.state import Params, TrainState
 from spectrodiff.training.step import TrainStep
 from spectrodiff.vocoder.adversarial import collapsed
 
@@ -43,9 +44,12 @@ class Run(NamedTuple):
 def train(run: Run, state: TrainState) -> TrainState:
     """Trains until the last step, or until asked to stop; saves and returns the state.
 
+    What is only for people to look at is left out where it cannot be written.
+
     Raises:
         DivergedError: if the loss or gradient of a step is not finite. Nothing of it is saved.
-        OutputError: if a checkpoint or report cannot be written.
+        OutputError: if the last checkpoint cannot be written; one before it is reported and is
+            missing.
     """
     settings, first = run.settings, int(state.step)
     leader = is_leader()
@@ -57,12 +61,19 @@ def train(run: Run, state: TrainState) -> TrainState:
         frames * HOP_SAMPLES / SAMPLE_RATE,
         enabled=leader,
     )
-    pending = PendingMetrics()
+    pending, step, saved = PendingMetrics(), first, first
+    # Batches that were asked for and not trained on do not count.
+    position = run.batches.get_state()
     with MetricsWriter(run.folder, first, enabled=leader) as writer, StopRequest() as stop:
-        if first == 0:
-            _evaluate(run, state, 0, writer)
-        for step in range(first + 1, settings.steps + 1):
-            state, metrics = run.train_step(state, next_batch(run.batches, run.mesh))
+        observer = Observer(run, writer, stop)
+        observer.catch_up(state, first)
+        while step < settings.steps:
+            batch = next_batch(run.batches, run.mesh, stop)
+            if batch is None:
+                break
+            position = run.batches.get_state()
+            state, metrics = run.train_step(state, batch)
+            step += 1
             pending.add(step, metrics)
             speed.step_done()
             last = step == settings.steps
@@ -71,38 +82,98 @@ def train(run: Run, state: TrainState) -> TrainState:
                 for name in collapsed(values):
                     logger.warning("%s is nearly zero: it has nothing to teach any more", name)
                 writer.scalars(step, {**values, "learning_rate": float(run.rate(step - 1))})
+                run.checkpoints.look()
             with speed.paused():
-                if last or step % settings.evaluate_every == 0:
-                    _evaluate(run, state, step, writer)
-                if last or step % settings.preview_every == 0:
-                    _preview(run, state, step, writer)
-            stopping = stop.agreed(step)
-            if last or stopping or step % settings.save_every == 0:
+                observer.observe(state, step)
+            if last or step % settings.save_every == 0:
                 pending.check()
-                run.checkpoints.save(step, state, run.batches.get_state())
-            if stopping:
-                logger.info("stopped after step %d; the same command goes on from there", step)
-                break
-    run.checkpoints.wait()
+                run.checkpoints.save(step, state, position)
+                saved = step
+        if step > saved:
+            pending.check()
+            run.checkpoints.save(step, state, position)
+        # Still under the eyes of `stop`: a second request must not end the process half-way.
+        run.checkpoints.wait()
+        if stop.asked or step < settings.steps:
+            logger.info("stopped after step %d; the same command goes on from there", step)
     return state
 
 
-def _evaluate(run: Run, state: TrainState, step: int, writer: MetricsWriter) -> None:
-    scores = run.evaluation(state.params if state.ema is None else state.ema)
-    writer.scalars(step, {f"evaluation/{name}": value for name, value in scores.items()})
-    if is_leader():
-        logger.info("step %d: evaluation loss %.4f", step, scores["loss"])
+class Observer:
+    """What is found out about a network while it is trained, at the steps where it is due.
+
+    Args:
+        run: what is trained.
+        writer: for what is found out.
+        stop: when asked for, all of this is given up; it is made up for when the run goes on.
+    """
+
+    def __init__(self, run: Run, writer: MetricsWriter, stop: StopRequest) -> None:
+        self._run, self._writer, self._stop = run, writer, stop
+        self._trouble = Trouble("previews", "training goes on without them")
+
+    def observe(self, state: TrainState, step: int) -> None:
+        """Evaluates and plays, if that is due after a step."""
+        settings = self._run.settings
+        if self._due(step, settings.evaluate_every):
+            self._evaluate(state, step)
+        if settings.previews and self._due(step, settings.preview_every):
+            self._preview(state, step)
+
+    def catch_up(self, state: TrainState, step: int) -> None:
+        """Does what was due after the step that the run goes on from, and was not done."""
+        settings = self._run.settings
+        if step == 0:
+            self._evaluate(state, step)
+            return
+        evaluated, played = self._writer.evaluated(step), self._played(step)
+        missing = largest_of(int(not evaluated), int(not played))
+        if missing[0] and self._due(step, settings.evaluate_every):
+            self._evaluate(state, step)
+        if missing[1] and settings.previews and self._due(step, settings.preview_every):
+            self._preview(state, step)
+
+    def _due(self, step: int, every: int) -> bool:
+        return step == self._run.settings.steps or step % every == 0
+
+    def _played(self, step: int) -> bool:
+        return not is_leader() or preview_stem(self._folder, step, 0).with_suffix(".wav").exists()
+
+    @property
+    def _folder(self) -> Path:
+        return self._run.folder / PREVIEWS
+
+    def _evaluate(self, state: TrainState, step: int) -> None:
+        scores = self._run.evaluation(_best(state), self._stop.agreed)
+        if not scores:
+            return
+        values = {f"{EVALUATION}{name}": value for name, value in scores.items()}
+        self._writer.scalars(step, values)
+        if is_leader():
+            logger.info("step %d: evaluation loss %.4f", step, scores["loss"])
+
+    def _preview(self, state: TrainState, step: int) -> None:
+        if self._stop.agreed():
+            return
+        run = self._run
+        params = to_host(_best(state), run.mesh)
+        if not is_leader():
+            return
+        count = run.settings.previews
+
+        def play() -> list[Preview]:
+            return write_previews(self._folder, step, run.objective, params, run.examples, count)
+
+        try:
+            for number, preview in enumerate(self._stop.unless_asked(play) or []):
+                self._writer.picture(step, f"preview_{number}", preview.picture)
+                self._writer.audio(step, f"preview_{number}", preview.audio)
+        except Exception as error:  # of the disk, of a decoder, of a device without memory to spare
+            self._trouble.begins(error)
+        else:
+            self._trouble.ends()
 
 
-def _preview(run: Run, state: TrainState, step: int, writer: MetricsWriter) -> None:
-    if not run.settings.previews:
-        return
-    params = to_host(state.params if state.ema is None else state.ema, run.mesh)
-    if not is_leader():
-        return
-    previews = write_previews(
-        run.folder / PREVIEWS, step, run.objective, params, run.examples, run.settings.previews
-    )
-    for number, preview in enumerate(previews):
-        writer.picture(step, f"preview_{number}", preview.picture)
-        writer.audio(step, f"preview_{number}", preview.audio)
+def _best(state: TrainState) -> Params:
+    """The running average, if there is one."""
+    return state.params if state.ema is None else state.ema

@@ -16,12 +16,13 @@ import jax
 import numpy as np
 
 from spectrodiff.errors import SpectrodiffError
-from spectrodiff.features import SAMPLE_RATE
 from spectrodiff.files import atomic_file
 from spectrodiff.progress import Progress
+from spectrodiff.training.journal import Board, Journal
 
 logger = logging.getLogger(__name__)
 METRICS_FILE, TENSORBOARD_FOLDER = "metrics.jsonl", "tensorboard"
+EVALUATION = "evaluation/"  # begins the names of scores
 
 
 class DivergedError(SpectrodiffError):
@@ -75,44 +76,50 @@ class PendingMetrics:
 class MetricsWriter:
     """Appends to `metrics.jsonl` and TensorBoard; what came after `step` is forgotten first.
 
+    A disk that is full, or away, does not stop the run: see `Journal`.
+
     Args:
         folder: of the run.
-        step: where the run goes on; a run killed between checkpoints repeats some steps.
+        step: where the run goes on; a run killed between checkpoints repeats some steps, and one
+            that begins, at 0, repeats all.
         enabled: False for a writer that does nothing.
+
+    Raises:
+        OutputError: if rows have to be taken out and that cannot be written.
     """
 
     def __init__(self, folder: Path, step: int, *, enabled: bool = True) -> None:
-        self._path = folder / METRICS_FILE
-        self._board: Any = None
+        self._rows: Journal | None = None
+        self._board: Board | None = None
+        self._evaluated: set[int] = set()
         if enabled:
-            from tensorboardX import SummaryWriter
+            for row in _forget_after(folder / METRICS_FILE, step if step > 0 else -1):
+                if any(name.startswith(EVALUATION) for name in row):
+                    self._evaluated.add(row["step"])
+            self._rows = Journal(folder / METRICS_FILE)
+            self._board = Board(folder / TENSORBOARD_FOLDER, step + 1)
 
-            _forget_after(self._path, step)
-            self._board = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=step + 1)
+    def evaluated(self, step: int) -> bool:
+        """Whether there are scores of a step, from an earlier start; True if it does nothing."""
+        return self._rows is None or step in self._evaluated
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Writes named numbers."""
-        if self._board is None:
-            return
-        with self._path.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        if self._rows is not None and self._board is not None:
+            self._rows.add((json.dumps({"step": step, **values}) + "\n").encode())
+            self._board.scalars(step, values)
 
     def picture(self, step: int, name: str, path: Path) -> None:
         """Shows a PNG file."""
         if self._board is not None:
             import matplotlib.image
 
-            pixels = matplotlib.image.imread(path)
-            self._board.add_image(name, pixels[..., :3], step, dataformats="HWC")
+            self._board.picture(step, name, matplotlib.image.imread(path)[..., :3])
 
     def audio(self, step: int, name: str, audio: np.ndarray) -> None:
         """Plays mono audio, float32 [samples]."""
         if self._board is not None:
-            self._board.add_audio(
-                name, np.clip(audio, -1, 1)[:, None], step, sample_rate=SAMPLE_RATE
-            )
+            self._board.audio(step, name, audio)
 
     def __enter__(self) -> Self:
         return self
@@ -123,8 +130,9 @@ class MetricsWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._board is not None:
-            self._board.close()
+        for journal in (self._rows, self._board):
+            if journal is not None:
+                journal.close()
 
 
 class Speedometer:
@@ -176,16 +184,26 @@ class Speedometer:
         self._time += time.monotonic() - begun
 
 
-def _forget_after(path: Path, step: int) -> None:
-    """Takes the lines of later steps, and what a killed process left of a line, out of a file."""
+def _forget_after(path: Path, step: int) -> list[dict[str, Any]]:
+    """Takes the rows of later steps, and what a killed process left of one, out of a file.
+
+    Returns:
+        The rows that stay.
+    """
     if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except ValueError:
-            continue
-    with atomic_file(path) as temporary:
-        temporary.write_text("".join(kept))
+        return []
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    rows = [row for row in map(_read_row, lines) if row is not None and row["step"] <= step]
+    kept = "".join(json.dumps(row) + "\n" for row in rows)
+    if kept.encode() != path.read_bytes():
+        with atomic_file(path) as temporary:
+            temporary.write_text(kept)
+    return rows
+
+
+def _read_row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None

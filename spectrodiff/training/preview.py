@@ -44,9 +44,14 @@ def write_previews(
     played = objective.play(params, segment, keys, mesh)
     recorded = np.asarray(segment.log_mel)
     return [
-        _write(folder / f"{step:07d}_{number}", *example)
+        _write(preview_stem(folder, step, number), *example)
         for number, example in enumerate(zip(recorded, played.log_mel, played.audio, strict=True))
     ]
+
+
+def preview_stem(folder: Path, step: int, number: int) -> Path:
+    """The path of a preview's files, without their suffixes."""
+    return folder / f"{step:07d}_{number}"
 
 
 def _write(stem: Path, recorded: np.ndarray, played: np.ndarray, audio: np.ndarray) -> Preview:

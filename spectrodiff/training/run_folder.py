@@ -3,6 +3,7 @@
 Everything that samples from or evaluates a run reads these files, never flags that must match.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -10,7 +11,7 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from spectrodiff.checkpoints.run_folder import (
     FORMATS,
     SETTINGS,
     first_tokenization,
+    steps_of,
 )
 from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import ConfigError
-from spectrodiff.files import atomic_file, check_writable
+from spectrodiff.files import PARTIAL, atomic_file, check_writable, unwritable
 from spectrodiff.tokenization import Tokenization
+from spectrodiff.training.lock import LOCK, lock_run
 from spectrodiff.training.settings import (
     Data,
     Diffusion,
@@ -95,16 +98,37 @@ def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
     """
     path, checkpoints = folder / SETTINGS, folder / CHECKPOINTS
     # Before the first checkpoint there is nothing that other settings could spoil.
-    if path.is_file() and checkpoints.is_dir() and any(checkpoints.iterdir()):
+    if path.is_file() and steps_of(checkpoints):
         _check_same(path, _settings_before(path), as_dict(settings))
-    elif write and not path.is_file() and folder.is_dir() and any(folder.iterdir()):
-        expected = "a new or empty folder, or that of a run"
-        raise ConfigError(str(folder), expected, f"one without {SETTINGS}")
+    elif write:
+        _check_ours(folder)
     if write:
         check_writable(folder)
         _write_json(path, _description(settings))
         _write_json(folder / ENVIRONMENT, environment())
     return checkpoints
+
+
+@contextlib.contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training the same run, and removes what killed ones left.
+
+    Of several processes that train together, one does this for all.
+
+    Raises:
+        ConfigError: if another process holds it, or the folder is not that of a run.
+        OutputError: if it cannot be written to.
+    """
+    _check_ours(folder)
+    with lock_run(folder):
+        # Whoever was writing these is dead, or would hold the lock.
+        for place in (folder, folder / PREVIEWS):
+            for path in filter(Path.is_file, place.glob(PARTIAL + "*")):
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise unwritable(path, error) from error
+        yield
 
 
 def write_gin(folder: Path) -> None:
@@ -150,6 +174,16 @@ def _description(settings: RunSettings) -> dict[str, Any]:
         "sampling": dataclasses.asdict(settings.sampling),
         "settings": as_dict(settings),
     }
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuses a folder that holds something, but no run."""
+    if (folder / SETTINGS).is_file() or not folder.is_dir():
+        return
+    # A process killed at once leaves no more than a lock, and a file that it was writing.
+    if any(path.name != LOCK and not path.name.startswith(PARTIAL) for path in folder.iterdir()):
+        expected = "a new or empty folder, or that of a run"
+        raise ConfigError(str(folder), expected, f"one without {SETTINGS}")
 
 
 def _settings_before(path: Path) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from spectrodiff.checkpoints import open_checkpoint
-from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS
+from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, steps_of
 from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.errors import CheckpointError, ConfigError
@@ -48,7 +48,7 @@ def check_length(folder: Path, settings: RunSettings) -> None:
     path, checkpoints = folder / SETTINGS, folder / CHECKPOINTS
     if settings.optimization.schedule != "cosine" or not path.is_file():
         return
-    if not checkpoints.is_dir() or not any(checkpoints.iterdir()):
+    if not steps_of(checkpoints):
         return
     before = read_json(path).get("settings")
     training = before.get("Training") if isinstance(before, dict) else None

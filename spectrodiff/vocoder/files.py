@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from spectrodiff.checkpoints.run_folder import SETTINGS as RUN_SETTINGS
-from spectrodiff.checkpoints.run_folder import checkpoint_of, find_run, read_params, run_of
+from spectrodiff.checkpoints.run_folder import find_run, read_params, run_of
 from spectrodiff.checkpoints.safetensors_file import read_metadata, read_safetensors
 from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.checkpoints.tree import assemble_tree, flatten
@@ -101,7 +101,7 @@ def _load_run(path: Path) -> StoredInverter:
         raise CheckpointError(source, "a run that trains an inverter", "one of a synthesiser")
     config = _config(source, sizes)
     shapes = {f"{GENERATOR}/{name}": shape for name, shape in expected_shapes(config).items()}
-    params: Params = read_params(checkpoint_of(path), shapes, partly=True)[GENERATOR]
+    params: Params = read_params(path, shapes, partly=True).params[GENERATOR]
     return StoredInverter(config, params)
 
 

@@ -102,7 +102,8 @@ class OnnxInverter:
         text = self._session.get_modelmeta().custom_metadata_map.get(name)
         if text is None:
             return None
-        if not text.isdecimal() or not 1 <= int(text) <= most:
+        # Python refuses to read numbers of thousands of digits.
+        if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
             expected = f"a number from 1 to {most} as {name}"
             raise CheckpointError(self._path, expected, repr(text))
         return int(text)

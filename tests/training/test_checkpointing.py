@@ -140,7 +140,7 @@ def test_other_networks_and_damage_are_one_error(run, tmp_path):
             assert "incompatible handler" not in str(e.value)
     (tmp_path / "checkpoints" / "1" / "params").mkdir(parents=True)
     (tmp_path / "run.json").write_bytes((folder / "run.json").read_bytes())
-    with pytest.raises(CheckpointError, match="expected a checkpoint of this network"):
+    with pytest.raises(CheckpointError, match="expected a whole checkpoint, got a damaged one"):
         open_checkpoint(tmp_path)
     (tmp_path / "checkpoints" / "1" / "params").rmdir()
     (tmp_path / "checkpoints" / "1").rmdir()

@@ -1,6 +1,7 @@
 """Inverters go through the trainer of synthesisers: losses, scores, resuming, starting, data."""
 
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -154,6 +155,15 @@ def test_a_run_is_an_inverter(run):
     tiny.assert_trees(early.params, states[0].ema["generator"])
     with pytest.raises(CheckpointError, match="the sizes of a network"):
         open_checkpoint(folder)
+
+
+def test_an_inverter_run_may_have_any_name_and_a_damaged_checkpoint(run, tmp_path, caplog):
+    folder, _, states = run
+    copy = shutil.copytree(folder, tmp_path / "20240501")
+    tiny.assert_trees(load_inverter(copy).params, states[1].ema["generator"])
+    (copy / "checkpoints" / "2" / "ema" / "manifest.ocdbt").write_bytes(b"")
+    tiny.assert_trees(load_inverter(copy).params, states[0].ema["generator"])
+    assert "step 1 is read instead" in caplog.text
 
 
 def test_scores_are_distances_of_clean_features(players, run):

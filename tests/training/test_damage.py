@@ -1,0 +1,220 @@
+"""Checkpoints that were damaged after they were saved, and saves that fail."""
+
+import contextlib
+import logging
+import os
+import resource
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.run_folder import import_run
+from spectrodiff.errors import CheckpointError, OutputError
+from spectrodiff.training.checkpointing import Checkpoints
+from spectrodiff.training.run_folder import open_run
+from spectrodiff.training.settings import Optimization
+from spectrodiff.training.state import abstract_state
+from tests.training import tiny
+from tests.training.test_checkpointing import ADAMW_EMA, settings
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    return tiny.Trainer(optimization=ADAMW_EMA)
+
+
+@pytest.fixture(scope="module")
+def whole(trainer, tmp_path_factory):
+    """A run with checkpoints of steps 2 and 3 and the states in them."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    states = {}
+    with Checkpoints(open_run(folder, settings(), write=True), keep=5) as checkpoints:
+        for step in (1, 2, 3):
+            trainer.take(tiny.batch(8, seed=step))
+            if step > 1:
+                states[step] = trainer.host()
+                checkpoints.save(step, trainer.state, {"batches": step})
+    return folder, states
+
+
+@pytest.fixture
+def run(whole, tmp_path):
+    return shutil.copytree(whole[0], tmp_path / "run")
+
+
+def said(caplog):
+    """What the package says; Orbax says more."""
+    records = [record for record in caplog.records if record.name.startswith("spectrodiff")]
+    return [record.getMessage() for record in records]
+
+
+def abstract(trainer):
+    return abstract_state(trainer.objective, trainer.optimizer, trainer.layout)
+
+
+def largest_file(folder):
+    return max((path for path in folder.rglob("*") if path.is_file()), key=os.path.getsize)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def cut(folder):
+    path = largest_file(folder)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+DAMAGES = {
+    "a manifest without a byte": ("ema/manifest.ocdbt", empty, "manifest"),
+    "no manifest": ("ema/manifest.ocdbt", os.remove, "ema: no manifest.ocdbt"),
+    "half an array": ("ema", cut, "ema: "),
+    "no array": ("ema", lambda part: largest_file(part).unlink(), "ema: "),
+    "half a description": ("ema/_METADATA", lambda f: os.truncate(f, 99), "99 bytes"),
+    "no average": ("ema", shutil.rmtree, "ema: no such folder"),
+    "nothing": (".", lambda folder: [shutil.rmtree(path) for path in folder.glob("*/")], "no such"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_the_model_is_that_of_the_checkpoint_before(whole, run, caplog, capfd, name):
+    place, damage, reason = DAMAGES[name]
+    damage(run / "checkpoints" / "3" / place)
+    checkpoint = open_checkpoint(run)
+    assert checkpoint.layout == "training run, step 2"
+    tiny.assert_trees(checkpoint.params, whole[1][2].ema)
+    (message,) = said(caplog)
+    assert message.startswith(f"{run / 'checkpoints' / '3'} is damaged (")
+    assert reason in message
+    assert message.endswith("): step 2 is read instead")
+    assert "\n" not in message
+    assert len(message) < len(str(run)) * 2 + 400
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.err + printed.out
+    for chosen in ({"step": 3}, {}):  # whoever names it gets no other
+        with pytest.raises(CheckpointError, match="3: expected a whole checkpoint, got a damaged"):
+            import_run(run if chosen else run / "checkpoints" / "3", **chosen)
+
+
+@pytest.mark.parametrize("place", ["opt_state/manifest.ocdbt", "params/manifest.ocdbt", "data"])
+def test_a_run_goes_on_from_the_checkpoint_before(trainer, whole, run, caplog, place):
+    path = run / "checkpoints" / "3" / place
+    shutil.rmtree(path) if path.is_dir() else empty(path)
+    folder = run / "checkpoints"
+    strict = Checkpoints(folder, keep=5, strict=True)
+    with strict, pytest.raises(CheckpointError, match="3: expected a whole checkpoint, got a"):
+        strict.restore(abstract(trainer))
+    with Checkpoints(folder, keep=2) as checkpoints:
+        restored = checkpoints.restore(abstract(trainer))
+        assert restored.position == {"batches": 2}
+        tiny.assert_trees(restored.state, whole[1][2])
+        assert checkpoints.latest == 2
+        # Past the damaged step, whose place is free.
+        for step in (3, 4):
+            checkpoints.save(step, restored.state, {"batches": step})
+    assert {path.name for path in folder.iterdir()} == {"3", "4", "3.damaged"}
+    (message,) = said(caplog)
+    assert message.startswith(f"{folder / '3'} is damaged ({place.split('/')[0]}: ")
+    assert message.endswith("): going on from step 2; it is kept as 3.damaged")
+    assert open_checkpoint(run).layout == "training run, step 4"
+
+
+def test_where_none_is_whole_the_newest_is_named(trainer, run):
+    for step in "23":
+        empty(run / "checkpoints" / step / "ema" / "manifest.ocdbt")
+    wanted = r"3: expected a whole checkpoint, got a damaged one \(ema: .*as are the 1 before it"
+    with pytest.raises(CheckpointError, match=wanted):
+        open_checkpoint(run)
+    with (
+        Checkpoints(run / "checkpoints", keep=2) as checkpoints,
+        pytest.raises(CheckpointError, match=wanted),
+    ):
+        checkpoints.restore(abstract(trainer))
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"2", "3"}
+
+
+def test_what_does_not_fit_is_not_taken_for_damage(run, caplog):
+    other = tiny.Trainer(optimization=Optimization(ema_decay=0.9))
+    with (
+        Checkpoints(run / "checkpoints", keep=2) as checkpoints,
+        pytest.raises(CheckpointError, match="3: expected a checkpoint of this network"),
+    ):
+        checkpoints.restore(abstract(other))
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"2", "3"}
+    assert not said(caplog)
+
+
+@contextlib.contextmanager
+def small_files():
+    """No file may become as large as the parameters of a checkpoint."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_save_that_fails_is_reported_and_the_next_is_a_new_try(trainer, tmp_path, caplog):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, trainer.state, {"batches": step})
+        checkpoints.wait()
+        with small_files():
+            checkpoints.save(3, trainer.state, {"batches": 3})
+            for _ in range(3000):  # no waiting for the next save
+                checkpoints.look()
+                if said(caplog):
+                    break
+                time.sleep(0.01)
+        (message,) = said(caplog)
+        wanted = "step 3: no checkpoint (File too large); the next save is a new try"
+        assert message.startswith(wanted)
+        for step in (4, 5):
+            checkpoints.save(step, trainer.state, {"batches": step})
+    assert len(said(caplog)) == 1
+    # None is forgotten that should be removed.
+    assert {path.name for path in tmp_path.iterdir()} == {"4", "5"}
+
+
+def test_a_last_save_that_fails_is_an_error(trainer, tmp_path, caplog):
+    with (
+        pytest.raises(OutputError, match="room for a checkpoint"),
+        small_files(),
+        Checkpoints(tmp_path, keep=2) as checkpoints,
+    ):
+        checkpoints.save(1, trainer.state, {"batches": 1})
+    with caplog.at_level(logging.WARNING), Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.latest is None
+
+
+@pytest.mark.parametrize("name", ["20240501", "²", "checkpoints"])
+def test_a_run_may_have_any_name(whole, tmp_path, name):
+    run = tmp_path / name
+    shutil.copytree(whole[0], run)
+    for other in ("²", "٣", "007", "3.orbax-checkpoint-tmp-1"):  # no names of steps
+        (run / "checkpoints" / other).mkdir()
+    (run / "checkpoints" / "9").write_text("a file")
+    linked = tmp_path / "link"
+    linked.symlink_to(run / "checkpoints" / "2")
+    for path, step in ((run, 3), (run / "checkpoints" / "2", 2), (linked, 2)):
+        checkpoint = open_checkpoint(path)
+        assert checkpoint.layout == f"training run, step {step}"
+        tiny.assert_trees(checkpoint.params, whole[1][step].ema)
+
+
+def test_digits_do_not_make_a_checkpoint(whole, run, monkeypatch):
+    stray = run.parent / "1" / "5"
+    stray.mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="5: expected a folder with a model"):
+        open_checkpoint(stray)
+    monkeypatch.chdir(run / "checkpoints" / "2")
+    checkpoint = open_checkpoint(".")
+    assert checkpoint.layout == "training run, step 2"
+    assert np.isfinite(checkpoint.params["decoder"]["positions"]).all()
