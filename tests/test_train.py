@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import spectrodiff as sd
+from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.data.__main__ import main as prepare
 from spectrodiff.errors import CheckpointError
 from spectrodiff.training.checkpointing import Checkpoints
@@ -43,6 +44,8 @@ Training.previews = 0
 Training.save_every = 4
 Data.corpora = ['pairs/own']
 Data.threads = 1
+Sampling.sampler = 'dpmpp'
+Sampling.steps = 4
 """
 # Kills the process while step 12 is being saved: begun, but not finished.
 KILL_WHILE_SAVING = """
@@ -292,8 +295,7 @@ def test_a_cosine_run_keeps_its_length(home):
 
 
 def test_fine_tuning_from_a_run(home):
-    """With other velocities, of which the run knew one: they all begin as that one."""
-    bindings = ("Training.steps = 1", "Training.previews = 1", "Tokenization.velocity_bins = 32")
+    bindings = ("Training.steps = 1", "Training.previews = 1")
     flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
     tuned = run(home, "tuned", "--init_from", home / "straight", *flags)
     assert tuned.returncode == 0, tuned.stderr
@@ -305,6 +307,29 @@ def test_fine_tuning_from_a_run(home):
     assert start[0]["evaluation/loss"] == pytest.approx(end[-1]["evaluation/loss"], rel=1e-5)
     with pytest.raises(CheckpointError):
         sd.load(home / "data")
+
+
+def test_fine_tuning_with_more_velocities(home):
+    """At a rate that changes nothing, so that what the run saves is what it began with."""
+    bindings = (
+        "Training.steps = 1",
+        "Tokenization.velocity_bins = 32",
+        "Optimization.learning_rate = 1e-30",
+    )
+    flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
+    tuned = run(home, "louder", "--init_from", home / "straight", *flags)
+    assert tuned.returncode == 0, tuned.stderr
+    before, after = (
+        open_checkpoint(home / name).params["note_encoder"]["embedding"]
+        for name in ("straight", "louder")
+    )
+    # Special ids, shifts, pitches and velocity 0, then what was velocity 1, then the tie, programs
+    # and drums, which have moved by 31.
+    first = 3 + 1001 + 128 + 1
+    np.testing.assert_array_equal(after[:first], before[:first])
+    np.testing.assert_array_equal(after[first : first + 32], np.tile(before[first], (32, 1)))
+    others = slice(first + 1, first + 1 + 257), slice(first + 32, first + 32 + 257)
+    np.testing.assert_array_equal(after[others[1]], before[others[0]])
 
 
 def test_the_autoregressive_baseline_takes_the_same_way(home, golden):
