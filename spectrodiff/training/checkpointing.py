@@ -83,10 +83,10 @@ class Checkpoints:
         self._response: Any = None
         self._failure: OutputError | None = None
         self._unclean = False  # since a save failed, what Orbax lists and what there is may differ
-        self._leftovers = False
+        self._leftovers = False  # whether a save has ever failed
         self._orbax: Any = None
         try:
-            self._open()
+            self._open(clean=True)
         except Exception as error:  # Orbax has many; all are about the disk
             raise self._unsaved(error) from error
 
@@ -199,7 +199,7 @@ class Checkpoints:
                     self._orbax.close()
             self._clear()
 
-    def _open(self) -> None:
+    def _open(self, *, clean: bool = False) -> None:
         from orbax.checkpoint import v1 as ocp
 
         policies = ocp.training.preservation_policies
@@ -209,8 +209,8 @@ class Checkpoints:
         self._orbax = ocp.training.Checkpointer(
             str(self.folder),
             preservation_policy=policies.AnyPreservationPolicy(kept),
-            # What a killed process, or a save that failed, left half written.
-            cleanup_tmp_directories=True,
+            # What a killed process left half written.
+            cleanup_tmp_directories=clean,
         )
 
     def _reopen(self) -> None:
@@ -241,11 +241,13 @@ class Checkpoints:
             self._failure = None  # only what comes after it, such as removing old ones, failed
 
     def _clear(self) -> None:
-        """Removes what a failed save left; some of its threads may write on for a while."""
+        """Removes what a failed save left, while none is under way.
+
+        Some of its threads may write on for a while, so that nobody knows when there is no more.
+        """
         if self._leftovers and is_leader():
             for path in self.folder.glob(f"*{_UNFINISHED}*"):
                 shutil.rmtree(path, ignore_errors=True)
-        self._leftovers = False
 
     def _fail(self, error: BaseException) -> None:
         self._response, self._unclean, self._leftovers = None, True, True
