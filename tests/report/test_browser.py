@@ -139,6 +139,29 @@ def test_keys_alone_are_enough(report):
     assert 0.05 < found["at"] < 8
 
 
+def test_jumps_wait_for_one_another(report):
+    player = "document.querySelector('[data-deck]').player"
+    # Counts jumps that begin while another is under way, in which Chromium sometimes hangs.
+    report.run(
+        f"(() => {{ const audio = {player}.audio; window.jumps = []; const clock ="
+        "Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'currentTime');"
+        "Object.defineProperty(audio, 'currentTime', {get() { return clock.get.call(this); },"
+        "set(at) { jumps.push([at, this.seeking]); clock.set.call(this, at); }}); })()"
+    )
+    positions = report.run(
+        f"[20, 0, 5, 7.5].map((at) => {{ {player}.seek(at); return {player}.position; }})"
+    )
+    assert positions == pytest.approx([SECONDS, 0, 5, 7.5], abs=0.01)
+    report.wait_for(f"!{player}.audio.seeking && {player}.audio.currentTime === 7.5")
+    assert report.run("jumps") == [[pytest.approx(SECONDS, abs=0.01), False], [7.5, False]]
+    # By way of the end, where the browser pauses: it goes on playing.
+    report.run(f"{player}.play(); {player}.seek(20); {player}.seek(3)")
+    report.wait_for(f"{player}.audio.currentTime > 3.05 && {player}.audio.currentTime < 7")
+    assert report.run(f"{player}.wanted && !{player}.audio.paused")
+    assert not any(under_way for _, under_way in report.run("jumps"))
+    report.run(f"{player}.pause()")
+
+
 def test_nothing_is_wider_than_a_phone(report):
     report.call(
         "Emulation.setDeviceMetricsOverride",

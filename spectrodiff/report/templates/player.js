@@ -16,6 +16,7 @@ class Player {
     this.seconds = seconds;
     this.onChange = onChange;
     this.index = 0;
+    this.target = null;  // seconds: where to go after the jump that is under way
     this.wanted = false;
     this.ticking = false;
     this.failed = null;
@@ -23,21 +24,27 @@ class Player {
     this.counted = 0;
     audios.forEach((audio, index) => {
       // The event also comes late, when the position has been moved away from the end again.
-      audio.addEventListener("ended", () => index === this.index && audio.ended && this.pause());
+      audio.addEventListener("ended", () => {
+        if (index === this.index && audio.ended && this.target === null) this.pause();
+      });
       audio.addEventListener("error", () => this.fail(index));
       audio.addEventListener("loadedmetadata", () => this.onChange(this));
       // Also while the page is hidden and draws no frames.
       audio.addEventListener("timeupdate", () => index === this.index && this.count());
-      audio.addEventListener("seeked", () => this.onChange(this));
+      audio.addEventListener("seeked", () => {
+        if (index === this.index) this.goOn();
+        this.onChange(this);
+      });
       audio.addEventListener("pause", () => {
         // Paused by the browser or a headset, not by this page.
-        if (index === this.index && this.wanted && audio.paused && !audio.ended) this.pause();
+        if (index !== this.index || this.target !== null) return;
+        if (this.wanted && audio.paused && !audio.ended) this.pause();
       });
     });
   }
 
   get audio() { return this.audios[this.index]; }
-  get position() { return this.audio.currentTime; }
+  get position() { return this.target ?? this.audio.currentTime; }
 
   play() {
     if (Player.playing && Player.playing !== this) Player.playing.pause();
@@ -46,12 +53,12 @@ class Player {
     const audio = this.audio;
     // All of them, so that switching does not wait.
     for (const each of this.audios) each.preload = "auto";
-    if (audio.ended || audio.currentTime >= audio.duration) audio.currentTime = 0;
+    if ((audio.ended && this.target === null) || this.position >= audio.duration) this.moveTo(0);
     audio.play().catch((error) => {
       // A switch or a pause before playing began is no failure.
       if (error.name !== "AbortError" && audio === this.audio) this.pause();
     });
-    this.counted = audio.currentTime;
+    this.counted = this.position;
     if (!this.ticking) this.tick();
     this.onChange(this);
   }
@@ -71,6 +78,7 @@ class Player {
     this.count();
     const at = this.position;
     this.audio.pause();
+    this.target = null;
     this.index = index;
     this.moveTo(at);
     if (this.wanted) this.play();
@@ -83,10 +91,23 @@ class Player {
     this.onChange(this);
   }
 
+  // One jump at a time: Chromium may hang in a jump for ever when another overtakes it.
   moveTo(seconds) {
-    const end = this.audio.duration;
-    this.audio.currentTime = Number.isFinite(end) ? Math.min(seconds, end) : seconds;
-    this.counted = this.audio.currentTime;
+    const { audio } = this;
+    const to = Number.isFinite(audio.duration) ? Math.min(seconds, audio.duration) : seconds;
+    if (!audio.seeking) audio.currentTime = to;
+    else this.target = to === audio.currentTime ? null : to;
+    this.counted = this.position;
+  }
+
+  // After a jump: to where it has been asked to go meanwhile.
+  goOn() {
+    const to = this.target;
+    if (to === null) return;
+    this.target = null;
+    this.moveTo(to);
+    // The jump before led to the end, where the browser pauses.
+    if (this.wanted && this.audio.paused) this.play();
   }
 
   tick() {
