@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What `make test` runs; nothing means everything.
+TESTS ?=
 
 .PHONY: demo test check lint clean
 
@@ -11,7 +13,7 @@ demo: $(VENV)/installed
 	@echo "listen to out/demo/*.wav, look at out/demo/*.png"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 $(TESTS)
 
 # What a change has to pass.
 check: lint test
