@@ -80,7 +80,7 @@ def filled(settings: type[Settings], **overrides: Any) -> Settings:
 
 
 def given(settings: type[Settings]) -> dict[str, Any]:
-    """What gin says about the fields of a dataclass, by name; defaults are left out.
+    """Values that gin was given for fields of a dataclass, by name; defaults are left out.
 
     Raises:
         ConfigError: as `filled` does.

@@ -1,4 +1,4 @@
-"""What a model is trained with is what it is used with: one run with every setting changed."""
+"""Models are used with what they were trained with: one run with every setting changed."""
 
 import dataclasses
 import json

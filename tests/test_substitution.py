@@ -1,4 +1,4 @@
-"""Which known instrument plays an unknown part; a case for each rule, worked out by hand."""
+"""Choice of the known instrument that plays an unknown part; each rule worked out by hand."""
 
 import pytest
 

@@ -70,7 +70,7 @@ class Source(Protocol):
 
     @property
     def sampling(self) -> Sampling:
-        """How a model is run; of a soundfont it means nothing."""
+        """Settings that a model is run with; of a soundfont they mean nothing."""
         ...
 
     def render(self, pieces: Sequence[Piece]) -> Rendering:

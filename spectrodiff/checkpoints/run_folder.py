@@ -170,7 +170,7 @@ def _read_part(folder: Path, part: str, shapes: dict[str, tuple[int, ...]], part
 
 
 def _keeps_average(run: Path) -> bool:
-    """Whether the settings of a run say that its checkpoints hold a running average."""
+    """Tells if the settings of a run say that its checkpoints hold a running average."""
     settings = read_json(run / SETTINGS).get("settings")
     optimization = settings.get("Optimization") if isinstance(settings, dict) else None
     return isinstance(optimization, dict) and optimization.get("ema_decay") is not None

@@ -84,11 +84,11 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
-        """Whether this process was asked."""
+        """True once this process was asked."""
         return self._asked
 
     def agreed(self) -> bool:
-        """Whether any process was asked; all have to ask this, and get the same answer."""
+        """True once any process was asked; all have to ask this, and get the same answer."""
         # A signal reaches processes at different steps, and a checkpoint needs all of them.
         return largest(int(self._asked)) > 0
 
@@ -133,7 +133,7 @@ class StopRequest:
 
 
 class Closable(Protocol):
-    """What has an end."""
+    """Anything that can be closed."""
 
     def close(self) -> None:
         """Ends it."""

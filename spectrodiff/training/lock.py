@@ -52,7 +52,7 @@ def lock_run(folder: Path) -> Iterator[None]:
 
 
 def _take(file: int) -> bool:
-    """Whether the lock is ours, or there is no such thing."""
+    """True if the lock is ours, or there is no such thing."""
     try:
         import fcntl
     except ImportError:  # not on Windows

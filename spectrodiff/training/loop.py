@@ -100,7 +100,7 @@ def train(run: Run, state: TrainState) -> TrainState:
 
 
 class Observer:
-    """What is found out about a network while it is trained, at the steps where it is due.
+    """Scores and previews of a network while it is trained, at the steps where they are due.
 
     Args:
         run: what is trained.

@@ -100,7 +100,7 @@ class MetricsWriter:
             self._board = Board(folder / TENSORBOARD_FOLDER, step + 1)
 
     def evaluated(self, step: int) -> bool:
-        """Whether there are scores of a step, from an earlier start; True if it does nothing."""
+        """True if there are scores of a step from an earlier start, or this does nothing."""
         return self._rows is None or step in self._evaluated
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

@@ -47,7 +47,7 @@ def run(whole, tmp_path):
 
 
 def said(caplog):
-    """What the package says; Orbax says more."""
+    """Log messages of the package; Orbax says more."""
     records = [record for record in caplog.records if record.name.startswith("spectrodiff")]
     return [record.getMessage() for record in records]
 

@@ -125,7 +125,7 @@ DECODER = matrices("decoder", ("self_attention", "cross_attention"))
     ],
 )
 def test_muon_is_for_stacks_of_matrices(config, wanted):
-    """Of every parameter of every kind of network; the rest has Adam's two moments."""
+    """Every parameter of every kind of network; the rest has Adam's two moments."""
     gin.clear_config()
     settings = train.configure([config], [])
     gin.clear_config()

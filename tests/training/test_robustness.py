@@ -1,4 +1,4 @@
-"""What must not cost a long run: full disks, hanging waits, second processes, leftovers."""
+"""Mishaps that must not cost a long run: full disks, waits, second processes, leftovers."""
 
 import errno
 import json
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Disk:
-    """What os.write becomes: a disk with so many bytes left, which first writes what fits."""
+    """Stands in for os.write: a disk with so many bytes left, which first writes what fits."""
 
     def __init__(self, monkeypatch):
         self.room = 1 << 30
@@ -143,7 +143,7 @@ def test_closing_does_not_wait_for_ever(never, monkeypatch):
 
 
 def test_a_process_ends_though_a_thread_does_not():
-    """What grain's readers are, on a disk that no longer answers."""
+    """Stands in for grain's readers, on a disk that no longer answers."""
     script = (
         "import concurrent.futures, threading\n"
         "from spectrodiff.training import distributed\n"

@@ -1,4 +1,4 @@
-"""Where runs begin: at other models, whose vocabulary may differ, and where they were left."""
+"""Beginnings of runs: other models, whose vocabulary may differ, and where they were left."""
 
 import dataclasses
 
