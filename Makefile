@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# What `make test` runs; nothing means everything.
+# What `make test` runs; nothing means everything. A file stays with one worker, which makes what its
+# tests share once; the longest come first, as tests/conftest.py says.
 TESTS ?=
 
 .PHONY: demo test check lint clean
@@ -13,7 +14,7 @@ demo: $(VENV)/installed
 	@echo "listen to out/demo/*.wav, look at out/demo/*.png"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 2 $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # What a change has to pass.
 check: lint test
