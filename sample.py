@@ -126,7 +126,7 @@ def announce(
 ) -> None:
     """Says what is going to be done, how long that will take, and what would be quicker."""
     segments = sum(len(song.tokens) for song in songs)
-    what = f"{len(songs)} song{'s' * (len(songs) > 1)}, {segments} segments"
+    what = f"{len(songs)} song{'s' * (len(songs) > 1)}, {segments} segment{'s' * (segments > 1)}"
     diffusion = synth.config.kind == "diffusion"
     names = [field.name for field in dataclasses.fields(Sampling)]
     sampling = synth.sampling.but(**{name: options.get(name) for name in names})
