@@ -18,7 +18,7 @@ from spectrodiff.errors import ConfigError, MidiError
 from spectrodiff.files import check_writable
 from spectrodiff.loudness import check_lufs, gain_to, limit
 from spectrodiff.pictures import write_spectrogram
-from spectrodiff.tokenization import Tokenization
+from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
     from spectrodiff.synthesis import Song, Synthesizer
@@ -126,7 +126,7 @@ def announce(
 ) -> None:
     """Says what is going to be done, how long that will take, and what would be quicker."""
     segments = sum(len(song.tokens) for song in songs)
-    what = f"{len(songs)} song{'s' * (len(songs) > 1)}, {segments} segments"
+    what = f"{len(songs)} song{'s' * (len(songs) > 1)}, {segments} segment{'s' * (segments > 1)}"
     diffusion = synth.config.kind == "diffusion"
     names = [field.name for field in dataclasses.fields(Sampling)]
     sampling = synth.sampling.but(**{name: options.get(name) for name in names})
@@ -320,9 +320,12 @@ def configure(flags: argparse.Namespace) -> Settings:
         flagged = {name: given[name] for name in names if given.get(name) is not None}
         return {**gin_files.given(settings), **flagged}
 
-    sampling = asked(Sampling)
-    dataclasses.replace(PAPER_SAMPLING, **sampling)  # refuses what is impossible
-    return Settings(gin_files.filled(Rendering, **asked(Rendering)), sampling, asked(Tokenization))
+    sampling, tokenization = asked(Sampling), asked(Tokenization)
+    # Refuses what is impossible with any model. Which programs are not depends on the program map,
+    # which may be the model's own.
+    dataclasses.replace(PAPER_SAMPLING, **sampling)
+    dataclasses.replace(RELEASED_TOKENIZATION, **{**tokenization, "programs": None})
+    return Settings(gin_files.filled(Rendering, **asked(Rendering)), sampling, tokenization)
 
 
 def name_outputs(songs: Sequence[str], out: str, audio_format: str) -> list[Path]:

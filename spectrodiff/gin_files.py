@@ -4,6 +4,7 @@ The library knows nothing of gin: an entry point has gin fill frozen dataclasses
 What gin reports in many ways becomes one kind of error, with a suggestion where a name is misspelt.
 """
 
+import copy
 import dataclasses
 import difflib
 
@@ -82,20 +83,24 @@ def filled(settings: type[Settings], **overrides: Any) -> Settings:
 def given(settings: type[Settings]) -> dict[str, Any]:
     """Values that gin was given for fields of a dataclass, by name; defaults are left out.
 
+    They are not checked: whether they are possible may depend on what they are to be added to.
+
     Raises:
-        ConfigError: as `filled` does.
+        ConfigError: if a macro has no value.
     """
     import gin
 
-    values = filled(settings)
     names = [field.name for field in dataclasses.fields(cast(Any, settings))]
     bound = {}
     for name in names:
         try:
-            gin.query_parameter(f"{settings.__name__}.{name}")
+            value = gin.query_parameter(f"{settings.__name__}.{name}")
         except ValueError:  # not bound
             continue
-        bound[name] = getattr(values, name)
+        try:
+            bound[name] = copy.deepcopy(value)  # which puts their values for macros
+        except Exception as error:
+            raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
     return bound
 
 

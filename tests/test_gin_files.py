@@ -70,6 +70,13 @@ def test_macro_that_nothing_asks_for(tmp_path):
         gin_files.parse([Rehearsal], [], ["BARS = 3"])
 
 
+def test_given_values_are_those_that_gin_was_given_possible_or_not():
+    gin_files.parse([Rehearsal], [], ["BARS = 0", "Rehearsal.bars = %BARS"])
+    assert gin_files.given(Rehearsal) == {"bars": 0}
+    gin_files.parse([Rehearsal], [], [])
+    assert gin_files.given(Rehearsal) == {}
+
+
 def test_errors_are_one_line_without_what_gin_adds():
     gin_files.parse([Rehearsal], [], ["Rehearsal.bars = 0"])
     with pytest.raises(ConfigError) as caught:

@@ -210,6 +210,15 @@ def test_flags_beat_bindings_and_nothing_else_is_asked_for(tmp_path):
     assert (unasked.sampling, unasked.tokenization) == ({}, {})
 
 
+def test_programs_are_those_of_the_map_that_is_asked_for_or_of_the_model():
+    programs = ["--gin_bindings", "Tokenization.programs = (25,)"]
+    # Slakh has no class 25; the model may know the song's own programs.
+    settings = sample.configure(sample.parse_flags(["a.mid", *programs]))
+    assert settings.tokenization == {"programs": (25,)}
+    asked = sample.parse_flags(["a.mid", *programs, "--program_map", "full"])
+    assert sample.configure(asked).tokenization == {"programs": (25,), "program_map": "full"}
+
+
 def test_names_of_results(tmp_path):
     assert sample.name_outputs(["x/a.mid", "b.midi"], "out", "ogg") == [
         Path("out/a.ogg"),
