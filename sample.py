@@ -134,7 +134,8 @@ def announce(
         what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
     logger.info("%s: compiling, and trying out how fast this is", what)
     seconds = synth.expected_seconds(songs, **options)
-    logger.info("this takes about %s", in_words(seconds))
+    # Turning it into sound comes on top: a second or two a minute.
+    logger.info("drawing it takes about %s", in_words(seconds))
     if diffusion and seconds > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
         logger.info(
             "quicker, and coarser: --sampler %s --steps %d takes about %s",

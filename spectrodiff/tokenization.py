@@ -3,13 +3,15 @@
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, get_args
+
+import numpy as np
 
 from spectrodiff.checks import check_types, require
 from spectrodiff.events import SongEvents, index_notes
 from spectrodiff.known_instruments import check_instruments
 from spectrodiff.notes import Notes, trim_overlaps
-from spectrodiff.programs import ProgramMap
+from spectrodiff.programs import ProgramMap, map_program_numbers
 from spectrodiff.vocabulary import Vocabulary
 
 
@@ -42,7 +44,7 @@ class Tokenization:
         check_instruments(self)
 
     def but(self, changes: Mapping[str, Any]) -> Self:
-        """The same with some fields changed.
+        """The same with some fields changed; under another map, known programs are mapped too.
 
         Raises:
             ConfigError: if there is no such field, a value is impossible, or the vocabulary would
@@ -51,9 +53,16 @@ class Tokenization:
         names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             require(name in names, "Tokenization", f"one of {', '.join(names)}", name)
+        program_map = changes.get("program_map", self.program_map)
+        maps = get_args(ProgramMap)
+        expected = f"one of {', '.join(map(repr, maps))}"
+        require(program_map in maps, "Tokenization.program_map", expected, program_map)
         bins = changes.get("velocity_bins", self.velocity_bins)
         expected = f"{self.velocity_bins}, as the model was trained"
         require(bins == self.velocity_bins, "Tokenization.velocity_bins", expected, bins)
+        if self.programs is not None and "program_map" in changes and "programs" not in changes:
+            mapped = map_program_numbers(np.array(self.programs, int), changes["program_map"])
+            changes = {**changes, "programs": tuple(np.unique(mapped).tolist())}
         return dataclasses.replace(self, **changes)
 
     @cached_property

@@ -182,7 +182,7 @@ def test_what_it_takes_is_said_before_it_begins(caplog):
     assert [record.message for record in caplog.records] == [
         "2 songs, 6 segments in 500 steps of ddpm, guidance 2: compiling, and trying out how fast "
         "this is",
-        "this takes about 2 h 30 min",
+        "drawing it takes about 2 h 30 min",
         # 10 of 500 steps.
         "quicker, and coarser: --sampler dpmpp --steps 10 takes about 3 min",
     ]

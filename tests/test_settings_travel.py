@@ -160,6 +160,13 @@ def test_a_field_can_be_overridden_and_others_stay(run):
     synth = sd.load(run[0], inverter="griffin-lim", tokenization={"ties": True})
     assert synth.tokenization.ties
     assert synth.tokenization.but({"ties": False}) == TOKENIZATION
+    whole = sd.load(run[0], inverter="griffin-lim", tokenization=TOKENIZATION)
+    assert whole.tokenization == TOKENIZATION
+    # Families begin at 0, 24 and 32.
+    families = TOKENIZATION.but({"program_map": "midi_class"})
+    assert families.programs == (0, 24, 32)
+    with pytest.raises(ConfigError, match=r"program_map: expected one of 'full', .*got 'gm'"):
+        TOKENIZATION.but({"program_map": "gm"})
     with pytest.raises(ConfigError, match=r"expected one of velocity_bins, .*got 'tie'"):
         sd.load(run[0], tokenization={"tie": True})
     with pytest.raises(ConfigError, match="expected 32, as the model was trained, got 1"):

@@ -83,7 +83,8 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
     if not isinstance(sizes, dict):
         raise CheckpointError(source, "the sizes of a network", repr(sizes))
     config = model_config(source, **sizes)
-    if version == 1:
+    partly = version == 1
+    if partly:
         settings["tokenization"], settings["sampling"] = first_tokenization(settings), {}
     folder, params = read_params(path, expected_shapes(config), step=step)
     return Checkpoint(
@@ -91,8 +92,10 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
         params=params,
         prediction=_choice(source, settings, "prediction", get_args(Prediction)),
         schedule=_choice(source, settings, "schedule", get_args(ScheduleName)),
-        tokenization=read_settings(source, Tokenization, settings.get("tokenization")),
-        sampling=read_settings(source, Sampling, settings.get("sampling")),
+        tokenization=read_settings(
+            source, Tokenization, settings.get("tokenization"), partly=partly
+        ),
+        sampling=read_settings(source, Sampling, settings.get("sampling"), partly=partly),
         layout=f"training run, step {folder.name}",
     )
 

@@ -1,10 +1,11 @@
 """What the configuration files of the released layouts say, and whether we can honour it."""
 
+import dataclasses
 import json
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from spectrodiff.errors import CheckpointError, ConfigError
 from spectrodiff.models.config import ModelConfig
@@ -54,14 +55,23 @@ def model_config(path: Path, **sizes: Any) -> ModelConfig:
         raise CheckpointError(path, "the sizes of a network", str(error)) from None
 
 
-def read_settings(path: Path, settings: type[T], values: Any) -> T:
-    """Returns a frozen dataclass with values that were read from `path`; others keep their default.
+def read_settings(path: Path, settings: type[T], values: Any, *, partly: bool = False) -> T:
+    """Returns a frozen dataclass with values that were read from `path`.
+
+    Args:
+        path: for errors.
+        settings: the dataclass.
+        values: by the names of its fields.
+        partly: whether some may be missing, which keep their default.
 
     Raises:
-        CheckpointError: if they are no such settings, or impossible ones.
+        CheckpointError: if they are no such settings, not all of them, or impossible ones.
     """
     if not isinstance(values, dict):
         raise CheckpointError(path, f"a {settings.__name__.lower()}", reprlib.repr(values))
+    names = {field.name for field in dataclasses.fields(cast(Any, settings))}
+    if not partly and (missing := sorted(names - values.keys())):
+        raise CheckpointError(path, f"{settings.__name__}.{missing[0]}", "none")
     try:
         return settings(**values)
     except ConfigError as error:

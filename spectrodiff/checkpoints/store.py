@@ -91,7 +91,8 @@ def load_model(folder: Path) -> Checkpoint:
     sizes = settings.get("model")
     if not isinstance(sizes, dict):
         raise CheckpointError(path, "the sizes of a network", "none")
-    if version == 1:
+    partly = version == 1
+    if partly:
         settings["tokenization"] = {"velocity_bins": settings.get("velocity_bins")}
         settings["sampling"] = {}
     config = model_config(path, **sizes)
@@ -102,8 +103,8 @@ def load_model(folder: Path) -> Checkpoint:
         params=assemble(folder / WEIGHTS, config, names, stored),
         prediction=_choice(path, settings, "prediction", get_args(Prediction)),
         schedule=_choice(path, settings, "schedule", get_args(ScheduleName)),
-        tokenization=read_settings(path, Tokenization, settings.get("tokenization")),
-        sampling=read_settings(path, Sampling, settings.get("sampling")),
+        tokenization=read_settings(path, Tokenization, settings.get("tokenization"), partly=partly),
+        sampling=read_settings(path, Sampling, settings.get("sampling"), partly=partly),
         inverter=folder / INVERTER if INVERTER in files else None,
     )
 

@@ -13,6 +13,7 @@ from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.synthesis.parameters import place
 from spectrodiff.synthesis.segments import replicated
 from spectrodiff.synthesis.synthesizer import Synthesizer
+from spectrodiff.tokenization import Tokenization
 from spectrodiff.vocoder import Inverter
 from spectrodiff.vocoder.loading import GRIFFIN_LIM, default_name, open_inverter
 
@@ -25,7 +26,7 @@ def load(
     inverter: str | os.PathLike[str] | Inverter | None = None,
     precision: str = "float32",
     devices: Sequence[jax.Device] | None = None,
-    tokenization: Mapping[str, Any] | None = None,
+    tokenization: Tokenization | Mapping[str, Any] | None = None,
 ) -> Synthesizer:
     """Loads a model for rendering.
 
@@ -38,17 +39,18 @@ def load(
             one that comes with the package, and Griffin-Lim if neither does.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: where to compute; by default all devices of JAX's default kind.
-        tokenization: fields of `spectrodiff.tokenization.Tokenization` that are to differ from the
-            model's own, {"program_map": "full"} for example.
+        tokenization: another than the model's own, or those of its fields that are to differ,
+            {"program_map": "full"} for example.
 
     Raises:
         CheckpointError: if the model or inverter is not there, damaged, or unsafe to read.
         ConfigError: for another precision, or an impossible tokenization.
     """
     checkpoint = open_checkpoint(model)
-    checkpoint = dataclasses.replace(
-        checkpoint, tokenization=checkpoint.tokenization.but(tokenization or {})
-    )
+    if isinstance(tokenization, Tokenization):
+        tokenization = dataclasses.asdict(tokenization)
+    own = checkpoint.tokenization.but(tokenization or {})
+    checkpoint = dataclasses.replace(checkpoint, tokenization=own)
     devices = list(devices or jax.devices())
     params = place(checkpoint.params, replicated(devices), precision, consume=True)
     checkpoint = dataclasses.replace(checkpoint, params=params)

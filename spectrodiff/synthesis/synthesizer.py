@@ -210,18 +210,20 @@ class Synthesizer:
         clock: Callable[[], float] = time.perf_counter,
         **sampling: Unpack[SamplingChanges],
     ) -> float:
-        """Tells about how long `render_each` will take with the same arguments.
+        """Tells about how long `render_each` will take with the same settings.
 
         It takes some steps of the first batch, which compiles what rendering needs anyway. Turning
         features into audio is not counted.
 
         Args:
-            songs: what `tokenize` made of them, at least one.
+            songs: what `tokenize` made of them.
             batch_size: as in `render_each`.
             clock: seconds since any moment.
             **sampling: as in `render_each`.
         """
         _check_batch_size(batch_size)
+        if not songs:
+            return 0.0
         generator = self._generator(self.sampling.but(**sampling), len(songs) > 1)
         groups = _groups(songs, batch_size)
         trial = generator.try_steps(

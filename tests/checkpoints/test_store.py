@@ -14,6 +14,8 @@ from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import CheckpointError, OutputError
 from spectrodiff.tokenization import Tokenization
 
+TOKENS, SAMPLES = dataclasses.asdict(Tokenization()), dataclasses.asdict(Sampling())
+
 
 @pytest.fixture(scope="module")
 def checkpoint(golden):
@@ -115,11 +117,16 @@ def edit(folder, **changes):
         ({"format": True}, "format = 1 or 2, got True"),
         ({"prediction": "noise"}, "'eps' or 'x0' or 'v'"),
         ({"schedule": ["cosine"]}, "schedule"),
-        ({"tokenization": {"velocity_bins": "1"}}, "velocity_bins: a whole number, got '1'"),
-        ({"tokenization": {"velocity_bins": 1_000_000_000}}, "velocity_bins"),
-        ({"tokenization": {"bins": 1}}, "a tokenization, got .*'bins'"),
+        (
+            {"tokenization": TOKENS | {"velocity_bins": "1"}},
+            "velocity_bins: a whole number, got '1'",
+        ),
+        ({"tokenization": TOKENS | {"velocity_bins": 1_000_000_000}}, "velocity_bins"),
+        ({"tokenization": TOKENS | {"bins": 1}}, "a tokenization, got .*'bins'"),
+        ({"tokenization": {}}, "expected Tokenization.drums, got none"),
+        ({"sampling": {"sampler": "ddpm"}}, "expected Sampling.guidance, got none"),
         ({"tokenization": None}, "a tokenization, got None"),
-        ({"sampling": {"sampler": "euler"}}, "sampler: one of 'ddpm'"),
+        ({"sampling": SAMPLES | {"sampler": "euler"}}, "sampler: one of 'ddpm'"),
         ({"sampling": [10]}, "a sampling, got"),
         ({"model": {}}, "sizes of a network"),
         ({"model": {"width": 1, "depth": 2}}, "sizes of a network"),
