@@ -134,7 +134,7 @@ def announce(
         what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
     logger.info("%s: compiling, and trying out how fast this is", what)
     seconds = synth.expected_seconds(songs, **options)
-    # Turning it into sound comes on top: a second or two a minute.
+    # Turning it into sound comes on top.
     logger.info("drawing it takes about %s", in_words(seconds))
     if diffusion and seconds > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
         logger.info(

@@ -24,6 +24,7 @@ from spectrodiff.training.run_folder import open_run
 from spectrodiff.vocabulary import Vocabulary
 from tests.data.corpora import write_notes, write_tone
 from tests.notation import note_table
+from tests.training import tiny
 
 TOKENIZATION = Tokenization(
     velocity_bins=32,
@@ -34,18 +35,8 @@ TOKENIZATION = Tokenization(
     trim_overlaps=True,
 )
 SAMPLING = Sampling("ddim", steps=3, guidance=1.25, variance="small")
-CONFIG = """
-Network.size = 'tiny'
-Network.width = 16
-Network.heads = 2
-Network.head_width = 8
-Network.mlp_width = 16
-Network.encoder_layers = 1
-Network.decoder_layers = 1
-Network.note_tokens = 64
-Network.target_frames = 16
-Network.context_frames = 16
-Network.dropout = 0.0
+CONFIG = f"""
+{tiny.NETWORK_GIN}Network.dropout = 0.0
 Training.steps = 1
 Training.batch_size = 8
 Training.evaluation_examples = 2

@@ -18,21 +18,12 @@ from spectrodiff.data.__main__ import main as prepare
 from spectrodiff.errors import CheckpointError
 from spectrodiff.training.checkpointing import Checkpoints
 from tests.data.corpora import write_notes, write_tone
+from tests.training import tiny
 
 ROOT = Path(__file__).parents[1]
 STEPS = 20
-TINY = """
-Network.size = 'tiny'
-Network.width = 16
-Network.heads = 2
-Network.head_width = 8
-Network.mlp_width = 16
-Network.encoder_layers = 1
-Network.decoder_layers = 1
-Network.note_tokens = 64
-Network.target_frames = 16
-Network.context_frames = 16
-Network.dropout = 0.1
+TINY = f"""
+{tiny.NETWORK_GIN}Network.dropout = 0.1
 Optimization.ema_decay = 0.99
 Training.steps = 20
 Training.batch_size = 4

@@ -20,7 +20,7 @@ from spectrodiff.checkpoints.ports import (
 from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, import_run
 from spectrodiff.checkpoints.store import find_model, load_model
 from spectrodiff.checkpoints.t5x import find_t5x, import_t5x
-from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.diffusion.sampling import FEW_STEPS
 from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.denoiser import init_params
@@ -85,7 +85,7 @@ def _open(text: str, cache: Path | None, hub_endpoint: str | None) -> Checkpoint
         return Checkpoint(
             SIZES["tiny"],
             init_params(SIZES["tiny"], seed=0),
-            sampling=Sampling("dpmpp", steps=8, guidance=1.5),
+            sampling=FEW_STEPS,
             layout="untrained",
         )
     if text in (bundled := bundled_models()):

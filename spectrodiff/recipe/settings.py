@@ -5,7 +5,7 @@ from typing import Literal
 
 from spectrodiff.data.chunks import Chunking
 from spectrodiff.data.compose_drums import HIGHEST_DRUM, LOWEST_DRUM
-from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.diffusion.sampling import FEW_STEPS, Sampling
 from spectrodiff.errors import ConfigError
 from spectrodiff.features import FRAMES_PER_SECOND
 from spectrodiff.models.config import ModelConfig
@@ -212,7 +212,7 @@ MINI = Recipe(
     tokenization=Tokenization(
         velocity_bins=32, programs=tuple(SLAKH_CLASSES), drums=_DRUMS, trim_overlaps=True
     ),
-    sampling=Sampling("dpmpp", steps=8, guidance=1.5),
+    sampling=FEW_STEPS,
     stages=(
         Stage("notes first", 0.15, _NOTES_FIRST, "constant"),
         Stage("all times", 0.85, _ALL_TIMES),

@@ -25,6 +25,19 @@ NETWORK = Network(
     context_frames=8,
     dropout=0.0,  # whose compilation takes longest; tests that need it say so
 )
+# Another, in the words of a config, for programs.
+NETWORK_GIN = """
+Network.size = 'tiny'
+Network.width = 16
+Network.heads = 2
+Network.head_width = 8
+Network.mlp_width = 16
+Network.encoder_layers = 1
+Network.decoder_layers = 1
+Network.note_tokens = 64
+Network.target_frames = 16
+Network.context_frames = 16
+"""
 HOP = 320
 TRAINING, OPTIMIZATION, DIFFUSION = Training(batch_size=8), Optimization(), Diffusion()
 
