@@ -133,15 +133,14 @@ def announce(
     if diffusion:
         what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
     logger.info("%s: compiling, and trying out how fast this is", what)
-    seconds = synth.expected_seconds(songs, **options)
-    # Turning it into sound comes on top.
-    logger.info("drawing it takes about %s", in_words(seconds))
-    if diffusion and seconds > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
+    drawing, inverting = synth.expected_seconds(songs, **options)
+    logger.info("this takes about %s", in_words(drawing + inverting))
+    if diffusion and drawing > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
         logger.info(
             "quicker, and coarser: --sampler %s --steps %d takes about %s",
             QUICK.sampler,
             QUICK.steps,
-            in_words(seconds * QUICK.steps / sampling.steps),
+            in_words(drawing * QUICK.steps / sampling.steps + inverting),
         )
 
 

@@ -76,7 +76,6 @@ def main(arguments: Sequence[str]) -> None:
     )
 
     leader = distributed.is_leader()
-    start.check_length(flags.run_dir, settings)
     with (
         # Run folder, which is one process's alone, and all that is open as long as it runs
         run_folder.hold_run(flags.run_dir) if leader else contextlib.nullcontext(),

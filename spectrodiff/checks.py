@@ -4,14 +4,16 @@ import types
 import typing
 from typing import Any
 
+import numpy as np
+
 from spectrodiff.errors import ConfigError
 
 
 def check_types(settings: Any) -> None:
     """Checks the fields of a frozen dataclass against their annotations.
 
-    A whole number passes for a float and becomes one, a list for a tuple. Meant to be called from
-    `__post_init__`.
+    Numbers of NumPy become Python's, a whole number passes for a float and a list for a tuple.
+    Meant to be called from `__post_init__`.
 
     Raises:
         ConfigError: naming the first field of another type.
@@ -34,6 +36,8 @@ def require(condition: bool, subject: str, expected: str, value: Any) -> None:
 
 def _converted(value: Any, annotation: Any) -> Any:
     """The value as the annotation has it; TypeError if it is of another type."""
+    if isinstance(value, np.generic):
+        value = value.item()
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         if not any(value == choice and type(value) is type(choice) for choice in arguments):

@@ -1,9 +1,18 @@
 """Strict numerics for every test: shapes are broadcast on purpose or not at all."""
 
+import os
 from pathlib import Path
 
 import jax
 import pytest
+
+# Programs are compiled once for all workers, the processes they start and the next `make test`;
+# a folder that is named outside is taken instead.
+COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Goldens were computed at the highest precision; on a CPU this changes nothing, elsewhere it does.

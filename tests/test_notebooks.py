@@ -63,9 +63,6 @@ def test_runs(path, tmp_path, tmp_path_factory):
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "SPECTRODIFF_CACHE": str(cache),
-            # Programs that other tests' commands have compiled are not compiled again.
-            "JAX_COMPILATION_CACHE_DIR": str(cache / "compiled"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "IPYTHONDIR": str(tmp_path / "ipython"),
         },
         check=False,

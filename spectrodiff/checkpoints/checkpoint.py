@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from spectrodiff.checkpoints.description import Description
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
@@ -26,3 +27,8 @@ class Checkpoint:
     inverter: Path | None = None  # an ONNX file that turns features into audio
     layout: str = "spectrodiff"  # the file layout it was read from, in words
     name: str = "the model"  # what messages call it
+
+    @property
+    def description(self) -> Description:
+        """Everything but the parameters and where they are from."""
+        return Description(*(getattr(self, name) for name in Description._fields))

@@ -6,24 +6,19 @@ average of the parameters is preferred where there is one.
 
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint, Params
 from spectrodiff.checkpoints.damage import damage
-from spectrodiff.checkpoints.settings import choose, model_config, read_json, read_settings
+from spectrodiff.checkpoints.description import read_description
+from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.checkpoints.tree import expected_shapes, flatten, nest
-from spectrodiff.diffusion.parameterization import Prediction
-from spectrodiff.diffusion.sampling import Sampling
-from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.errors import CheckpointError
-from spectrodiff.tokenization import Tokenization
 
 logger = logging.getLogger(__name__)
 
-# Format 1 has the tokenization among the settings of network and data, and no sampling.
-FORMATS = (1, 2)
 SETTINGS, CHECKPOINTS = "run.json", "checkpoints"
 # Parts of a checkpoint; each can be read without the others.
 PARAMS, AVERAGE = "params", "ema"
@@ -76,28 +71,10 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
     Raises:
         CheckpointError: if the settings or arrays are missing or damaged.
     """
-    source = run_of(path) / SETTINGS
-    settings = read_json(source)
-    version = choose(source, "format", settings.get("format"), {n: n for n in FORMATS})
-    sizes = settings.get("model")
-    if not isinstance(sizes, dict):
-        raise CheckpointError(source, "the sizes of a network", repr(sizes))
-    config = model_config(source, **sizes)
-    partly = version == 1
-    if partly:
-        settings["tokenization"], settings["sampling"] = first_tokenization(settings), {}
-    folder, params = read_params(path, expected_shapes(config), step=step)
-    return Checkpoint(
-        config=config,
-        params=params,
-        prediction=_choice(source, settings, "prediction", get_args(Prediction)),
-        schedule=_choice(source, settings, "schedule", get_args(ScheduleName)),
-        tokenization=read_settings(
-            source, Tokenization, settings.get("tokenization"), partly=partly
-        ),
-        sampling=read_settings(source, Sampling, settings.get("sampling"), partly=partly),
-        layout=f"training run, step {folder.name}",
-    )
+    description = read_description(run_of(path) / SETTINGS, first_tokenization)
+    folder, params = read_params(path, expected_shapes(description.config), step=step)
+    layout = f"training run, step {folder.name}"
+    return Checkpoint(params=params, layout=layout, **description._asdict())
 
 
 def first_tokenization(settings: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +198,3 @@ def checkpoints_of(path: Path, step: int | None = None) -> list[Path]:
     if step is not None and step not in steps:
         raise CheckpointError(run, f"a checkpoint of step {step}", f"steps {steps}")
     return [folder / str(chosen) for chosen in (reversed(steps) if step is None else [step])]
-
-
-def _choice(path: Path, settings: dict[str, Any], name: str, choices: tuple[Any, ...]) -> Any:
-    return choose(path, name, settings.get(name), dict(zip(choices, choices, strict=True)))

@@ -4,28 +4,22 @@
 under the names of `expected_shapes`, `inverter.onnx` what turns features into audio.
 """
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.description import as_json, read_description
 from spectrodiff.checkpoints.safetensors_file import read_safetensors
-from spectrodiff.checkpoints.settings import choose, model_config, read_json, read_settings
+from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.checkpoints.tree import assemble, expected_shapes, flatten
-from spectrodiff.diffusion.parameterization import Prediction
-from spectrodiff.diffusion.sampling import Sampling
-from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.errors import CheckpointError, OutputError
 from spectrodiff.files import atomic_folder
-from spectrodiff.tokenization import Tokenization
 
-# Format 1 knew of the tokenization only the velocity bins, and nothing of the sampling.
-FORMATS = (1, 2)
 SETTINGS, WEIGHTS, INVERTER = "model.json", "model.safetensors", "inverter.onnx"
 
 StoredType = Literal["float32", "float16", "bfloat16"]
@@ -66,15 +60,8 @@ def save_model(checkpoint: Checkpoint, folder: Path, dtype: StoredType = "float3
         if checkpoint.inverter is not None:
             shutil.copyfile(checkpoint.inverter, partial / INVERTER)
             names.append(INVERTER)
-        settings = {
-            "format": FORMATS[-1],
-            "model": dataclasses.asdict(checkpoint.config),
-            "prediction": checkpoint.prediction,
-            "schedule": checkpoint.schedule,
-            "tokenization": dataclasses.asdict(checkpoint.tokenization),
-            "sampling": dataclasses.asdict(checkpoint.sampling),
-            "bytes": {name: (partial / name).stat().st_size for name in names},
-        }
+        sizes = {name: (partial / name).stat().st_size for name in names}
+        settings = {**as_json(checkpoint.description), "bytes": sizes}
         (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
 
 
@@ -85,28 +72,20 @@ def load_model(folder: Path) -> Checkpoint:
         CheckpointError: if anything is missing, left over, damaged or of a later format.
     """
     path = folder / SETTINGS
-    settings = read_json(path)
-    version = choose(path, "format", settings.get("format"), {n: n for n in FORMATS})
-    files = _check_files(folder, settings.get("bytes"))
-    sizes = settings.get("model")
-    if not isinstance(sizes, dict):
-        raise CheckpointError(path, "the sizes of a network", "none")
-    partly = version == 1
-    if partly:
-        settings["tokenization"] = {"velocity_bins": settings.get("velocity_bins")}
-        settings["sampling"] = {}
-    config = model_config(path, **sizes)
+    description = read_description(path, _first_tokenization)
+    files = _check_files(folder, read_json(path).get("bytes"))
     stored = read_safetensors(folder / WEIGHTS)
-    names = {name: name for name in expected_shapes(config)}
+    names = {name: name for name in expected_shapes(description.config)}
     return Checkpoint(
-        config=config,
-        params=assemble(folder / WEIGHTS, config, names, stored),
-        prediction=_choice(path, settings, "prediction", get_args(Prediction)),
-        schedule=_choice(path, settings, "schedule", get_args(ScheduleName)),
-        tokenization=read_settings(path, Tokenization, settings.get("tokenization"), partly=partly),
-        sampling=read_settings(path, Sampling, settings.get("sampling"), partly=partly),
+        params=assemble(folder / WEIGHTS, description.config, names, stored),
         inverter=folder / INVERTER if INVERTER in files else None,
+        **description._asdict(),
     )
+
+
+def _first_tokenization(settings: dict[str, Any]) -> dict[str, Any]:
+    """The tokenization in a `model.json` of format 1, which knew only the velocity bins."""
+    return {"velocity_bins": settings.get("velocity_bins")}
 
 
 def _cast(checkpoint: Checkpoint, dtype: StoredType) -> dict[str, np.ndarray]:
@@ -129,7 +108,3 @@ def _check_files(folder: Path, sizes: Any) -> set[str]:
             got = f"{path.stat().st_size}" if path.is_file() else "no file"
             raise CheckpointError(path, f"{size} bytes", got)
     return set(sizes)
-
-
-def _choice(path: Path, settings: dict[str, Any], name: str, choices: tuple[Any, ...]) -> Any:
-    return choose(path, name, settings.get(name), dict(zip(choices, choices, strict=True)))

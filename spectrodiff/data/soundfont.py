@@ -100,20 +100,27 @@ class SoundfontRenderer:
             midi, raw = Path(folder, "song.mid"), Path(folder, "song.raw")
             _write_midi(notes, seconds, midi)
             command = [find_fluidsynth(), *self._options(raw), str(self.soundfont), str(midi)]
+            result = self._finished(command)
+            self._check(result, raw, num_samples)
+            return _resample(raw, num_samples)
+
+    def _finished(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as process:
             try:
-                result = subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=self.timeout_seconds,
-                )
+                output, errors = _communicate(process, self.timeout_seconds)
             except subprocess.TimeoutExpired as error:
                 expected = f"FluidSynth to finish in {self.timeout_seconds:g} s"
                 raise CorpusError(str(self.soundfont), expected, "a longer run") from error
-            self._check(result, raw, num_samples)
-            return _resample(raw, num_samples)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def _options(self, raw: Path) -> list[str]:
         settings = {
@@ -184,6 +191,22 @@ def _as_heard(notes: Notes) -> Notes:
     kit = np.where(notes.is_drum, 0, notes.program)
     heard = dataclasses.replace(notes, offset_seconds=held, program=kit)
     return trim_overlaps(heard)
+
+
+def _communicate(process: subprocess.Popen[str], seconds: float) -> tuple[str, str]:
+    """Output and errors of a process that ends in time; subprocess.TimeoutExpired if it does not.
+
+    Time in which this process is suspended, by Ctrl-Z for example, counts as a second at most:
+    FluidSynth was suspended too.
+    """
+    while True:
+        wait = min(seconds, 1.0)
+        try:
+            return process.communicate(timeout=wait)
+        except subprocess.TimeoutExpired:
+            seconds -= wait
+            if seconds <= 0:
+                raise
 
 
 def _parts_of_few_programs(notes: Notes) -> Iterator[Notes]:

@@ -6,7 +6,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Unpack
+from numbers import Integral
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from spectrodiff.diffusion.parameterization import to_eps
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.errors import ConfigError
-from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE, unscale
+from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE, unscale
 from spectrodiff.notes import Notes
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
@@ -32,8 +33,9 @@ from spectrodiff.vocoder import InversionStream, Inverter, invert
 
 logger = logging.getLogger(__name__)
 
-# How many steps are timed to tell how long a song takes; the fastest counts.
+# What is timed to tell how long a song takes; the fastest step counts.
 TRIAL_STEPS = 2
+TRIAL_FRAMES = 512  # 10 s
 
 SongInput = str | os.PathLike[str] | Notes | SongTokens
 
@@ -51,6 +53,13 @@ class Song:
     audio: np.ndarray
     sample_rate: int
     log_mel: np.ndarray
+
+
+class ExpectedSeconds(NamedTuple):
+    """About how long rendering takes."""
+
+    drawing: float  # of the spectrograms
+    inverting: float
 
 
 class Synthesizer:
@@ -131,7 +140,7 @@ class Synthesizer:
             MidiError: if a song cannot be read or has no notes.
             ConfigError: if a setting is impossible.
         """
-        _check_batch_size(batch_size)
+        batch_size = _whole(batch_size)
         tokens = [self.tokenize(song, strict=strict) for song in songs]
         generator = self._generator(self.sampling.but(**sampling), len(tokens) > 1)
         return self._render_groups(tokens, generator, seed, batch_size, progress)
@@ -209,11 +218,11 @@ class Synthesizer:
         batch_size: int = 8,
         clock: Callable[[], float] = time.perf_counter,
         **sampling: Unpack[SamplingChanges],
-    ) -> float:
+    ) -> ExpectedSeconds:
         """Tells about how long `render_each` will take with the same settings.
 
-        It takes some steps of the first batch, which compiles what rendering needs anyway. Turning
-        features into audio is not counted.
+        Takes some steps of the first batch and inverts a few seconds of silence. What that
+        compiles, rendering needs anyway.
 
         Args:
             songs: what `tokenize` made of them.
@@ -221,9 +230,9 @@ class Synthesizer:
             clock: seconds since any moment.
             **sampling: as in `render_each`.
         """
-        _check_batch_size(batch_size)
+        batch_size = _whole(batch_size)
         if not songs:
-            return 0.0
+            return ExpectedSeconds(0.0, 0.0)
         generator = self._generator(self.sampling.but(**sampling), len(songs) > 1)
         groups = _groups(songs, batch_size)
         trial = generator.try_steps(
@@ -239,7 +248,15 @@ class Synthesizer:
             next(trial)
             moments.append(clock())
         batches = sum(len(songs[group[0]].tokens) for group in groups)
-        return float(batches * generator.steps * np.diff(moments).min())
+        drawing = float(batches * generator.steps * np.diff(moments).min())
+
+        longest = max(song.num_frames for song in songs)
+        silence = np.full((min(longest, TRIAL_FRAMES), NUM_MELS), MIN_LOG_MEL, np.float32)
+        self.inverter(silence)
+        start = clock()
+        self.inverter(silence)
+        frames = sum(song.num_frames for song in songs)
+        return ExpectedSeconds(drawing, (clock() - start) * frames / len(silence))
 
     def predict_noise(
         self,
@@ -366,9 +383,10 @@ class Synthesizer:
         return AutoregressiveGenerator(self.config, self._params, dtype=self._dtype, mesh=mesh)
 
 
-def _check_batch_size(batch_size: int) -> None:
-    if type(batch_size) is not int or batch_size < 1:
+def _whole(batch_size: int) -> int:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ConfigError("batch_size", "a whole number >= 1", repr(batch_size))
+    return int(batch_size)
 
 
 def _groups(songs: Sequence[SongTokens], batch_size: int) -> list[list[int]]:

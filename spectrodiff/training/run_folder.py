@@ -18,13 +18,8 @@ from typing import Any
 import jax
 
 import spectrodiff
-from spectrodiff.checkpoints.run_folder import (
-    CHECKPOINTS,
-    FORMATS,
-    SETTINGS,
-    first_tokenization,
-    steps_of,
-)
+from spectrodiff.checkpoints.description import FORMATS, Description, as_json
+from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, first_tokenization, steps_of
 from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import ConfigError
@@ -165,15 +160,14 @@ def _description(settings: RunSettings) -> dict[str, Any]:
     if settings.inversion is not None:
         sizes = as_sizes(settings.inversion.config())
         return {"format": FORMATS[-1], "inverter": sizes, "settings": as_dict(settings)}
-    return {
-        "format": FORMATS[-1],
-        "model": dataclasses.asdict(settings.config()),
-        "prediction": settings.diffusion.prediction,
-        "schedule": settings.diffusion.schedule,
-        "tokenization": dataclasses.asdict(settings.tokenization),
-        "sampling": dataclasses.asdict(settings.sampling),
-        "settings": as_dict(settings),
-    }
+    description = Description(
+        settings.config(),
+        settings.diffusion.prediction,
+        settings.diffusion.schedule,
+        settings.tokenization,
+        settings.sampling,
+    )
+    return {**as_json(description), "settings": as_dict(settings)}
 
 
 def _check_ours(folder: Path) -> None:
@@ -209,8 +203,16 @@ def _check_same(
             full_name = f"{part}.{name}"
             if was == value:
                 continue
+            expected = f"{was!r}, as in the run {path.parent}"
             if full_name not in CHANGEABLE:
-                raise ConfigError(full_name, f"{was!r}, as in the run {path.parent}", repr(value))
+                raise ConfigError(full_name, expected, repr(value))
+            # With another end the rate would jump, at worst from nearly zero back to its peak, and
+            # undo what the last steps have settled. Other schedules do not know the end.
+            if full_name == "Training.steps" and now["Optimization"]["schedule"] == "cosine":
+                expected += ", where its cosine schedule ends (to train further, begin another run "
+                raise ConfigError(
+                    full_name, f"{expected}with --init_from {path.parent})", repr(value)
+                )
             logger.info("%s: %r, was %r", full_name, value, was)
 
 

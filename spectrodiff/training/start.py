@@ -9,14 +9,11 @@ import jax
 import numpy as np
 
 from spectrodiff.checkpoints import open_checkpoint
-from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, steps_of
-from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.checkpoints.tree import flatten, nest
-from spectrodiff.errors import CheckpointError, ConfigError
+from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.training.objective import Objective
 from spectrodiff.training.optimizers import FIXED
-from spectrodiff.training.settings import RunSettings
 from spectrodiff.training.state import Params, TrainState
 from spectrodiff.vocabulary import Vocabulary
 from spectrodiff.vocoder.config import as_dict
@@ -28,39 +25,6 @@ logger = logging.getLogger(__name__)
 # lengths need other position tables, which are drawn and not learnt; embeddings go by their events.
 _MAY_DIFFER = {"dropout", "vocabulary_size", "note_tokens", "target_frames", "context_frames"}
 EMBEDDING = "note_encoder/embedding"
-
-
-def check_length(folder: Path, settings: RunSettings) -> None:
-    """Makes sure that a run which goes on is not given another length than its schedule was.
-
-    The rate of a cosine schedule depends on where the run ends: with another end it would jump, at
-    worst from nearly zero back to its peak, and undo what the last steps have settled. Other
-    schedules do not know the end.
-
-    Args:
-        folder: of the run, which need not exist.
-        settings: of this start.
-
-    Raises:
-        ConfigError: if the run has a checkpoint, a cosine schedule and another number of steps.
-        CheckpointError: if its settings cannot be read.
-    """
-    path, checkpoints = folder / SETTINGS, folder / CHECKPOINTS
-    if settings.optimization.schedule != "cosine" or not path.is_file():
-        return
-    if not steps_of(checkpoints):
-        return
-    before = read_json(path).get("settings")
-    training = before.get("Training") if isinstance(before, dict) else None
-    planned = training.get("steps") if isinstance(training, dict) else None
-    steps = settings.training.steps
-    if isinstance(planned, int) and planned != steps:
-        raise ConfigError(
-            "Training.steps",
-            f"{planned}, where the cosine schedule of the run {folder} ends (to train further, "
-            f"begin another run with --init_from {folder})",
-            str(steps),
-        )
 
 
 def check_restored(run: Path, found: TrainState, wanted: TrainState) -> None:

@@ -1,7 +1,9 @@
 import concurrent.futures
 import dataclasses
+import itertools
 import os
 import pickle
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -319,6 +321,16 @@ def test_failures_say_what_fluidsynth_said(fake_fluidsynth, script: str, got: st
 def test_time_is_limited(fake_fluidsynth):
     renderer = dataclasses.replace(fake_fluidsynth("exec sleep 60"), timeout_seconds=0.2)
     with pytest.raises(CorpusError, match=r"expected FluidSynth to finish in 0\.2 s"):
+        renderer.render(HALF_SECOND)
+
+
+def test_an_hour_of_suspension_counts_as_a_second(fake_fluidsynth, monkeypatch):
+    """The clock jumps while FluidSynth runs; it ends a moment later."""
+    renderer = dataclasses.replace(fake_fluidsynth("sleep 0.3; exit 3"), timeout_seconds=60)
+    jumps = itertools.chain([0.0], itertools.repeat(3600.0))
+    clock = subprocess._time
+    monkeypatch.setattr(subprocess, "_time", lambda: clock() + next(jumps))
+    with pytest.raises(CorpusError, match="exit status 3"):
         renderer.render(HALF_SECOND)
 
 

@@ -10,6 +10,7 @@ import spectrodiff as sd
 from spectrodiff.checkpoints import Checkpoint
 from spectrodiff.errors import ConfigError, MidiError
 from spectrodiff.features import scale
+from spectrodiff.synthesis import synthesizer
 from spectrodiff.synthesis.segments import DiffusionGenerator
 from spectrodiff.synthesis.songs import note_bucket, song_key
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -299,17 +300,20 @@ def test_a_song_comes_out_as_soon_as_it_is_done(synth, midi, monkeypatch):
     assert len(calls) == long
 
 
-def test_expected_time_is_that_of_all_steps(synth, midi):
+def test_expected_time_is_that_of_all_steps_and_frames(synth, midi, monkeypatch):
     songs = [synth.tokenize(midi / name) for name in ("piano_pedal.mid", "overlaps.mid")]
     long, short = (len(song.tokens) for song in songs)
 
     def expected(batch_size):
-        # Steps that take 3 s and 2 s.
-        ticks = iter([10.0, 13.0, 15.0])
+        # Steps that take 3 s and 2 s, and inverting half a second of silence, which takes 1 s.
+        ticks = iter([10.0, 13.0, 15.0, 20.0, 21.0])
         return synth.expected_seconds(songs, steps=7, batch_size=batch_size, clock=ticks.__next__)
 
-    assert expected(8) == 2 * 7 * long
-    assert expected(1) == 2 * 7 * (long + short)
+    monkeypatch.setattr(synthesizer, "TRIAL_FRAMES", 25)
+    assert expected(8).drawing == 2 * 7 * long
+    assert expected(1).drawing == 2 * 7 * (long + short)
+    frames = sum(song.num_frames for song in songs)
+    assert expected(8).inverting == expected(np.int64(1)).inverting == frames / 25
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.0])

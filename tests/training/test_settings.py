@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from spectrodiff.errors import ConfigError
@@ -44,6 +45,16 @@ def test_whole_numbers_and_lists_become_what_is_annotated():
     assert Data(corpora=["a", "b"], weights=[1, 2.5]).weights == (1.0, 2.5)
     assert Data(corpora=["a", "b"]).corpora == ("a", "b")
     assert Optimization(clip_norm=None).clip_norm is None
+
+
+def test_numbers_of_numpy_are_numbers():
+    steps = Training(steps=np.int64(7)).steps
+    assert (steps, type(steps)) == (7, int)
+    assert Training(remat=np.True_).remat is True
+    assert Data(corpora=["a"], weights=[np.float32(0.5)]).weights == (0.5,)
+    for value in (np.float64(2.0), np.True_):
+        with pytest.raises(ConfigError, match=r"Training.steps: expected a whole number"):
+            Training(steps=value)
 
 
 def test_network_is_a_size_and_what_differs():

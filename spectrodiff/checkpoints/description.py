@@ -1,0 +1,71 @@
+"""The settings of a model as `model.json` and `run.json` hold them."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from spectrodiff.checkpoints.settings import choose, model_config, read_json, read_settings
+from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.diffusion.schedule import ScheduleName
+from spectrodiff.errors import CheckpointError
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.tokenization import Tokenization
+
+# Format 1 has no sampling, and keeps what it has of the tokenization in other places.
+FORMATS = (1, 2)
+
+Json = dict[str, Any]
+
+
+class Description(NamedTuple):
+    """Everything about a model but its parameters; the fields are those of `Checkpoint`."""
+
+    config: ModelConfig
+    prediction: Prediction
+    schedule: ScheduleName
+    tokenization: Tokenization
+    sampling: Sampling
+
+
+def as_json(description: Description) -> Json:
+    """A description as JSON can hold it, in the newest format."""
+    return {
+        "format": FORMATS[-1],
+        "model": dataclasses.asdict(description.config),
+        "prediction": description.prediction,
+        "schedule": description.schedule,
+        "tokenization": dataclasses.asdict(description.tokenization),
+        "sampling": dataclasses.asdict(description.sampling),
+    }
+
+
+def read_description(path: Path, first_tokenization: Callable[[Json], Json]) -> Description:
+    """Reads the description of a model from a JSON file, which may hold more.
+
+    Args:
+        path: the file.
+        first_tokenization: finds the tokenization in a file of format 1.
+
+    Raises:
+        CheckpointError: if the file is none, of a later format, incomplete or says what cannot be.
+    """
+    values = read_json(path)
+    first = choose(path, "format", values.get("format"), {n: n for n in FORMATS}) == 1
+    sizes = values.get("model")
+    if not isinstance(sizes, dict):
+        raise CheckpointError(path, "the sizes of a network", repr(sizes))
+    tokenization = first_tokenization(values) if first else values.get("tokenization")
+    sampling = {} if first else values.get("sampling")
+
+    def choice(name: str, choices: tuple[Any, ...]) -> Any:
+        return choose(path, name, values.get(name), {choice: choice for choice in choices})
+
+    return Description(
+        model_config(path, **sizes),
+        choice("prediction", get_args(Prediction)),
+        choice("schedule", get_args(ScheduleName)),
+        read_settings(path, Tokenization, tokenization, partly=first),
+        read_settings(path, Sampling, sampling, partly=first),
+    )
