@@ -37,7 +37,7 @@ NEEDS_FLUIDSYNTH = {
     "spectrodiff.recipe",
     "out/recipe/model",
 }
-# Training for minutes is shortened; the rest of a command stays as it is written.
+# What takes minutes is shortened; the rest of a command stays as it is written.
 SHORTER = {
     "spectrodiff.data": ["--pieces", "3"],
     "spectrodiff.recipe": ["--minutes", "0.1"],
@@ -93,6 +93,8 @@ def test_commands_in_their_order(folder, tmp_path_factory):
         shorter = [more for name, extra in SHORTER.items() if name in arguments for more in extra]
         if "train.py" in arguments:
             shorter += ["--gin_bindings", "STEPS = 3"]
+        if "sample.py" in arguments and "--steps" not in arguments:
+            shorter += ["--steps", "2"]
         run([sys.executable, *expanded, *shorter], folder, cache)
     if left_out:
         # The others have run; those that have not are told at the end of the suite.

@@ -38,6 +38,25 @@ Data.threads = 1
 Sampling.sampler = 'dpmpp'
 Sampling.steps = 4
 """
+# What train.py does on a disk that is full while step 4 is being saved.
+FULL_AT_STEP_4 = """
+import contextlib, resource, signal, sys
+sys.path.insert(0, {root!r})
+from spectrodiff import cli
+from spectrodiff.errors import OutputError
+from spectrodiff.training.checkpointing import Checkpoints
+import train
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+save = Checkpoints.save
+def limited(self, step, *arguments):
+    with contextlib.suppress(OutputError):
+        self.wait()
+    room = 20_000 if step == 4 else resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    save(self, step, *arguments)
+Checkpoints.save = limited
+sys.exit(cli.run(train.main))
+"""
 # Kills the process while step 12 is being saved: begun, but not finished.
 KILL_WHILE_SAVING = """
 import os, signal, sys, time
@@ -186,6 +205,8 @@ def test_asked_to_stop_and_gone_on_with(home):
 
 
 def test_two_processes_train_and_save_together_and_one_goes_on(home):
+    """For a while the disk that they share is full."""
+    script = FULL_AT_STEP_4.format(root=str(ROOT))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -193,7 +214,7 @@ def test_two_processes_train_and_save_together_and_one_goes_on(home):
     flags = (*eight, "--coordinator_address", address, "--num_processes", "2", "--process_id")
     processes = [
         subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *command(home, "pair", *flags, number)],
+            [sys.executable, "-c", script, *command(home, "pair", *flags, number)],
             stderr=subprocess.PIPE,
             text=True,
             env=environment(home, devices=2),
@@ -204,6 +225,9 @@ def test_two_processes_train_and_save_together_and_one_goes_on(home):
     assert [process.returncode for process in processes] == [0, 0], errors
     assert "step 8 of 8" in errors[0]
     assert "step 8 of 8" not in errors[1]
+    for error in errors:
+        assert error.count("step 4: no checkpoint (File too large)") == 1, error
+    assert [path.name for path in (home / "pair" / "checkpoints").iterdir()] == ["8"]
     environment_of_run = json.loads((home / "pair" / "environment.json").read_text())
     assert environment_of_run["processes"] == 2
     # Both see the examples that one process sees, in another order; the evaluation is the same.
@@ -280,7 +304,8 @@ def test_a_cosine_run_keeps_its_length(home):
         # Refused again: the first refusal left no trace in the run.
         refused = lengthened(2)
         assert refused.returncode == 1
-        assert refused.stderr.startswith("error: Training.steps: expected 1, where the cosine")
+        assert refused.stderr.startswith("error: Training.steps: expected 1, as in the run ")
+        assert "where its cosine schedule ends (to train further," in refused.stderr
         assert refused.stderr.count("\n") == 1
     assert [path.name for path in (home / "cosine" / "checkpoints").iterdir()] == ["1"]
 

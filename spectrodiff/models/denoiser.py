@@ -197,11 +197,14 @@ def time_embedding(time: jax.Array, width: int) -> jax.Array:
 
 def init_params(config: ModelConfig, seed: int) -> dict[str, Any]:
     """Parameters before any training, as a plain dict of arrays."""
+    params: dict[str, Any] = _drawn(config, jax.random.key(seed))
+    return params
 
-    def make(key: jax.Array) -> dict[str, Any]:
-        return nnx.to_pure_dict(nnx.state(Denoiser(config, rngs=nnx.Rngs(key))))
 
-    return jax.jit(make)(jax.random.key(seed))
+# Compiled once for a network, which takes longer than to draw its parameters.
+@jax.jit(static_argnums=0)
+def _drawn(config: ModelConfig, key: jax.Array) -> dict[str, Any]:
+    return nnx.to_pure_dict(nnx.state(Denoiser(config, rngs=nnx.Rngs(key))))
 
 
 class Denoiser(nnx.Module):

@@ -63,6 +63,9 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of a run, newest last; every process takes part in everything.
 
+    Where a save fails in one of several processes only, the others wait for it as long as Orbax
+    does, which is 20 minutes, and then go on as well.
+
     Args:
         folder: where they lie, each in a folder named by its step.
         keep: how many of the newest are kept.
