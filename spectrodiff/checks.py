@@ -36,7 +36,7 @@ def require(condition: bool, subject: str, expected: str, value: Any) -> None:
 
 def _converted(value: Any, annotation: Any) -> Any:
     """The value as the annotation has it; TypeError if it is of another type."""
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":  # no dates
         value = value.item()
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:

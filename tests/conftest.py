@@ -1,4 +1,4 @@
-"""Strict numerics for every test: shapes are broadcast on purpose or not at all."""
+"""What all tests share: strict numerics, eight devices, and programs that are compiled once."""
 
 import os
 from pathlib import Path
@@ -12,8 +12,12 @@ COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update(
+    "jax_persistent_cache_min_compile_time_secs",
+    float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]),
+)
 
+# Shapes are broadcast on purpose or not at all.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Goldens were computed at the highest precision; on a CPU this changes nothing, elsewhere it does.
 jax.config.update("jax_default_matmul_precision", "highest")

@@ -30,5 +30,5 @@ class Checkpoint:
 
     @property
     def description(self) -> Description:
-        """Everything but the parameters and where they are from."""
+        """The part that `model.json` and `run.json` hold."""
         return Description(*(getattr(self, name) for name in Description._fields))

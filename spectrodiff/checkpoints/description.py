@@ -1,6 +1,7 @@
 """The settings of a model as `model.json` and `run.json` hold them."""
 
 import dataclasses
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -41,26 +42,39 @@ def as_json(description: Description) -> Json:
     }
 
 
-def read_description(path: Path, first_tokenization: Callable[[Json], Json]) -> Description:
-    """Reads the description of a model from a JSON file, which may hold more.
-
-    Args:
-        path: the file.
-        first_tokenization: finds the tokenization in a file of format 1.
+def read_formatted(path: Path) -> Json:
+    """Reads the JSON object in a file of any format that there has been.
 
     Raises:
-        CheckpointError: if the file is none, of a later format, incomplete or says what cannot be.
+        CheckpointError: if there is none, or it is of a later format.
     """
     values = read_json(path)
-    first = choose(path, "format", values.get("format"), {n: n for n in FORMATS}) == 1
+    choose(path, "format", values.get("format"), {number: number for number in FORMATS})
+    return values
+
+
+def read_description(
+    path: Path, values: Json, first_tokenization: Callable[[Json], Json]
+) -> Description:
+    """Finds the description of a model in a JSON object, which may hold more.
+
+    Args:
+        path: of the file, for errors.
+        values: what `read_formatted` made of it.
+        first_tokenization: finds the tokenization in an object of format 1.
+
+    Raises:
+        CheckpointError: if something is missing or impossible.
+    """
+    first = values["format"] == 1
     sizes = values.get("model")
     if not isinstance(sizes, dict):
-        raise CheckpointError(path, "the sizes of a network", repr(sizes))
+        raise CheckpointError(path, "the sizes of a network", reprlib.repr(sizes))
     tokenization = first_tokenization(values) if first else values.get("tokenization")
     sampling = {} if first else values.get("sampling")
 
     def choice(name: str, choices: tuple[Any, ...]) -> Any:
-        return choose(path, name, values.get(name), {choice: choice for choice in choices})
+        return choose(path, name, values.get(name), dict(zip(choices, choices, strict=True)))
 
     return Description(
         model_config(path, **sizes),

@@ -12,7 +12,7 @@ import numpy as np
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint, Params
 from spectrodiff.checkpoints.damage import damage
-from spectrodiff.checkpoints.description import read_description
+from spectrodiff.checkpoints.description import read_description, read_formatted
 from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.checkpoints.tree import expected_shapes, flatten, nest
 from spectrodiff.errors import CheckpointError
@@ -71,7 +71,8 @@ def import_run(path: Path, step: int | None = None) -> Checkpoint:
     Raises:
         CheckpointError: if the settings or arrays are missing or damaged.
     """
-    description = read_description(run_of(path) / SETTINGS, first_tokenization)
+    source = run_of(path) / SETTINGS
+    description = read_description(source, read_formatted(source), first_tokenization)
     folder, params = read_params(path, expected_shapes(description.config), step=step)
     layout = f"training run, step {folder.name}"
     return Checkpoint(params=params, layout=layout, **description._asdict())

@@ -45,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def model_config(path: Path, **sizes: Any) -> ModelConfig:
+def model_config(path: Path, /, **sizes: Any) -> ModelConfig:
     """Returns the sizes that were read from `path`; CheckpointError if they are impossible."""
     try:
         return ModelConfig(**sizes)

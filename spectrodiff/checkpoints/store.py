@@ -13,9 +13,8 @@ import ml_dtypes
 import numpy as np
 
 from spectrodiff.checkpoints.checkpoint import Checkpoint
-from spectrodiff.checkpoints.description import as_json, read_description
+from spectrodiff.checkpoints.description import as_json, read_description, read_formatted
 from spectrodiff.checkpoints.safetensors_file import read_safetensors
-from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.checkpoints.tree import assemble, expected_shapes, flatten
 from spectrodiff.errors import CheckpointError, OutputError
 from spectrodiff.files import atomic_folder
@@ -72,8 +71,9 @@ def load_model(folder: Path) -> Checkpoint:
         CheckpointError: if anything is missing, left over, damaged or of a later format.
     """
     path = folder / SETTINGS
-    description = read_description(path, _first_tokenization)
-    files = _check_files(folder, read_json(path).get("bytes"))
+    values = read_formatted(path)
+    description = read_description(path, values, _first_tokenization)
+    files = _check_files(folder, values.get("bytes"))
     stored = read_safetensors(folder / WEIGHTS)
     names = {name: name for name in expected_shapes(description.config)}
     return Checkpoint(

@@ -2,9 +2,16 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from spectrodiff.progress import Progress
+
+
+class ExpectedSeconds(NamedTuple):
+    """About how long rendering takes."""
+
+    drawing: float  # of the spectrograms
+    inverting: float
 
 
 class Meter:

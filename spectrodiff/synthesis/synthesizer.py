@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
 from spectrodiff.notes import Notes
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
-from spectrodiff.synthesis.meter import Meter
+from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
 from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.segments import DiffusionGenerator, make_mesh, network, replicated
 from spectrodiff.synthesis.songs import SegmentGenerator, first_batch, generate_songs
@@ -53,13 +53,6 @@ class Song:
     audio: np.ndarray
     sample_rate: int
     log_mel: np.ndarray
-
-
-class ExpectedSeconds(NamedTuple):
-    """About how long rendering takes."""
-
-    drawing: float  # of the spectrograms
-    inverting: float
 
 
 class Synthesizer:
@@ -140,7 +133,7 @@ class Synthesizer:
             MidiError: if a song cannot be read or has no notes.
             ConfigError: if a setting is impossible.
         """
-        batch_size = _whole(batch_size)
+        batch_size = _checked_batch_size(batch_size)
         tokens = [self.tokenize(song, strict=strict) for song in songs]
         generator = self._generator(self.sampling.but(**sampling), len(tokens) > 1)
         return self._render_groups(tokens, generator, seed, batch_size, progress)
@@ -221,7 +214,7 @@ class Synthesizer:
     ) -> ExpectedSeconds:
         """Tells about how long `render_each` will take with the same settings.
 
-        Takes some steps of the first batch and inverts a few seconds of silence. What that
+        Takes some steps of the first batch and inverts ten seconds of silence, twice. What that
         compiles, rendering needs anyway.
 
         Args:
@@ -230,7 +223,7 @@ class Synthesizer:
             clock: seconds since any moment.
             **sampling: as in `render_each`.
         """
-        batch_size = _whole(batch_size)
+        batch_size = _checked_batch_size(batch_size)
         if not songs:
             return ExpectedSeconds(0.0, 0.0)
         generator = self._generator(self.sampling.but(**sampling), len(songs) > 1)
@@ -383,7 +376,7 @@ class Synthesizer:
         return AutoregressiveGenerator(self.config, self._params, dtype=self._dtype, mesh=mesh)
 
 
-def _whole(batch_size: int) -> int:
+def _checked_batch_size(batch_size: int) -> int:
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ConfigError("batch_size", "a whole number >= 1", repr(batch_size))
     return int(batch_size)

@@ -18,9 +18,8 @@ from typing import Any
 import jax
 
 import spectrodiff
-from spectrodiff.checkpoints.description import FORMATS, Description, as_json
+from spectrodiff.checkpoints.description import FORMATS, Description, as_json, read_formatted
 from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, first_tokenization, steps_of
-from spectrodiff.checkpoints.settings import read_json
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.errors import ConfigError
 from spectrodiff.files import PARTIAL, atomic_file, check_writable, unwritable
@@ -138,8 +137,8 @@ def write_gin(folder: Path) -> None:
 def as_dict(settings: RunSettings) -> dict[str, dict[str, Any]]:
     """Settings as JSON has them: class name to name to value."""
     parts = {type(part).__name__: dataclasses.asdict(part) for part in settings if part is not None}
-    as_json: dict[str, dict[str, Any]] = json.loads(json.dumps(parts))
-    return as_json
+    plain: dict[str, dict[str, Any]] = json.loads(json.dumps(parts))
+    return plain
 
 
 def environment() -> dict[str, Any]:
@@ -182,11 +181,11 @@ def _check_ours(folder: Path) -> None:
 
 def _settings_before(path: Path) -> dict[str, dict[str, Any]]:
     """Settings of a run as they were stored, under the names of today."""
-    description = read_json(path)
+    description = read_formatted(path)
     before = description.get("settings")
     if not isinstance(before, dict) or not all(isinstance(part, dict) for part in before.values()):
         raise ConfigError(str(path), "the settings of a run", repr(before))
-    if description.get("format") == 1:
+    if description["format"] == 1:
         bins = before.get("Network", {}).get("velocity_bins", 1)
         found = first_tokenization({"settings": before, "velocity_bins": bins})
         before["Tokenization"] = found
@@ -203,15 +202,16 @@ def _check_same(
             full_name = f"{part}.{name}"
             if was == value:
                 continue
-            expected = f"{was!r}, as in the run {path.parent}"
             if full_name not in CHANGEABLE:
-                raise ConfigError(full_name, expected, repr(value))
+                raise ConfigError(full_name, f"{was!r}, as in the run {path.parent}", repr(value))
             # With another end the rate would jump, at worst from nearly zero back to its peak, and
             # undo what the last steps have settled. Other schedules do not know the end.
             if full_name == "Training.steps" and now["Optimization"]["schedule"] == "cosine":
-                expected += ", where its cosine schedule ends (to train further, begin another run "
                 raise ConfigError(
-                    full_name, f"{expected}with --init_from {path.parent})", repr(value)
+                    full_name,
+                    f"{was!r}, where the cosine schedule of the run {path.parent} ends (to train "
+                    f"further, begin another run with --init_from {path.parent})",
+                    repr(value),
                 )
             logger.info("%s: %r, was %r", full_name, value, was)
 

@@ -1,6 +1,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -156,6 +157,16 @@ def test_a_run_goes_on_with_the_settings_it_began_with(run):
     wider = dataclasses.replace(tiny.NETWORK, width=64)
     with pytest.raises(ConfigError, match=r"Network.width: expected 32, as in the run .*, got 64"):
         open_run(folder, settings(wider), write=False)
+
+
+def test_a_run_of_a_later_version_is_left_alone(run, tmp_path):
+    folder = tmp_path / "later"
+    shutil.copytree(run[0], folder)
+    described = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(later := json.dumps({**described, "format": 3}))
+    with pytest.raises(CheckpointError, match="format = 1 or 2, got 3"):
+        open_run(folder, settings(), write=True)
+    assert (folder / "run.json").read_text() == later
 
 
 def test_folders_that_are_not_runs_are_left_alone(tmp_path):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -150,7 +151,12 @@ def test_what_does_not_fit_is_not_taken_for_damage(run, caplog):
 
 @contextlib.contextmanager
 def small_files():
-    """No file may become as large as the parameters of a checkpoint."""
+    """No file may become as large as the parameters of a checkpoint.
+
+    Programs that are compiled meanwhile are not kept, for half of one would stay.
+    """
+    seconds = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
@@ -158,6 +164,7 @@ def small_files():
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
         signal.signal(signal.SIGXFSZ, handler)
 
 

@@ -52,7 +52,7 @@ def test_numbers_of_numpy_are_numbers():
     assert (steps, type(steps)) == (7, int)
     assert Training(remat=np.True_).remat is True
     assert Data(corpora=["a"], weights=[np.float32(0.5)]).weights == (0.5,)
-    for value in (np.float64(2.0), np.True_):
+    for value in (np.float64(2.0), np.True_, np.timedelta64(7, "ns")):
         with pytest.raises(ConfigError, match=r"Training.steps: expected a whole number"):
             Training(steps=value)
 
