@@ -1,6 +1,7 @@
 """Training the paper's autoregressive baseline: every frame from the true frames before it."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -61,6 +62,7 @@ class AutoregressiveObjective:
         return loss(model, tokens, segment.log_mel, key=key)
 
 
+@functools.lru_cache(maxsize=8)
 def _definition(config: ModelConfig, dtype: Any, remat: bool) -> nnx.GraphDef:
     """The network without its parameters."""
     return nnx.split(

@@ -1,6 +1,7 @@
 """Training a denoiser, as in the paper; the other choices in `Diffusion` are its ablations."""
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -209,6 +210,7 @@ def example_noise(keys: jax.Array, number: int | jax.Array, shape: tuple[int, ..
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape))(keys)
 
 
+@functools.lru_cache(maxsize=8)
 def _definition(config: ModelConfig, dtype: Any, remat: bool) -> nnx.GraphDef:
     """The network without its parameters."""
     return nnx.split(
