@@ -1,5 +1,6 @@
 """Tiny corpora in the layout of the official releases, for tests."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,7 +8,12 @@ import numpy as np
 import soundfile
 import yaml
 
+from spectrodiff.data.chunks import Chunking
+from spectrodiff.data.recordings import Recording
 from spectrodiff.notes import Notes, write_midi
+
+HOP = 320
+SMALL = Chunking(context_frames=8, target_frames=4, max_tokens=64)
 
 
 def tone(seconds: float, hertz: float = 440.0, rate: int = 44_100, peak: float = 0.25):
@@ -143,3 +149,26 @@ def write_urmp(folder: Path, codes: list[str], notes: list[str], file_codes=None
         (folder / f"F0s_{player}_{code}_{number_and_title}.txt").write_text("0.0\t0.0\n")
     # The score: not aligned, and not to be used.
     write_notes(folder / f"Sco_{folder.name}.mid", (0.0, 0.5, 12))
+
+
+def numbered(samples: int, first: int = 1) -> np.ndarray:
+    """Samples that count on from `first`, starting again after 30,000; never 0."""
+    return ((first - 1 + np.arange(samples)) % 30_000 + 1).astype(np.int16)
+
+
+def recording(frames: int, *, id: str = "r", notes: Notes | None = None, first: int = 1):
+    """A recording of a number of frames as the tokeniser counts them."""
+    audio = numbered((frames - 1) * HOP + 7, first)
+    notes = table((0.0, 0.001, 60)) if notes is None else notes
+    return Recording(id, audio, dataclasses.replace(notes, total_seconds=len(audio) / 16_000))
+
+
+def corpus(size: int, *, first: int = 1, frames: int = 40) -> list[Recording]:
+    """Recordings told apart by their first sample."""
+    return [recording(frames, id=str(i), first=first + 13 * i) for i in range(size)]
+
+
+def dense_then_sparse() -> Recording:
+    """Forty notes in each of the first ten frames, none in the other thirty."""
+    rows = [(frame * 0.02, frame * 0.02 + 0.01, 40 + n) for frame in range(10) for n in range(40)]
+    return recording(40, notes=table(*rows))
