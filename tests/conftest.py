@@ -1,4 +1,4 @@
-"""What all tests share: strict numerics, eight devices, and programs that are compiled once."""
+"""Settings of all tests: strict numerics, eight devices, one cache of compiled programs."""
 
 import os
 from pathlib import Path

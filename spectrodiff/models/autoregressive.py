@@ -4,6 +4,7 @@ It hears no context and knows no diffusion time; frames are unscaled log-mel on 
 letters: see `spectrodiff.models.config`.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -144,6 +145,17 @@ class Autoregressor(nnx.Module):
         cross = self.decoder.memory(self.note_encoder(tokens, key=keys[0]))
         before = jnp.pad(log_mel, [(0, 0), (1, 0), (0, 0)])[:, :-1]
         return self.decoder(before, cross, key=keys[1])
+
+
+@functools.lru_cache(maxsize=8)
+def definition(
+    config: ModelConfig, dtype: DTypeLike = jnp.float32, remat: bool = False
+) -> nnx.GraphDef:
+    """The network without its parameters; `nnx.merge(definition(...), params)` is the whole."""
+    model = nnx.eval_shape(
+        lambda: Autoregressor(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0))
+    )
+    return nnx.split(model)[0]
 
 
 def init_params(config: ModelConfig, seed: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The decoder that denoises a spectrogram, and the whole network around it."""
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -193,6 +194,15 @@ def time_embedding(time: jax.Array, width: int) -> jax.Array:
     rates = jnp.exp(-jnp.arange(half) * (math.log(MAX_TIME) / max(half - 1, 1)))
     angles = (time.astype(jnp.float32) * MAX_TIME)[:, None] * rates[None]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)
+
+
+@functools.lru_cache(maxsize=8)
+def definition(
+    config: ModelConfig, dtype: DTypeLike = jnp.float32, remat: bool = False
+) -> nnx.GraphDef:
+    """The network without its parameters; `nnx.merge(definition(...), params)` is the whole."""
+    model = nnx.eval_shape(lambda: Denoiser(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0)))
+    return nnx.split(model)[0]
 
 
 def init_params(config: ModelConfig, seed: int) -> dict[str, Any]:

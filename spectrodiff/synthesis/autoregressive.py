@@ -8,20 +8,13 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from spectrodiff.features import scale
-from spectrodiff.models.autoregressive import DITHER, Autoregressor, Writing, begin, write_frames
+from spectrodiff.models.autoregressive import DITHER, Writing, begin, definition, write_frames
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.layers import KeyValue
 from spectrodiff.synthesis.segments import BATCH, LAYERED_BATCH, WHOLE, Params, SegmentBatch
 
 # A piece of a segment is one call to the device; between two the host can show progress.
 FRAMES_PER_PIECE = 32
-
-
-@functools.lru_cache(maxsize=8)
-def network(config: ModelConfig, dtype: type) -> nnx.GraphDef:
-    """The network without its parameters; `nnx.merge(network(...), params)` is the whole."""
-    model = nnx.eval_shape(lambda: Autoregressor(config, dtype=dtype, rngs=nnx.Rngs(0)))
-    return nnx.split(model)[0]
 
 
 class AutoregressiveGenerator:
@@ -47,7 +40,7 @@ class AutoregressiveGenerator:
         self.config, self.steps = config, config.target_frames
         self._params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._mesh, self._dtype = mesh, dtype
-        self._encode, self._advance = _compile(network(config, dtype), mesh, dither)
+        self._encode, self._advance = _compile(definition(config, dtype), mesh, dither)
 
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None

@@ -21,7 +21,7 @@ from spectrodiff.diffusion.parameterization import Prediction, to_x0
 from spectrodiff.diffusion.sampler import Carry, Sampler, Steps, run, start
 from spectrodiff.diffusion.schedule import Schedule
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.denoiser import Denoiser, Films, Memory
+from spectrodiff.models.denoiser import Films, Memory, definition
 
 Params = dict[str, Any]
 
@@ -44,12 +44,6 @@ class PreparedBatch(NamedTuple):
 
     memory: Memory
     keys: jax.Array  # one random key per segment, [B]
-
-
-@functools.lru_cache(maxsize=8)
-def network(config: ModelConfig, dtype: type) -> nnx.GraphDef:
-    """The network without its parameters; `nnx.merge(network(...), params)` is the whole."""
-    return nnx.split(nnx.eval_shape(lambda: Denoiser(config, dtype=dtype, rngs=nnx.Rngs(0))))[0]
 
 
 class DiffusionGenerator:
@@ -82,9 +76,9 @@ class DiffusionGenerator:
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._params, self._mesh = params, mesh
         self._table = jax.device_put(sampler.table(schedule), NamedSharding(mesh, WHOLE))
-        self._films = _films(network(config, dtype), params, self._table.time)
+        self._films = _films(definition(config, dtype), params, self._table.time)
         self._encode, self._advance = _compile(
-            network(config, dtype), prediction, guidance != 1.0, sampler.stochastic, mesh
+            definition(config, dtype), prediction, guidance != 1.0, sampler.stochastic, mesh
         )
         self._guidance = jnp.float32(guidance)
 

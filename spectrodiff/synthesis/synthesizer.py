@@ -21,12 +21,13 @@ from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.errors import ConfigError
 from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE, unscale
+from spectrodiff.models.denoiser import definition
 from spectrodiff.notes import Notes
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
 from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
 from spectrodiff.synthesis.parameters import compute_type, place
-from spectrodiff.synthesis.segments import DiffusionGenerator, make_mesh, network, replicated
+from spectrodiff.synthesis.segments import DiffusionGenerator, make_mesh, replicated
 from spectrodiff.synthesis.songs import SegmentGenerator, first_batch, generate_songs
 from spectrodiff.tokenizer import SongTokens, tokenize_song
 from spectrodiff.vocoder import InversionStream, Inverter, invert
@@ -276,8 +277,8 @@ class Synthesizer:
         """
         if self.config.kind == "autoregressive":
             raise ConfigError("predict_noise", "a diffusion model", "an autoregressive one")
-        definition = network(self.config, self._dtype)
-        output = _predict(definition, self._params, tokens, context, context_mask, noisy, time)
+        network = definition(self.config, self._dtype)
+        output = _predict(network, self._params, tokens, context, context_mask, noisy, time)
         alpha, sigma = alpha_sigma(self._schedule.logsnr(jnp.asarray(time)[:, None, None]))
         return to_eps(self._prediction, output, jnp.asarray(noisy), alpha, sigma)
 

@@ -1,7 +1,6 @@
 """Training the paper's autoregressive baseline: every frame from the true frames before it."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from spectrodiff.models.autoregressive import Autoregressor, init_params, loss
+from spectrodiff.models.autoregressive import definition, init_params, loss
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
 from spectrodiff.synthesis.songs import SegmentGenerator
@@ -58,13 +57,5 @@ class AutoregressiveObjective:
     def _each(
         self, params: Params, tokens: jax.Array, segment: Segment, key: jax.Array | None = None
     ) -> jax.Array:
-        model = nnx.merge(_definition(self.config, self.dtype, self.remat), params)
+        model = nnx.merge(definition(self.config, self.dtype, self.remat), params)
         return loss(model, tokens, segment.log_mel, key=key)
-
-
-@functools.lru_cache(maxsize=8)
-def _definition(config: ModelConfig, dtype: Any, remat: bool) -> nnx.GraphDef:
-    """The network without its parameters."""
-    return nnx.split(
-        nnx.eval_shape(lambda: Autoregressor(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0)))
-    )[0]

@@ -12,7 +12,7 @@ from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.errors import ConfigError
 from spectrodiff.features import scale, unscale
-from spectrodiff.synthesis.segments import network
+from spectrodiff.models.denoiser import definition
 from spectrodiff.training.segments import Segment
 
 # Up to where there is as much noise as signal: beyond it, one step no longer finds the recording.
@@ -49,7 +49,7 @@ class Denoised:
         context = jnp.zeros((len(x0), C, model.config.mel_bins)) if C else None
         mask = jnp.zeros((len(x0), C), bool) if C else None
         params = jax.tree.map(jnp.asarray, model.params)
-        denoiser = nnx.merge(network(model.config, jnp.float32), params)
+        denoiser = nnx.merge(definition(model.config), params)
         output = denoiser(segment.tokens, context, mask, z, time)
         x0_hat = to_x0(model.prediction, output, z, alpha, sigma)
         return unscale(jnp.clip(x0_hat, -1.0, 1.0))

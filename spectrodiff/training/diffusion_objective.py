@@ -1,7 +1,6 @@
 """Training a denoiser, as in the paper; the other choices in `Diffusion` are its ablations."""
 
 import dataclasses
-import functools
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -17,7 +16,7 @@ from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.features import scale
 from spectrodiff.models.alignment import align
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.denoiser import Denoiser, init_params
+from spectrodiff.models.denoiser import definition, init_params
 from spectrodiff.synthesis.segments import DiffusionGenerator
 from spectrodiff.synthesis.songs import SegmentGenerator
 from spectrodiff.training.objective import Played
@@ -146,7 +145,7 @@ class DiffusionObjective:
         schedule = make_schedule(self.settings.schedule)
         alpha, sigma = alpha_sigma(schedule.logsnr(time)[:, None, None])
         z = alpha * x0 + sigma * eps
-        network = nnx.merge(_definition(self.config, self.dtype, self.remat), params)
+        network = nnx.merge(definition(self.config, self.dtype, self.remat), params)
         output = network(
             segment.tokens, segment.context, segment.context_mask, z, time, key=dropout_key
         )
@@ -208,11 +207,3 @@ def time_grid(count: int) -> np.ndarray:
 def example_noise(keys: jax.Array, number: int | jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Unit noise [B, *shape]; each example's own key decides its own, whatever stands beside it."""
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape))(keys)
-
-
-@functools.lru_cache(maxsize=8)
-def _definition(config: ModelConfig, dtype: Any, remat: bool) -> nnx.GraphDef:
-    """The network without its parameters."""
-    return nnx.split(
-        nnx.eval_shape(lambda: Denoiser(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0)))
-    )[0]

@@ -11,9 +11,8 @@ from flax import nnx
 from spectrodiff.checkpoints.checkpoint import Checkpoint
 from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import SIZES
-from spectrodiff.models.denoiser import init_params
+from spectrodiff.models.denoiser import definition, init_params
 from spectrodiff.recipe.growth import grow
-from spectrodiff.synthesis.segments import network
 from spectrodiff.vocabulary import Vocabulary
 
 SMALL = dataclasses.replace(
@@ -39,7 +38,7 @@ def tokens(bins, velocity):
 def predict(config, params, tokens):
     rng = np.random.default_rng(0)
     context, noisy = rng.uniform(-1, 1, (2, 1, 16, 128)).astype(np.float32)
-    model = nnx.merge(network(config, jnp.float32), jax.tree.map(jnp.asarray, params))
+    model = nnx.merge(definition(config), jax.tree.map(jnp.asarray, params))
     return model(tokens, context, jnp.ones((1, 16), bool), noisy, jnp.array([0.4]))
 
 

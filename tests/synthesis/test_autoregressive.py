@@ -12,8 +12,8 @@ import spectrodiff as sd
 from spectrodiff.checkpoints import open_checkpoint, save_model
 from spectrodiff.errors import ConfigError
 from spectrodiff.features import scale, unscale
+from spectrodiff.models import autoregressive
 from spectrodiff.models.autoregressive import sample
-from spectrodiff.synthesis.autoregressive import network
 from spectrodiff.synthesis.songs import song_key
 from spectrodiff.tokenizer import tokenize_song
 from tests.checkpoints.writers import golden_params, write_t5x
@@ -42,7 +42,7 @@ def test_song_is_its_segments_each_written_by_the_network(synth, run_folder, mid
     song = tokenize_song(midi / "held_chords.mid", max_tokens=64, segment_frames=16)
     rendered = synth.render(midi / "held_chords.mid", seed=3)
     params = open_checkpoint(run_folder).params
-    definition = network(synth.config, np.float32)
+    definition = autoregressive.definition(synth.config)
     write = jax.jit(lambda params, *inputs: sample(nnx.merge(definition, params), *inputs))
     key = song_key(3, song.tokens)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, np.arange(4))
