@@ -32,7 +32,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from spectrodiff import cli
+from spectrodiff.commands import program
 
 STARTED = time.monotonic()
 # After this much more than the time given, the process ends itself.
@@ -98,7 +98,7 @@ if __name__ == "__main__":
     watchdog.daemon = True
     watchdog.start()
     try:
-        status = cli.run(lambda arguments: main(arguments, STARTED))
+        status = program.run(lambda arguments: main(arguments, STARTED))
     except BaseException:
         traceback.print_exc()
         status = 1

@@ -95,17 +95,17 @@ def our_step(size: str):
 
     from spectrodiff.checkpoints import expected_shapes
     from spectrodiff.checkpoints.tree import nest
+    from spectrodiff.core.parallel import make_mesh
     from spectrodiff.diffusion.sampler import Sampler
     from spectrodiff.diffusion.schedule import CosineSchedule
     from spectrodiff.models.config import SIZES
+    from spectrodiff.models.padding import note_bucket
     from spectrodiff.synthesis.parameters import place
-    from spectrodiff.synthesis.segments import (
+    from spectrodiff.synthesis.segments.diffusion import (
         DiffusionGenerator,
         SegmentBatch,
-        make_mesh,
         replicated,
     )
-    from spectrodiff.synthesis.songs import note_bucket
 
     config, rng = SIZES[size], np.random.default_rng(0)
 
@@ -117,7 +117,7 @@ def our_step(size: str):
     devices = jax.devices()[:1]
     generator = DiffusionGenerator(
         config,
-        place(params, replicated(devices), "float32", consume=True),
+        place(params, replicated(make_mesh(devices)), "float32", consume=True),
         schedule=CosineSchedule(),
         prediction="eps",
         sampler=Sampler("ddpm", STEPS),

@@ -20,13 +20,13 @@ import time
 
 import numpy as np
 
-from spectrodiff.features import FRAMES_PER_SECOND, NUM_MELS
-from spectrodiff.vocoder import GriffinLim, Inverter, invert
-from spectrodiff.vocoder.config import SIZES
-from spectrodiff.vocoder.files import StoredInverter
-from spectrodiff.vocoder.generators import init_params
-from spectrodiff.vocoder.loading import open_inverter
-from spectrodiff.vocoder.trained import TrainedInverter
+from spectrodiff.core.constants import FRAMES_PER_SECOND, NUM_MELS
+from spectrodiff.inverter import GriffinLim, Inverter, invert
+from spectrodiff.inverter.config import SIZES
+from spectrodiff.inverter.files import StoredInverter
+from spectrodiff.inverter.loading import open_inverter
+from spectrodiff.inverter.networks.generators import init_params
+from spectrodiff.inverter.trained import TrainedInverter
 
 NAMES = ("frame_rate", "griffin-lim", "melgan")
 

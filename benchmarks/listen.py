@@ -33,10 +33,11 @@ from listening.programme import FORMS, Piece, programme
 from listening.sources import Rendering, SoundfontSource, open_source, through_inverter
 from listening.tables import Results, comparison, inverter_rows, make_rows, table
 
-from spectrodiff import cli
-from spectrodiff.audio import write_audio
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.files import atomic_file, check_writable
+from spectrodiff.audio.files import write_audio
+from spectrodiff.commands import program
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.files import atomic_file, check_writable
+from spectrodiff.core.runtime import enable_compilation_cache
 
 HELD_BACK = Path(__file__).parents[1] / "examples" / "held_back" / "test"
 SECOND_SOUNDFONT = "/usr/share/sounds/sf2/TimGM6mb.sf2"  # where Debian installs it
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
         print(comparison(before, after), end="")
         return
     check_writable(flags.out)
-    cli.enable_compilation_cache()
+    enable_compilation_cache()
     results = run(flags)
     results.write(flags.out / "results.json")
     text = table(results)
@@ -144,4 +145,4 @@ def keep_audio(rendering: Rendering, name: str, pieces: Sequence[Piece], out: Pa
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(program.run(main))

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.data.chunks import Chunking
-from spectrodiff.data.loader import TrainingBatches
-from spectrodiff.data.prepare import prepare
-from spectrodiff.data.recordings import SAMPLE_RATE, Part, Plan, Track
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.data.loading.examples import Chunking
+from spectrodiff.data.loading.loader import TrainingBatches
+from spectrodiff.data.prepare.prepare import prepare
+from spectrodiff.data.recordings import Part, Plan, Track
 from spectrodiff.data.source import RecordingSource, load_source
-from spectrodiff.notes import Notes
+from spectrodiff.music.notes import Notes
 
 CHUNKS_PER_READING = (1, 4, 16)
 NOTES_PER_SECOND = 20

@@ -21,7 +21,7 @@ from flax import nnx
 
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.mt3 import MT3, Mt3, decode_greedily
-from spectrodiff.vocabulary import END_ID
+from spectrodiff.music.vocabulary import END_ID
 
 LENGTH_STEP = 128
 RUNS = 3

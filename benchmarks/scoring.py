@@ -151,8 +151,8 @@ def our_task(name: str, folder: Path) -> Callable[[], float]:
 
 
 def our_audio(folder: Path) -> Callable[[], float]:
-    from spectrodiff.evaluation.distances import Statistics, frechet_distance, merge_all
-    from spectrodiff.evaluation.embeddings import embed, load_vggish
+    from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance, merge_all
+    from spectrodiff.evaluation.metrics.embeddings import embed, load_vggish
 
     vggish = load_vggish(folder / "vggish.npz")
     sides = [np.load(folder / f"{kind}_audio.npy") for kind in ("prediction", "target")]
@@ -166,22 +166,22 @@ def our_audio(folder: Path) -> Callable[[], float]:
 
 
 def our_embeddings(folder: Path) -> Callable[[], float]:
-    from spectrodiff.evaluation.distances import Statistics, frechet_distance
+    from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
 
     sides = [np.load(folder / f"{kind}_frames.npy") for kind in ("prediction", "target")]
     return lambda: frechet_distance(*map(Statistics.of, sides))
 
 
 def our_built_in(folder: Path) -> Callable[[], float]:
-    from spectrodiff.evaluation.log_mel_statistics import LogMelStatistics
+    from spectrodiff.evaluation.metrics.log_mel_statistics import LogMelStatistics
 
     audio = np.tile(np.load(folder / "target_audio.npy").ravel(), 3600 // 30 // NUM_SONGS)
     return lambda: len(LogMelStatistics()(audio))
 
 
 def our_transcription(folder: Path) -> Callable[[], float]:
-    from spectrodiff.evaluation.transcription_scores import score_transcription
-    from spectrodiff.notes import Notes
+    from spectrodiff.evaluation.metrics.transcription_scores import score_transcription
+    from spectrodiff.music.notes import Notes
 
     rng = np.random.default_rng(0)
 

@@ -62,9 +62,9 @@ def store_random_model(size: str, folder: Path) -> None:
 
 
 def render_first_segment(model: str) -> None:
-    from spectrodiff import cli
+    from spectrodiff.core.runtime import enable_compilation_cache
 
-    cli.enable_compilation_cache()
+    enable_compilation_cache()
     import jax
 
     counts: collections.Counter[str] = collections.Counter()

@@ -16,15 +16,14 @@ from pathlib import Path
 import jax
 from training_step import examples
 
+from spectrodiff.core.parallel import make_mesh, shardings_of
 from spectrodiff.models.config import SIZES
-from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.training.objective import make_objective
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
 from spectrodiff.training.settings import Diffusion, Network, Optimization, Training
-from spectrodiff.training.sharding import shardings_of
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import Layout, place_state
 from spectrodiff.training.step import make_train_step
+from spectrodiff.training.task import make_objective
 
 BATCH_SIZE, BUCKET, DEPTH = 2, 256, 4
 CHANGES = {

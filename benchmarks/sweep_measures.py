@@ -13,26 +13,28 @@ import jax.numpy as jnp
 import numpy as np
 from listening.levels import aligned_l1
 
+from spectrodiff.audio.features import unscale
 from spectrodiff.checkpoints import open_checkpoint
-from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.constants import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.errors import CheckpointError, ConfigError
+from spectrodiff.core.parallel import make_mesh
+from spectrodiff.core.progress import Progress
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import load_source
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.schedule import make_schedule
-from spectrodiff.errors import CheckpointError, ConfigError
 from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.basic_pitch import BasicPitch
-from spectrodiff.evaluation.signal_distances import log_mel_of
+from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
+from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
+from spectrodiff.evaluation.metrics.transcription_scores import score_onsets
 from spectrodiff.evaluation.songs import cut
-from spectrodiff.evaluation.transcription_scores import score_onsets
-from spectrodiff.features import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE, unscale
-from spectrodiff.notes import Notes
-from spectrodiff.progress import Progress
+from spectrodiff.inverter import Inverter, invert
+from spectrodiff.music.notes import Notes
+from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis.loading import make_inverter
-from spectrodiff.synthesis.segments import DiffusionGenerator, SegmentBatch, make_mesh
+from spectrodiff.synthesis.segments.diffusion import DiffusionGenerator, SegmentBatch
 from spectrodiff.synthesis.songs import SegmentGenerator, generate_songs
-from spectrodiff.tokenizer import tokenize_song
-from spectrodiff.vocoder import Inverter, invert
 
 logger = logging.getLogger("spectrodiff.sweeps")
 

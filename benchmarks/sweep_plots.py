@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from spectrodiff.files import atomic_file
+from spectrodiff.core.files import atomic_file
 
 Row = dict[str, Any]
 MEASURES = {

@@ -43,11 +43,12 @@ from sweep_measures import (
 )
 from sweep_plots import PLOTS
 
-from spectrodiff import cli
+from spectrodiff.commands import program
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.files import atomic_file, check_writable
+from spectrodiff.core.runtime import enable_compilation_cache
 from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.uncertainty import bootstrap_mean
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.files import atomic_file, check_writable
+from spectrodiff.evaluation.metrics.uncertainty import bootstrap_mean
 
 COLUMNS = (
     "model",
@@ -70,7 +71,7 @@ REPLICATES = 2000
 def main(arguments: Sequence[str]) -> None:
     flags = parse_flags(arguments)
     check_writable(flags.out)
-    cli.enable_compilation_cache()
+    enable_compilation_cache()
     transcriber = Transcriber.find(flags.transcriber)
     load = functools.cache(lambda name: Model.load(name, flags.batch_size, flags.seed))
     pieces = open_pieces(flags.data_dir, flags.dataset, flags.split, flags.pieces)
@@ -250,4 +251,4 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(program.run(main))

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spectrodiff.events import index_notes
-from spectrodiff.notes import Notes
-from spectrodiff.tokenizer import tokenize_song
-from spectrodiff.vocabulary import RELEASED_VOCABULARY
+from spectrodiff.music.events import index_notes
+from spectrodiff.music.notes import Notes
+from spectrodiff.music.tokenizer import tokenize_song
+from spectrodiff.music.vocabulary import RELEASED_VOCABULARY
 
 NOTE_COUNTS = (10_000, 20_000, 40_000)
 NOTES_PER_SECOND = 40.0

@@ -34,15 +34,15 @@ import jax.numpy as jnp
 import numpy as np
 from counting import count_flops
 
-from spectrodiff import cli
+from spectrodiff.core.parallel import make_mesh
+from spectrodiff.core.runtime import keep_memory
 from spectrodiff.models import layers
 from spectrodiff.models.config import SIZES, ModelConfig
-from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.synthesis.songs import note_bucket
-from spectrodiff.training.objective import make_objective
+from spectrodiff.models.padding import note_bucket
+from spectrodiff.training.examples import read_segments
 from spectrodiff.training.optimizers import join_fixed, split_fixed
-from spectrodiff.training.segments import read_segments
 from spectrodiff.training.settings import Diffusion, Network, Training
+from spectrodiff.training.task import make_objective
 
 PADDED = 2048
 
@@ -111,7 +111,7 @@ class Worker:
 
 def serve(arguments: argparse.Namespace) -> None:
     if arguments.memory == "kept":
-        cli.keep_memory()
+        keep_memory()
     written = t5x_attention() if arguments.as_released else contextlib.nullcontext()
     with written:
         run, flops = training_pass(

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 import spectrodiff as sd
-from spectrodiff import cli
-from spectrodiff.bundled import default_model
-from spectrodiff.data.soundfont import SoundfontRenderer
-from spectrodiff.features import FRAMES_PER_SECOND
-from spectrodiff.files import check_writable
-from spectrodiff.pictures import write_spectrogram
+from spectrodiff.audio.pictures import write_spectrogram
+from spectrodiff.checkpoints.bundled import default_model
+from spectrodiff.commands import program
+from spectrodiff.core.constants import FRAMES_PER_SECOND
+from spectrodiff.core.files import check_writable
+from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -48,4 +48,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(program.run(main))

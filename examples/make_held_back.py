@@ -1,7 +1,7 @@
 """Writes the pieces that models are measured with: `python examples/make_held_back.py [FOLDER]`.
 
-Ten are composed by `spectrodiff.data.compose`, in the style that a small model can learn, from a
-seed that no corpus to train on may use; ten are entered by hand. By default they are written to
+Ten are composed by `spectrodiff.composer.compose`, in the style that a small model can learn, from
+a seed that no corpus to train on may use; ten are entered by hand. By default they are written to
 `held_back/test` beside this file, the same bytes every time.
 """
 
@@ -15,7 +15,7 @@ from held_back_songs import SONGS
 from make_examples import write
 
 from spectrodiff import write_midi
-from spectrodiff.data.compose import NARROW, compose
+from spectrodiff.composer.compose import NARROW, compose
 
 SEED = 1_000_003
 COMPOSED = 10

@@ -14,10 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spectrodiff.features import log_mel
-    from spectrodiff.notes import Notes, read_midi, write_midi
+    from spectrodiff.audio.features import log_mel
+    from spectrodiff.music.notes import Notes, read_midi, write_midi
+    from spectrodiff.music.tokenizer import tokenize
     from spectrodiff.synthesis import Song, Synthesizer, load
-    from spectrodiff.tokenizer import tokenize
 
 __version__ = "0.1.0"
 
@@ -35,14 +35,14 @@ __all__ = [
 # Where each public name lives. They are imported when first used, so that importing the package
 # costs nothing.
 _HOMES = {
-    "Notes": "notes",
+    "Notes": "music.notes",
     "Song": "synthesis",
     "Synthesizer": "synthesis",
     "load": "synthesis",
-    "log_mel": "features",
-    "read_midi": "notes",
-    "tokenize": "tokenizer",
-    "write_midi": "notes",
+    "log_mel": "audio.features",
+    "read_midi": "music.notes",
+    "tokenize": "music.tokenizer",
+    "write_midi": "music.notes",
 }
 
 

@@ -8,14 +8,14 @@ import jax
 import numpy as np
 import pytest
 
-import eval as evaluation
-import train
+from spectrodiff.commands import evaluate as evaluation
+from spectrodiff.commands import train
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
-from spectrodiff.errors import ConfigError
-from spectrodiff.tokenization import RELEASED_TOKENIZATION
-from spectrodiff.training.objective import make_objective
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.training.optimizers import learning_rate, make_optimizer, split_fixed
+from spectrodiff.training.task import make_objective
 
 CONFIGS = Path(train.CONFIGS)
 MODELS = sorted(

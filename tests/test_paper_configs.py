@@ -6,12 +6,12 @@ from pathlib import Path
 import gin
 import pytest
 
-import eval as evaluation
-import train
+from spectrodiff.commands import evaluate as evaluation
+from spectrodiff.commands import train
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.report import paper
-from spectrodiff.tokenization import RELEASED_TOKENIZATION
 
 FOLDER = Path(train.CONFIGS) / "paper"
 ROWS = {

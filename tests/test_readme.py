@@ -34,13 +34,13 @@ NEEDS_FLUIDSYNTH = {
     "out/tiny-run",
     "out/tiny-inverter",
     "out/inverter.onnx",
-    "spectrodiff.recipe",
+    "recipe",
     "out/recipe/model",
 }
 # What takes minutes is shortened; the rest of a command stays as it is written.
 SHORTER = {
-    "spectrodiff.data": ["--pieces", "3"],
-    "spectrodiff.recipe": ["--minutes", "0.1"],
+    "prepare": ["--pieces", "3"],
+    "recipe": ["--minutes", "0.1"],
     "train.py": [
         "--gin_bindings",
         "Training.evaluation_examples = 4",

@@ -10,21 +10,22 @@ import numpy as np
 import pytest
 
 import spectrodiff as sd
-import train
 from spectrodiff.checkpoints import open_checkpoint
-from spectrodiff.checkpoints.store import save_model
-from spectrodiff.data.__main__ import main as prepare
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.commands import train
+from spectrodiff.commands.prepare import main as prepare
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
-from spectrodiff.errors import ConfigError
-from spectrodiff.synthesis import segments, synthesizer
-from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
-from spectrodiff.training import diffusion_objective
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
+from spectrodiff.music.vocabulary import Vocabulary
+from spectrodiff.synthesis import synthesizer
+from spectrodiff.synthesis.segments import diffusion as segments
 from spectrodiff.training.run_folder import open_run
-from spectrodiff.vocabulary import Vocabulary
-from tests.data.corpora import write_notes, write_tone
-from tests.notation import note_table
-from tests.training import tiny
+from spectrodiff.training.tasks import denoise as diffusion_objective
+from tests.support import tiny
+from tests.support.corpora import write_notes, write_tone
+from tests.support.notation import note_table
 
 TOKENIZATION = Tokenization(
     velocity_bins=32,

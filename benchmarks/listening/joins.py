@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 
 from .levels import level_db
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.notes import Notes
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.music.notes import Notes
 
 # Log-mel features this far below the loudest of the reference are inaudible beside it: 80 dB.
 AUDIBLE_RANGE = 80 / 20 * np.log(10)

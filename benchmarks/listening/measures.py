@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from spectrodiff.evaluation.signal_distances import log_mel_of
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.programs import SLAKH_CLASSES
-from spectrodiff.vocoder import Inverter, invert
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
+from spectrodiff.inverter import Inverter, invert
+from spectrodiff.music.programs import SLAKH_CLASSES
 
 from .joins import join_ratio, level_jumps_db
 from .levels import aligned_l1, evenness, level_db, note_levels_db

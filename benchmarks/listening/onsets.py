@@ -4,10 +4,10 @@ import zlib
 
 import numpy as np
 
-from spectrodiff.evaluation.basic_pitch import BasicPitch
-from spectrodiff.evaluation.transcription_scores import Agreement, score_onsets
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.notes import Notes
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
+from spectrodiff.evaluation.metrics.transcription_scores import Agreement, score_onsets
+from spectrodiff.music.notes import Notes
 
 TOLERANCE_SECONDS = 0.05
 PEAK = 0.5  # what basic-pitch itself takes for a beginning note

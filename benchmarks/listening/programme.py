@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from spectrodiff.data.compose import FULL, ComposeSettings, compose
-from spectrodiff.data.compose_instruments import instrument
-from spectrodiff.errors import CorpusError
-from spectrodiff.notes import Notes, read_midi
+from spectrodiff.composer.compose import FULL, ComposeSettings, compose
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.music.instruments import instrument
+from spectrodiff.music.notes import Notes, read_midi
 
 VELOCITIES = (30, 80, 120)
 # What NARROW has is left out: bands play what a model trained on that has not heard.

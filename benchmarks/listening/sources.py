@@ -10,17 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 
 import spectrodiff as sd
-from spectrodiff.bundled import bundled_models
-from spectrodiff.data.soundfont import PEAK, SoundfontRenderer
+from spectrodiff.checkpoints.bundled import bundled_models
+from spectrodiff.core.constants import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
+from spectrodiff.core.errors import ConfigError, MidiError
+from spectrodiff.core.files import atomic_file
+from spectrodiff.data.prepare.soundfont import PEAK, SoundfontRenderer
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, SamplingChanges
-from spectrodiff.errors import ConfigError, MidiError
 from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.signal_distances import log_mel_of
-from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
-from spectrodiff.files import atomic_file
-from spectrodiff.tokenizer import SongTokens
-from spectrodiff.vocoder import Inverter, invert
-from spectrodiff.vocoder.loading import default_name, open_inverter
+from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
+from spectrodiff.inverter import Inverter, invert
+from spectrodiff.inverter.loading import default_name, open_inverter
+from spectrodiff.music.tokenizer import SongTokens
 
 from .programme import Piece
 

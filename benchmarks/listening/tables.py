@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from spectrodiff.errors import ReportError
-from spectrodiff.files import atomic_file
+from spectrodiff.core.errors import ReportError
+from spectrodiff.core.files import atomic_file
 
 from .measures import Value
 

@@ -12,8 +12,8 @@ from on_device.sampling import SamplingBench
 from on_device.scale import Scale
 from on_device.side import port_jobs, sound_jobs
 from on_device.training import TrainingBench
-from spectrodiff.errors import ConfigError
-from spectrodiff.files import check_writable
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import check_writable
 
 BOTH = ("ddpm", "dpmpp")
 STATUSES = ("measured", "skipped", "failed")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from on_device.results import Results, Row
-from spectrodiff.files import atomic_file
+from spectrodiff.core.files import atomic_file
 
 REPORT_FILE = "accelerator.md"
 SPEED_PLOT, FLOOR_PLOT = "speed.png", "floors.png"

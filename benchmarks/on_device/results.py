@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from spectrodiff.files import atomic_file
+from spectrodiff.core.files import atomic_file
 
 JSON_FILE = "results.json"
 Status = Literal["planned", "measured", "failed", "skipped"]

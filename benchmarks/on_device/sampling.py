@@ -24,22 +24,20 @@ from on_device.results import Row, Sampling, SamplingSettings
 from on_device.runner import Job
 from on_device.scale import Scale
 from spectrodiff.checkpoints import expected_shapes
+from spectrodiff.core.constants import FRAMES_PER_SECOND
+from spectrodiff.core.parallel import BATCH, WHOLE, make_mesh
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.schedule import CosineSchedule
-from spectrodiff.features import FRAMES_PER_SECOND
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.padding import note_bucket
 from spectrodiff.synthesis.parameters import compute_type, place
-from spectrodiff.synthesis.segments import (
-    BATCH,
+from spectrodiff.synthesis.segments.diffusion import (
     STEPS_PER_PIECE,
-    WHOLE,
     DiffusionGenerator,
     SegmentBatch,
     _first_carry,
-    make_mesh,
     replicated,
 )
-from spectrodiff.synthesis.songs import note_bucket
 
 GUIDANCE = 2.0
 
@@ -134,7 +132,7 @@ class SamplingBench:
         host = self._once(settings.size, lambda: random_params(expected_shapes(config)))
         params = self._once(
             (settings.size, settings.precision),
-            lambda: place(host, replicated(devices), settings.precision),
+            lambda: place(host, replicated(make_mesh(devices)), settings.precision),
         )
         return DiffusionGenerator(
             config,

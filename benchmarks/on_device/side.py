@@ -11,9 +11,9 @@ from on_device.port import PortProcess, sizes_of
 from on_device.results import Port, PortSettings, Row, Sound, SoundSettings
 from on_device.runner import Job, Unavailable
 from on_device.scale import Scale
-from spectrodiff import features
-from spectrodiff.vocoder.config import SIZES
-from spectrodiff.vocoder.generators import expected_shapes, generate
+from spectrodiff.audio import features
+from spectrodiff.inverter.config import SIZES
+from spectrodiff.inverter.networks.generators import expected_shapes, generate
 
 # How long to wait at most: for imports, which began with the run, and for a measurement.
 IMPORT_SECONDS, EAGER_SECONDS, COMPILED_SECONDS = 20.0, 20.0, 75.0

@@ -23,20 +23,19 @@ from on_device.results import Repeat, RepeatSettings, Row, Training, TrainingSet
 from on_device.runner import Job
 from on_device.scale import Scale
 from spectrodiff.checkpoints import expected_shapes
-from spectrodiff.data.batches import pad_tokens
-from spectrodiff.data.chunks import Chunking
-from spectrodiff.data.loader import TrainingBatches
-from spectrodiff.data.mixture import Source
+from spectrodiff.core.parallel import make_mesh, shardings_of, to_devices
+from spectrodiff.data.loading.batches import pad_tokens
+from spectrodiff.data.loading.examples import Chunking
+from spectrodiff.data.loading.loader import TrainingBatches
+from spectrodiff.data.loading.mixture import Source
 from spectrodiff.data.recordings import Recording
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training import settings as run_settings
-from spectrodiff.training.objective import Objective, make_objective
+from spectrodiff.training.examples import read_segments
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
-from spectrodiff.training.segments import read_segments
-from spectrodiff.training.sharding import shardings_of, to_devices
 from spectrodiff.training.state import Layout, TrainState, place_state
 from spectrodiff.training.step import make_train_step
+from spectrodiff.training.task import Objective, make_objective
 
 PRECISION = "bfloat16"
 LOADER_THREADS, LOADER_SECONDS = 8, 60

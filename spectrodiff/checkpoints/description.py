@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from spectrodiff.checkpoints.settings import choose, model_config, read_json, read_settings
+from spectrodiff.checkpoints.settings import choose, model_config, read_settings
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.json_files import read_json
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
-from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.tokenization import Tokenization
+from spectrodiff.music.tokenization import Tokenization
 
 # Format 1 has no sampling, and keeps what it has of the tokenization in other places.
 FORMATS = (1, 2)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 
-from spectrodiff.errors import CheckpointError, OutputError
-from spectrodiff.files import atomic_folder, cache_folder
-from spectrodiff.progress import Progress
+from spectrodiff.core.errors import CheckpointError, OutputError
+from spectrodiff.core.files import atomic_folder, cache_folder
+from spectrodiff.core.progress import Progress
 
 TIMEOUT_SECONDS = 30
 MEGABYTE = 1_000_000

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from spectrodiff.checkpoints import ports, store
-from spectrodiff.errors import CheckpointError
+from spectrodiff.checkpoints.layouts import ports, store
+from spectrodiff.core.errors import CheckpointError
 
 # The files that say how a model is built; a repository has at least one of them.
 _SETTINGS = [

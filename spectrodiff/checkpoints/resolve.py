@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from spectrodiff.bundled import UNTRAINED, bundled_models
-from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.bundled import UNTRAINED, bundled_models
 from spectrodiff.checkpoints.download import fetch_zip
 from spectrodiff.checkpoints.hub import fetch_from_hub
-from spectrodiff.checkpoints.ports import (
+from spectrodiff.checkpoints.layouts.ports import (
     find_diffusers,
     find_paddle,
     import_diffusers,
     import_paddle,
 )
+from spectrodiff.checkpoints.layouts.store import find_model, load_model
+from spectrodiff.checkpoints.layouts.t5x import find_t5x, import_t5x
+from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, import_run
-from spectrodiff.checkpoints.store import find_model, load_model
-from spectrodiff.checkpoints.t5x import find_t5x, import_t5x
+from spectrodiff.core.errors import CheckpointError
 from spectrodiff.diffusion.sampling import FEW_STEPS
-from spectrodiff.errors import CheckpointError
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.denoiser import init_params
 

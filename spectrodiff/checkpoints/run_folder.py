@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint, Params
 from spectrodiff.checkpoints.damage import damage
 from spectrodiff.checkpoints.description import read_description, read_formatted
-from spectrodiff.checkpoints.settings import read_json
+from spectrodiff.checkpoints.model import Checkpoint, Params
 from spectrodiff.checkpoints.tree import expected_shapes, flatten, nest
-from spectrodiff.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.json_files import read_json
 
 logger = logging.getLogger(__name__)
 

@@ -1,19 +1,16 @@
 """What the configuration files of the released layouts say, and whether we can honour it."""
 
 import dataclasses
-import json
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from spectrodiff.errors import CheckpointError, ConfigError
+from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.vocabulary import Vocabulary
+from spectrodiff.music.vocabulary import Vocabulary
 
 T = TypeVar("T")
-
-MAX_TEXT_BYTES = 1 << 20
 
 # Rows of the token embedding by number of velocity bins in the released models, and the reverse.
 EMBEDDING_ROWS = {bins: Vocabulary(bins).embedding_rows for bins in (1, 127)}
@@ -21,28 +18,6 @@ VELOCITY_BINS = {rows: bins for bins, rows in EMBEDDING_ROWS.items()}
 
 # How far the network stretches the diffusion time; in ours it is not a setting.
 TIME_SCALE = 20_000.0
-
-
-def read_text(path: Path) -> str:
-    """Returns the contents of a small text file; CheckpointError if it is none."""
-    try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            raise CheckpointError(path, "a configuration file", "one of more than a megabyte")
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(path, "a readable text file", _reason(error)) from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object in a JSON file; CheckpointError if there is none."""
-    text = read_text(path)
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(path, "a JSON file", str(error)) from None
-    if not isinstance(value, dict):
-        raise CheckpointError(path, "a JSON object", f"a {type(value).__name__}")
-    return value
 
 
 def model_config(path: Path, /, **sizes: Any) -> ModelConfig:
@@ -92,7 +67,3 @@ def choose(path: Path, name: str, value: Any, choices: Mapping[Any, T]) -> T:
 def require(path: Path, name: str, value: Any, wanted: Any) -> None:
     """Raises CheckpointError unless a setting has the one value that will do."""
     choose(path, name, value, {wanted: None})
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

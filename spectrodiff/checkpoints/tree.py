@@ -14,8 +14,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from spectrodiff.checkpoints.checkpoint import Params
-from spectrodiff.errors import CheckpointError
+from spectrodiff.checkpoints.model import Params
+from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
 
 Shape = tuple[int, ...]

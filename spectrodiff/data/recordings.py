@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.audio import read_audio
-from spectrodiff.errors import AudioError, CorpusError, SpectrodiffError
-from spectrodiff.notes import Notes, read_midi
+from spectrodiff.audio.files import read_audio
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.errors import AudioError, CorpusError, SpectrodiffError
+from spectrodiff.music.notes import Notes, read_midi
 
 # Not imported from the features, which would load JAX into every worker process.
-SAMPLE_RATE = 16_000
 
 # What labels without loudness get.
 UNKNOWN_VELOCITY = 100

@@ -8,9 +8,9 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import Recording
-from spectrodiff.errors import CorpusError
-from spectrodiff.notes import Notes
+from spectrodiff.music.notes import Notes
 
 VERSION = "1.0.0"
 SUMMARY_FILE = "preparation.json"
@@ -60,7 +60,7 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
     """Opens a split of a prepared corpus.
 
     Args:
-        data_dir: where `python -m spectrodiff.data` put it.
+        data_dir: where `python -m spectrodiff prepare` put it.
         name: "corpus/config", such as "slakh/redux"; the config may be left out if there is one.
         split: such as "train", or a part such as "train[:10%]" in the notation of TFDS.
 

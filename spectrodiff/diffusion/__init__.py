@@ -1,0 +1,1 @@
+"""Diffusion: noise schedule, parameterisation, loss, sampler, guidance."""

@@ -6,8 +6,8 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.parameterization import Prediction, to_eps, to_x0, v_of
-from spectrodiff.errors import ConfigError
 
 LossTarget = Literal["eps", "x0", "v", "x0_and_eps", "max_x0_eps"]
 LossNorm = Literal["l1", "l2"]

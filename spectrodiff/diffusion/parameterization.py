@@ -7,7 +7,7 @@ together with z determines the others. Arrays broadcast: z and outputs [..., F, 
 
 from typing import Any, Literal, get_args
 
-from spectrodiff.errors import ConfigError
+from spectrodiff.core.errors import ConfigError
 
 Prediction = Literal["eps", "x0", "v"]
 

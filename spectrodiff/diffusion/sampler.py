@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.schedule import Schedule, alpha_sigma
-from spectrodiff.errors import ConfigError
 
 SamplerName = Literal["ddpm", "ddim", "dpmpp"]
 Spacing = Literal["time", "logsnr"]

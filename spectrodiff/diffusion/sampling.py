@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any, Self, TypedDict, Unpack
 
-from spectrodiff.checks import check_types, require
+from spectrodiff.core.config import check_types, require
 from spectrodiff.diffusion.sampler import Sampler, SamplerName
 
 

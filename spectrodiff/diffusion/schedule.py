@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import jax.numpy as jnp
 import numpy as np
 
-from spectrodiff.errors import ConfigError
+from spectrodiff.core.errors import ConfigError
 
 ScheduleName = Literal["cosine", "linear"]
 

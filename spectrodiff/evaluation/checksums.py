@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import flatten
-from spectrodiff.notes import Notes
+from spectrodiff.music.notes import Notes
 
 _BLOCK_BYTES = 1 << 24
 

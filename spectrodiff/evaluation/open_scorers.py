@@ -5,13 +5,15 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from spectrodiff.checkpoints.mt3 import PUBLISHED as MT3_PUBLISHED
-from spectrodiff.errors import ConfigError
+from spectrodiff.checkpoints.layouts.mt3 import PUBLISHED as MT3_PUBLISHED
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.embeddings import Embedding, load_trill, load_vggish
-from spectrodiff.evaluation.log_mel_statistics import LogMelStatistics
-from spectrodiff.evaluation.metrics import F1, Metric, embedding_metrics
-from spectrodiff.evaluation.onnx_embedding import OnnxEmbedding
+from spectrodiff.evaluation.columns import F1, Metric, embedding_metrics
+from spectrodiff.evaluation.metrics.embeddings import Embedding, load_trill, load_vggish
+from spectrodiff.evaluation.metrics.log_mel_statistics import LogMelStatistics
+from spectrodiff.evaluation.metrics.onnx_embedding import OnnxEmbedding
+from spectrodiff.evaluation.metrics.tf_hub import TRILL, VGGISH
+from spectrodiff.evaluation.metrics.transcriber import load_mt3
 from spectrodiff.evaluation.scorers import (
     EmbeddingScorer,
     Scorer,
@@ -19,8 +21,6 @@ from spectrodiff.evaluation.scorers import (
     TranscriptionScorer,
 )
 from spectrodiff.evaluation.settings import Evaluation
-from spectrodiff.evaluation.tf_hub import TRILL, VGGISH
-from spectrodiff.evaluation.transcriber import load_mt3
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def open_scorers(settings: Evaluation) -> tuple[list[Scorer], list[Missing]]:
     scorers += [_embedding_scorer(OnnxEmbedding, path) for path in settings.onnx]
     transcriber = settings.transcriber
     if transcriber == BASIC_PITCH:
-        from spectrodiff.evaluation.basic_pitch import BasicPitch
+        from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
 
         scorers.append(TranscriptionScorer(BasicPitch(), "package", programs=False))
         reason = "basic-pitch tells neither instruments nor drums"

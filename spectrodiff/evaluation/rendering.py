@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from spectrodiff.checkpoints import open_checkpoint
-from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.progress import Progress
 from spectrodiff.diffusion.sampler import Sampler
-from spectrodiff.errors import ConfigError
 from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
 from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.signal_distances import log_mel_of
 from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong
 from spectrodiff.evaluation.store import (
     SongFiles,
@@ -26,13 +27,12 @@ from spectrodiff.evaluation.store import (
     read_array,
     write_array,
 )
+from spectrodiff.inverter import Inverter, invert
+from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name
 from spectrodiff.models.config import SIZES
-from spectrodiff.programs import ProgramMap
-from spectrodiff.progress import Progress
+from spectrodiff.music.programs import ProgramMap
 from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.synthesizer import Synthesizer
-from spectrodiff.vocoder import Inverter, invert
-from spectrodiff.vocoder.loading import GRIFFIN_LIM, default_name
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from spectrodiff.errors import CorpusError
-from spectrodiff.evaluation.metrics import Metric
-from spectrodiff.evaluation.minutes import Score
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.progress import Progress
+from spectrodiff.evaluation.columns import Metric
+from spectrodiff.evaluation.metrics.minutes import Score
+from spectrodiff.evaluation.metrics.uncertainty import Interval, bootstrap_mean
 from spectrodiff.evaluation.open_scorers import Missing
 from spectrodiff.evaluation.scorers import EmbeddingScorer, Scorer
 from spectrodiff.evaluation.scores import SongEmbeddings, score_corpus
@@ -18,9 +21,6 @@ from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationCorpus
 from spectrodiff.evaluation.speed import Speed
 from spectrodiff.evaluation.store import FORMAT, SongFiles, files_of, read_array
-from spectrodiff.evaluation.uncertainty import Interval, bootstrap_mean
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.progress import Progress
 
 Value = dict[str, float | int | None]
 

@@ -6,9 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from spectrodiff.evaluation.embeddings import Embedding, embed
-from spectrodiff.evaluation.inputs import check_pair
-from spectrodiff.evaluation.metrics import (
+from spectrodiff.core.progress import Progress
+from spectrodiff.evaluation.columns import (
     F1,
     LOG_MEL_L1,
     ONSET_F1,
@@ -19,20 +18,26 @@ from spectrodiff.evaluation.metrics import (
     embedding_metrics,
     slug,
 )
-from spectrodiff.evaluation.minutes import Score, count_minutes, mean_of_frames, notes_by_minute
-from spectrodiff.evaluation.scores import MINUTE_SAMPLES
-from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.signal_distances import log_mel_l1, spectral_distance
-from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong
-from spectrodiff.evaluation.store import SongFiles, files_of, read_array, write_array
-from spectrodiff.evaluation.transcriber import Transcriber
-from spectrodiff.evaluation.transcription_scores import (
+from spectrodiff.evaluation.metrics.embeddings import Embedding, embed
+from spectrodiff.evaluation.metrics.inputs import check_pair
+from spectrodiff.evaluation.metrics.minutes import (
+    Score,
+    count_minutes,
+    mean_of_frames,
+    notes_by_minute,
+)
+from spectrodiff.evaluation.metrics.signal_distances import log_mel_l1, spectral_distance
+from spectrodiff.evaluation.metrics.transcriber import Transcriber
+from spectrodiff.evaluation.metrics.transcription_scores import (
     Agreement,
     score_onsets,
     score_transcription,
 )
-from spectrodiff.notes import Notes
-from spectrodiff.progress import Progress
+from spectrodiff.evaluation.scores import MINUTE_SAMPLES
+from spectrodiff.evaluation.settings import Row
+from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong
+from spectrodiff.evaluation.store import SongFiles, files_of, read_array, write_array
+from spectrodiff.music.notes import Notes
 
 
 class Take(NamedTuple):

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectrodiff.errors import AudioError
-from spectrodiff.evaluation.distances import (
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.errors import AudioError
+from spectrodiff.core.files import atomic_file
+from spectrodiff.evaluation.metrics.distances import (
     Statistics,
     frechet_distance,
     merge_all,
     reconstruction_distance,
 )
-from spectrodiff.evaluation.embeddings import Embedding, embed
-from spectrodiff.evaluation.inputs import check_pair
-from spectrodiff.evaluation.uncertainty import (
+from spectrodiff.evaluation.metrics.embeddings import Embedding, embed
+from spectrodiff.evaluation.metrics.inputs import check_pair
+from spectrodiff.evaluation.metrics.uncertainty import (
     REPLICATES,
     Extrapolation,
     Interval,
@@ -24,8 +26,6 @@ from spectrodiff.evaluation.uncertainty import (
     bootstrap_mean,
     frechet_at_infinity,
 )
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.files import atomic_file
 
 MINUTE_SAMPLES = 60 * SAMPLE_RATE
 MAX_MINUTES = 10  # of a song, as in the paper

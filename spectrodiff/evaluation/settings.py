@@ -9,12 +9,12 @@ import math
 import re
 from typing import Any, Literal
 
-from spectrodiff.checks import check_types, require
+from spectrodiff.core.config import check_types, require
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampler import SamplerName
 from spectrodiff.diffusion.sampling import Sampling
-from spectrodiff.errors import ConfigError
-from spectrodiff.programs import ProgramMap
-from spectrodiff.tokenization import Tokenization
+from spectrodiff.music.programs import ProgramMap
+from spectrodiff.music.tokenization import Tokenization
 
 RowSource = Literal["model", "encoded", "raw"]
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import RecordingSource, load_source, prepared_configs
-from spectrodiff.errors import ConfigError, CorpusError
 from spectrodiff.evaluation import checksums
 from spectrodiff.evaluation.scores import MINUTE_SAMPLES
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.notes import Notes
+from spectrodiff.music.notes import Notes
 
 logger = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from spectrodiff.checkpoints.settings import read_json
+from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.json_files import read_json
 from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
 from spectrodiff.evaluation.rendering import DRAWING, Inverters
 from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.signal_distances import log_mel_of
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import feature_key, write_json
-from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.inverter import Inverter, invert
 from spectrodiff.synthesis.synthesizer import Synthesizer
-from spectrodiff.vocoder import Inverter, invert
 
 logger = logging.getLogger(__name__)
 

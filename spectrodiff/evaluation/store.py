@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from spectrodiff.audio import read_audio, write_audio
-from spectrodiff.checkpoints.settings import read_json
-from spectrodiff.errors import AudioError, ConfigError
+from spectrodiff.audio.files import read_audio, write_audio
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.errors import AudioError, ConfigError
+from spectrodiff.core.files import atomic_file, check_writable
+from spectrodiff.core.json_files import read_json
 from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.minutes import Score
+from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.settings import RECORDING, Row
 from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong, folder_name
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.files import atomic_file, check_writable
 
 FORMAT = 1
 EVALUATION, SCORES, SPEED, MEDIA = "evaluation.json", "scores.json", "speed.json", "media"

@@ -24,9 +24,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectrodiff.errors import ConfigError
-from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE
-from spectrodiff.vocabulary import MAX_SHIFT_STEPS, RELEASED_VOCABULARY, STEPS_PER_SECOND
+from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.music.vocabulary import MAX_SHIFT_STEPS, RELEASED_VOCABULARY, STEPS_PER_SECOND
 
 Params = dict[str, Any]
 

@@ -33,7 +33,7 @@ from spectrodiff.models.layers import (
     split_key,
     stack,
 )
-from spectrodiff.vocabulary import PADDING_ID
+from spectrodiff.music.vocabulary import PADDING_ID
 
 # Deviation of the noise that is added to frames before they are fed back.
 DITHER = 0.2

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
-from spectrodiff.errors import ConfigError
+from spectrodiff.core.errors import ConfigError
 
 NetworkKind = Literal["diffusion", "autoregressive"]
 CrossAttention = Literal["concatenate", "sum"]

@@ -1,7 +1,7 @@
 """MT3, the network that transcribes audio (Gardner et al., ICLR 2022, arXiv:2111.03017).
 
 An encoder of the same blocks as the synthesiser's over log-mel frames, and a causal decoder over
-the tokens of `spectrodiff.vocabulary`. It is only ever run, not trained, here.
+the tokens of `spectrodiff.music.vocabulary`. It is only ever run, not trained, here.
 """
 
 import dataclasses
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spectrodiff.features import SEGMENT_FRAMES, TRANSCRIPTION
+from spectrodiff.audio.features import TRANSCRIPTION
+from spectrodiff.core.constants import SEGMENT_FRAMES
 from spectrodiff.models.causal import (
     Cache,
     CausalDecoderLayer,
@@ -30,7 +31,7 @@ from spectrodiff.models.layers import (
     sinusoid_positions,
     stack,
 )
-from spectrodiff.vocabulary import END_ID, PADDING_ID
+from spectrodiff.music.vocabulary import END_ID, PADDING_ID
 
 MAX_TOKENS = 1024  # of a segment
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from spectrodiff.features import FrontEnd, mel_weights
+from spectrodiff.audio.features import FrontEnd, mel_weights
 
 FRONT_END = FrontEnd(
     frame_samples=400, hop_samples=160, fft_samples=512, num_mels=64, low_hz=125.0, high_hz=7500.0

@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint, Params
+from spectrodiff.checkpoints.model import Checkpoint, Params
 from spectrodiff.checkpoints.tree import flatten, nest
-from spectrodiff.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.training.start import EMBEDDING, carried_embedding
-from spectrodiff.vocabulary import Vocabulary
 
 # What may be larger in the new network: hidden units and lengths; and what means something else.
 _MAY_DIFFER = {

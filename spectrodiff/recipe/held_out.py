@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectrodiff.errors import CorpusError
-from spectrodiff.features import EXTRA_FRAMES, HOP_SAMPLES
+from spectrodiff.core.constants import EXTRA_FRAMES, HOP_SAMPLES
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.parallel import make_mesh
 from spectrodiff.recipe.pieces import Piece
 from spectrodiff.recipe.trainer import compile_quickly
-from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.training.diffusion_objective import DiffusionObjective
-from spectrodiff.training.segments import Batch, SegmentSizes, read_segments
+from spectrodiff.training.examples import Batch, SegmentSizes, read_segments
 from spectrodiff.training.state import Params
+from spectrodiff.training.tasks.denoise import DiffusionObjective
 
 Gap = Callable[[Params, Batch], dict[str, jax.Array]]
 

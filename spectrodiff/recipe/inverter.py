@@ -6,17 +6,17 @@ import time
 
 import jax
 
-from spectrodiff.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.parallel import make_mesh
+from spectrodiff.inverter.config import as_dict
+from spectrodiff.inverter.files import GENERATOR, StoredInverter, load_inverter, save_inverter
 from spectrodiff.recipe.options import Log, Options, Spare
 from spectrodiff.recipe.pantry import Pantry
 from spectrodiff.recipe.settings import InverterStage, Recipe
 from spectrodiff.recipe.store import draw_windows
 from spectrodiff.recipe.trainer import Kind, Trainer, train_until
-from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.training.inversion_objective import InversionObjective
 from spectrodiff.training.state import Params, TrainState
-from spectrodiff.vocoder.config import as_dict
-from spectrodiff.vocoder.files import GENERATOR, StoredInverter, load_inverter, save_inverter
+from spectrodiff.training.tasks.invert import InversionObjective
 
 INVERTER = "inverter.safetensors"
 

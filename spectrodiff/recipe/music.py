@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spectrodiff.data.compose import compose
-from spectrodiff.data.compose_harmony import Dice
-from spectrodiff.data.compose_settings import FULL, ComposeSettings
-from spectrodiff.errors import ConfigError
-from spectrodiff.notes import Notes
-from spectrodiff.programs import SLAKH_CLASSES
+from spectrodiff.composer.compose import compose
+from spectrodiff.composer.harmony import Dice
+from spectrodiff.composer.settings import FULL, ComposeSettings
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.music.notes import Notes
+from spectrodiff.music.programs import SLAKH_CLASSES
 
 Writer = Callable[["Dice", int, int, float], Notes]
 

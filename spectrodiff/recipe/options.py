@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from spectrodiff.files import unwritable
+from spectrodiff.core.files import unwritable
 from spectrodiff.recipe.trainer import Report
 from spectrodiff.training.state import TrainState
 

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 
-from spectrodiff.data.workers import map_in_processes
+from spectrodiff.data.prepare.workers import map_in_processes
 from spectrodiff.recipe.pieces import Piece, PieceMaker
 from spectrodiff.recipe.settings import Recipe
 from spectrodiff.recipe.store import Shape, Store

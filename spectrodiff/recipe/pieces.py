@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spectrodiff.data.chunks import Chunking, Cutter
-from spectrodiff.data.compose_harmony import Dice
+from spectrodiff.composer.harmony import Dice
+from spectrodiff.data.loading.examples import Chunking, Cutter
+from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.data.recordings import Recording
-from spectrodiff.data.soundfont import SoundfontRenderer
 from spectrodiff.recipe.music import write_piece
 from spectrodiff.recipe.settings import Recipe
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import jax
 
-from spectrodiff.checkpoints.store import SETTINGS
-from spectrodiff.errors import OutputError
-from spectrodiff.files import check_writable
+from spectrodiff.checkpoints.layouts.store import SETTINGS
+from spectrodiff.core.errors import OutputError
+from spectrodiff.core.files import check_writable
 from spectrodiff.recipe.inverter import InverterTraining
 from spectrodiff.recipe.options import Log, Options
 from spectrodiff.recipe.pantry import Pantry

@@ -3,14 +3,14 @@
 import dataclasses
 from typing import Literal
 
-from spectrodiff.data.chunks import Chunking
-from spectrodiff.data.compose_drums import HIGHEST_DRUM, LOWEST_DRUM
+from spectrodiff.composer.drums import HIGHEST_DRUM, LOWEST_DRUM
+from spectrodiff.core.constants import FRAMES_PER_SECOND
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.data.loading.examples import Chunking
 from spectrodiff.diffusion.sampling import FEW_STEPS, Sampling
-from spectrodiff.errors import ConfigError
-from spectrodiff.features import FRAMES_PER_SECOND
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.programs import SLAKH_CLASSES
-from spectrodiff.tokenization import Tokenization
+from spectrodiff.music.programs import SLAKH_CLASSES
+from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training.settings import (
     Diffusion,
     Inversion,

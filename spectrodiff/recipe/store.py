@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectrodiff.errors import ConfigError
-from spectrodiff.features import EXTRA_FRAMES, HOP_SAMPLES
+from spectrodiff.core.constants import EXTRA_FRAMES, HOP_SAMPLES
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.recipe.pieces import Piece
 from spectrodiff.recipe.tones import draw_tones
-from spectrodiff.training.segments import Batch
+from spectrodiff.training.examples import Batch
 
 # Pieces travel to the device in blocks of one size, so that one program puts them in place.
 BLOCK = 8

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from spectrodiff.checkpoints import open_checkpoint
-from spectrodiff.checkpoints.checkpoint import Checkpoint
-from spectrodiff.checkpoints.store import save_model
-from spectrodiff.errors import CheckpointError
-from spectrodiff.files import unwritable
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.files import unwritable
+from spectrodiff.core.parallel import make_mesh
 from spectrodiff.recipe.growth import grow
 from spectrodiff.recipe.held_out import compile_gap, held_out_examples
 from spectrodiff.recipe.options import Log, Options, Spare
@@ -21,10 +22,9 @@ from spectrodiff.recipe.settings import Recipe, Stage
 from spectrodiff.recipe.store import Examples, Sound, draw_examples
 from spectrodiff.recipe.trainer import Call, Draw, Kind, Trainer, train_until
 from spectrodiff.synthesis.parameters import compute_type
-from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.training.diffusion_objective import Conditions, DiffusionObjective
-from spectrodiff.training.segments import Batch, Segment
+from spectrodiff.training.examples import Batch, Segment
 from spectrodiff.training.state import Params, TrainState
+from spectrodiff.training.tasks.denoise import Conditions, DiffusionObjective
 
 Data = tuple[Sound, Examples, Conditions]
 

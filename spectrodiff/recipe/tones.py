@@ -10,7 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from spectrodiff.features import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.constants import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE
 
 VOICES, PARTIALS = 3, 40
 LOWEST_HZ, HIGHEST_HZ, LIMIT_HZ = 28.0, 2800.0, 7800.0

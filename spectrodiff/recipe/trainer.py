@@ -14,8 +14,8 @@ import optax
 from jax.sharding import Mesh
 
 from spectrodiff.recipe.settings import StageSchedule
+from spectrodiff.training.examples import Batch, Segment, SegmentSizes, read_segments
 from spectrodiff.training.optimizers import join_fixed, make_optimizer, split_fixed
-from spectrodiff.training.segments import Batch, Segment, SegmentSizes, read_segments
 from spectrodiff.training.settings import Optimization
 from spectrodiff.training.state import Params, TrainState
 from spectrodiff.training.step import average, step_key

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spectrodiff.audio import read_audio, write_audio
-from spectrodiff.errors import ConfigError, ReportError
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.files import atomic_file, atomic_folder
-from spectrodiff.progress import Progress
+from spectrodiff.audio.files import read_audio, write_audio
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.errors import ConfigError, ReportError
+from spectrodiff.core.files import atomic_file, atomic_folder
+from spectrodiff.core.progress import Progress
 from spectrodiff.report.media import media_file
 from spectrodiff.report.page import render
 from spectrodiff.report.scores import FILE_NAME, Evaluation, read_scores

@@ -7,15 +7,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from spectrodiff.audio import read_audio
-from spectrodiff.errors import AudioError, ReportError
-from spectrodiff.features import (
-    HOP_SAMPLES,
-    SAMPLE_RATE,
-    cut_segment,
-    segment_log_mel,
-)
-from spectrodiff.pictures import write_bare_spectrogram
+from spectrodiff.audio.features import cut_segment, segment_log_mel
+from spectrodiff.audio.files import read_audio
+from spectrodiff.audio.pictures import write_bare_spectrogram
+from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.errors import AudioError, ReportError
 from spectrodiff.report.formatting import column_decimals, format_number
 from spectrodiff.report.plots import song_scores
 from spectrodiff.report.scores import Corpus, Metric, Row, Song

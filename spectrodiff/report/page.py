@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectrodiff.files import atomic_file
-from spectrodiff.progress import Progress
+from spectrodiff.core.files import atomic_file
+from spectrodiff.core.progress import Progress
 from spectrodiff.report import paper, tables
 from spectrodiff.report.formatting import (
     column_decimals,

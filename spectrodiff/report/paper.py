@@ -165,7 +165,7 @@ CORPORA: Mapping[str, PaperCorpus] = {
         ),
     ),
 }
-"""Name of the corpus, as `spectrodiff.data` has it -> its scores in the paper."""
+"""Name of the corpus, as `spectrodiff prepare` has it -> its scores in the paper."""
 
 
 def find_corpus(name: str, split: str) -> PaperCorpus | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spectrodiff.errors import ReportError
+from spectrodiff.core.errors import ReportError
 
 FILE_NAME = "scores.json"
 FORMAT = 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spectrodiff.errors import ReportError
+from spectrodiff.core.errors import ReportError
 from spectrodiff.report.listening import KEY_FORMAT
 
 _COLUMNS = ("sheet", "listener", "song", "left", "right", "answer")

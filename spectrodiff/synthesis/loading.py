@@ -9,13 +9,13 @@ from typing import Any
 import jax
 
 from spectrodiff.checkpoints import open_checkpoint
-from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.parallel import make_mesh, replicated
+from spectrodiff.inverter import Inverter
+from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name, open_inverter
+from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.parameters import place
-from spectrodiff.synthesis.segments import replicated
 from spectrodiff.synthesis.synthesizer import Synthesizer
-from spectrodiff.tokenization import Tokenization
-from spectrodiff.vocoder import Inverter
-from spectrodiff.vocoder.loading import GRIFFIN_LIM, default_name, open_inverter
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def load(
             of a zip, or a Hub id (see `spectrodiff.checkpoints.open_checkpoint`).
         inverter: what turns features into audio: an ONNX or safetensors file, the folder of a run
             that trained one, "griffin-lim", or any callable that satisfies
-            `spectrodiff.vocoder.Inverter`. By default the one that comes with the model, else the
+            `spectrodiff.inverter.Inverter`. By default the one that comes with the model, else the
             one that comes with the package, and Griffin-Lim if neither does.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: where to compute; by default all devices of JAX's default kind.
@@ -52,7 +52,7 @@ def load(
     own = checkpoint.tokenization.but(tokenization or {})
     checkpoint = dataclasses.replace(checkpoint, tokenization=own)
     devices = list(devices or jax.devices())
-    params = place(checkpoint.params, replicated(devices), precision, consume=True)
+    params = place(checkpoint.params, replicated(make_mesh(devices)), precision, consume=True)
     checkpoint = dataclasses.replace(checkpoint, params=params)
     chosen = make_inverter(inverter, checkpoint, devices[0].platform)
     return Synthesizer(checkpoint, chosen, precision=precision, devices=devices)

@@ -4,7 +4,7 @@ import time
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from spectrodiff.progress import Progress
+from spectrodiff.core.progress import Progress
 
 
 class ExpectedSeconds(NamedTuple):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Sharding
 
-from spectrodiff.errors import ConfigError
+from spectrodiff.core.errors import ConfigError
 
 Params = dict[str, Any]
 

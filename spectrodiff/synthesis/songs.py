@@ -13,12 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.synthesis.segments import SegmentBatch
-
-# Tokens are padded to the next of these lengths: padding is masked, so the answer is the same, and
-# few lengths mean few compilations. Each is at most a third longer than the one before, so that
-# little of the cross-attention is spent on padding.
-NOTE_BUCKETS = (64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 1536, 2048)
+from spectrodiff.models.padding import note_bucket
+from spectrodiff.synthesis.segments.diffusion import SegmentBatch
 
 
 class Segment(NamedTuple):
@@ -116,11 +112,6 @@ def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
     """The random key of a song: the same wherever it is rendered, another for every song."""
     checksum = zlib.crc32(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
     return jax.random.fold_in(jax.random.key(seed), np.uint32(checksum))
-
-
-def note_bucket(longest: int, limit: int) -> int:
-    """The padded length for segments of at most `longest` tokens."""
-    return min((bucket for bucket in NOTE_BUCKETS if bucket >= longest), default=limit)
 
 
 def _newest(heard: jax.Array, features: jax.Array, frames: int) -> jax.Array:

@@ -15,22 +15,24 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.audio.features import unscale
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.constants import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.parallel import make_mesh, replicated
 from spectrodiff.diffusion.parameterization import to_eps
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
-from spectrodiff.errors import ConfigError
-from spectrodiff.features import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE, unscale
+from spectrodiff.inverter import InversionStream, Inverter, invert
 from spectrodiff.models.denoiser import definition
-from spectrodiff.notes import Notes
+from spectrodiff.music.notes import Notes
+from spectrodiff.music.tokenizer import SongTokens, tokenize_song
 from spectrodiff.synthesis.ahead import ahead
-from spectrodiff.synthesis.autoregressive import AutoregressiveGenerator
 from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
 from spectrodiff.synthesis.parameters import compute_type, place
-from spectrodiff.synthesis.segments import DiffusionGenerator, make_mesh, replicated
+from spectrodiff.synthesis.segments.autoregressive import AutoregressiveGenerator
+from spectrodiff.synthesis.segments.diffusion import DiffusionGenerator
 from spectrodiff.synthesis.songs import SegmentGenerator, first_batch, generate_songs
-from spectrodiff.tokenizer import SongTokens, tokenize_song
-from spectrodiff.vocoder import InversionStream, Inverter, invert
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ class Synthesizer:
         self._prediction = checkpoint.prediction
         self._schedule = make_schedule(checkpoint.schedule)
         self._devices = list(devices or jax.devices())
-        self._params = place(checkpoint.params, replicated(self._devices), precision)
+        self._params = place(checkpoint.params, replicated(make_mesh(self._devices)), precision)
         self._generators: dict[Any, SegmentGenerator] = {}
 
     def render(self, song: SongInput, **settings: Any) -> Song:

@@ -21,9 +21,9 @@ import jax.numpy as jnp
 
 from spectrodiff.checkpoints.damage import damage, first_line
 from spectrodiff.checkpoints.run_folder import AVERAGE, PARAMS, damaged, steps_of, unreadable
-from spectrodiff.errors import OutputError
-from spectrodiff.files import unwritable
-from spectrodiff.training.distributed import is_leader, largest, wait_for_all
+from spectrodiff.core.distributed import is_leader, largest, wait_for_all
+from spectrodiff.core.errors import OutputError
+from spectrodiff.core.files import unwritable
 from spectrodiff.training.state import TrainState
 
 logger = logging.getLogger(__name__)

@@ -5,16 +5,16 @@ from typing import Any
 
 import jax
 
-from spectrodiff.data.audio_folder import open_audio_folder
-from spectrodiff.data.batches import pad_tokens
-from spectrodiff.data.loader import TrainingBatches
-from spectrodiff.data.mixture import Source
+from spectrodiff.core.distributed import StopRequest, largest_of
+from spectrodiff.core.parallel import to_devices
+from spectrodiff.data.corpora.audio_folder import open_audio_folder
+from spectrodiff.data.loading.batches import pad_tokens
+from spectrodiff.data.loading.loader import TrainingBatches
+from spectrodiff.data.loading.mixture import Source
 from spectrodiff.data.source import load_source
-from spectrodiff.training.distributed import StopRequest, largest_of
 from spectrodiff.training.evaluation import Examples, choose_examples
-from spectrodiff.training.segments import Batch
+from spectrodiff.training.examples import Batch
 from spectrodiff.training.settings import RunSettings
-from spectrodiff.training.sharding import to_devices
 
 
 def open_batches(settings: RunSettings, data_dir: Path) -> TrainingBatches:

@@ -12,15 +12,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from spectrodiff.data.batches import collate
-from spectrodiff.data.chunks import Chunk, Chunking, Cutter
-from spectrodiff.data.mixture import Source
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.parallel import batch_split, replicated, to_devices
+from spectrodiff.data.loading.batches import collate
+from spectrodiff.data.loading.examples import Chunk, Chunking, Cutter
+from spectrodiff.data.loading.mixture import Source
 from spectrodiff.data.recordings import Recording
-from spectrodiff.errors import CorpusError
-from spectrodiff.training.objective import Objective
-from spectrodiff.training.segments import read_segments
-from spectrodiff.training.sharding import batch_split, replicated, to_devices
+from spectrodiff.training.examples import read_segments
 from spectrodiff.training.state import Params, TrainState
+from spectrodiff.training.task import Objective
 
 Examples = dict[str, np.ndarray]  # a batch of all of them
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.features import SAMPLE_RATE
+from spectrodiff.core.constants import SAMPLE_RATE
 
 logger = logging.getLogger(__name__)
 

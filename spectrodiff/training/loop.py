@@ -7,21 +7,21 @@ from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
-from spectrodiff.features import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.distributed import StopRequest, is_leader, largest_of
+from spectrodiff.core.parallel import to_host
+from spectrodiff.inverter.adversarial import collapsed
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.data import next_batch
-from spectrodiff.training.distributed import StopRequest, is_leader, largest_of
 from spectrodiff.training.evaluation import Evaluation, Examples
 from spectrodiff.training.journal import Trouble
 from spectrodiff.training.metrics import EVALUATION, MetricsWriter, PendingMetrics, Speedometer
-from spectrodiff.training.objective import Objective
 from spectrodiff.training.preview import Preview, preview_stem, write_previews
 from spectrodiff.training.run_folder import PREVIEWS
 from spectrodiff.training.settings import Training
-from spectrodiff.training.sharding import to_host
 from spectrodiff.training.state import Params, TrainState
 from spectrodiff.training.step import TrainStep
-from spectrodiff.vocoder.adversarial import collapsed
+from spectrodiff.training.task import Objective
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from spectrodiff.errors import SpectrodiffError
-from spectrodiff.files import atomic_file
-from spectrodiff.progress import Progress
+from spectrodiff.core.errors import SpectrodiffError
+from spectrodiff.core.files import atomic_file
+from spectrodiff.core.progress import Progress
 from spectrodiff.training.journal import Board, Journal
 
 logger = logging.getLogger(__name__)

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from spectrodiff.audio import write_audio
-from spectrodiff.features import SAMPLE_RATE
-from spectrodiff.pictures import write_spectrogram
-from spectrodiff.synthesis.segments import make_mesh
+from spectrodiff.audio.files import write_audio
+from spectrodiff.audio.pictures import write_spectrogram
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.parallel import make_mesh
 from spectrodiff.training.evaluation import Examples, example_seeds
-from spectrodiff.training.objective import Objective
-from spectrodiff.training.segments import read_segments
+from spectrodiff.training.examples import read_segments
 from spectrodiff.training.state import Params
+from spectrodiff.training.task import Objective
 
 
 class Preview(NamedTuple):

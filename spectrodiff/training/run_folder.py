@@ -20,11 +20,12 @@ import jax
 import spectrodiff
 from spectrodiff.checkpoints.description import FORMATS, Description, as_json, read_formatted
 from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, first_tokenization, steps_of
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import PARTIAL, atomic_file, check_writable, unwritable
+from spectrodiff.core.lock import LOCK, lock_run
 from spectrodiff.diffusion.sampling import Sampling
-from spectrodiff.errors import ConfigError
-from spectrodiff.files import PARTIAL, atomic_file, check_writable, unwritable
-from spectrodiff.tokenization import Tokenization
-from spectrodiff.training.lock import LOCK, lock_run
+from spectrodiff.inverter.config import as_dict as as_sizes
+from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training.settings import (
     Data,
     Diffusion,
@@ -34,7 +35,6 @@ from spectrodiff.training.settings import (
     RunSettings,
     Training,
 )
-from spectrodiff.vocoder.config import as_dict as as_sizes
 
 logger = logging.getLogger(__name__)
 

@@ -7,19 +7,19 @@ import dataclasses
 import math
 from typing import Literal, NamedTuple
 
-from spectrodiff.checks import check_types, require
-from spectrodiff.data.chunks import Chunking, OverflowPolicy
+from spectrodiff.core.config import check_types, require
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.data.loading.examples import Chunking, OverflowPolicy
 from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
-from spectrodiff.errors import ConfigError
+from spectrodiff.inverter.config import SIZES as INVERTER_SIZES
+from spectrodiff.inverter.config import InverterConfig, RecurrentConfig
+from spectrodiff.inverter.losses import SCALES
+from spectrodiff.inverter.networks.discriminators import DiscriminatorsConfig
 from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig, NetworkKind
-from spectrodiff.tokenization import RELEASED_TOKENIZATION, Tokenization
-from spectrodiff.vocoder.config import SIZES as INVERTER_SIZES
-from spectrodiff.vocoder.config import InverterConfig, RecurrentConfig
-from spectrodiff.vocoder.discriminators import DiscriminatorsConfig
-from spectrodiff.vocoder.losses import SCALES
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 Precision = Literal["float32", "bfloat16"]
 OptimizerName = Literal["adafactor", "adamw", "muon"]
@@ -132,7 +132,7 @@ class Diffusion:
 class Inversion:
     """Training a spectrogram inverter, if a generator is named, instead of a synthesiser."""
 
-    generator: str | None = None  # a size of `spectrodiff.vocoder.config.SIZES`
+    generator: str | None = None  # a size of `spectrodiff.inverter.config.SIZES`
     window_frames: int = 64  # how long the training examples are
     # Weights of the losses, under the names that logs and plots have for them.
     mel_l1: float = 1.0

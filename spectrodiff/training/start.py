@@ -10,14 +10,14 @@ import numpy as np
 
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten, nest
-from spectrodiff.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.inverter.config import as_dict
+from spectrodiff.inverter.files import GENERATOR, load_inverter
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.training.objective import Objective
+from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.training.optimizers import FIXED
 from spectrodiff.training.state import Params, TrainState
-from spectrodiff.vocabulary import Vocabulary
-from spectrodiff.vocoder.config import as_dict
-from spectrodiff.vocoder.files import GENERATOR, load_inverter
+from spectrodiff.training.task import Objective
 
 logger = logging.getLogger(__name__)
 

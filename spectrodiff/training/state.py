@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from spectrodiff.core.parallel import state_shardings
 from spectrodiff.training.optimizers import split_fixed
-from spectrodiff.training.sharding import state_shardings
 
 Params = dict[str, Any]
 

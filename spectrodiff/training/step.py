@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from spectrodiff.training.objective import Objective
+from spectrodiff.core.parallel import batch_split, replicated
+from spectrodiff.training.examples import Batch, read_segments
 from spectrodiff.training.optimizers import join_fixed, split_fixed
-from spectrodiff.training.segments import Batch, read_segments
 from spectrodiff.training.settings import Optimization, RandomBits, Training
-from spectrodiff.training.sharding import batch_split, replicated
 from spectrodiff.training.state import Params, TrainState
+from spectrodiff.training.task import Objective
 
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]

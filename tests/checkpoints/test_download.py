@@ -7,7 +7,7 @@ import pytest
 
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.download import cache_folder, fetch_zip
-from spectrodiff.errors import CheckpointError, OutputError
+from spectrodiff.core.errors import CheckpointError, OutputError
 from tests.checkpoints.conftest import files_below
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from spectrodiff.checkpoints import open_checkpoint, save_model
 from spectrodiff.checkpoints.hub import fetch_from_hub, needed_files
-from spectrodiff.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError
 from tests.checkpoints.conftest import COMMIT, files_below
 
 NO_HUB = "http://127.0.0.1:9"

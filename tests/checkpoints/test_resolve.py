@@ -2,10 +2,9 @@ import shutil
 
 import pytest
 
-from spectrodiff import bundled
-from spectrodiff.checkpoints import open_checkpoint, resolve
-from spectrodiff.checkpoints.store import save_model
-from spectrodiff.errors import CheckpointError
+from spectrodiff.checkpoints import bundled, open_checkpoint, resolve
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.core.errors import CheckpointError
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints.names import port_sources, t5x_sources
+from spectrodiff.checkpoints.layouts.names import port_sources, t5x_sources
 from spectrodiff.checkpoints.tree import StoredArray, assemble, expected_shapes, flatten, nest
-from spectrodiff.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import SIZES, ModelConfig
 
 CONFIG = ModelConfig(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from spectrodiff.core.errors import AudioError, MidiError
 from spectrodiff.data.recordings import (
     Part,
     Track,
@@ -18,8 +19,7 @@ from spectrodiff.data.recordings import (
     read_track,
     to_int16,
 )
-from spectrodiff.errors import AudioError, MidiError
-from tests.data.corpora import table, tone, write_tone
+from tests.support.corpora import table, tone, write_tone
 
 
 def spectrum_peak(audio: np.ndarray, rate: int) -> tuple[float, float]:

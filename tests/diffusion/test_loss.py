@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.loss import DenoisingLoss
 from spectrodiff.diffusion.parameterization import check_prediction, to_eps, to_x0, v_of
 from spectrodiff.diffusion.schedule import CosineSchedule, alpha_sigma
-from spectrodiff.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

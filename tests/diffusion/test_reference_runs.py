@@ -8,7 +8,7 @@ from spectrodiff.diffusion.guidance import guide
 from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.sampler import Sampler, run, start
 from spectrodiff.diffusion.schedule import CosineSchedule
-from tests.reference import load_network
+from tests.support.reference import load_network
 
 
 @pytest.mark.parametrize("weight", [1.0, 2.0, 5.0])

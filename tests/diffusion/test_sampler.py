@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.guidance import guide
 from spectrodiff.diffusion.sampler import Carry, Sampler, grid, run, start, step_table
 from spectrodiff.diffusion.schedule import CosineSchedule, LinearSchedule, alpha_sigma
-from spectrodiff.errors import ConfigError
 
 COSINE = CosineSchedule()
 

@@ -2,13 +2,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.schedule import (
     CosineSchedule,
     LinearSchedule,
     alpha_sigma,
     make_schedule,
 )
-from spectrodiff.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear"])

@@ -2,10 +2,10 @@ import dataclasses
 
 import numpy as np
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.evaluation import checksums
 from spectrodiff.models.config import SIZES
-from spectrodiff.tokenization import Tokenization
+from spectrodiff.music.tokenization import Tokenization
 
 
 def test_files_and_folders(tmp_path):

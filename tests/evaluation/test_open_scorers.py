@@ -1,6 +1,6 @@
 import pytest
 
-from spectrodiff.errors import CheckpointError, ConfigError
+from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.evaluation import open_scorers as module
 from spectrodiff.evaluation.open_scorers import open_scorers
 from spectrodiff.evaluation.settings import Evaluation
@@ -83,7 +83,7 @@ def test_basic_pitch_leaves_the_papers_column_empty(monkeypatch, caplog):
     class Stand:
         name = "basic-pitch"
 
-    monkeypatch.setattr("spectrodiff.evaluation.basic_pitch.BasicPitch", Stand)
+    monkeypatch.setattr("spectrodiff.evaluation.metrics.basic_pitch.BasicPitch", Stand)
     scorers, missing = open_scorers(Evaluation(transcriber="basic_pitch"))
     assert columns(scorers)[-2:] == ["onset_f1", "onset_offset_f1"]
     assert scorers[-1].id == "basic_pitch-package"

@@ -5,22 +5,21 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spectrodiff import bundled
-from spectrodiff.checkpoints import open_checkpoint
-from spectrodiff.checkpoints.checkpoint import Checkpoint
+from spectrodiff.audio.features import log_mel
+from spectrodiff.checkpoints import bundled, open_checkpoint
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
-from spectrodiff.errors import CheckpointError, ConfigError
 from spectrodiff.evaluation import checksums
 from spectrodiff.evaluation.rendering import Inverters, Model, Renderer, describe
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles
-from spectrodiff.features import log_mel
+from spectrodiff.inverter import GriffinLim
 from spectrodiff.models.config import SIZES
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.synthesis import Song
-from spectrodiff.tokenization import RELEASED_TOKENIZATION
-from spectrodiff.vocoder import GriffinLim
-from tests.notation import note_table
+from tests.support.notation import note_table
 
 ROWS = (
     Evaluation(

@@ -6,18 +6,18 @@ import types
 import numpy as np
 import pytest
 
-from spectrodiff.errors import CorpusError
-from spectrodiff.evaluation.distances import Statistics, frechet_distance
-from spectrodiff.evaluation.metrics import Metric, embedding_metrics
-from spectrodiff.evaluation.minutes import Score
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.evaluation.columns import Metric, embedding_metrics
+from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
+from spectrodiff.evaluation.metrics.minutes import Score
+from spectrodiff.evaluation.metrics.uncertainty import frechet_at_infinity
 from spectrodiff.evaluation.open_scorers import Missing
 from spectrodiff.evaluation.results import Results
 from spectrodiff.evaluation.scorers import EmbeddingScorer, SignalScorer
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles, write_array
-from spectrodiff.evaluation.uncertainty import frechet_at_infinity
-from tests.notation import note_table
+from tests.support.notation import note_table
 
 MODEL, RAW = Row("model", title="Our model"), Row("raw", "raw")
 

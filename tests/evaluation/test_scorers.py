@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spectrodiff.errors import AudioError
-from spectrodiff.evaluation.minutes import Score
+from spectrodiff.core.errors import AudioError
+from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.scorers import (
     EmbeddingScorer,
     SignalScorer,
@@ -15,7 +15,7 @@ from spectrodiff.evaluation.scorers import (
 from spectrodiff.evaluation.settings import Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles
-from tests.notation import note_table
+from tests.support.notation import note_table
 
 MODEL, RAW = Row("model"), Row("raw", "raw")
 MINUTE = 60 * 16_000

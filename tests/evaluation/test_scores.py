@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from spectrodiff.errors import AudioError, OutputError
-from spectrodiff.evaluation.distances import Statistics, frechet_distance
-from spectrodiff.evaluation.log_mel_statistics import LogMelStatistics
+from spectrodiff.core.errors import AudioError, OutputError
+from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
+from spectrodiff.evaluation.metrics.log_mel_statistics import LogMelStatistics
 from spectrodiff.evaluation.scores import (
     SongEmbeddings,
     cut_minutes,

@@ -1,9 +1,9 @@
 import pytest
 
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling
-from spectrodiff.errors import ConfigError
 from spectrodiff.evaluation.settings import Evaluation, Row
-from spectrodiff.tokenization import Tokenization
+from spectrodiff.music.tokenization import Tokenization
 
 
 def test_what_is_not_asked_for_is_the_models_own():

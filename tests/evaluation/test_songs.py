@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from spectrodiff.data.__main__ import main as prepare
+from spectrodiff.commands.prepare import main as prepare
+from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import Recording
-from spectrodiff.errors import CorpusError
 from spectrodiff.evaluation.songs import cut, folder_name, longest, open_corpora
-from tests.data.corpora import write_notes, write_tone
-from tests.notation import note_rows, note_table
+from tests.support.corpora import write_notes, write_tone
+from tests.support.notation import note_rows, note_table
 
 
 def recording(seconds, *rows):

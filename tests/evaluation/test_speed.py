@@ -8,7 +8,7 @@ import pytest
 from spectrodiff.evaluation.settings import Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.speed import SpeedMeter
-from tests.notation import note_table
+from tests.support.notation import note_table
 
 MODEL = Row("model", "model", None, "dpmpp", 10, 2.0, "large", 0)
 SLOW = Row("slow", "model", None, "ddpm", 1000, 2.0, "large", 0)

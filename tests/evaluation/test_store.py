@@ -3,8 +3,8 @@ import types
 import numpy as np
 import pytest
 
-from spectrodiff.errors import AudioError, ConfigError
-from spectrodiff.evaluation.minutes import Score
+from spectrodiff.core.errors import AudioError, ConfigError
+from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.settings import Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import (
@@ -14,7 +14,7 @@ from spectrodiff.evaluation.store import (
     read_array,
     write_array,
 )
-from tests.notation import note_table
+from tests.support.notation import note_table
 
 MODEL, RAW = Row("model"), Row("raw", "raw")
 

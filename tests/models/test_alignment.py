@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from spectrodiff.checkpoints.tree import flatten
-from spectrodiff.errors import ConfigError
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.models.alignment import align
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.denoiser import init_params
-from spectrodiff.vocabulary import RELEASED_VOCABULARY
+from spectrodiff.music.vocabulary import RELEASED_VOCABULARY
 
 HEADS, HEAD_WIDTH, FRAMES = 4, 32, 48
 CONFIG = dataclasses.replace(

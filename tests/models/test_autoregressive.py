@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from spectrodiff.checkpoints.names import t5x_sources
+from spectrodiff.checkpoints.layouts.names import t5x_sources
 from spectrodiff.checkpoints.tree import StoredArray, assemble, expected_shapes, flatten
-from spectrodiff.errors import ConfigError
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.models.autoregressive import (
     Autoregressor,
     begin,
@@ -20,7 +20,7 @@ from spectrodiff.models.autoregressive import (
     write_frames,
 )
 from spectrodiff.models.config import SIZES
-from tests.reference import TINY_CONTEXT
+from tests.support.reference import TINY_CONTEXT
 
 TINY = dataclasses.replace(TINY_CONTEXT, kind="autoregressive", context_frames=0)
 

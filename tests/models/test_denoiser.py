@@ -7,10 +7,17 @@ import pytest
 from flax import nnx
 
 from spectrodiff.checkpoints.tree import expected_shapes, flatten
-from spectrodiff.errors import ConfigError
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.denoiser import Denoiser, time_embedding
-from tests.reference import NETWORKS, TINY_CONTEXT, abstract, build, load_network, random_params
+from tests.support.reference import (
+    NETWORKS,
+    TINY_CONTEXT,
+    abstract,
+    build,
+    load_network,
+    random_params,
+)
 
 # At times of 0.5 and more, one rounding step of the time turns the fastest sinusoids of its
 # embedding enough to move the output by 5e-4; at 0.03 agreement shows the rest of the network.

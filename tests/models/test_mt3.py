@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from spectrodiff.checkpoints.mt3 import import_mt3
+from spectrodiff.checkpoints.layouts.mt3 import import_mt3
 from spectrodiff.models import mt3
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.mt3 import Mt3, decode_greedily
-from tests.checkpoints.writers import golden_params, write_t5x
+from tests.support.checkpoint_writers import golden_params, write_t5x
 
 # The reference rows whose targets are not padding: what follows is masked there and not here.
 LENGTHS = (12, 9)

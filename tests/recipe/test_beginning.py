@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from spectrodiff.bundled import WEIGHTS
-from spectrodiff.errors import CheckpointError, OutputError
+from spectrodiff.checkpoints.bundled import WEIGHTS
+from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.recipe.inverter import InverterTraining
 from spectrodiff.recipe.options import Log, Options
 from spectrodiff.recipe.run import run

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint
-from spectrodiff.errors import CheckpointError
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.denoiser import definition, init_params
+from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.recipe.growth import grow
-from spectrodiff.vocabulary import Vocabulary
 
 SMALL = dataclasses.replace(
     SIZES["tiny"], note_tokens=32, target_frames=16, context_frames=16, mlp_width=96, dropout=0.0

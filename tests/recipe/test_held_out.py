@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from spectrodiff.errors import CorpusError
+from spectrodiff.core.errors import CorpusError
 from spectrodiff.recipe.held_out import EXAMPLES, held_out_examples
 from spectrodiff.recipe.pieces import Piece
-from spectrodiff.training.inversion_objective import Window
+from spectrodiff.training.tasks.invert import Window
 
 SIZES = Window(target_frames=8, context_frames=4)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spectrodiff.errors import ConfigError
-from spectrodiff.programs import SLAKH_CLASSES
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.music.programs import SLAKH_CLASSES
 from spectrodiff.recipe.music import HIGHEST_KEY, LOWEST_KEY, write_piece
 
 SECONDS = 20.0

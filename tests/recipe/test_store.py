@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from spectrodiff.errors import ConfigError
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.recipe.pieces import Piece
 from spectrodiff.recipe.store import Shape, Store, draw_examples, draw_windows
 

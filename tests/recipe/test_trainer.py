@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spectrodiff.core.parallel import make_mesh
 from spectrodiff.recipe import trainer
 from spectrodiff.recipe.trainer import Kind, Trainer, train_until
-from spectrodiff.synthesis.segments import make_mesh
 from spectrodiff.training.settings import Optimization
 
 

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from spectrodiff.report import tally, write_listening_sheet, write_report
-from tests.report.browser import EXECUTABLE, Browser
-from tests.report.made_up import HOSTILE, make_evaluation
+from tests.support.browser import EXECUTABLE, Browser
+from tests.support.made_up import HOSTILE, make_evaluation
 
 pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="needs chromium")
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from spectrodiff.errors import AudioError, ConfigError, OutputError, ReportError
+from spectrodiff.commands.program import main
+from spectrodiff.core.errors import AudioError, ConfigError, OutputError, ReportError
 from spectrodiff.report import tally, write_listening_sheet
-from spectrodiff.report.__main__ import main
 from spectrodiff.report.listening import key_path
-from tests.report.made_up import HOSTILE, make_evaluation, tone
-from tests.report.page_parser import parse
+from tests.support.made_up import HOSTILE, make_evaluation, tone
+from tests.support.page_parser import parse
 
 
 def report(folder, model, songs, corpus="own/songs:test", seconds=1.5):
@@ -195,10 +195,10 @@ def test_answers_to_something_else_are_refused(reports, tmp_path):
 
 
 def test_commands(reports, tmp_path, capsys):
-    main([str(reports[0])])
+    main(["report", str(reports[0])])
     assert len(list((reports[0] / "pictures").iterdir())) == 9
     capsys.readouterr()
-    main([str(reports[0]), "--songs", "1"])
+    main(["report", str(reports[0]), "--songs", "1"])
     assert len(list((reports[0] / "pictures").iterdir())) == 3
     assert capsys.readouterr().out.strip() == str(reports[0] / "index.html")
     assert len(parse(reports[0] / "index.html").all("article")) == 1

@@ -6,13 +6,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from spectrodiff.errors import AudioError, ReportError
+from spectrodiff.core.errors import AudioError, ReportError
 from spectrodiff.report import write_report
 from spectrodiff.report.media import choose_songs, media_url
 from spectrodiff.report.plots import minutes_plot, songs_plot
 from spectrodiff.report.scores import parse_scores
-from tests.report.made_up import HOSTILE, METRICS, ROWS, make_evaluation
-from tests.report.page_parser import local_file, parse, table_cells
+from tests.support.made_up import HOSTILE, METRICS, ROWS, make_evaluation
+from tests.support.page_parser import local_file, parse, table_cells
 
 PLAIN = [f"song {k}" for k in range(7)]
 

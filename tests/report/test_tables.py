@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spectrodiff.errors import ReportError
+from spectrodiff.core.errors import ReportError
 from spectrodiff.report import markdown_table, paper
 from spectrodiff.report.formatting import (
     column_decimals,
@@ -15,7 +15,7 @@ from spectrodiff.report.formatting import (
 )
 from spectrodiff.report.scores import parse_scores, read_scores
 from spectrodiff.report.tables import comparable_means, summary_table
-from tests.report.made_up import make_evaluation
+from tests.support.made_up import make_evaluation
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs/paper").glob("*.gin"))
 SIX = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.synthesis.songs import generate_songs
-from tests.reference import TINY_CONTEXT
+from tests.support.reference import TINY_CONTEXT
 
 FRAMES = 16
 

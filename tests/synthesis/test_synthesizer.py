@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 import spectrodiff as sd
+from spectrodiff.audio.features import scale
 from spectrodiff.checkpoints import Checkpoint
-from spectrodiff.errors import ConfigError, MidiError
-from spectrodiff.features import scale
+from spectrodiff.core.errors import ConfigError, MidiError
+from spectrodiff.models.padding import note_bucket
+from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis import synthesizer
-from spectrodiff.synthesis.segments import DiffusionGenerator
-from spectrodiff.synthesis.songs import note_bucket, song_key
+from spectrodiff.synthesis.segments.diffusion import DiffusionGenerator
+from spectrodiff.synthesis.songs import song_key
 from spectrodiff.synthesis.synthesizer import Synthesizer
-from spectrodiff.tokenizer import tokenize_song
-from tests.reference import TINY_CONTEXT, random_params
+from tests.support.reference import TINY_CONTEXT, random_params
 
 FEW = {"steps": 4, "sampler": "dpmpp"}
 

@@ -12,9 +12,8 @@ import pytest
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.run_folder import import_run
 from spectrodiff.checkpoints.tree import flatten
-from spectrodiff.errors import CheckpointError, ConfigError, OutputError
+from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError
 from spectrodiff.training.checkpointing import Checkpoints
-from spectrodiff.training.objective import make_objective
 from spectrodiff.training.run_folder import environment, open_run
 from spectrodiff.training.settings import (
     Data,
@@ -25,7 +24,8 @@ from spectrodiff.training.settings import (
 )
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import abstract_state
-from tests.training import tiny
+from spectrodiff.training.task import make_objective
+from tests.support import tiny
 
 ADAMW_EMA = Optimization(optimizer="adamw", learning_rate=1e-2, ema_decay=0.9)
 

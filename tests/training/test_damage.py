@@ -14,12 +14,12 @@ import pytest
 
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.run_folder import import_run
-from spectrodiff.errors import CheckpointError, OutputError
+from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.run_folder import open_run
 from spectrodiff.training.settings import Optimization
 from spectrodiff.training.state import abstract_state
-from tests.training import tiny
+from tests.support import tiny
 from tests.training.test_checkpointing import ADAMW_EMA, settings
 
 

@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spectrodiff.data.chunks import Chunking
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.data.loading.examples import Chunking
 from spectrodiff.data.recordings import Recording
-from spectrodiff.errors import CorpusError
 from spectrodiff.training.evaluation import Evaluation, choose_examples, example_seeds
-from tests.data.corpora import table
-from tests.training import tiny
+from tests.support import tiny
+from tests.support.corpora import table
 
 CHUNKING = Chunking(context_frames=8, target_frames=8, max_tokens=64)
 

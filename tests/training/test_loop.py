@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spectrodiff.errors import OutputError
-from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.training import distributed, loop
+from spectrodiff.core import distributed
+from spectrodiff.core.errors import OutputError
+from spectrodiff.core.parallel import make_mesh, replicated
+from spectrodiff.training import loop
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.loop import Run, train
 from spectrodiff.training.preview import Preview
 from spectrodiff.training.settings import Training
-from spectrodiff.training.sharding import replicated
 from spectrodiff.training.state import TrainState
-from tests.training import tiny
+from tests.support import tiny
 
 
 class Batches:

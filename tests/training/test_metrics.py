@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spectrodiff.pictures import write_spectrogram
+from spectrodiff.audio.pictures import write_spectrogram
 from spectrodiff.training import metrics
 from spectrodiff.training.metrics import (
     DivergedError,

@@ -5,8 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-import train
-from spectrodiff.training.objective import make_objective
+from spectrodiff.commands import train
 from spectrodiff.training.optimizers import (
     join_fixed,
     learning_rate,
@@ -14,6 +13,7 @@ from spectrodiff.training.optimizers import (
     split_fixed,
 )
 from spectrodiff.training.settings import Optimization
+from spectrodiff.training.task import make_objective
 
 
 def random_tree(seed):

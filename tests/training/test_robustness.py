@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spectrodiff.errors import ConfigError
-from spectrodiff.training import distributed, journal
-from spectrodiff.training.distributed import StopRequest, closing_soon
-from spectrodiff.training.lock import LOCK, lock_run
+from spectrodiff.core import distributed
+from spectrodiff.core.distributed import StopRequest, closing_soon
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.lock import LOCK, lock_run
+from spectrodiff.training import journal
 from spectrodiff.training.metrics import MetricsWriter
 from spectrodiff.training.run_folder import hold_run, open_run
 from tests.training.test_checkpointing import settings

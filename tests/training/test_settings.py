@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spectrodiff.errors import ConfigError
-from spectrodiff.tokenization import Tokenization
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training.settings import Data, Diffusion, Network, Optimization, Training
 
 

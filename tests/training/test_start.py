@@ -6,15 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints.checkpoint import Checkpoint
-from spectrodiff.checkpoints.store import save_model
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import expected_shapes, nest
-from spectrodiff.errors import CheckpointError, ConfigError
-from spectrodiff.synthesis.segments import make_mesh
-from spectrodiff.tokenization import Tokenization
+from spectrodiff.core.errors import CheckpointError, ConfigError
+from spectrodiff.core.parallel import make_mesh
+from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training import optimizers
 from spectrodiff.training.checkpointing import Checkpoints
-from spectrodiff.training.objective import make_objective
 from spectrodiff.training.run_folder import open_run
 from spectrodiff.training.settings import (
     Data,
@@ -27,7 +26,8 @@ from spectrodiff.training.settings import (
 )
 from spectrodiff.training.start import check_restored, initial_params
 from spectrodiff.training.state import Layout, abstract_state, place_state
-from tests.training import tiny
+from spectrodiff.training.task import make_objective
+from tests.support import tiny
 
 # Ids by hand, in the order of the vocabulary: 3 special ones, 1001 shifts, 128 pitches, V + 1
 # velocities, the tie, 128 programs, 128 drums.

@@ -8,11 +8,11 @@ import pytest
 from flax import nnx
 from jax.sharding import PartitionSpec
 
+from spectrodiff.core.parallel import state_shardings, to_host
 from spectrodiff.training.preview import write_previews
 from spectrodiff.training.settings import Diffusion, Optimization, Training
-from spectrodiff.training.sharding import state_shardings, to_host
 from spectrodiff.training.step import average
-from tests.training import tiny
+from tests.support import tiny
 
 # Large enough matrices for Adafactor to factor and for sharding to split.
 WIDE = dataclasses.replace(tiny.NETWORK, width=128, mlp_width=128)

@@ -1,0 +1,1 @@
+"""Audio files, their features, and pictures of them."""

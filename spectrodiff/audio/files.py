@@ -1,0 +1,135 @@
+"""Audio files: reading any of them as mono at one rate, writing WAV, FLAC and OGG."""
+
+import io
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spectrodiff.core.errors import AudioError, OutputError
+from spectrodiff.core.files import atomic_file
+
+logger = logging.getLogger(__name__)
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
+_ENCODINGS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+
+_BLOCK_FRAMES = 1 << 20
+
+# Programs that write WAV into a pipe cannot know its length and declare about the largest there is.
+_UNKNOWN_LENGTH_BYTES = 0x7FFFF000
+
+
+def write_audio(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: int) -> None:
+    """Writes mono audio with 16 bits per sample, in the format that the suffix of `path` names.
+
+    Samples beyond [-1, 1] are clipped, and a warning says how many. The file appears complete or
+    not at all.
+
+    Args:
+        path: a name ending in .wav, .flac or .ogg.
+        audio: floating point [samples], nominally in [-1, 1].
+        sample_rate: in Hz.
+
+    Raises:
+        AudioError: if the audio is empty, not mono, or holds NaN or infinity.
+        OutputError: if the suffix is unknown or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _ENCODINGS:
+        known = ", ".join(_ENCODINGS)
+        raise OutputError(path, f"a name ending in one of {known}", repr(path.suffix))
+    if audio.ndim != 1 or not len(audio):
+        raise AudioError(path, "mono audio to write", f"an array of shape {audio.shape}")
+    if not np.isfinite(audio).all():
+        first = np.flatnonzero(~np.isfinite(audio))[0]
+        raise AudioError(path, "finite samples to write", f"NaN or infinity at sample {first}")
+    num_clipped = np.count_nonzero(np.abs(audio) > 1)
+    if num_clipped:
+        logger.warning(
+            "%s: %d of %d samples are clipped, the loudest is %.3g times full scale",
+            path,
+            num_clipped,
+            len(audio),
+            np.abs(audio).max(),
+        )
+    pcm = np.clip(np.round(audio * 32768.0), -32768, 32767).astype(np.int16)
+    # libsndfile does not report a full disk; encoding to memory first leaves writing to Python.
+    encoded = _encode(pcm, sample_rate, *_ENCODINGS[path.suffix.lower()])
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(encoded)
+
+
+def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> np.ndarray:
+    """Reads a whole audio file as mono at `sample_rate`.
+
+    Args:
+        path: any format libsndfile knows: WAV, FLAC, OGG, MP3, AIFF and more.
+        sample_rate: the rate wanted, in Hz; channels are averaged, then resampled.
+
+    Returns:
+        float32 [samples].
+
+    Raises:
+        AudioError: if the file is missing, empty, cut off, not audio, or holds NaN.
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(path, "an audio file", "a folder" if path.is_dir() else "no such file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            audio, num_read = _resampled_mono(file, sample_rate)
+            num_declared, log = file.frames, file.extra_info
+    except (soundfile.SoundFileError, OSError) as error:
+        raise AudioError(path, "a readable audio file", str(error).rstrip(".")) from error
+    if num_read < num_declared or _is_cut_off(log):
+        raise AudioError(path, "a complete audio file", "one that is cut off")
+    if not num_read:
+        raise AudioError(path, "at least one sample", "none")
+    if not np.isfinite(audio).all():
+        raise AudioError(path, "finite samples", "NaN or infinity")
+    return audio
+
+
+def _resampled_mono(file: Any, sample_rate: int) -> tuple[np.ndarray, int]:
+    """Audio at the rate wanted, and how many frames were read for it.
+
+    Block by block, since an hour of stereo in floating point would be more than a gigabyte.
+    """
+    import soxr
+
+    same_rate = file.samplerate == sample_rate
+    stream = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+    pieces, num_read = [], 0
+    # Not `file.blocks`, which goes by the declared length and fills up a file that is cut off.
+    while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        mono = block.mean(axis=1)
+        pieces.append(mono if same_rate else stream.resample_chunk(mono))
+        num_read += len(mono)
+    if num_read and not same_rate:
+        pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate([np.zeros(0, np.float32), *pieces]), num_read
+
+
+def _encode(pcm: np.ndarray, sample_rate: int, container: str, subtype: str) -> bytes:
+    import soundfile
+
+    encoded = io.BytesIO()
+    with soundfile.SoundFile(encoded, "w", sample_rate, 1, subtype, format=container) as file:
+        # In blocks: libsndfile's Vorbis encoder puts all it is given at once on the stack.
+        for start in range(0, len(pcm), sample_rate):
+            file.write(pcm[start : start + sample_rate])
+    return encoded.getvalue()
+
+
+def _is_cut_off(log: str) -> bool:
+    """Whether libsndfile, in its log of the file's structure, found less than the file declares."""
+    if "Ogg: Junk after the last page" in log:
+        return True
+    short = re.search(r"^ *(?:data|SSND) : (\d+) \(should be \d+\)", log, re.MULTILINE)
+    return short is not None and int(short[1]) < _UNKNOWN_LENGTH_BYTES

@@ -1,0 +1,101 @@
+"""Reads the values in a gin file without running gin.
+
+Gin's own parser only turns text into statements; importing modules, including files and building
+objects happen when statements are applied, which is not done here.
+"""
+
+import dataclasses
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.json_files import read_text
+
+MAX_MACRO_DEPTH = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Macro:
+    """`%NAME`: the value bound to NAME elsewhere in the file."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """`@name` or `@name()`: something in code, which has no value here."""
+
+    name: str
+
+
+class GinFile:
+    """The bindings of a gin file; a later one of the same name wins.
+
+    A name is "MACRO", "Configurable.argument" or "scope/Configurable.argument"; modules before the
+    configurable's own name are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._values = dict(_bindings(read_text(path)))
+        except RecursionError:
+            raise CheckpointError(path, "a gin file", "values nested too deeply") from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns the value of a name with macros followed, or the default if it has none."""
+        value = self._values.get(name, default)
+        for _ in range(MAX_MACRO_DEPTH):
+            if not isinstance(value, Macro):
+                break
+            value = self._values.get(value.name, default)
+        return default if isinstance(value, Macro | Reference) else value
+
+    def require(self, name: str) -> Any:
+        """Returns the value of a name; CheckpointError if it has none."""
+        value = self.get(name)
+        if value is None:
+            raise CheckpointError(self.path, f"a value for {name}", "none")
+        return value
+
+
+class _Delegate:
+    """Stands in for what gin would look up while it parses."""
+
+    def configurable_reference(self, name: str, _evaluate: bool) -> Reference:
+        return Reference(name)
+
+    def macro(self, name: str) -> Macro:
+        return Macro(name)
+
+
+def _bindings(text: str) -> Iterator[tuple[str, Any]]:
+    from gin import config_parser
+
+    for statement in _statements(text):
+        if isinstance(statement, config_parser.BindingStatement):
+            scope = f"{statement.scope}/" if statement.scope else ""
+            name = statement.selector.rsplit(".", 1)[-1]
+            argument = f".{statement.arg_name}" if statement.arg_name else ""
+            yield f"{scope}{name}{argument}", statement.value
+
+
+def _statements(text: str) -> Iterator[Any]:
+    """Yields what can be parsed: a bad line is left out, a bad token ends the file."""
+    from gin import config_parser
+
+    try:
+        parser = config_parser.ConfigParser(text, _Delegate())
+        while True:
+            try:
+                statement = parser.parse_statement()
+            except (SyntaxError, TypeError, ValueError):
+                parser.advance_one_line()
+                continue
+            if statement is None:
+                return
+            yield statement
+    except (SyntaxError, StopIteration, tokenize.TokenError):
+        return

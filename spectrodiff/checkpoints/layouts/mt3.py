@@ -1,0 +1,90 @@
+"""Imports the published weights of MT3, the transcriber, which T5X wrote.
+
+The release has no configuration beside its arrays. Their shapes say all of it but the width of an
+attention head, which is 64 in every published model.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from flax import nnx
+
+from spectrodiff.checkpoints.layouts.names import mt3_sources
+from spectrodiff.checkpoints.layouts.t5x import find_t5x, read_t5x_arrays
+from spectrodiff.checkpoints.model import Params
+from spectrodiff.checkpoints.settings import model_config
+from spectrodiff.checkpoints.tree import Shape, StoredArray, assemble_tree, flatten
+from spectrodiff.core.constants import SEGMENT_FRAMES
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.mt3 import MAX_TOKENS, Mt3
+
+PUBLISHED = "gs://mt3/checkpoints/mt3/"
+HEAD_WIDTH = 64
+
+_WANTED = f"the T5X checkpoint of MT3, published at {PUBLISHED}"
+
+
+def import_mt3(folder: Path, head_width: int = HEAD_WIDTH) -> tuple[ModelConfig, Params]:
+    """Reads the sizes and the parameters of a transcriber.
+
+    Args:
+        folder: the folder with the file `checkpoint` in it, or the one above.
+        head_width: K, which no shape tells.
+
+    Raises:
+        CheckpointError: if anything is missing, left over, damaged or of another shape.
+    """
+    found = find_t5x(folder) if folder.is_dir() else None
+    if found is None:
+        raise CheckpointError(folder, _WANTED, "no checkpoint")
+    stored = read_t5x_arrays(found)
+    config = _read_sizes(found, stored, head_width)
+    return config, assemble_tree(found, parameter_shapes(config), mt3_sources(config), stored)
+
+
+def parameter_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """Returns the shape of every parameter of a transcriber by name."""
+    model = nnx.eval_shape(lambda: Mt3(config, rngs=nnx.Rngs(0)))
+    flat = flatten(nnx.to_pure_dict(nnx.state(model)))
+    return {name: tuple(array.shape) for name, array in flat.items()}
+
+
+def _read_sizes(folder: Path, stored: Mapping[str, StoredArray], head_width: int) -> ModelConfig:
+    mel_bins, width = _matrix(folder, stored, "encoder/continuous_inputs_projection/kernel")
+    rows, _ = _matrix(folder, stored, "decoder/token_embedder/embedding")
+    _, inner = _matrix(folder, stored, "encoder/layers_0/attention/query/kernel")
+    _, mlp_width = _matrix(folder, stored, "encoder/layers_0/mlp/wi_0/kernel")
+    if inner % head_width:
+        raise CheckpointError(folder, f"heads of width {head_width}", f"{inner} for all of them")
+    return model_config(
+        folder,
+        width=width,
+        heads=inner // head_width,
+        head_width=head_width,
+        mlp_width=mlp_width,
+        encoder_layers=_count_layers(stored, "encoder"),
+        decoder_layers=_count_layers(stored, "decoder"),
+        vocabulary_size=rows,
+        note_tokens=MAX_TOKENS,
+        target_frames=SEGMENT_FRAMES,
+        context_frames=0,
+        mel_bins=mel_bins,
+    )
+
+
+def _matrix(folder: Path, stored: Mapping[str, StoredArray], name: str) -> Shape:
+    if name not in stored:
+        raise CheckpointError(folder, _WANTED, f"one without {name}")
+    shape = stored[name].shape
+    if len(shape) != 2 or not math.prod(shape):
+        raise CheckpointError(folder, f"{name} as a matrix", f"shape {shape}")
+    return shape
+
+
+def _count_layers(names: Iterable[str], stack: str) -> int:
+    # The highest number, so that a layer that is missing in between is missed.
+    numbers = (re.match(rf"{stack}/layers_([0-9]{{1,3}})/", name) for name in names)
+    return 1 + max((int(match[1]) for match in numbers if match), default=-1)

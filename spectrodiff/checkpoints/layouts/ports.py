@@ -1,0 +1,140 @@
+"""Imports checkpoints of the diffusers port and of the Paddle port made after it.
+
+Both keep a folder per network with a `config.json` and a file of weights; they differ in the kind
+of that file, and in that torch keeps a linear weight as [outputs, inputs]. An ONNX inverter may lie
+beside the networks.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from spectrodiff.checkpoints.layouts.names import port_sources
+from spectrodiff.checkpoints.layouts.paddle_file import read_paddle_file
+from spectrodiff.checkpoints.layouts.safetensors_file import read_safetensors
+from spectrodiff.checkpoints.layouts.torch_file import read_torch_file
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.settings import (
+    TIME_SCALE,
+    VELOCITY_BINS,
+    choose,
+    model_config,
+    require,
+)
+from spectrodiff.checkpoints.tree import StoredArray, assemble
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.json_files import read_json
+from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.music.tokenization import Tokenization
+
+NETWORKS = ("notes_encoder", "continuous_encoder", "decoder")
+INVERTER = "melgan/model.onnx"
+SCHEDULER = "scheduler/scheduler_config.json"
+DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+PADDLE_FILES = ("model_state.pdparams",)
+
+_PREDICTIONS: Mapping[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
+# What the configurations of the networks must agree on.
+_ALL_SHARE = ("d_model", "num_heads", "d_kv", "d_ff")
+_ENCODERS_SHARE = (*_ALL_SHARE, "num_layers", "feed_forward_proj")
+
+
+def find_diffusers(path: Path) -> Path | None:
+    """Returns `path` if it holds the networks of the diffusers port."""
+    return path if weight_file(path / "decoder", DIFFUSERS_FILES) else None
+
+
+def find_paddle(path: Path) -> Path | None:
+    """Returns `path` if it holds the networks of the Paddle port."""
+    return path if weight_file(path / "decoder", PADDLE_FILES) else None
+
+
+def import_diffusers(folder: Path) -> Checkpoint:
+    """Reads a folder of the diffusers port.
+
+    Raises:
+        CheckpointError: if anything is missing, left over, damaged or not supported.
+    """
+    return _import(folder, "diffusers", DIFFUSERS_FILES, transposed=True)
+
+
+def import_paddle(folder: Path) -> Checkpoint:
+    """Reads a folder of the Paddle port.
+
+    Raises:
+        CheckpointError: if anything is missing, left over, damaged or not supported.
+    """
+    return _import(folder, "Paddle", PADDLE_FILES, transposed=False)
+
+
+def weight_file(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """Returns the first of the files that is in the folder."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _import(folder: Path, layout: str, names: tuple[str, ...], *, transposed: bool) -> Checkpoint:
+    stored: dict[str, StoredArray] = {}
+    for network in NETWORKS:
+        path = weight_file(folder / network, names)
+        if path is None:
+            raise CheckpointError(folder / network, f"a file {' or '.join(names)}", "none")
+        arrays = _READERS[path.suffix](path)
+        stored |= {f"{network}/{name}": array for name, array in arrays.items()}
+    config = _read_sizes(folder)
+    bins = choose(folder / NETWORKS[0], "vocab_size", config.vocabulary_size, VELOCITY_BINS)
+    inverter = folder / INVERTER
+    return Checkpoint(
+        config=config,
+        params=assemble(folder, config, port_sources(config), stored, transposed=transposed),
+        prediction=_read_prediction(folder / SCHEDULER),
+        tokenization=Tokenization(velocity_bins=bins),
+        inverter=inverter if inverter.is_file() else None,
+        layout=layout,
+    )
+
+
+def _read_sizes(folder: Path) -> ModelConfig:
+    paths = {network: folder / network / "config.json" for network in NETWORKS}
+    notes, context, decoder = (read_json(path) for path in paths.values())
+    for name in _ENCODERS_SHARE:
+        require(paths["continuous_encoder"], name, context.get(name), notes.get(name))
+    for name in _ALL_SHARE:
+        require(paths["decoder"], name, decoder.get(name), notes.get(name))
+    for path, name, value, wanted in (
+        (paths["notes_encoder"], "feed_forward_proj", notes, "gated-gelu"),
+        (paths["continuous_encoder"], "input_dims", context, decoder.get("input_dims")),
+        (paths["decoder"], "max_decoder_noise_time", decoder, TIME_SCALE),
+    ):
+        require(path, name, value.get(name), wanted)
+    return model_config(
+        folder,
+        width=notes.get("d_model"),
+        heads=notes.get("num_heads"),
+        head_width=notes.get("d_kv"),
+        mlp_width=notes.get("d_ff"),
+        encoder_layers=notes.get("num_layers"),
+        decoder_layers=decoder.get("num_layers"),
+        vocabulary_size=notes.get("vocab_size"),
+        note_tokens=notes.get("max_length"),
+        target_frames=decoder.get("targets_length"),
+        context_frames=context.get("targets_context_length"),
+        mel_bins=decoder.get("input_dims"),
+        dropout=decoder.get("dropout_rate", 0.1),
+    )
+
+
+def _read_prediction(path: Path) -> Prediction:
+    if not path.is_file():
+        return "eps"
+    settings = read_json(path)
+    # The port's name for the cosine schedule; its own discretisation is not used here.
+    require(path, "beta_schedule", settings.get("beta_schedule"), "squaredcos_cap_v2")
+    name = "prediction_type"
+    return choose(path, name, settings.get(name, "epsilon"), _PREDICTIONS)
+
+
+_READERS: Mapping[str, Callable[[Path], dict[str, StoredArray]]] = {
+    ".safetensors": read_safetensors,
+    ".bin": read_torch_file,
+    ".pdparams": read_paddle_file,
+}

@@ -1,0 +1,340 @@
+"""Reads pickles that hold arrays in plain containers, without the power to do anything else.
+
+A pickle is a program: its GLOBAL instructions import any name and its REDUCE instructions call it.
+This is another machine for the same instructions. It imports nothing; a global name is only a
+label, and of the few labels it knows, some stand for a function that makes an array or a dict. Any
+other label, and any instruction that arrays do not need, ends the reading. Memory stays in
+proportion to the file: nothing here copies a value that an instruction can name twice.
+"""
+
+import io
+import math
+import pickletools
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from spectrodiff.checkpoints.tree import Shape, StoredArray, checked_shape
+from spectrodiff.core.errors import CheckpointError
+
+# Longer reads are handed out as views of the file instead of copies.
+COPY_BYTES = 4096
+
+
+class Label(NamedTuple):
+    """A global name in a pickle, "module.name"; nothing is ever imported under it."""
+
+    name: str
+
+
+# What a label stands for: a function of the arguments of REDUCE, or None if it is only mentioned.
+Labels = Mapping[str, Callable[..., Any] | None]
+
+
+def read_pickle(
+    data: bytes | memoryview,
+    subject: Path,
+    labels: Labels | None = None,
+    persistent_load: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Returns what a pickle of protocol 2, 3 or 4 holds, numpy arrays as `PickledArray`.
+
+    Args:
+        data: the pickle; arrays keep views of it.
+        subject: the file that errors are about.
+        labels: global names to accept beside those of numpy arrays and plain containers.
+        persistent_load: turns a persistent id into a value, for formats that use them.
+
+    Raises:
+        CheckpointError: if the pickle is damaged or asks for anything that is not listed.
+    """
+    machine = _Machine(subject, {**_NUMPY_LABELS, **(labels or {})}, persistent_load)
+    try:
+        return machine.run(data)
+    except (
+        AttributeError,
+        LookupError,
+        MemoryError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
+        raise CheckpointError(
+            subject, "a whole pickle of arrays", f"a damaged one ({error})"
+        ) from None
+
+
+_MARK = object()
+
+
+class _Machine:
+    """A stack, a memo, and one method per kind of instruction."""
+
+    def __init__(
+        self, subject: Path, labels: Labels, persistent_load: Callable[[Any], Any] | None
+    ) -> None:
+        self._subject, self._labels, self._persistent_load = subject, labels, persistent_load
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self, data: bytes | memoryview) -> Any:
+        for instruction, argument, _ in pickletools.genops(_ViewReader(data)):  # type: ignore[arg-type]
+            name = instruction.name
+            if name == "STOP":
+                return self._stack.pop()
+            if name in _PUSHED:
+                self._stack.append(argument)
+            elif name in _CONSTANTS:
+                self._stack.append(_CONSTANTS[name])
+            elif name in _METHODS:
+                _METHODS[name](self, argument)
+            elif name not in ("PROTO", "FRAME"):
+                raise self._refusal(f"the pickle instruction {name}")
+        raise ValueError("no end")
+
+    def new_dict(self, _: None) -> None:
+        self._stack.append({})
+
+    def new_list(self, _: None) -> None:
+        self._stack.append([])
+
+    def mark(self, _: None) -> None:
+        self._stack.append(_MARK)
+
+    def tuple_of_1(self, _: None) -> None:
+        self._stack.append(tuple(self._pop(1)))
+
+    def tuple_of_2(self, _: None) -> None:
+        self._stack.append(tuple(self._pop(2)))
+
+    def tuple_of_3(self, _: None) -> None:
+        self._stack.append(tuple(self._pop(3)))
+
+    def tuple_to_mark(self, _: None) -> None:
+        self._stack.append(tuple(self._pop_to_mark()))
+
+    def append(self, _: None) -> None:
+        self._extend_list(self._pop(1))
+
+    def appends(self, _: None) -> None:
+        self._extend_list(self._pop_to_mark())
+
+    def set_item(self, _: None) -> None:
+        self._extend_dict(self._pop(2))
+
+    def set_items(self, _: None) -> None:
+        self._extend_dict(self._pop_to_mark())
+
+    def put(self, key: int) -> None:
+        self._memo[key] = self._stack[-1]
+
+    def memoize(self, _: None) -> None:
+        self._memo[len(self._memo)] = self._stack[-1]
+
+    def get(self, key: int) -> None:
+        self._stack.append(self._memo[key])
+
+    def name(self, module_and_name: str) -> None:
+        self._push_label(*module_and_name.split(" ", 1))
+
+    def name_from_stack(self, _: None) -> None:
+        self._push_label(*self._pop(2))
+
+    def call(self, _: None) -> None:
+        label, arguments = self._pop(2)
+        function = self._labels[_of_type(Label, label).name]
+        if function is None:
+            raise self._refusal(f"a call of {label.name}")
+        self._stack.append(function(*_of_type(tuple, arguments)))
+
+    def set_state(self, _: None) -> None:
+        (state,) = self._pop(1)
+        # The attributes of a dict (torch keeps a version there) say nothing about its arrays.
+        if not isinstance(self._stack[-1], dict):
+            _of_type((PickledArray, _PickledType), self._stack[-1]).set_state(*state)
+
+    def load_persistent(self, _: None) -> None:
+        if self._persistent_load is None:
+            raise self._refusal("a reference to data outside the pickle")
+        self._stack.append(self._persistent_load(self._stack.pop()))
+
+    def _push_label(self, module: Any, name: Any) -> None:
+        label = f"{_of_type(str, module)}.{_of_type(str, name)}"
+        if label not in self._labels:
+            raise self._refusal(f"a reference to {label[:80]!r}, which was not followed")
+        self._stack.append(Label(label))
+
+    def _refusal(self, got: str) -> CheckpointError:
+        return CheckpointError(self._subject, "a pickle of arrays and nothing else", got)
+
+    def _extend_list(self, items: list[Any]) -> None:
+        _of_type(list, self._stack[-1]).extend(items)
+
+    def _extend_dict(self, items: list[Any]) -> None:
+        target = _of_type(dict, self._stack[-1])
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # Only strings: hashing a deeply nested tuple would overrun the C stack.
+            target[_of_type(str, key)] = value
+
+    def _pop(self, count: int) -> list[Any]:
+        if len(self._stack) < count:
+            raise IndexError("an empty stack")
+        items = self._stack[-count:]
+        del self._stack[-count:]
+        return items
+
+    def _pop_to_mark(self) -> list[Any]:
+        items = []
+        while (item := self._stack.pop()) is not _MARK:
+            items.append(item)
+        return items[::-1]
+
+
+_PUSHED = frozenset(
+    [
+        *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINSTRING", "SHORT_BINSTRING"),
+    ]
+)
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_METHODS: Mapping[str, Callable[[_Machine, Any], None]] = {
+    "EMPTY_DICT": _Machine.new_dict,
+    "EMPTY_LIST": _Machine.new_list,
+    "MARK": _Machine.mark,
+    "TUPLE1": _Machine.tuple_of_1,
+    "TUPLE2": _Machine.tuple_of_2,
+    "TUPLE3": _Machine.tuple_of_3,
+    "TUPLE": _Machine.tuple_to_mark,
+    "APPEND": _Machine.append,
+    "APPENDS": _Machine.appends,
+    "SETITEM": _Machine.set_item,
+    "SETITEMS": _Machine.set_items,
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "MEMOIZE": _Machine.memoize,
+    "BINGET": _Machine.get,
+    "LONG_BINGET": _Machine.get,
+    "GLOBAL": _Machine.name,
+    "STACK_GLOBAL": _Machine.name_from_stack,
+    "REDUCE": _Machine.call,
+    "BUILD": _Machine.set_state,
+    "BINPERSID": _Machine.load_persistent,
+}
+
+
+class _ViewReader:
+    """A file over a buffer whose long reads are views, so that arrays are not copied."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._view, self._at = memoryview(data), 0
+
+    def read(self, count: int) -> bytes | memoryview:
+        piece = self._view[self._at : self._at + count]
+        self._at += len(piece)
+        return piece if len(piece) > COPY_BYTES else bytes(piece)
+
+    def readline(self) -> bytes:
+        line = io.BytesIO(self._view[self._at : self._at + COPY_BYTES]).readline()
+        self._at += len(line)
+        return line
+
+
+def _of_type(kind: Any, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{type(value).__name__} in the wrong place")
+    return value
+
+
+_TYPES: Mapping[str, np.dtype[Any]] = {
+    **{code: np.dtype(code) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1")},
+    # Paddle writes bfloat16 as the unsigned integers of the same bits.
+    "u2": np.dtype(ml_dtypes.bfloat16),
+}
+
+
+class _PickledType:
+    """A numpy dtype: the code comes with the call, the byte order with the state."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        if _of_type(str, code) not in _TYPES:
+            raise TypeError(f"array elements of type {code[:20]!r}")
+        self.dtype = _TYPES[code]
+
+    def set_state(self, _version: int, byte_order: str, *_: Any) -> None:
+        if byte_order == ">":
+            self.dtype = self.dtype.newbyteorder(">")
+
+
+class PickledArray:
+    """A numpy array in a pickle: made empty by one instruction, given its values by another."""
+
+    def __init__(self, *_: Any) -> None:
+        self._values: bytes | memoryview | str = b""
+        self._dtype = np.dtype(np.float32)
+        self._order: Any = "C"
+        self.shape: Shape = (0,)
+
+    def set_state(
+        self, _version: int, shape: Shape, kind: _PickledType, fortran: bool, values: Any
+    ) -> None:
+        """Takes what numpy keeps of an array in a pickle; ValueError if it does not fit."""
+        self._dtype = _of_type(_PickledType, kind).dtype
+        self._order = "F" if fortran else "C"
+        self._values = _of_type((bytes, memoryview, str), values)
+        self.shape = checked_shape(shape)
+        count = len(self._raw_bytes())
+        if count != math.prod(shape) * self._dtype.itemsize:
+            raise ValueError(f"an array of shape {shape} in {count} bytes")
+
+    def read(self) -> np.ndarray:
+        """Returns the array: a view of the pickle, unless its bytes were written as text."""
+        return np.frombuffer(self._raw_bytes(), self._dtype).reshape(self.shape, order=self._order)
+
+    def stored(self) -> StoredArray:
+        """Returns the array as an entry that a parameter can be read from."""
+        return StoredArray(self.shape, self.read)
+
+    def _raw_bytes(self) -> bytes | memoryview:
+        if isinstance(self._values, str):
+            return self._values.encode("latin-1")
+        return self._values
+
+
+def _bytes_as_text(text: str, encoding: str) -> str:
+    # Protocol 2 has no bytes: it writes latin-1 text and a call that would turn it back, which is
+    # left to the array that holds it.
+    if encoding != "latin1":
+        raise ValueError("bytes in an unknown encoding")
+    return _of_type(str, text)
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
+def _new_dict() -> dict[str, Any]:
+    return {}
+
+
+def _same_tuple(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    return _of_type(tuple, items)
+
+
+_NUMPY_LABELS: Labels = {
+    "collections.OrderedDict": _new_dict,
+    "builtins.tuple": _same_tuple,
+    "__builtin__.tuple": _same_tuple,
+    "_codecs.encode": _bytes_as_text,
+    "__builtin__.bytes": _no_bytes,  # without arguments: what protocol 2 writes for no bytes
+    "numpy.ndarray": None,
+    "numpy.dtype": _PickledType,
+    "numpy.core.multiarray._reconstruct": PickledArray,
+    "numpy._core.multiarray._reconstruct": PickledArray,
+}

@@ -1,0 +1,215 @@
+"""Imports checkpoints that T5X wrote: the layout of the original release.
+
+`checkpoint` is a msgpack of the whole training state. A small parameter is in it, a large one is a
+TensorStore spec whose path names a zarr array beside the file. The spec says where the array was
+when it was written, which may have been a bucket; only the last part of the path is of use.
+"""
+
+import math
+import os
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from spectrodiff.checkpoints.layouts.gin_file import GinFile
+from spectrodiff.checkpoints.layouts.names import t5x_sources
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.settings import (
+    EMBEDDING_ROWS,
+    TIME_SCALE,
+    choose,
+    model_config,
+    require,
+)
+from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.models.config import CrossAttention, ModelConfig, NetworkKind
+from spectrodiff.music.tokenization import Tokenization
+
+FILE_NAME = "checkpoint"
+_AUTOREGRESSIVE_SIGN = "decoder/layers_0/encoder_decoder_attention/query/kernel"
+_STEP_FOLDER = re.compile(r"checkpoint_([0-9]+)")
+_NDARRAY_EXTENSION = 1  # flax's code for an array in a msgpack
+_TYPES = {
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    **{name: np.dtype(name) for name in ("float16", "float32", "float64", "int32", "int64")},
+}
+_CROSS_ATTENTION: Mapping[str, CrossAttention] = {
+    "concat_encodings": "concatenate",
+    "sum_cross_attends": "sum",
+}
+
+
+def find_t5x(path: Path) -> Path | None:
+    """Returns the folder of the checkpoint at `path`: itself, or its newest `checkpoint_STEP`."""
+    if (path / FILE_NAME).is_file():
+        return path
+    steps = [
+        (int(match[1]), folder)
+        for folder in path.iterdir()
+        if (match := _STEP_FOLDER.fullmatch(folder.name)) and (folder / FILE_NAME).is_file()
+    ]
+    return max(steps)[1] if steps else None
+
+
+def import_t5x(folder: Path) -> Checkpoint:
+    """Reads the folder of one step; `config.gin` lies in it or beside it.
+
+    Raises:
+        CheckpointError: if anything is missing, left over, damaged or not supported.
+    """
+    gin = GinFile(_find_config(folder))
+    stored = read_t5x_arrays(folder)
+    has_context = any(name.startswith("continuous_encoder/") for name in stored)
+    bins = gin.require("NUM_VELOCITY_BINS")
+    rows = choose(gin.path, "NUM_VELOCITY_BINS", bins, EMBEDDING_ROWS)
+    # The configuration does not say which, but the decoders' cross-attentions differ in name.
+    kind: NetworkKind = "autoregressive" if _AUTOREGRESSIVE_SIGN in stored else "diffusion"
+    config = _read_sizes(gin, kind, rows, has_context)
+    for name, value in (
+        ("DiffusionConfig.model_output", "eps"),
+        ("train/DiffusionSchedule.name", "cosine"),
+        ("T5Config.max_decoder_noise_time", TIME_SCALE),
+    ):
+        require(gin.path, name, gin.get(name, value), value)
+    return Checkpoint(
+        config=config,
+        params=assemble(folder, config, t5x_sources(config), stored),
+        tokenization=Tokenization(velocity_bins=bins),
+        layout="T5X",
+    )
+
+
+def read_t5x_arrays(folder: Path) -> dict[str, StoredArray]:
+    """Returns the parameters of a T5X checkpoint by name, the levels joined by "/".
+
+    Raises:
+        CheckpointError: if the file or an array is missing, damaged or of an unexpected kind.
+    """
+    path = folder / FILE_NAME
+    state = _read_msgpack(path)
+    try:
+        target = state["optimizer"]["target"]
+    except (KeyError, TypeError):
+        raise CheckpointError(path, "a T5X training state", "something else") from None
+    try:
+        return dict(_leaves(path, target, ""))
+    except RecursionError:
+        raise CheckpointError(path, "a tree of parameters", "one nested too deeply") from None
+
+
+def _leaves(path: Path, node: Any, name: str) -> Iterator[tuple[str, StoredArray]]:
+    if isinstance(node, StoredArray):
+        yield name, node
+    elif isinstance(node, dict) and "driver" in node:
+        yield name, _open_zarr(path, node, name)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(path, value, f"{name}/{key}" if name else str(key))
+    else:
+        raise CheckpointError(path, f"{name!r} to be an array", f"a {type(node).__name__}")
+
+
+def _read_msgpack(path: Path) -> Any:
+    import msgpack
+
+    def extension(code: int, data: bytes) -> StoredArray | None:
+        return _packed_array(data) if code == _NDARRAY_EXTENSION else None
+
+    try:
+        return msgpack.unpackb(path.read_bytes(), ext_hook=extension, strict_map_key=False)
+    except OSError as error:
+        raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
+    except (KeyError, RecursionError, TypeError, ValueError, msgpack.UnpackException) as error:
+        raise CheckpointError(
+            path, "a whole msgpack of a training state", f"a damaged one ({error})"
+        ) from None
+
+
+def _packed_array(data: bytes) -> StoredArray:
+    import msgpack
+
+    axes, type_name, values = msgpack.unpackb(data)
+    shape, dtype = checked_shape(tuple(axes)), _TYPES[type_name]
+    if not isinstance(values, bytes) or len(values) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"an array of shape {shape} in another number of bytes")
+    return StoredArray(shape, lambda: np.frombuffer(values, dtype).reshape(shape))
+
+
+def _open_zarr(path: Path, spec: Mapping[str, Any], name: str) -> StoredArray:
+    import tensorstore
+
+    store = spec.get("kvstore")
+    place = spec.get("path") or (store.get("path") if isinstance(store, dict) else None)
+    relative = PurePosixPath(place if isinstance(place, str) else "")
+    if spec["driver"] != "zarr" or relative.is_absolute() or ".." in relative.parts or not place:
+        raise CheckpointError(
+            path, f"{name!r} to name a zarr array beside the file", reprlib.repr(spec)
+        )
+    folder = path.parent / relative
+    # Of the file's spec only the path is used: the rest could send us anywhere.
+    opening = {
+        "driver": "zarr",
+        "kvstore": {"driver": "file", "path": os.path.abspath(folder)},
+        # By default a chunk that is not there reads as zeros.
+        "fill_missing_data_reads": False,
+    }
+    try:
+        array = tensorstore.open(opening, open=True, read=True).result()
+    except ValueError as error:
+        raise CheckpointError(folder, f"the zarr array of {name!r}", _first_line(error)) from None
+
+    def read() -> np.ndarray:
+        try:
+            return np.asarray(array.read().result())
+        except ValueError as error:
+            raise CheckpointError(folder, "a whole zarr array", _first_line(error)) from None
+
+    return StoredArray(tuple(array.shape), read)
+
+
+def _find_config(folder: Path) -> Path:
+    for place in (folder, folder.parent):
+        if (place / "config.gin").is_file():
+            return place / "config.gin"
+    raise CheckpointError(folder.parent / "config.gin", "the configuration of the run", "no file")
+
+
+def _read_sizes(
+    gin: GinFile, kind: NetworkKind, embedding_rows: int, has_context: bool
+) -> ModelConfig:
+    lengths = gin.require("TASK_FEATURE_LENGTHS")
+    if not isinstance(lengths, dict):
+        raise CheckpointError(gin.path, "TASK_FEATURE_LENGTHS as a dict", reprlib.repr(lengths))
+    activations = "T5Config.mlp_activations"
+    require(gin.path, activations, gin.require(activations), ("gelu", "linear"))
+    cross_attention: CrossAttention = "concatenate"  # with one source, any style is the same
+    if has_context:
+        positions, style = "T5Config.context_positions", "T5Config.decoder_cross_attend_style"
+        require(gin.path, positions, gin.require(positions), "terminal_relative")
+        cross_attention = choose(gin.path, style, gin.require(style), _CROSS_ATTENTION)
+    return model_config(
+        gin.path,
+        width=gin.require("T5Config.emb_dim"),
+        heads=gin.require("T5Config.num_heads"),
+        head_width=gin.require("T5Config.head_dim"),
+        mlp_width=gin.require("T5Config.mlp_dim"),
+        encoder_layers=gin.require("T5Config.num_encoder_layers"),
+        decoder_layers=gin.require("T5Config.num_decoder_layers"),
+        vocabulary_size=embedding_rows,
+        note_tokens=lengths.get("inputs"),
+        target_frames=lengths.get("targets"),
+        context_frames=lengths.get("targets_context") if has_context else 0,
+        cross_attention=cross_attention,
+        dropout=gin.get("T5Config.dropout_rate", 0.1),
+        kind=kind,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]

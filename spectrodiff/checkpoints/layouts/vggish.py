@@ -1,0 +1,135 @@
+"""Imports the published weights of VGGish.
+
+They are published as a TensorFlow 1 checkpoint, https://storage.googleapis.com/audioset/
+vggish_model.ckpt, which only TensorFlow reads. Where it is at hand, this turns it into a file that
+is read here:
+
+    import numpy, tensorflow
+    reader = tensorflow.train.load_checkpoint("vggish_model.ckpt")
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("vggish/")]
+    numpy.savez("vggish.npz", **{name: reader.get_tensor(name) for name in names})
+
+The same names are read from `.safetensors`. The file of the PyTorch port, vggish-10086976.pth of
+https://github.com/harritaylor/torchvggish/releases, is read as it is.
+"""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from flax import nnx
+
+from spectrodiff.checkpoints.layouts.safetensors_file import read_safetensors
+from spectrodiff.checkpoints.layouts.torch_file import read_torch_file
+from spectrodiff.checkpoints.model import Params
+from spectrodiff.checkpoints.tree import Shape, Source, StoredArray, assemble_tree, flatten
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.models.vggish import CONVOLUTIONS, FULLY_CONNECTED, Vggish, VggishConfig
+
+_WANTED = (
+    "weights of VGGish, published at https://storage.googleapis.com/audioset/vggish_model.ckpt "
+    "and https://github.com/harritaylor/torchvggish/releases (without them the columns "
+    "'VGGish reconstruction' and 'VGGish FAD' stay empty)"
+)
+_TF1_NAMES = {
+    "conv1": "vggish/conv1",
+    "conv2": "vggish/conv2",
+    "conv3_1": "vggish/conv3/conv3_1",
+    "conv3_2": "vggish/conv3/conv3_2",
+    "conv4_1": "vggish/conv4/conv4_1",
+    "conv4_2": "vggish/conv4/conv4_2",
+    "fc1_1": "vggish/fc1/fc1_1",
+    "fc1_2": "vggish/fc1/fc1_2",
+    "fc2": "vggish/fc2",
+}
+_TORCH_NAMES = {
+    **{name: f"features.{i}" for name, i in zip(CONVOLUTIONS, (0, 3, 6, 8, 11, 13), strict=True)},
+    **{name: f"embeddings.{i}" for name, i in zip(FULLY_CONNECTED, (0, 2, 4), strict=True)},
+}
+# From torch's order of axes to ours, by their number: convolutions lie as [out, in, height, width],
+# matrices as [outputs, inputs].
+_TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+
+
+def import_vggish(path: str | os.PathLike[str]) -> tuple[VggishConfig, Params]:
+    """Reads a file of weights; its kind is told by its suffix and by its names.
+
+    Raises:
+        CheckpointError: if it is missing or damaged, or anything is missing, left over, or of a
+            shape that does not fit the rest.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(path, _WANTED, "no such file")
+    if path.suffix == ".npz":
+        stored = _read_npz(path)
+    elif path.suffix == ".safetensors":
+        stored = read_safetensors(path)
+    else:
+        stored = read_torch_file(path)
+    # Of the parts around the network nothing is used: optimiser slots, PCA.
+    names = [name for name in stored if name.startswith(("vggish/", "features.", "embeddings."))]
+    if any(name.startswith("features.") for name in names):
+        stored = {name: _as_in_ours(stored[name]) for name in names}
+        sources = _sources(_TORCH_NAMES, kernel=".weight", bias=".bias")
+    else:
+        stored = {name: stored[name] for name in names}
+        sources = _sources(_TF1_NAMES, kernel="/weights", bias="/biases")
+    config = _read_sizes(path, sources, stored)
+    return config, assemble_tree(path, parameter_shapes(config), sources, stored)
+
+
+def _sources(names: Mapping[str, str], *, kernel: str, bias: str) -> dict[str, Source]:
+    return {
+        **{f"{ours}/kernel": theirs + kernel for ours, theirs in names.items()},
+        **{f"{ours}/bias": theirs + bias for ours, theirs in names.items()},
+    }
+
+
+def _as_in_ours(array: StoredArray) -> StoredArray:
+    axes = _TORCH_AXES.get(len(array.shape))
+    if axes is None:
+        return array
+    shape = tuple(array.shape[axis] for axis in axes)
+    return StoredArray(shape, lambda: np.transpose(array.read(), axes))
+
+
+def _read_sizes(
+    path: Path, sources: Mapping[str, Source], stored: Mapping[str, StoredArray]
+) -> VggishConfig:
+    """The width of every layer is the length of its bias; the rest is checked against them."""
+    widths = {}
+    for name in (*CONVOLUTIONS, *FULLY_CONNECTED):
+        entry = sources[f"{name}/bias"]
+        if not isinstance(entry, str) or entry not in stored:
+            raise CheckpointError(path, _WANTED, f"a file without {entry}")
+        if len(stored[entry].shape) != 1:
+            raise CheckpointError(path, f"{entry} as a vector", f"shape {stored[entry].shape}")
+        widths[name] = stored[entry].shape[0]
+    return VggishConfig(
+        channels=tuple(widths[name] for name in CONVOLUTIONS),
+        hidden=(widths["fc1_1"], widths["fc1_2"]),
+        dims=widths["fc2"],
+    )
+
+
+def parameter_shapes(config: VggishConfig) -> dict[str, Shape]:
+    """Returns the shape of every parameter by name."""
+    model = nnx.eval_shape(lambda: Vggish(config, rngs=nnx.Rngs(0)))
+    flat = flatten(nnx.to_pure_dict(nnx.state(model)))
+    return {name: tuple(array.shape) for name, array in flat.items()}
+
+
+def _read_npz(path: Path) -> dict[str, StoredArray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(path, "a whole npz file of arrays", str(error)) from None
+    return {name: _in_memory(array) for name, array in arrays.items()}
+
+
+def _in_memory(array: np.ndarray) -> StoredArray:
+    return StoredArray(array.shape, lambda: array)

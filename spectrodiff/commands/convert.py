@@ -1,0 +1,92 @@
+"""Conversion of models and inverters to our own layout, and of inverters to ONNX."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from spectrodiff.checkpoints.layouts.store import StoredType, save_model
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
+from spectrodiff.checkpoints.tree import flatten
+from spectrodiff.commands.program import usage_name
+from spectrodiff.core.errors import ConfigError
+
+INVERTER_SUFFIXES = (".onnx", ".safetensors")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Converts what the command line names."""
+    flags = parse_flags(arguments)
+    convert = _convert_inverter if flags.out.suffix in INVERTER_SUFFIXES else _convert_model
+    print(convert(flags.source, flags.out, flags.dtype))
+
+
+def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog=usage_name("convert"),
+        description="Imports a model once and stores it in our own layout: faster to load, smaller "
+        "if asked. With a file as OUT, puts a trained inverter into that one file.",
+    )
+    add = parser.add_argument
+    add(
+        "source",
+        metavar="IN",
+        help="a model: a folder in any layout, the name of a released model, the URL of a zip, or "
+        "a Hub repository (owner/name); or an inverter: the folder of a run that trained one, or a "
+        ".safetensors file",
+    )
+    add(
+        "out",
+        metavar="OUT",
+        type=Path,
+        help="a new folder for a model; a .safetensors or .onnx file for an inverter",
+    )
+    add(
+        "--dtype",
+        choices=get_args(StoredType),
+        default="float32",
+        help="type of the stored parameters; the 16-bit types take half the space; an inverter is "
+        "stored as float32 or float16, as ONNX always as float32 (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _convert_model(source: str, folder: Path, dtype: StoredType) -> str:
+    checkpoint = open_checkpoint(source)
+    save_model(checkpoint, folder, dtype)
+    return _summary(checkpoint, folder, dtype)
+
+
+def _summary(checkpoint: Checkpoint, folder: Path, dtype: str) -> str:
+    config = checkpoint.config
+    parameters = sum(array.size for array in flatten(checkpoint.params).values())
+    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    return (
+        f"{checkpoint.layout} layout: {parameters:,} parameters, "
+        f"width {config.width}, {config.heads} heads, {config.encoder_layers} encoder and "
+        f"{config.decoder_layers} decoder layers, "
+        f"{'with' if config.has_context else 'without'} context, "
+        f"{'with' if checkpoint.inverter else 'without'} inverter; "
+        f"stored as {dtype} in {folder} ({megabytes:.1f} MB)"
+    )
+
+
+def _convert_inverter(source: str, out: Path, dtype: StoredType) -> str:
+    from spectrodiff.inverter.files import load_inverter, save_inverter
+    from spectrodiff.inverter.networks.generators import count_parameters, display_name
+    from spectrodiff.inverter.onnx_export import export_onnx
+
+    inverter = load_inverter(Path(source))
+    if out.suffix == ".onnx":
+        if dtype != "float32":
+            raise ConfigError("--dtype", "float32 for an .onnx file", dtype)
+        export_onnx(inverter, out)
+    elif dtype == "bfloat16":
+        raise ConfigError("--dtype", "float32 or float16 for an inverter", dtype)
+    else:
+        save_inverter(inverter, out, dtype)
+    megabytes = out.stat().st_size / 1e6
+    parameters = f"{count_parameters(inverter.config):,} parameters"
+    return f"{out}  {display_name(inverter.config)}, {parameters}, {megabytes:.1f} MB"

@@ -1,0 +1,155 @@
+"""Gin files and bindings, read where a program starts and nowhere else.
+
+The library knows nothing of gin: an entry point has gin fill frozen dataclasses and hands those on.
+What gin reports in many ways becomes one kind of error, with a suggestion where a name is misspelt.
+"""
+
+import copy
+import dataclasses
+import difflib
+
+# gin uses this when a file is missing, but does not import it.
+import importlib.util  # noqa: F401
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from spectrodiff.core.errors import ConfigError
+
+Settings = TypeVar("Settings")
+
+
+def parse(
+    classes: Sequence[type],
+    files: Sequence[str],
+    bindings: Sequence[str],
+    folder: str | None = None,
+) -> None:
+    """Reads gin files, then bindings; later ones win. What was read before is forgotten.
+
+    Args:
+        classes: the frozen dataclasses that may be configured, under their own names.
+        files: paths; also looked for in `folder`.
+        bindings: such as "Sampling.steps = 50".
+        folder: where shipped configs lie.
+
+    Raises:
+        ConfigError: for a missing file, a syntax error, or an unknown name.
+    """
+    import gin
+
+    gin.clear_config()
+    for settings in classes:
+        if not _is_registered(settings.__name__):
+            gin.external_configurable(settings, name=settings.__name__)
+    if folder is not None:
+        gin.add_config_file_search_path(folder)
+    for file in files:
+        if not Path(file).is_file() and not (folder and (Path(folder) / file).is_file()):
+            raise ConfigError(file, "a gin file", "no such file")
+    # gin logs an error for every place where an included file is not, though it is in the next one.
+    log = logging.getLogger()
+    log.addFilter(_is_worth_logging)
+    try:
+        gin.parse_config_files_and_bindings(list(files), list(bindings), skip_unknown=False)
+    except Exception as error:  # gin raises many types, all of them about the config
+        subject = ", ".join([*files, *bindings])
+        raise ConfigError(subject, *_explain(str(error), classes)) from error
+    finally:
+        log.removeFilter(_is_worth_logging)
+    _check_macros(bindings)
+
+
+def filled(settings: type[Settings], **overrides: Any) -> Settings:
+    """An instance with what gin says, and overrides over that where they are not None.
+
+    Raises:
+        ConfigError: if a required value is missing or a value is impossible.
+    """
+    import gin
+
+    chosen = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return gin.get_configurable(settings.__name__)(**chosen)
+    except ConfigError as error:
+        # gin adds lines to the message, about its own insides.
+        raise ConfigError(error.subject, error.expected, error.got) from None
+    except Exception as error:
+        raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
+
+
+def given(settings: type[Settings]) -> dict[str, Any]:
+    """Values that gin was given for fields of a dataclass, by name; defaults are left out.
+
+    They are not checked: whether they are possible may depend on what they are to be added to.
+
+    Raises:
+        ConfigError: if a macro has no value.
+    """
+    import gin
+
+    names = [field.name for field in dataclasses.fields(cast(Any, settings))]
+    bound = {}
+    for name in names:
+        try:
+            value = gin.query_parameter(f"{settings.__name__}.{name}")
+        except ValueError:  # not bound
+            continue
+        try:
+            bound[name] = copy.deepcopy(value)  # which puts their values for macros
+        except Exception as error:
+            raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
+    return bound
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Path not found")
+
+
+def _check_macros(bindings: Sequence[str]) -> None:
+    """Refuses a binding such as "STEPS = 3" if nothing asks for %STEPS: gin would ignore it."""
+    import gin
+
+    used = re.findall(r"%([\w.]+)", gin.config_str())
+    for binding in bindings:
+        match = re.match(r"\s*([A-Za-z_]\w*)\s*=", binding)
+        if match and match[1] not in used:
+            names = sorted({name.rsplit(".", 1)[-1] for name in used})
+            raise ConfigError(binding, *_suggest("a macro of these files", match[1], names))
+
+
+def _is_registered(name: str) -> bool:
+    import gin
+
+    try:
+        gin.get_configurable(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _explain(message: str, classes: Sequence[type]) -> tuple[str, str]:
+    """What was expected and what was found, from gin's own message."""
+    parameters = {
+        settings.__name__: [field.name for field in dataclasses.fields(settings)]
+        for settings in classes
+    }
+    if match := re.search(r"No configurable matching '([^']*)'", message):
+        return _suggest("a name that can be configured", match[1], list(parameters))
+    if match := re.search(r"'([^']*)'.* doesn't have a parameter named '([^']*)'", message):
+        owner = match[1].rsplit(".", 1)[-1]
+        return _suggest(f"a setting of {owner}", match[2], parameters.get(owner, []))
+    if match := re.search(r"Required bindings for .* not provided in config: (.*)", message):
+        return f"a value for {match[1]}", "none"
+    if match := re.search(r"No bindings specified for '([^']*)/gin.macro'", message):
+        return f"a value for the macro {match[1]}", "none"
+    return "gin syntax (text in quotes)", message.strip().splitlines()[0]
+
+
+def _suggest(what: str, wrong: str, names: Sequence[str]) -> tuple[str, str]:
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
+    if close:
+        return what, f"{wrong!r} (did you mean {close[0]!r}?)"
+    return f"{what}: {', '.join(names) or 'there is none'}", repr(wrong)

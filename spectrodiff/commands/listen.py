@@ -1,0 +1,39 @@
+"""A blind listening test of several evaluations."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from spectrodiff.commands.program import usage_name
+from spectrodiff.report.listening import key_path, write_listening_sheet
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Makes a listening test of the evaluations that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog=usage_name("listen"),
+        description="Makes a blind listening test of the songs that evaluations share. The key "
+        "that tells which file is whose goes beside the folder; keep it from listeners.",
+    )
+    add = parser.add_argument
+    add("reports", type=Path, nargs="+", metavar="REPORT", help="two or more that eval.py wrote")
+    add("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+    add("--row", default="model", help="whose audio is compared (default: %(default)s)")
+    add("--title", default="Listening test", help="of the page (default: %(default)s)")
+    add("--songs", type=int, metavar="N", help="at most so many (default: all)")
+    add(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="only so much, from the middle of each song (default: whole songs)",
+    )
+    options = parser.parse_args(arguments)
+    page = write_listening_sheet(
+        options.reports,
+        options.out,
+        row=options.row,
+        title=options.title,
+        max_songs=options.songs,
+        excerpt_seconds=options.seconds,
+    )
+    print(f"{page}  (key: {key_path(options.out)})")

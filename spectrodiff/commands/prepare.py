@@ -1,0 +1,261 @@
+"""Prepares a corpus for training: recordings at 16 kHz with their notes, in one folder.
+
+Audio is made mono and resampled, labels of every corpus become the same note table, and the
+published splits are used. At the end a table says what each split got, and what was left out
+and why.
+"""
+
+import argparse
+import functools
+import logging
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from spectrodiff.commands.flags import natural, share
+from spectrodiff.commands.program import usage_name
+from spectrodiff.composer.compose import FULL, NARROW
+from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
+from spectrodiff.data.corpora.slakh_splits import Variant
+from spectrodiff.data.prepare.prepare import prepare
+from spectrodiff.data.prepare.soundfont import SoundfontRenderer
+from spectrodiff.data.recordings import Plan
+from spectrodiff.data.source import dataset_folder
+
+_STYLES = {"full": FULL, "narrow": NARROW}
+_MIDI_TAIL_SECONDS = 1.0
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prepares the corpus that the command line names."""
+    options = _parser().parse_args(arguments)
+    # TFDS warns of each corpus that it does not know it.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    config, plan = options.plan(options)
+    summary = prepare(
+        options.corpus,
+        config,
+        plan,
+        options.data_dir,
+        workers=options.workers,
+        beam_options=options.beam.split() if options.beam is not None else None,
+    )
+    if options.corpus == "soundfont":
+        shutil.rmtree(_rendered(options, config), ignore_errors=True)
+    print(f"{options.corpus}/{config} in {options.data_dir}")
+    print(summary.table())
+
+
+def _plan_maestro(options: argparse.Namespace) -> tuple[str, Plan]:
+    return "v3", maestro.plan(options.source)
+
+
+def _plan_slakh(options: argparse.Namespace) -> tuple[str, Plan]:
+    config = options.variant + (f"_seed{options.seed}" if options.seed else "")
+    arguments = options.source, options.variant, options.split_list
+    return config, slakh.plan(*arguments, seed=options.seed)
+
+
+def _plan_cerberus4(options: argparse.Namespace) -> tuple[str, Plan]:
+    arguments = options.source, options.variant, options.split_list
+    return options.variant, slakh.plan_cerberus4(*arguments)
+
+
+def _plan_guitarset(options: argparse.Namespace) -> tuple[str, Plan]:
+    return "mic_and_mix", guitarset.plan(options.source)
+
+
+def _plan_musicnet(options: argparse.Namespace) -> tuple[str, Plan]:
+    plan = musicnet.plan(options.source, options.labels, options.splits)
+    return f"{options.labels}_{options.splits}", plan
+
+
+def _plan_urmp(options: argparse.Namespace) -> tuple[str, Plan]:
+    return "mt3", urmp.plan(options.source)
+
+
+def _plan_pairs(options: argparse.Namespace) -> tuple[str, Plan]:
+    return options.name, pairs.plan(options.source, options.validation_share)
+
+
+def _plan_soundfont(options: argparse.Namespace) -> tuple[str, Plan]:
+    renderer = functools.partial(SoundfontRenderer, options.soundfont, options.gain)
+    if options.source is not None:
+        config = options.name or "midi"
+        studio = synthetic.Studio(
+            renderer(tail_seconds=_MIDI_TAIL_SECONDS), _rendered(options, config)
+        )
+        return config, synthetic.plan_midi(studio, options.source, options.validation_share)
+    settings = _STYLES[options.style]
+    pieces = options.pieces
+    if pieces is None:
+        pieces = math.ceil(options.hours * 3600 / (sum(settings.seconds) / 2))
+    config = options.name or f"{options.style}_seed{options.seed}_{pieces}"
+    studio = synthetic.Studio(renderer(), _rendered(options, config))
+    return config, synthetic.plan_composed(
+        studio, settings, pieces, options.seed, options.validation_share
+    )
+
+
+def _rendered(options: argparse.Namespace, config: str) -> Path:
+    folder: Path = dataset_folder(options.data_dir, options.corpus, config)
+    return folder.with_name("rendered")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=usage_name("prepare"), description=__doc__)
+    corpora = parser.add_subparsers(dest="corpus", metavar="CORPUS", required=True)
+
+    _add(corpora, "maestro", "MAESTRO v3: piano, 199 hours", _plan_maestro)
+
+    for name, plan, help in (
+        ("slakh", _plan_slakh, "Slakh2100: bands; ten sub-mixes per training track"),
+        ("cerberus4", _plan_cerberus4, "Cerberus4: piano, guitar, bass and drums, from Slakh2100"),
+    ):
+        command = _add(corpora, name, help, plan)
+        command.add_argument(
+            "--variant",
+            choices=get_args(Variant),
+            default="redux",
+            help="which published split; redux has no song twice (default: %(default)s)",
+        )
+        command.add_argument(
+            "--split_list",
+            type=Path,
+            metavar="FILE",
+            help="redux.json or splits_v2.json from the splits folder of slakh-utils; needed for "
+            "split2, and for redux unless the folder is that of the redux release",
+        )
+        if name == "slakh":
+            command.add_argument("--seed", type=natural, default=0, help="for the sub-mixes")
+
+    _add(corpora, "guitarset", "GuitarSet: guitar, microphone and pickup", _plan_guitarset)
+
+    command = _add(corpora, "musicnet", "MusicNet: classical chamber music", _plan_musicnet)
+    command.add_argument(
+        "--labels",
+        choices=get_args(musicnet.Labels),
+        default="plain",
+        help="the release's labels, or the re-aligned MusicNet-EM in SOURCE/musicnet_em "
+        "(default: %(default)s)",
+    )
+    command.add_argument(
+        "--splits",
+        choices=get_args(musicnet.SplitName),
+        default="mt3",
+        help="MT3's splits, or those of the release (default: %(default)s)",
+    )
+
+    _add(corpora, "urmp", "URMP: chamber pieces", _plan_urmp)
+
+    command = _add(
+        corpora,
+        "pairs",
+        "your own recordings: name.wav, .flac, .ogg or .mp3 with name.mid or .midi",
+        _plan_pairs,
+    )
+    _add_name(command, "own")
+    _add_validation_share(command)
+
+    _add_soundfont(corpora)
+    return parser
+
+
+def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(
+        corpora,
+        "soundfont",
+        "music rendered by FluidSynth: your MIDI files, or composed pieces",
+        _plan_soundfont,
+        source_required=False,
+    )
+    _add_name(command, None)
+    _add_validation_share(command)
+    amount = command.add_mutually_exclusive_group()
+    amount.add_argument(
+        "--hours", type=float, default=1.0, help="compose about so much music (default: 1)"
+    )
+    amount.add_argument("--pieces", type=natural, help="or so many pieces")
+    command.add_argument("--seed", type=natural, default=0, help="another seed, other pieces")
+    command.add_argument(
+        "--style",
+        choices=_STYLES,
+        default="full",
+        help="full: 34 instrument classes and drums; narrow: five instruments, calmer, for small "
+        "models (default: %(default)s)",
+    )
+    command.add_argument(
+        "--soundfont", metavar="FILE", help="an .sf2 or .sf3 file (default: FluidR3 GM)"
+    )
+    command.add_argument(
+        "--gain",
+        type=float,
+        default=0.8,
+        help="one gain for all pieces, so that loudness follows from the notes "
+        "(default: %(default)s)",
+    )
+
+
+def _add(
+    corpora: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    help: str,
+    plan: object,
+    source_required: bool = True,
+) -> argparse.ArgumentParser:
+    command = corpora.add_parser(name, help=help, description=help)
+    command.set_defaults(plan=plan)
+    command.add_argument(
+        "--source",
+        type=Path,
+        required=source_required,
+        metavar="DIR",
+        help="the unpacked release, or your folder"
+        if source_required
+        else "a folder of MIDI files; without it, pieces are composed",
+    )
+    command.add_argument(
+        "--data_dir", type=Path, required=True, metavar="DIR", help="where prepared corpora go"
+    )
+    command.add_argument(
+        "--workers",
+        type=natural,
+        default=1,
+        metavar="N",
+        help="processes that read and render (default: 1)",
+    )
+    command.add_argument(
+        "--beam",
+        nargs="?",
+        const="",
+        metavar="OPTIONS",
+        help="prepare on Apache Beam, with pipeline options as in --beam='--runner=FlinkRunner'; "
+        "without any, on its direct runner",
+    )
+    return command
+
+
+def _add_name(command: argparse.ArgumentParser, default: str | None) -> None:
+    how = "default: %(default)s" if default else "default: tells what is in it"
+    command.add_argument(
+        "--name", type=_name, default=default, help=f"what to call this dataset ({how})"
+    )
+
+
+def _add_validation_share(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--validation_share",
+        type=share,
+        default=0.1,
+        metavar="SHARE",
+        help="share of the recordings for validation, unless the subfolders train, validation and "
+        "test are the splits (default: %(default)s)",
+    )
+
+
+def _name(text: str) -> str:
+    if not text.replace("_", "").replace("-", "").isalnum():
+        raise argparse.ArgumentTypeError(f"{text!r}: only letters, digits, _ and -")
+    return text

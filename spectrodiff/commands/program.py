@@ -1,0 +1,105 @@
+"""Entry point of every command: dispatch by name, logging, errors in one line, exit status."""
+
+import argparse
+import difflib
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from spectrodiff.core.errors import ConfigError, SpectrodiffError
+
+# Each is a module of this package with a function `main`, imported when it is asked for.
+COMMANDS = {
+    "sample": "render MIDI files to audio",
+    "train": "train a model on prepared corpora",
+    "evaluate": "render and score the songs of prepared corpora, and write a report",
+    "prepare": "prepare a corpus for training and evaluation",
+    "convert": "store a model or an inverter in our own layout, or an inverter as ONNX",
+    "invert": "turn a recording into features and back into audio",
+    "listen": "make a blind listening test of several evaluations",
+    "tally": "count the answers of a listening test",
+    "report": "write the pages of an evaluation again",
+    "recipe": "train a model and its inverter from a soundfont in a given time",
+}
+
+
+def spectrodiff() -> NoReturn:
+    """Runs the command that the command line names, and ends the process."""
+    finish(run(main))
+
+
+def main(arguments: Sequence[str]) -> int | None:
+    """Runs the command that the first argument names; returns its exit status."""
+    # The command has flags of its own, so nothing behind its name is parsed here.
+    flags = _parser().parse_args(arguments[:1])
+    if flags.command not in COMMANDS:
+        near = difflib.get_close_matches(flags.command, COMMANDS, n=1)
+        expected = f"one of {', '.join(COMMANDS)}" + (f" (did you mean {near[0]}?)" if near else "")
+        raise ConfigError("command", expected, flags.command)
+    module = importlib.import_module(f"spectrodiff.commands.{flags.command}")
+    status: int | None = module.main(arguments[1:])
+    return status
+
+
+def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns the exit status of the program.
+
+    Results go to standard output, all else to standard error. What is wrong with the input is said
+    in one line; a traceback means a bug.
+
+    Args:
+        main: the command; it gets the arguments.
+        arguments: by default those of the command line.
+    """
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("spectrodiff").setLevel(logging.INFO)
+    try:
+        status = main(sys.argv[1:] if arguments is None else arguments)
+    except SpectrodiffError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; without this the interpreter complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status or 0
+
+
+def finish(status: int) -> NoReturn:
+    """Ends the process with an exit status."""
+    # Threads that keep a process from ending are started by this module and no other.
+    distributed = sys.modules.get("spectrodiff.core.distributed")
+    if distributed is not None:
+        distributed.leave(status)
+    sys.exit(status)
+
+
+def usage_name(command: str) -> str:
+    """Returns what people type to run a command: the script they called, or spectrodiff COMMAND."""
+    script = Path(sys.argv[0]).name
+    scripts = {"sample.py": "sample", "train.py": "train", "eval.py": "evaluate"}
+    return script if scripts.get(script) == command else f"spectrodiff {command}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    import spectrodiff
+
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:{width}}  {help}" for name, help in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="spectrodiff",
+        usage="spectrodiff COMMAND ...",
+        description=f"Notes turned into sound by spectrogram diffusion.\n\ncommands:\n{listed}",
+        epilog="spectrodiff COMMAND --help lists the flags of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=spectrodiff.__version__)
+    parser.add_argument("command", help=argparse.SUPPRESS)
+    return parser

@@ -1,0 +1,26 @@
+"""Pages of an evaluation, written again."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from spectrodiff.commands.program import usage_name
+from spectrodiff.report.page import write_report
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes the pages of the evaluation that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog=usage_name("report"),
+        description="Writes the pages of an evaluation again, from the scores in its folder.",
+    )
+    parser.add_argument("report", type=Path, metavar="REPORT", help="what eval.py wrote")
+    parser.add_argument(
+        "--songs",
+        type=int,
+        default=3,
+        metavar="N",
+        help="songs of each corpus with spectrograms, from best to worst (default: %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    print(write_report(options.report, songs_per_corpus=options.songs))

@@ -1,0 +1,334 @@
+"""Renders MIDI files to sound: python sample.py song.mid --out song.wav."""
+
+import argparse
+import dataclasses
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spectrodiff.audio.files import AUDIO_SUFFIXES, write_audio
+from spectrodiff.audio.loudness import check_lufs, gain_to, limit
+from spectrodiff.audio.pictures import write_spectrogram
+from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
+from spectrodiff.commands import gin_files
+from spectrodiff.commands.flags import add_gin_flags
+from spectrodiff.commands.program import usage_name
+from spectrodiff.core.config import check_types, require
+from spectrodiff.core.errors import ConfigError, MidiError
+from spectrodiff.core.files import check_writable
+from spectrodiff.core.runtime import enable_compilation_cache, find_devices
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
+
+if TYPE_CHECKING:
+    from spectrodiff.music.tokenizer import SongTokens
+    from spectrodiff.synthesis import Song, Synthesizer
+
+logger = logging.getLogger(__name__)
+
+UNTRAINED_NOTICE = (
+    "note: this model is untrained, so you will hear noise; for music, leave out --model"
+)
+# Not folders, whatever else they are.
+OTHER_AUDIO = (".mp3", ".m4a", ".aac", ".aif", ".aiff", ".opus", ".mid", ".midi", ".png")
+
+
+# From so many seconds on, sample.py says what would be quicker.
+PATIENCE_SECONDS = 60.0
+QUICK = Sampling("dpmpp", steps=10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendering:
+    """Settings of a rendering besides the model's own; each is also a flag."""
+
+    model: str = default_model()
+    inverter: str | None = None
+    seed: int = 0
+    batch_size: int = 8
+    device: str = "auto"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        require(self.batch_size >= 1, "batch_size", "a whole number >= 1", self.batch_size)
+
+
+class Settings(NamedTuple):
+    """Everything that flags and gin files say about sound and speed."""
+
+    rendering: Rendering
+    # What is to differ from the model's own settings.
+    sampling: dict[str, Any]
+    tokenization: dict[str, Any]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Renders the songs that the command line names; the exit status of the program."""
+    flags = parse_flags(arguments)
+    check_loudness(flags)
+    settings = configure(flags)
+    outputs = name_outputs(flags.songs, flags.out, flags.format)
+    for folder in {output.parent for output in outputs}:
+        check_writable(folder)
+
+    enable_compilation_cache()
+    # Only now, so that --help and mistakes answer at once.
+    from spectrodiff.synthesis import load
+
+    rendering = settings.rendering
+    synth = load(
+        rendering.model,
+        inverter=rendering.inverter,
+        precision=rendering.precision,
+        devices=find_devices(rendering.device),
+        tokenization=settings.tokenization,
+    )
+    if rendering.model == UNTRAINED:
+        logger.warning(UNTRAINED_NOTICE)
+    numbers, songs, refused = tokenize(synth, flags.songs, flags.strict)
+    if songs:
+        options = {**settings.sampling, "batch_size": rendering.batch_size}
+        announce(synth, songs, options)
+        rendered = synth.render_each(songs, **options, seed=rendering.seed, progress=True)
+        write_songs(rendered, [outputs[number] for number in numbers], flags)
+    for error in refused:
+        logger.error("left out: %s", error)
+    return 1 if refused else 0
+
+
+def tokenize(
+    synth: "Synthesizer", names: Sequence[str], strict: bool
+) -> tuple[list[int], list["SongTokens"], list[MidiError]]:
+    """Reads the songs.
+
+    Returns:
+        Numbers of the songs that can be rendered, their tokens, and what is wrong with the others.
+
+    Raises:
+        MidiError: if there is one song, and it cannot be rendered; with `strict`, for any.
+    """
+    numbers, songs, refused = [], [], []
+    for number, name in enumerate(names):
+        try:
+            songs.append(synth.tokenize(name, strict=strict))
+        except MidiError as error:
+            if strict or len(names) == 1:
+                raise
+            refused.append(error)
+        else:
+            numbers.append(number)
+    return numbers, songs, refused
+
+
+def announce(
+    synth: "Synthesizer", songs: Sequence["SongTokens"], options: Mapping[str, Any]
+) -> None:
+    """Says what is going to be done, how long that will take, and what would be quicker."""
+    segments = sum(len(song.tokens) for song in songs)
+    what = f"{len(songs)} song{'s' * (len(songs) > 1)}, {segments} segment{'s' * (segments > 1)}"
+    diffusion = synth.config.kind == "diffusion"
+    names = [field.name for field in dataclasses.fields(Sampling)]
+    sampling = synth.sampling.but(**{name: options.get(name) for name in names})
+    if diffusion:
+        what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
+    logger.info("%s: compiling, and trying out how fast this is", what)
+    drawing, inverting = synth.expected_seconds(songs, **options)
+    logger.info("this takes about %s", in_words(drawing + inverting))
+    if diffusion and drawing > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
+        logger.info(
+            "quicker, and coarser: --sampler %s --steps %d takes about %s",
+            QUICK.sampler,
+            QUICK.steps,
+            in_words(drawing * QUICK.steps / sampling.steps + inverting),
+        )
+
+
+def in_words(seconds: float) -> str:
+    """A duration to two units at most: 40 s, 3 min, 2 h 40 min."""
+    if seconds < 100:
+        return f"{max(math.ceil(seconds), 1)} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def write_songs(
+    rendered: Iterator[tuple[int, "Song"]], outputs: Sequence[Path], flags: argparse.Namespace
+) -> None:
+    """Writes each song as soon as it is done, or all of them when they are to share a gain."""
+    for group in [list(rendered)] if flags.together else ([one] for one in rendered):
+        rate = group[0][1].sample_rate
+        gain = 1.0
+        if flags.loudness is not None:
+            # One gain for all songs can only be found when all are there.
+            gain = gain_to([song.audio for _, song in group], rate, flags.loudness)
+        for number, song in group:
+            audio = limit(gain * song.audio, rate, 10 ** (flags.peak / 20))
+            write_audio(outputs[number], audio, rate)
+            if flags.picture:
+                write_spectrogram(outputs[number].with_suffix(".png"), song.log_mel)
+            print(f"{outputs[number]}  {len(audio) / rate:.1f} s", flush=True)
+
+
+def check_loudness(flags: argparse.Namespace) -> None:
+    """Refuses impossible loudness before anything is rendered.
+
+    Raises:
+        ConfigError: if a number is out of its range, or --together has nothing to do.
+    """
+    if flags.loudness is not None:
+        check_lufs(flags.loudness)
+    if not flags.peak <= 0:
+        raise ConfigError("--peak", "decibels of 0 or below", f"{flags.peak:g}")
+    if flags.together and flags.loudness is None:
+        raise ConfigError("--together", "a --loudness for all songs", "none")
+
+
+def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Flags that were not given are None, so that gin files can speak for them."""
+    defaults = Rendering()
+    parser = argparse.ArgumentParser(
+        prog=usage_name("sample"),
+        description="Turns MIDI files into sound with a spectrogram diffusion model.",
+        epilog="Example: python sample.py song.mid --model base_with_context --out song.wav",
+    )
+    add = parser.add_argument
+    add("songs", nargs="+", metavar="SONG.mid", help="MIDI files to render")
+    add("--out", default=".", help="an audio file for one song, or a folder (default: here)")
+    add(
+        "--format",
+        choices=[suffix[1:] for suffix in AUDIO_SUFFIXES],
+        default="wav",
+        help="kind of audio file in a folder (default: wav)",
+    )
+    add("--picture", action="store_true", help="also save a picture of each spectrogram (.png)")
+    add(
+        "--strict",
+        action="store_true",
+        help="refuse a song with too many notes at once instead of leaving some out, and all "
+        "songs if one cannot be read",
+    )
+
+    loudness = parser.add_argument_group("loudness")
+    add = loudness.add_argument
+    add(
+        "--loudness",
+        type=float,
+        metavar="LUFS",
+        help="make each song this loud, -16 for example (default: as the model plays it)",
+    )
+    add(
+        "--peak",
+        type=float,
+        default=0.0,
+        metavar="DB",
+        help="no sample is louder than this, relative to full scale; peaks are turned down "
+        "smoothly (default: 0)",
+    )
+    add(
+        "--together",
+        action="store_true",
+        help="one gain for all songs, so that soft ones stay softer; written when all are rendered",
+    )
+
+    sound = parser.add_argument_group("sound")
+    add = sound.add_argument
+    add(
+        "--model",
+        help="which model plays: a name (small_with_context, base_with_context), a "
+        f"folder, the URL of a zip, or a Hugging Face id (default: {defaults.model})",
+    )
+    add(
+        "--inverter",
+        help="what turns spectrograms into audio: an .onnx or .safetensors file, the folder of a "
+        "run that trained one, or 'griffin-lim' (default: the model's own)",
+    )
+    add("--seed", type=int, help="another number gives another performance (default: 0)")
+    add(
+        "--guidance",
+        type=float,
+        help="how strictly to follow the notes, 1 to 5; 1 takes half the time (default: the "
+        "model's own)",
+    )
+
+    notes = parser.add_argument_group("notes, by default as the model was trained")
+    add = notes.add_argument
+    add(
+        "--program_map",
+        help="instruments that songs are played on: slakh for the nearest of its 34 classes, full "
+        "for the song's own, midi_class for families of eight, flat for no difference",
+    )
+    add(
+        "--ties",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether segments begin with a list of the notes that are already sounding",
+    )
+
+    speed = parser.add_argument_group("quality and speed")
+    add = speed.add_argument
+    add(
+        "--steps",
+        type=int,
+        help="rounds of refinement; more is slower and finer (default: the model's own)",
+    )
+    add(
+        "--sampler",
+        help="dpmpp for few steps, ddpm with --steps 1000 as in the paper, or ddim (default: the "
+        "model's own)",
+    )
+    add(
+        "--variance",
+        help="noise of the ddpm sampler: large, small or medium:f with f from 0 to 1 (default: "
+        "the model's own)",
+    )
+    add(
+        "--batch_size",
+        type=int,
+        help=f"songs rendered side by side (default: {defaults.batch_size})",
+    )
+    add("--device", help="auto, cpu, gpu or tpu (default: auto, the fastest there is)")
+    add("--precision", help="float32 or bfloat16 (default: float32)")
+
+    add_gin_flags(
+        parser.add_argument_group("settings from files"),
+        "read settings such as 'Sampling.steps = 100', 'Rendering.seed = 1' or "
+        "'Tokenization.ties = False' from a file; flags win",
+        "one such setting; may be given again",
+    )
+    return parser.parse_args(arguments)
+
+
+def configure(flags: argparse.Namespace) -> Settings:
+    """Defaults, then gin files, then bindings, then flags."""
+    gin_files.parse([Rendering, Sampling, Tokenization], flags.gin_file, flags.gin_bindings)
+    given = vars(flags)
+
+    def asked(settings: type) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(settings)]
+        flagged = {name: given[name] for name in names if given.get(name) is not None}
+        return {**gin_files.given(settings), **flagged}
+
+    sampling, tokenization = asked(Sampling), asked(Tokenization)
+    # Refuses what is impossible with any model. Which programs are not depends on the program map,
+    # which may be the model's own.
+    dataclasses.replace(PAPER_SAMPLING, **sampling)
+    dataclasses.replace(RELEASED_TOKENIZATION, **{**tokenization, "programs": None})
+    return Settings(gin_files.filled(Rendering, **asked(Rendering)), sampling, tokenization)
+
+
+def name_outputs(songs: Sequence[str], out: str, audio_format: str) -> list[Path]:
+    """Where each song goes; two songs never go to one file."""
+    if Path(out).suffix.lower() in AUDIO_SUFFIXES and not Path(out).is_dir():
+        if len(songs) > 1:
+            raise ConfigError("--out", f"a folder for {len(songs)} songs", f"the file {out}")
+        return [Path(out)]
+    if Path(out).suffix.lower() in OTHER_AUDIO and not Path(out).is_dir():
+        raise ConfigError("--out", f"a folder or a name in {', '.join(AUDIO_SUFFIXES)}", out)
+    outputs = [Path(out) / f"{Path(song).stem}.{audio_format}" for song in songs]
+    for output in outputs:
+        if outputs.count(output) > 1:
+            raise ConfigError("songs", "files of different names", f"two that become {output}")
+    return outputs

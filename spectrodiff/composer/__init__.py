@@ -1,0 +1,1 @@
+"""A writer of synthetic music, the same music for the same seed."""

@@ -1,0 +1,75 @@
+"""Types of settings, which gin does not check."""
+
+import types
+import typing
+from typing import Any
+
+import numpy as np
+
+from spectrodiff.core.errors import ConfigError
+
+
+def check_types(settings: Any) -> None:
+    """Checks the fields of a frozen dataclass against their annotations.
+
+    Numbers of NumPy become Python's, a whole number passes for a float and a list for a tuple.
+    Meant to be called from `__post_init__`.
+
+    Raises:
+        ConfigError: naming the first field of another type.
+    """
+    for name, annotation in typing.get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        try:
+            object.__setattr__(settings, name, _converted(value, annotation))
+        except TypeError:
+            raise ConfigError(
+                f"{type(settings).__name__}.{name}", _in_words(annotation), repr(value)
+            ) from None
+
+
+def require(condition: bool, subject: str, expected: str, value: Any) -> None:
+    """Raises ConfigError about a setting unless the condition holds."""
+    if not condition:
+        raise ConfigError(subject, expected, repr(value))
+
+
+def _converted(value: Any, annotation: Any) -> Any:
+    """The value as the annotation has it; TypeError if it is of another type."""
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":  # no dates
+        value = value.item()
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        if not any(value == choice and type(value) is type(choice) for choice in arguments):
+            raise TypeError
+        return value
+    if origin in (typing.Union, types.UnionType):
+        for choice in arguments:
+            try:
+                return _converted(value, choice)
+            except TypeError:
+                continue
+        raise TypeError
+    if origin is tuple:
+        if not isinstance(value, tuple | list):
+            raise TypeError
+        return tuple(_converted(item, arguments[0]) for item in value)
+    if annotation is float and type(value) is int:
+        return float(value)
+    # Not isinstance: True would be a whole number.
+    if type(value) is not annotation:
+        raise TypeError
+    return value
+
+
+def _in_words(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(repr, arguments))}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_in_words, arguments))
+    if origin is tuple:
+        return f"a list, each {_in_words(arguments[0])}"
+    words = {int: "a whole number", float: "a number", bool: "True or False", str: "text in quotes"}
+    words[type(None)] = "None"
+    return words.get(annotation) or f"a {annotation.__name__}"

@@ -1,0 +1,1 @@
+"""Corpora, one file each: what recordings and notes they consist of, and their splits."""

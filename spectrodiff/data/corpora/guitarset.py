@@ -1,0 +1,84 @@
+"""GuitarSet: six players' guitars, recorded by a microphone and by a pickup per string.
+
+Xi et al., "GuitarSet: A Dataset for Guitar Transcription". The folder holds `annotation/ID.jams`,
+`audio_mono-mic/ID_mic.wav` and `audio_mono-pickup_mix/ID_mix.wav`, where ID is
+`PLAYER_STYLEn-BPM-KEY_comp` or `..._solo` and n the chord progression. Both recordings are used.
+"""
+
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.data.recordings import (
+    Part,
+    Plan,
+    Skip,
+    Track,
+    Unusable,
+    labelled_notes,
+    read_mono,
+    require_folder,
+    visible,
+)
+from spectrodiff.music.notes import Notes
+
+PROGRAM = 24
+# Of the three progressions in each style, the last is for validation (MT3, appendix B).
+VALIDATION_PROGRESSION = 3
+
+_AUDIO = {"mic": "audio_mono-mic", "mix": "audio_mono-pickup_mix"}
+_EXPECTED = "an unpacked GuitarSet release"
+_ID = re.compile(r"\d\d_[A-Za-z]+(?P<progression>\d)-\d+-[^_]+_(comp|solo)")
+
+
+def plan(source: Path) -> Plan:
+    """Progressions 1 and 2 of each style for training, 3 for validation.
+
+    Raises:
+        CorpusError: if the folder is not a GuitarSet release.
+    """
+    require_folder(source, _EXPECTED, ["annotation", *_AUDIO.values()])
+    result = Plan({"train": [], "validation": []})
+    annotations = visible((source / "annotation").glob("*.jams"))
+    if not annotations:
+        raise CorpusError(source / "annotation", _EXPECTED, "no .jams files in it")
+    for annotation in annotations:
+        match = _ID.fullmatch(annotation.stem)
+        if not match:
+            result.skipped.append(Skip(annotation.stem, "a name that tells no progression"))
+            continue
+        is_validation = int(match["progression"]) == VALIDATION_PROGRESSION
+        for suffix, folder in _AUDIO.items():
+            id = f"{annotation.stem}_{suffix}"
+            part = Part(
+                functools.partial(read_mono, source / folder / f"{id}.wav"),
+                functools.partial(read_annotation, annotation),
+            )
+            result.splits["validation" if is_validation else "train"].append(Track.of_one(id, part))
+    return result
+
+
+def read_annotation(path: Path) -> Notes:
+    """The notes of all six strings in a JAMS file; fractions of a semitone are rounded.
+
+    Raises:
+        Unusable: if the file has no note annotations or is not JAMS.
+        MidiError: if a value is out of range.
+    """
+    try:
+        annotations = json.loads(path.read_text(encoding="utf-8"))["annotations"]
+        strings = [entry["data"] for entry in annotations if entry["namespace"] == "note_midi"]
+        rows = [_row(note) for string in strings for note in string]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unusable("unreadable annotation") from error
+    if not strings:
+        raise Unusable("no note_midi in the annotation")
+    return labelled_notes(rows)
+
+
+def _row(note: dict[str, Any]) -> tuple[float, float, int, int]:
+    onset = float(note["time"])
+    return onset, onset + float(note["duration"]), round(float(note["value"])), PROGRAM

@@ -1,0 +1,82 @@
+"""MAESTRO v3: piano recorded on a Disklavier, so that the notes are exact.
+
+Hawthorne et al., "Enabling Factorized Piano Music Modeling and Generation with the MAESTRO
+Dataset". The folder holds `maestro-v3.0.0.csv`, which also names the splits, and folders by year
+with `.midi` and `.wav` files.
+"""
+
+import csv
+import functools
+import json
+from pathlib import Path
+
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.data.recordings import (
+    Part,
+    Plan,
+    Track,
+    read_mono,
+    read_recorded_midi,
+    require_folder,
+)
+
+SPLITS = ("train", "validation", "test")
+
+_COLUMNS = ("split", "midi_filename", "audio_filename", "duration")
+_EXPECTED = "an unpacked MAESTRO release"
+
+
+def plan(source: Path) -> Plan:
+    """The splits of the release, as its table has them.
+
+    Raises:
+        CorpusError: if there is no table, or it lacks a column or names an unknown split.
+    """
+    table, rows = _read_table(source)
+    splits: dict[str, list[Track]] = {split: [] for split in SPLITS}
+    for row in rows:
+        if row["split"] not in splits:
+            raise CorpusError(table, f"splits {', '.join(SPLITS)}", repr(row["split"]))
+        midi, audio = Path(row["midi_filename"]), Path(row["audio_filename"])
+        part = Part(
+            functools.partial(read_mono, source / audio, _seconds(table, row["duration"])),
+            functools.partial(read_recorded_midi, source / midi),
+        )
+        splits[row["split"]].append(Track.of_one(midi.with_suffix("").as_posix(), part))
+    return Plan(splits)
+
+
+def _read_table(source: Path) -> tuple[Path, list[dict[str, str]]]:
+    require_folder(source, _EXPECTED, [])
+    for suffix, read in ((".csv", _read_csv), (".json", _read_json)):
+        tables = sorted(source.glob(f"maestro-v*{suffix}"))
+        if tables:
+            rows = read(tables[-1])
+            for column in _COLUMNS:
+                if not all(row.get(column) for row in rows):
+                    raise CorpusError(tables[-1], f"a value of {column} in each row", "none")
+            return tables[-1], rows
+    raise CorpusError(source, _EXPECTED, "no maestro-v*.csv or .json in it")
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    # Titles hold commas and quotation marks.
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _read_json(path: Path) -> list[dict[str, str]]:
+    """Reads the table column by column: {column: {row number: value}}."""
+    try:
+        columns = json.loads(path.read_text(encoding="utf-8"))
+        numbers = columns["split"].keys()
+        return [{name: str(columns[name][number]) for name in _COLUMNS} for number in numbers]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(path, "the columns of MAESTRO v3", f"something else ({error})") from error
+
+
+def _seconds(table: Path, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise CorpusError(table, "a duration in seconds", repr(text)) from error

@@ -1,0 +1,107 @@
+"""Which tracks of Slakh2100 are for training, validation and testing.
+
+There are three published answers. The original one counts track numbers, and holds the same song
+in several splits. "split2" moves songs, "redux" omits them (1710 of 2100 tracks are left).
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.data.recordings import require_folder, visible
+
+Variant = Literal["redux", "original", "split2"]
+
+SPLITS = ("train", "validation", "test")
+REDUX_TRACKS = 1710
+
+_LAST_TRAIN, _LAST_VALIDATION = 1500, 1875
+_OMITTED = "omitted"
+_EXPECTED = "an unpacked Slakh2100 release"
+
+
+def track_folders(
+    source: Path, variant: Variant, split_list: Path | None = None
+) -> dict[str, list[Path]]:
+    """The folders of the tracks of each split.
+
+    Args:
+        source: holds tracks in train, validation, test and possibly omitted, or just tracks.
+        variant: "original" goes by track numbers, wherever a track lies. "redux" is what lies in
+            the folders of its release, unless a list is given. "split2" needs its list.
+        split_list: `redux.json` or `splits_v2.json` from the `splits` folder of slakh-utils, which
+            says what to do with each track of the original split; or {split: [track names]}.
+
+    Raises:
+        CorpusError: if there are no tracks, or the list is missing or does not fit.
+    """
+    require_folder(source, _EXPECTED, [])
+    lying = _find_tracks(source)
+    if variant == "original" and split_list is None:
+        assigned = {name: _original_split(name) for name in lying}
+    elif split_list is not None:
+        assigned = _read_list(split_list, list(lying))
+    elif variant == "redux":
+        assigned = {name: split or _original_split(name) for name, (_, split) in lying.items()}
+        kept = sum(split != _OMITTED for split in assigned.values())
+        if kept > REDUX_TRACKS:
+            expected = f"at most {REDUX_TRACKS} tracks, or the list redux.json (--split_list)"
+            raise CorpusError(source, expected, f"{kept} tracks, as in the original release")
+    else:
+        raise CorpusError(source, "the list splits_v2.json (--split_list) for split2", "none")
+    return {
+        split: [lying[name][0] for name in sorted(assigned) if assigned[name] == split]
+        for split in SPLITS
+    }
+
+
+def _find_tracks(source: Path) -> dict[str, tuple[Path, str]]:
+    """Each track's folder, and the split it lies in ("" if it lies directly in the source)."""
+    found: dict[str, tuple[Path, str]] = {}
+    for split in ("", *SPLITS, _OMITTED):
+        for path in visible((source / split).glob("Track*")):
+            if re.fullmatch(r"Track\d+", path.name) and path.is_dir():
+                if path.name in found:
+                    raise CorpusError(path, "each track once", f"also {found[path.name][0]}")
+                found[path.name] = (path, split)
+    if not found:
+        raise CorpusError(source, _EXPECTED, "no TrackNNNNN folders in it")
+    return found
+
+
+def _original_split(name: str) -> str:
+    number = int(name.removeprefix("Track"))
+    if number <= _LAST_TRAIN:
+        return "train"
+    return "validation" if number <= _LAST_VALIDATION else "test"
+
+
+def _read_list(path: Path, tracks: list[str]) -> dict[str, str]:
+    expected = "a list of splits as in slakh-utils"
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorpusError(path, expected, str(error)) from error
+    if not isinstance(entries, dict) or not entries:
+        raise CorpusError(path, expected, "something else")
+    if set(entries) <= {*SPLITS, _OMITTED}:
+        wanted = {name: split for split, names in entries.items() for name in names}
+    else:
+        wanted = {name: _apply(path, name, entry) for name, entry in entries.items()}
+    missing = [name for name in tracks if name not in wanted]
+    if missing:
+        raise CorpusError(path, f"an entry for {missing[0]}", "none")
+    return {name: wanted[name] for name in tracks}
+
+
+def _apply(path: Path, name: str, entry: Any) -> str:
+    action = entry.get("action", "") if isinstance(entry, dict) else ""
+    if action is None and re.fullmatch(r"Track\d+", name):
+        return _original_split(name)
+    if action == "omit":
+        return _OMITTED
+    if action == "move" and entry.get("destination_split") in SPLITS:
+        return str(entry["destination_split"])
+    raise CorpusError(path, f"an action of null, omit or move for {name}", repr(entry))

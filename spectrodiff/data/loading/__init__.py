@@ -1,0 +1,1 @@
+"""Examples cut from prepared recordings, mixed and batched."""

@@ -1,0 +1,1 @@
+"""Preparation of corpora: reading recordings, rendering MIDI, writing records."""

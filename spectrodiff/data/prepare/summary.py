@@ -1,0 +1,116 @@
+"""What a preparation wrote and what it left out, counted."""
+
+import dataclasses
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.files import atomic_file
+from spectrodiff.data.recordings import Outcome, Plan, Skip
+
+_NAMES_SHOWN = 3
+
+
+@dataclasses.dataclass
+class Summary:
+    """Grows while a corpus is prepared.
+
+    Attributes:
+        recordings: how many each split got.
+        seconds: how much audio.
+        notes: how many notes.
+        skipped: what was left out, and why.
+        remarks: smaller things that were left out or changed, counted.
+    """
+
+    recordings: Counter[str] = dataclasses.field(default_factory=Counter)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    notes: Counter[str] = dataclasses.field(default_factory=Counter)
+    skipped: list[Skip] = dataclasses.field(default_factory=list)
+    remarks: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> "Summary":
+        """Begins with what planning has left out."""
+        splits = dict.fromkeys((split for split, tracks in plan.splits.items() if tracks), 0)
+        return cls(Counter(splits), skipped=[*plan.skipped], remarks=+plan.remarks)
+
+    def add(self, split: str, outcome: Outcome) -> None:
+        """Counts what became of a track."""
+        for recording in outcome.recordings:
+            self.recordings[split] += 1
+            self._add_seconds(split, recording.notes.total_seconds)
+            self.notes[split] += len(recording.notes)
+        self.skipped += outcome.skipped
+        self.remarks += outcome.remarks
+
+    def merge(self, stored: dict[str, Any]) -> None:
+        """Adds the counts of another summary in the form in which it is stored."""
+        for name in ("recordings", "notes", "remarks"):
+            getattr(self, name).update(stored[name])
+        for split, seconds in stored["seconds"].items():
+            self._add_seconds(split, seconds)
+        self.skipped += [Skip(**skip) for skip in stored["skipped"]]
+
+    def check_plan(self, corpus: str) -> None:
+        """Refuses a corpus that planning left nothing of.
+
+        Raises:
+            CorpusError: saying why.
+        """
+        if not self.recordings:
+            raise CorpusError(corpus, "usable recordings", self._why())
+
+    def check(self, corpus: str) -> None:
+        """Refuses a split without recordings.
+
+        Raises:
+            CorpusError: saying why all were skipped.
+        """
+        for split, number in self.recordings.items():
+            if not number:
+                raise CorpusError(f"{corpus}, split {split}", "usable recordings", self._why())
+
+    def save(self, path: Path) -> None:
+        """Stores the counts as JSON."""
+        stored = {**vars(self), "skipped": [dataclasses.asdict(skip) for skip in self.skipped]}
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(stored, indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> "Summary":
+        """Reads stored counts."""
+        summary = cls()
+        summary.merge(json.loads(path.read_text()))
+        return summary
+
+    def table(self) -> str:
+        """Recordings, hours and notes by split, then what was left out and why."""
+        lines = [f"{'split':<12}{'recordings':>12}{'hours':>10}{'notes':>12}"]
+        for split, number in self.recordings.items():
+            hours = f"{self.seconds.get(split, 0.0) / 3600:.3f}"
+            lines.append(f"{split:<12}{number:>12}{hours:>10}{self.notes[split]:>12}")
+        if self.skipped:
+            lines.append(f"skipped {len(self.skipped)}:")
+            lines += [f"  {line}" for line in self._skip_lines()]
+        lines += [f"{number} {what}" for what, number in self.remarks.most_common()]
+        return "\n".join(lines)
+
+    def _add_seconds(self, split: str, seconds: float) -> None:
+        self.seconds[split] = self.seconds.get(split, 0.0) + seconds
+
+    def _why(self) -> str:
+        return "; ".join(["none", *self._skip_lines()])
+
+    def _skip_lines(self) -> list[str]:
+        """One line per reason: how many, and the first few names."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for skip in self.skipped:
+            names[skip.reason].append(skip.id)
+        return [
+            f"{len(ids)} {reason} ({', '.join(sorted(ids)[:_NAMES_SHOWN])}"
+            f"{', ...' if len(ids) > _NAMES_SHOWN else ''})"
+            for reason, ids in sorted(names.items(), key=lambda item: -len(item[1]))
+        ]

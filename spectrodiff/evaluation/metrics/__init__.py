@@ -1,0 +1,1 @@
+"""Metrics: embeddings, distances, transcription, and their uncertainty."""

@@ -1,0 +1,154 @@
+"""Adapter for basic-pitch (Bittner et al., ICASSP 2022, arXiv:2203.09893), a small transcriber.
+
+For use where MT3's weights are not at hand. It tells neither instruments nor drums, so that only
+scores at granularity "flat", of what is not a drum, compare with others; and it is another
+transcriber: its scores do not compare with MT3's.
+
+Its package carries the model as an ONNX file, which is run here, and asks for a TensorFlow of its
+own time, which is not needed: `pip install resampy`, then `pip install --no-deps basic-pitch`.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.evaluation.metrics.inputs import check_audio
+from spectrodiff.inverter.onnx import open_session
+from spectrodiff.music.notes import Notes
+
+_MODEL = "saved_models/icassp_2022/nmp.onnx"
+_INSTALL = "basic-pitch and resampy (pip install resampy && pip install --no-deps basic-pitch)"
+_INPUT = "serving_default_input_2:0"
+_FRAMES, _ONSETS = "StatefulPartitionedCall:1", "StatefulPartitionedCall:2"
+
+# What the model was trained on, and how its authors cut longer audio.
+_MODEL_RATE = 22_050  # Hz
+_HOP_SAMPLES = 256
+_FRAMES_PER_SECOND = _MODEL_RATE // _HOP_SAMPLES
+_WINDOW_SAMPLES = 2 * _MODEL_RATE - _HOP_SAMPLES
+_OVERLAP_FRAMES = 30
+_WINDOWS_AT_ONCE = 8
+
+# The defaults of the package.
+_ONSET_THRESHOLD = 0.5
+_FRAME_THRESHOLD = 0.3
+_MIN_NOTE_FRAMES = 11  # 127.7 ms
+
+
+class BasicPitch:
+    """Hears pitches and when they sound; every note has program 0 and is no drum.
+
+    Args:
+        model: the ONNX file; by default the one in the installed package.
+
+    Raises:
+        CheckpointError: if the package or the model is missing.
+    """
+
+    name = "basic-pitch"
+
+    def __init__(self, model: str | os.PathLike[str] | None = None) -> None:
+        self._note_creation = _import_note_creation()
+        self._session = open_session(Path(model) if model else _package_folder() / _MODEL)
+
+    def __call__(self, audio: np.ndarray) -> Notes:
+        """The notes in mono audio, float32 [samples] at 16 kHz.
+
+        Raises:
+            AudioError: if the audio is not mono or empty, or holds NaN.
+        """
+        import librosa
+
+        audio = check_audio(audio, "audio to transcribe")
+        resampled = librosa.resample(audio, orig_sr=SAMPLE_RATE, target_sr=_MODEL_RATE)
+        frames, onsets = self.activations(resampled)
+        notes = self._find_notes(frames, onsets) if len(frames) > _MIN_NOTE_FRAMES else []
+        seconds = self._note_creation.model_frames_to_time(len(frames))
+        first, last, pitch, loudness = np.array(notes, np.float64).reshape(-1, 4).T
+        return Notes(
+            onset_seconds=np.maximum(seconds[first.astype(int)], 0),
+            offset_seconds=np.maximum(seconds[last.astype(int)], 0),
+            pitch=pitch.astype(np.int32),
+            velocity=np.clip(np.round(127 * loudness), 1, 127).astype(np.int32),
+            program=np.zeros(len(pitch), np.int32),
+            is_drum=np.zeros(len(pitch), np.bool_),
+        )
+
+    def activations(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How likely each of 88 pitches sounds, and begins, in every frame of 22.05 kHz audio.
+
+        Windows overlap; the frames near their edges are dropped, as the package does.
+
+        Returns:
+            Two arrays float32 [frames, 88].
+        """
+        margin = _OVERLAP_FRAMES // 2
+        hop = _WINDOW_SAMPLES - _OVERLAP_FRAMES * _HOP_SAMPLES
+        num_windows = -(-(len(audio) + margin * _HOP_SAMPLES) // hop)
+        length = (num_windows - 1) * hop + _WINDOW_SAMPLES
+        before = margin * _HOP_SAMPLES
+        padded = np.pad(audio, (before, length - before - len(audio)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[::hop]
+        outputs = [
+            self._session.run([_FRAMES, _ONSETS], {_INPUT: batch[..., np.newaxis]})
+            for batch in np.split(windows, range(_WINDOWS_AT_ONCE, num_windows, _WINDOWS_AT_ONCE))
+        ]
+        num_frames = len(audio) * _FRAMES_PER_SECOND // _MODEL_RATE
+        frames, onsets = (
+            np.concatenate(output)[:, margin:-margin].reshape(-1, output[0].shape[-1])[:num_frames]
+            for output in zip(*outputs, strict=True)
+        )
+        return frames, onsets
+
+    def _find_notes(self, frames: np.ndarray, onsets: np.ndarray) -> list[Any]:
+        """Notes as (first frame, last frame, pitch, loudness in 0..1)."""
+        with np.errstate(invalid="ignore"):  # where nothing at all sounds, 0 / 0
+            return self._note_creation.output_to_notes_polyphonic(
+                frames,
+                onsets,
+                onset_thresh=_ONSET_THRESHOLD,
+                frame_thresh=_FRAME_THRESHOLD,
+                min_note_len=_MIN_NOTE_FRAMES,
+                infer_onsets=True,
+                min_freq=None,
+                max_freq=None,
+            )
+
+
+def _package_folder() -> Path:
+    spec = importlib.util.find_spec("basic_pitch")
+    if spec is None or not spec.submodule_search_locations:
+        raise CheckpointError("basic-pitch", _INSTALL, "no such package")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _import_note_creation() -> Any:
+    _package_folder()
+    try:
+        with _quiet_root_logger():
+            return importlib.import_module("basic_pitch.note_creation")
+    except ImportError as error:
+        raise CheckpointError("basic-pitch", _INSTALL, str(error)) from error
+
+
+@contextlib.contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    """The package warns at import about every other runtime it does not find."""
+    # With any handler on it, the root logger is not given one of its own for good.
+    handler, level = logging.NullHandler(), logging.root.manager.disable
+    logging.root.addHandler(handler)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+        logging.root.removeHandler(handler)

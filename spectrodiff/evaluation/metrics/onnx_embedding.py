@@ -1,0 +1,60 @@
+"""Any embedding that lies in an ONNX file."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.inverter.onnx import open_session
+
+_EXPECTED = "an ONNX graph from float samples [n] or [1, n] to vectors [frames, dims]"
+
+
+class OnnxEmbedding:
+    """Runs a graph from samples to vectors.
+
+    Samples go in as [n] or [1, n], as the graph declares. Vectors come as [dims], [frames, dims] or
+    [1, frames, dims]; of several outputs the first is taken.
+
+    Args:
+        path: the .onnx file.
+        name: how reports call it; by default the file's name.
+        sample_rate: of the audio it takes, in Hz.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, or takes anything else.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        sample_rate: int = SAMPLE_RATE,
+    ) -> None:
+        self._path = Path(path)
+        self.name, self.sample_rate = name or self._path.stem, sample_rate
+        self._session = open_session(self._path)
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) > 2:
+            found = ", ".join(f"{node.name} {node.shape} {node.type}" for node in inputs)
+            raise CheckpointError(self._path, _EXPECTED, f"one from {found}")
+        self._input = inputs[0].name
+        self._has_batch_axis = len(inputs[0].shape) == 2
+        self._output = self._session.get_outputs()[0].name
+
+    def __call__(self, audio: np.ndarray) -> np.ndarray:
+        """Audio float32 [samples] -> float32 [frames, dims]."""
+        samples = audio[np.newaxis] if self._has_batch_axis else audio
+        try:
+            (vectors,) = self._session.run([self._output], {self._input: samples})
+        except Exception as error:  # onnxruntime's exceptions have no common base of their own
+            first_line = str(error).strip().split("\n")[0]
+            raise CheckpointError(self._path, _EXPECTED, first_line) from error
+        if vectors.ndim == 3 and len(vectors) == 1:
+            vectors = vectors[0]
+        if vectors.ndim not in (1, 2):
+            raise CheckpointError(self._path, _EXPECTED, f"output of shape {vectors.shape}")
+        return np.atleast_2d(vectors).astype(np.float32, copy=False)

@@ -1,0 +1,61 @@
+"""VGGish in JAX as an embedding; see `spectrodiff.models.vggish`."""
+
+import functools
+import os
+
+import jax
+import numpy as np
+from flax import nnx
+
+from spectrodiff.checkpoints.layouts.vggish import import_vggish
+from spectrodiff.checkpoints.model import Params
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.evaluation.pieces import map_pieces
+from spectrodiff.models.vggish import (
+    OVERHANG_SAMPLES,
+    PATCH_SAMPLES,
+    Vggish,
+    VggishConfig,
+    count_patches,
+    patches,
+)
+
+# XLA's convolutions on a CPU are fastest on batches of about this size.
+PATCHES_AT_ONCE = 32
+
+
+class VggishEmbedding:
+    """One vector per 0.96 s of 16 kHz audio.
+
+    Args:
+        config: widths of the network.
+        params: its parameters.
+    """
+
+    name = "VGGish"
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, config: VggishConfig, params: Params) -> None:
+        definition, _ = nnx.split(nnx.eval_shape(lambda: Vggish(config, rngs=nnx.Rngs(0))))
+        self._params = jax.device_put(params)
+        self._embed = jax.jit(functools.partial(_embed, definition))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "VggishEmbedding":
+        """Reads published weights; see `spectrodiff.checkpoints.layouts.vggish`."""
+        return cls(*import_vggish(path))
+
+    def __call__(self, audio: np.ndarray) -> np.ndarray:
+        """Audio float32 [samples], at least 0.975 s -> float32 [frames, 128]."""
+        return map_pieces(
+            functools.partial(self._embed, self._params),
+            audio,
+            count=count_patches(len(audio)),
+            at_once=PATCHES_AT_ONCE,
+            hop_samples=PATCH_SAMPLES,
+            overhang_samples=OVERHANG_SAMPLES,
+        )
+
+
+def _embed(definition: nnx.GraphDef, params: Params, samples: jax.Array) -> jax.Array:
+    return nnx.merge(definition, params)(patches(samples))

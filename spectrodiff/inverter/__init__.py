@@ -1,0 +1,8 @@
+"""Spectrogram to audio: inverters behind one interface, and inversion piece by piece."""
+
+from spectrodiff.inverter.base import Inverter
+from spectrodiff.inverter.griffin_lim import GriffinLim
+from spectrodiff.inverter.onnx import OnnxInverter
+from spectrodiff.inverter.windows import InversionStream, invert
+
+__all__ = ["GriffinLim", "InversionStream", "Inverter", "OnnxInverter", "invert"]

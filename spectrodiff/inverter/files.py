@@ -1,0 +1,114 @@
+"""Inverters in files: one safetensors file with the sizes in its metadata, or a training run.
+
+A name or shape that does not fit its sizes is refused, like anything else that is wrong.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from spectrodiff.checkpoints.layouts.safetensors_file import read_metadata, read_safetensors
+from spectrodiff.checkpoints.run_folder import SETTINGS as RUN_SETTINGS
+from spectrodiff.checkpoints.run_folder import find_run, read_params, run_of
+from spectrodiff.checkpoints.tree import assemble_tree, flatten
+from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError
+from spectrodiff.core.files import atomic_file
+from spectrodiff.core.json_files import read_json
+from spectrodiff.inverter.config import InverterConfig, as_dict, from_dict
+from spectrodiff.inverter.networks.generators import Params, expected_shapes
+
+SUFFIX = ".safetensors"
+# In the file's metadata: the sizes, as JSON.
+METADATA = "spectrodiff_inverter"
+# In a run, the generator's parameters are a branch of the tree.
+GENERATOR = "generator"
+
+StoredType = Literal["float32", "float16"]
+
+
+class StoredInverter(NamedTuple):
+    """What an inverter is made from."""
+
+    config: InverterConfig
+    params: Params  # float32
+
+
+def save_inverter(inverter: StoredInverter, path: Path, dtype: StoredType = "float32") -> None:
+    """Writes one safetensors file, whole or not at all.
+
+    Args:
+        inverter: what to write.
+        path: a name ending in .safetensors.
+        dtype: how to keep the parameters; they are float32 again when loaded.
+
+    Raises:
+        CheckpointError: if a parameter is too large for float16.
+        OutputError: if the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    if path.suffix != SUFFIX:
+        raise OutputError(path, f"a name ending in {SUFFIX}", repr(path.suffix))
+    arrays = {}
+    for name, values in flatten(inverter.params).items():
+        with np.errstate(over="ignore"):
+            arrays[name] = np.ascontiguousarray(values, dtype)
+        if not np.isfinite(arrays[name]).all():
+            raise CheckpointError(name, f"values that {dtype} can hold", "larger ones")
+    with atomic_file(path) as temporary:
+        try:
+            save_file(arrays, temporary, {METADATA: json.dumps(as_dict(inverter.config))})
+        except SafetensorError as error:
+            raise OutputError(path, "room for the weights", str(error)) from None
+
+
+def load_inverter(path: Path) -> StoredInverter:
+    """Reads a safetensors file, a run's folder, or one of the run's checkpoints.
+
+    Raises:
+        CheckpointError: if there is no inverter, or something is wrong with it.
+    """
+    if path.is_dir():
+        return _load_run(path)
+    if not path.is_file():
+        raise CheckpointError(path, f"an inverter ({SUFFIX} file or training run)", "no such file")
+    text = read_metadata(path).get(METADATA)
+    if text is None:
+        raise CheckpointError(path, f"{METADATA} in its metadata", "none")
+    try:
+        sizes = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(path, f"JSON as {METADATA}", str(error)) from None
+    config = _config(path, sizes)
+    shapes = expected_shapes(config)
+    names = {name: name for name in shapes}
+    params = assemble_tree(path, shapes, names, read_safetensors(path))
+    for name, values in flatten(params).items():
+        if not np.isfinite(values).all():
+            raise CheckpointError(path, f"finite values in {name}", "NaN or infinity")
+    return StoredInverter(config, params)
+
+
+def _load_run(path: Path) -> StoredInverter:
+    if find_run(path) is None:
+        raise CheckpointError(path, "the folder of a run", f"one without {RUN_SETTINGS}")
+    source = run_of(path) / RUN_SETTINGS
+    sizes = read_json(source).get("inverter")
+    if sizes is None:
+        raise CheckpointError(source, "a run that trains an inverter", "one of a synthesiser")
+    config = _config(source, sizes)
+    shapes = {f"{GENERATOR}/{name}": shape for name, shape in expected_shapes(config).items()}
+    params: Params = read_params(path, shapes, partly=True).params[GENERATOR]
+    return StoredInverter(config, params)
+
+
+def _config(path: Path, sizes: object) -> InverterConfig:
+    if not isinstance(sizes, dict):
+        raise CheckpointError(path, "the sizes of an inverter", repr(sizes))
+    try:
+        return from_dict(sizes)
+    except ConfigError as error:
+        raise CheckpointError(path, f"{error.subject} {error.expected}", error.got) from None

@@ -1,0 +1,1 @@
+"""Networks that turn features into audio, and the discriminators that train them."""

@@ -1,0 +1,1 @@
+"""Notes and instruments, and the tokens that stand for them."""

@@ -1,0 +1,1 @@
+"""Generators of segments: one file per kind of network."""

@@ -1,0 +1,1 @@
+"""Tasks: what a run can train, one file each."""

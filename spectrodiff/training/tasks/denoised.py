@@ -1,0 +1,72 @@
+"""Features as a denoiser draws them, to train inverters on what they will see."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from spectrodiff.audio.features import scale, unscale
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.diffusion.parameterization import to_x0
+from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
+from spectrodiff.models.denoiser import definition
+from spectrodiff.training.examples import Segment
+
+# Up to where there is as much noise as signal: beyond it, one step no longer finds the recording.
+MAX_TIME = 0.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Denoised:
+    """Recorded features with some noise added, from which a denoiser takes it away in one step.
+
+    What comes back is that denoiser's idea of the recording, wrong where denoisers are: too smooth,
+    with partials that were never there. Of the context it hears nothing.
+
+    Attributes:
+        checkpoint: the denoiser.
+    """
+
+    checkpoint: Checkpoint
+
+    def __call__(self, segment: Segment, key: jax.Array) -> jax.Array:
+        """Unscaled features [B, F, M]; each example with its own amount of noise.
+
+        Args:
+            segment: notes and true features; F is that of the denoiser.
+            key: consumed.
+        """
+        model = self.checkpoint
+        time_key, noise_key = jax.random.split(key)
+        x0 = scale(segment.log_mel)
+        time = MAX_TIME * jax.random.uniform(time_key, x0.shape[:1])
+        alpha, sigma = alpha_sigma(make_schedule(model.schedule).logsnr(time)[:, None, None])
+        z = alpha * x0 + sigma * jax.random.normal(noise_key, x0.shape)
+        C = model.config.context_frames
+        context = jnp.zeros((len(x0), C, model.config.mel_bins)) if C else None
+        mask = jnp.zeros((len(x0), C), bool) if C else None
+        params = jax.tree.map(jnp.asarray, model.params)
+        denoiser = nnx.merge(definition(model.config), params)
+        output = denoiser(segment.tokens, context, mask, z, time)
+        x0_hat = to_x0(model.prediction, output, z, alpha, sigma)
+        return unscale(jnp.clip(x0_hat, -1.0, 1.0))
+
+
+def open_denoiser(name: str, window_frames: int) -> Denoised:
+    """Opens a model whose segments are as long as the training examples of an inverter.
+
+    Raises:
+        CheckpointError: if it cannot be read.
+        ConfigError: if it is of another kind or length.
+    """
+    checkpoint = open_checkpoint(name)
+    config = checkpoint.config
+    if config.kind != "diffusion":
+        raise ConfigError("Inversion.denoiser", "a diffusion model", f"{name}, {config.kind}")
+    if config.target_frames != window_frames:
+        expected = f"{config.target_frames}, the frames of a segment of {name}"
+        raise ConfigError("Inversion.window_frames", expected, str(window_frames))
+    return Denoised(checkpoint)

@@ -1,0 +1,17 @@
+"""Lets the tests of this folder import the modules of the listening bench, by themselves."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield
+    for name in [name for name in sys.modules if name.split(".")[0] in ("listen", "listening")]:
+        sys.modules.pop(name)

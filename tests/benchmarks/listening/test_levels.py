@@ -1,0 +1,108 @@
+"""Loudness and joins."""
+
+import numpy as np
+import pytest
+
+from tests.support.sounds import FRAME, RATE, tone
+
+
+def test_level_of_a_sine():
+    from listening.levels import level_db
+
+    # RMS of amplitude 0.5 is 0.5 / sqrt 2.
+    assert level_db(tone(1000, 1, 0.5)) == pytest.approx(-9.0309, abs=1e-3)
+    assert level_db(np.zeros(100)) == -140
+
+
+def test_aligned_distance_leaves_out_one_offset():
+    from listening.levels import aligned_l1, level_offset
+
+    reference = np.zeros((4, 8))
+    ours = reference - 1.5
+    assert level_offset(ours, reference) == 1.5
+    assert aligned_l1(ours, reference) == 0
+    ours[0, :] += 2  # a quarter is 2 too loud
+    assert aligned_l1(ours, reference) == 0.5
+    # What one has more is left out.
+    assert aligned_l1(np.pad(ours, ((0, 3), (0, 0)), constant_values=9), reference) == 0.5
+
+
+def test_what_is_80_db_below_the_loudest_counts_as_that():
+    from listening.levels import aligned_l1
+
+    floor = -4 * np.log(10)  # amplitude 1e-4
+    reference = np.array([[0.0, 0.0, 0.0, -20.0]])
+    assert aligned_l1(np.array([[0.0, 0.0, 0.0, -11.0]]), reference) == 0
+    louder = np.array([[0.0, 0.0, 0.0, floor + 2]])
+    assert aligned_l1(louder, reference) == pytest.approx(0.5)
+    # Inaudible parts have no say in the offset.
+    reference = np.array([[0.0, -20.0, -20.0, -20.0]])
+    assert aligned_l1(reference + np.array([[-3.0, 0, 0, 0]]), reference) == pytest.approx(0)
+
+
+def test_aligned_distance_is_blind_to_gain():
+    from listening.levels import aligned_l1
+
+    import spectrodiff as sd
+
+    audio = 0.5 * np.random.default_rng(0).normal(0, 0.2, RATE) * np.linspace(0, 1, RATE) ** 4
+    loud, soft = np.asarray(sd.log_mel(audio)), np.asarray(sd.log_mel(0.2 * audio))
+    assert aligned_l1(soft, loud) == pytest.approx(0, abs=1e-4)
+    assert aligned_l1(loud, soft) == pytest.approx(0, abs=1e-4)
+
+
+def test_note_levels_are_of_exactly_the_notes():
+    from listening.levels import note_levels_db
+    from listening.programme import table
+
+    audio = np.full(2 * RATE, 9.0)
+    audio[RATE // 4 : RATE // 2] = 0.1
+    audio[RATE : 3 * RATE // 2] = 0.01
+    levels = note_levels_db(audio, table([0.25, 1.0], [0.25, 0.5], [60, 61]))
+    np.testing.assert_allclose(levels, [-20, -40], atol=1e-6)
+
+
+def test_evenness_of_notes():
+    from listening.levels import evenness
+
+    reference = np.linspace(-40, -20, 11)
+    apart = np.array([0.0, 0, 0, 1, 2, 3, 4, -1, -2, -21, -30])
+    found = evenness(reference + 3 + apart, reference)
+    assert found.offset_db == pytest.approx(3)
+    assert found.median_db == pytest.approx(2)
+    assert found.high_db == pytest.approx((21 + 30) / 2)  # rank 9.5 of 0 to 10
+    assert found.spread_db == pytest.approx(apart.std())
+    assert found.silent == 2
+    assert evenness(reference - apart, reference).silent == 0  # too loud is not silent
+    # Where all is silent, the median of differences must not hide it.
+    assert evenness(np.full(11, -140.0), np.full(11, -30.0)).silent == 11
+
+
+def test_changes_at_joins():
+    from listening.joins import join_ratio
+
+    def song(frames, at_joins):
+        changes = np.ones(frames - 1)
+        changes[3::4] = at_joins  # the change that leads to frame 4 is number 3
+        return np.concatenate([[0], np.cumsum(changes)])[:, np.newaxis] * np.ones(5)
+
+    assert join_ratio([song(13, 3.0)], 4) == pytest.approx(3)
+    # Joins of all songs are pooled: three of size 3 and one of size 7.
+    assert join_ratio([song(13, 3.0), song(6, 7.0)], 4) == pytest.approx(4)
+    assert join_ratio([-song(9, 1.0)], 4) == pytest.approx(1)
+    assert np.isnan(join_ratio([song(4, 1.0)], 4))
+
+
+def test_level_jumps_have_their_sign_and_place():
+    from listening.joins import level_jumps_db
+
+    segment = 64 * FRAME
+    # Whole periods in a tenth of a second, so that levels are exact.
+    audio = tone(400, 5 * segment / RATE, 0.1)
+    audio[2 * segment :] *= 2
+    audio[3 * segment :] /= 4
+    jumps = level_jumps_db(audio, 64, 0, 100)
+    np.testing.assert_allclose(jumps, [0, 6.0206, -12.0412, 0], atol=1e-3)
+    seconds = segment / RATE
+    jumps = level_jumps_db(audio, 64, 1.5 * seconds, 3.05 * seconds)
+    np.testing.assert_allclose(jumps, [6.0206], atol=1e-3)

@@ -1,0 +1,292 @@
+"""The command line as a user runs it: all columns, no work done twice, killed and gone on with."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import gin
+import numpy as np
+import pytest
+
+from spectrodiff.audio.features import log_mel
+from spectrodiff.audio.files import read_audio
+from spectrodiff.commands import evaluate
+from spectrodiff.commands.prepare import main as prepare
+from spectrodiff.core.errors import ConfigError, CorpusError
+from tests.checkpoints.layouts.test_vggish import tf1_arrays
+from tests.evaluation.metrics.test_vggish import random_weights
+from tests.inverter.test_onnx import save_convolution
+from tests.support.checkpoint_writers import golden_params, write_t5x
+from tests.support.corpora import write_notes, write_tone
+
+ROOT = Path(__file__).parents[2]
+ROWS = """
+Evaluation.rows = [@model/Row(), @rough/Row(), @encoded/Row(), @raw/Row()]
+model/Row.name = 'model'
+rough/Row.name = 'rough'
+rough/Row.inverter = '{inverter}'
+encoded/Row.name = 'encoded'
+encoded/Row.source = 'encoded'
+raw/Row.name = 'raw'
+raw/Row.source = 'raw'
+Evaluation.sampler = 'dpmpp'
+Evaluation.steps = 2
+Evaluation.batch_size = 1
+Evaluation.replicates = 5
+Evaluation.speed_segments = 1
+"""
+# Kills the process when the first song has been drawn and stored, but not scored.
+KILL = """
+import os, signal, sys
+from spectrodiff.commands import evaluate, program
+from spectrodiff.evaluation import rendering
+write = rendering.write_array
+def killing(path, array):
+    write(path, array)
+    os.kill(os.getpid(), signal.SIGKILL)
+rendering.write_array = killing
+program.finish(program.run(evaluate.main))
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A prepared corpus with three songs to test on, and settings."""
+    home = tmp_path_factory.mktemp("home")
+    for number in range(4):
+        name = home / "pairs" / ("test" if number else "train") / str(number)
+        write_tone(name.with_suffix(".wav"), 0.6 + 0.3 * number, hertz=220 * (number + 1))
+        write_notes(name.with_suffix(".mid"), (0.1, 0.3, 60), (0.2, 0.5, 64 + number))
+    prepare(["pairs", "--source", str(home / "pairs"), "--data_dir", str(home / "data")])
+    inverter = save_convolution(home / "rough.onnx", reach=1)
+    (home / "rows.gin").write_text(ROWS.format(inverter=inverter))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def apart(home, monkeypatch):
+    set_up(monkeypatch, home)
+    yield
+    gin.clear_config()
+
+
+def set_up(patch, home):
+    patch.setenv("SPECTRODIFF_CACHE", str(home / "cache"))
+    find = evaluate.find_devices
+    # Rendering on many devices is tested elsewhere, and takes longer.
+    patch.setattr(evaluate, "find_devices", lambda kind: find(kind)[:1])
+
+
+def arguments(home, golden, out, *more):
+    flags = ["--model", golden / "checkpoints/diffusers", "--dataset", "pairs"]
+    flags += ["--data_dir", home / "data", "--gin_file", home / "rows.gin"]
+    return [*map(str, flags), "--out", str(home / out), *map(str, more)]
+
+
+def bindings(*settings):
+    return [word for setting in settings for word in ("--gin_bindings", setting)]
+
+
+@pytest.fixture(scope="module")
+def weights(home, golden):
+    """Random weights in the formats in which the paper's are published."""
+    folder = home / "weights"
+    folder.mkdir()
+    np.savez(folder / "vggish.npz", **tf1_arrays(random_weights()))
+    (folder / "trill").mkdir()
+    (folder / "trill/saved_model.pb").write_bytes(b"")
+    arrays = golden_params(golden, "mt3")
+    # Attention four times as wide has one head of the published width, 64.
+    for name, values in arrays.items():
+        if "attention/" in name and name.endswith("kernel"):
+            arrays[name] = np.tile(values, (4, 1) if name.endswith("out/kernel") else (1, 4))
+    write_t5x(folder / "mt3", arrays)
+    return folder
+
+
+class Trill:
+    """Stands for the SavedModel: the mean and the loudest sample of every sixth of a second."""
+
+    name, sample_rate = "TRILL", 16_000
+
+    def __call__(self, audio):
+        frames = audio[: len(audio) // 2_667 * 2_667].reshape(-1, 2_667)
+        return np.stack([frames.mean(axis=1), frames.max(axis=1)], axis=1)
+
+
+@pytest.fixture
+def trill(monkeypatch):
+    monkeypatch.setattr("spectrodiff.evaluation.open_scorers.load_trill", lambda source: Trill())
+    # Random weights never end a segment by themselves.
+    monkeypatch.setattr("spectrodiff.checkpoints.layouts.mt3.MAX_TOKENS", 24)
+
+
+def with_weights(weights):
+    return bindings(
+        f"Evaluation.vggish = '{weights}/vggish.npz'",
+        f"Evaluation.trill = '{weights}/trill'",
+        f"Evaluation.transcriber = '{weights}/mt3'",
+    )
+
+
+@pytest.fixture(scope="module")
+def full(home, golden, weights):
+    """An evaluation with all columns, and what it printed."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        set_up(patch, home)
+        patch.setattr("spectrodiff.evaluation.open_scorers.load_trill", lambda source: Trill())
+        # Random weights never end a segment by themselves.
+        patch.setattr("spectrodiff.checkpoints.layouts.mt3.MAX_TOKENS", 24)
+        evaluate.main(arguments(home, golden, "full", *with_weights(weights)))
+    return json.loads((home / "full/scores.json").read_text()), printed.getvalue()
+
+
+def refuse(*arguments, **settings):
+    raise AssertionError("nothing should be done again")
+
+
+def test_all_columns_of_the_paper(home, full):
+    full, printed = full
+    assert "VGGish FAD" in printed
+    assert str(home / "full/index.html") in printed
+    assert (home / "full/index.html").is_file()
+    assert full["missing"] == []
+    names = {metric["name"] for metric in full["metrics"]}
+    assert len(names) == 13
+    (corpus,) = full["corpora"]
+    assert (corpus["name"], corpus["split"], corpus["songs"]) == ("pairs/own", "test", 3)
+    for row in ("model", "rough", "encoded", "raw"):
+        assert corpus["scores"][row].keys() == names
+        assert full["mean"][row].keys() == names
+    for metric in full["metrics"]:
+        if metric["better"] == "lower":
+            values = {row: full["mean"][row][metric["name"]] for row in ("encoded", "raw")}
+            assert abs(values["raw"]) < 1e-6 < values["encoded"], metric
+    assert full["speed"]["both"] > 0
+    assert full["speeds"].keys() == {"model", "rough", "encoded"}
+
+
+def test_what_is_scored_is_what_is_heard(home, full):
+    """Scores of stored audio, computed here from the files alone."""
+    (corpus,) = full[0]["corpora"]
+    for song in corpus["per_song"]:
+        raw, model = (read_audio(home / "full" / song["media"][row]) for row in ("raw", "model"))
+        assert song["seconds"] == len(raw) / 16_000
+        expected = np.abs(log_mel(model) - log_mel(raw[: len(model)])).mean()
+        assert song["scores"]["model"]["log_mel_l1"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_nothing_is_done_twice(home, golden, weights, full, trill, monkeypatch):
+    for name in (
+        "synthesis.load",
+        "vocoder.OnnxInverter.__call__",
+        "evaluation.scorers.embed",
+        "evaluation.transcriber.Mt3Transcriber.__call__",
+    ):
+        monkeypatch.setattr(f"spectrodiff.{name}", refuse)
+    evaluate.main(arguments(home, golden, "full", *with_weights(weights)))
+    again = json.loads((home / "full/scores.json").read_text())
+    assert again | {"created": ""} == full[0] | {"created": ""}
+    # The audio there is not that of other settings.
+    for setting, message in (
+        ("Evaluation.guidance = 3.0", r"guidance of model: expected 2.0, .*\(or another --out\)"),
+        ("Evaluation.max_minutes = 0.01", "max_minutes of pairs/own: expected 10.0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            evaluate.main(arguments(home, golden, "full", *bindings(setting)))
+
+
+def assert_same_means(home, out, full):
+    ours = json.loads((home / out / "scores.json").read_text())["mean"]
+    for row, scores in ours.items():
+        assert scores.keys() == {
+            "log_mel_l1",
+            "spectral_distance",
+            "log_mel_statistics_reconstruction",
+            "log_mel_statistics_frechet",
+        }
+        wanted = {name: full[0]["mean"][row][name] for name in scores}
+        assert scores == pytest.approx(wanted, rel=1e-3, abs=1e-9)
+    return ours.keys()
+
+
+def test_killed_and_gone_on_with(home, golden, full, caplog):
+    flags = arguments(home, golden, "killed", *bindings("Evaluation.speed_segments = 0"))
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILL.format(root=str(ROOT)), *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (home / "killed/scores.json").exists()
+    (drawn,) = (home / "killed").glob("media/pairs/own/*/model.flac")
+    before = drawn.stat().st_mtime_ns
+    caplog.set_level("INFO", "spectrodiff")
+    evaluate.main(flags)
+    assert "drawing 2 songs for model, rough" in caplog.text
+    assert drawn.stat().st_mtime_ns == before
+    # As if nothing had happened; without weights their columns are empty and the others the same.
+    assert assert_same_means(home, "killed", full) == {"model", "rough", "encoded", "raw"}
+    missing = json.loads((home / "killed/scores.json").read_text())["missing"]
+    assert {one["metric"] for one in missing} >= {"vggish_frechet", "transcription_f1_full"}
+    assert not list((home / "killed").rglob(".partial-*.npy"))
+
+
+def test_two_processes_share_the_songs(home, golden, full):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    only = bindings("Evaluation.references_only = True", "Evaluation.speed_segments = 0")
+    flags = ("--coordinator_address", address, "--num_processes", "2", "--process_id")
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "eval.py", *arguments(home, golden, "pair", *only, *flags, number)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+        )
+        for number in (0, 1)
+    ]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert "references: 2 of 2 songs" in outputs[0][1]
+    assert "references" not in outputs[1][1]
+    assert "index.html" in outputs[0][0]
+    assert "index.html" not in outputs[1][0]
+    assert assert_same_means(home, "pair", full) == {"encoded", "raw"}
+
+
+def test_mistakes_are_said_before_anything_is_rendered(home, golden, monkeypatch):
+    monkeypatch.setattr("spectrodiff.evaluation.rendering.Renderer.references", refuse)
+    for more, error, message in (
+        (["--dataset", "maestro"], CorpusError, "the prepared corpus maestro in"),
+        (["--split", "validation"], CorpusError, "one of the splits train, test, got validation"),
+        (bindings("Evaluation.step = 1"), ConfigError, "did you mean 'steps'"),
+        (bindings("rough/Row.stepps = 1"), ConfigError, "did you mean 'steps'"),
+        (bindings("Evaluation.sampler = 'euler'"), ConfigError, "sampler: expected one of"),
+        (bindings("rough/Row.steps = 1.5"), ConfigError, "Row.steps: expected a whole number"),
+        (bindings("Evaluation.inverter = 'none.onnx'"), Exception, "none.onnx"),
+        (bindings("Evaluation.onnx = ['none.onnx']"), Exception, "none.onnx"),
+        (["--device", "abacus"], ConfigError, "device: expected one of"),
+    ):
+        with pytest.raises(error, match=message):
+            evaluate.main(arguments(home, golden, "failed", *more))
+    assert not (home / "failed").exists()
+    with pytest.raises(ConfigError, match="datasets: expected at least one prepared corpus"):
+        evaluate.main(["--out", str(home / "failed")])
+    flags = ["--dataset", "pairs", "--data_dir", str(home / "data"), "--out", str(home / "failed")]
+    with pytest.raises(ConfigError, match="model: expected a model for the row model, got none"):
+        evaluate.main(flags)

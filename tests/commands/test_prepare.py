@@ -1,0 +1,187 @@
+"""Preparing corpora from the command line."""
+
+import numpy as np
+import pytest
+
+from spectrodiff.commands import program
+from spectrodiff.data.prepare.soundfont import SoundfontRenderer
+from spectrodiff.data.source import load_source
+from tests.support.corpora import (
+    write_guitarset,
+    write_maestro,
+    write_musicnet,
+    write_notes,
+    write_slakh_track,
+    write_tone,
+    write_urmp,
+)
+
+
+def main(arguments):
+    return program.run(program.main, ["prepare", *arguments])
+
+
+BAND = {"S00": {}, "S01": {"program": 24}, "S02": {"program": 32}, "S03": {"is_drum": True}}
+
+
+def maestro(folder):
+    write_maestro(folder, [("train", "2018/a"), ("train", "2018/b"), ("validation", "2018/c")])
+
+
+def slakh(folder):
+    for name in ("train/Track00001", "validation/Track01501", "test/Track01876"):
+        write_slakh_track(folder / name, BAND)
+
+
+def slakh_with_list(folder):
+    slakh(folder)
+    entries = ", ".join(f'"Track0{n}": {{"action": null}}' for n in ("0001", "1501", "1876"))
+    (folder / "splits_v2.json").write_text(f"{{{entries}}}")
+
+
+def guitarset(folder):
+    for id in ("00_BN1-129-Eb_comp", "00_BN3-119-G_solo"):
+        write_guitarset(folder, id, [[(0.1, 0.2, 60.0)]])
+
+
+def musicnet(folder):
+    for half, id in (("train", "1727"), ("train", "1733"), ("test", "1729")):
+        write_musicnet(folder, half, id, ["4410,8820,1,60,0,1,Quarter"])
+        write_notes(folder / "musicnet_em" / f"{id}.mid", (0.1, 0.2, 60))
+
+
+def urmp(folder):
+    for name in ("01_Jupiter_vn_vc", "03_Dance_fl_cl"):
+        write_urmp(folder / name, name.split("_")[2:], ["0.1 440 0.5\n"] * 2)
+
+
+def own(folder):
+    for name in ("a", "b", "c"):
+        write_tone(folder / f"{name}.wav", 0.5)
+        write_notes(folder / f"{name}.mid", (0.1, 0.2, 60))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "write", "options", "config", "counts"),
+    [
+        ("maestro", maestro, "", "v3", {"train": 2, "validation": 1}),
+        ("slakh", slakh, "", "redux", {"train": 1, "validation": 1, "test": 1}),
+        (
+            "slakh",
+            slakh,
+            "--variant original --workers 2",
+            "original",
+            {"train": 1, "validation": 1, "test": 1},
+        ),
+        (
+            "slakh",
+            slakh_with_list,
+            "--variant split2 --split_list {source}/splits_v2.json",
+            "split2",
+            {"train": 1, "validation": 1, "test": 1},
+        ),
+        ("cerberus4", slakh, "", "redux", {"train": 1, "validation": 1, "test": 1}),
+        ("guitarset", guitarset, "", "mic_and_mix", {"train": 2, "validation": 2}),
+        ("musicnet", musicnet, "", "plain_mt3", {"train": 1, "validation": 1, "test": 1}),
+        ("musicnet", musicnet, "--labels em --splits official", "em_official", {"train": 3}),
+        ("urmp", urmp, "", "mt3", {"train": 1, "validation": 1}),
+        ("pairs", own, "--name takes", "takes", {"train": 2, "validation": 1}),
+    ],
+)
+def test_each_corpus_is_prepared(tmp_path, capsys, corpus, write, options, config, counts):
+    source, data_dir = tmp_path / "source", tmp_path / "data"
+    write(source)
+    words = options.format(source=source).split()
+    assert main([corpus, "--source", str(source), "--data_dir", str(data_dir), *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{corpus}/{config} in {data_dir}"
+    table = {line.split()[0]: int(line.split()[1]) for line in lines[2 : 2 + len(counts)]}
+    assert table == counts
+    for split, number in counts.items():
+        recordings = list(load_source(data_dir, f"{corpus}/{config}", split))
+        assert len(recordings) == number
+        for recording in recordings:
+            assert np.abs(recording.audio.astype(int)).max() > 1000
+            assert len(recording.notes)
+
+
+@pytest.fixture
+def count_renders(monkeypatch):
+    """Pieces rendered so far; stops like Ctrl-C before the one after `limit`."""
+    calls = {"made": 0, "limit": 1000}
+
+    def render(self, notes):
+        if calls["made"] == calls["limit"]:
+            raise KeyboardInterrupt
+        calls["made"] += 1
+        return np.full(round(notes.total_seconds * 16_000), 1000 + calls["made"], np.int16)
+
+    monkeypatch.setattr(SoundfontRenderer, "render", render)
+    monkeypatch.setattr(SoundfontRenderer, "__post_init__", lambda self: None)
+    return calls
+
+
+def test_an_interrupted_soundfont_corpus_goes_on_where_it_was(tmp_path, capsys, count_renders):
+    arguments = ["soundfont", "--data_dir", str(tmp_path), "--pieces", "5", "--style", "narrow"]
+    count_renders["limit"] = 3
+    assert main(arguments) == 130
+    config = tmp_path / "soundfont/narrow_seed0_5"
+    assert sorted(path.name for path in config.iterdir()) == [".lock", "rendered"]
+    count_renders["limit"] = 1000
+    assert main(arguments) == 0
+    assert count_renders["made"] == 5  # Three of them before, two now.
+    assert sorted(path.name for path in config.iterdir()) == [".lock", "1.0.0"]
+    recordings = [
+        recording
+        for split in ("train", "validation")
+        for recording in load_source(tmp_path, "soundfont/narrow_seed0_5", split)
+    ]
+    assert {recording.audio[0] for recording in recordings} == set(range(1001, 1006))
+
+
+def test_hours_are_about_what_was_asked_for(tmp_path, capsys, count_renders):
+    assert main(["soundfont", "--data_dir", str(tmp_path), "--hours", "0.1"]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:4]
+    assert sum(float(row.split()[2]) for row in rows) == pytest.approx(0.1, rel=0.35)
+
+
+def test_midi_files_are_rendered(tmp_path, count_renders):
+    for name in ("a", "b"):
+        write_notes(tmp_path / "songs" / f"{name}.mid", (0.1, 0.2, 60))
+    arguments = ["soundfont", "--source", str(tmp_path / "songs"), "--name", "songs"]
+    assert main([*arguments, "--data_dir", str(tmp_path)]) == 0
+    assert len(load_source(tmp_path, "soundfont/songs", "train")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["maestro", "--source", "nowhere"], "error: nowhere: expected an unpacked MAESTRO"),
+        (["slakh", "--source", ".", "--variant", "split2"], "expected an unpacked Slakh2100"),
+        (["soundfont", "--soundfont", "none.sf2"], "error: none.sf2: expected a soundfont"),
+    ],
+)
+def test_a_user_error_is_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--data_dir", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert not captured.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["mozart"],
+        ["maestro", "--source", "x"],
+        ["pairs", "--source", "x", "--data_dir", "y", "--name", "a/b"],
+        ["pairs", "--source", "x", "--data_dir", "y", "--validation_share", "1.5"],
+        ["urmp", "--source", "x", "--data_dir", "y", "--workers", "-1"],
+        ["soundfont", "--data_dir", "y", "--hours", "1", "--pieces", "2"],
+    ],
+)
+def test_impossible_options_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "usage:" in capsys.readouterr().err

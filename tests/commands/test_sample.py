@@ -1,0 +1,239 @@
+"""The command line, run as a user runs it."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from spectrodiff.audio.loudness import integrated_loudness
+from spectrodiff.commands import sample
+from spectrodiff.core.errors import ConfigError, MidiError
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.models.config import SIZES
+from spectrodiff.music.tokenizer import SongTokens
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments, cache=None, **environment):
+    command = [sys.executable, str(ROOT / "sample.py"), *map(str, arguments)]
+    environment = {**os.environ, **environment}
+    if cache is not None:
+        environment["SPECTRODIFF_CACHE"] = str(cache)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_songs_to_a_folder_with_pictures(golden, tmp_path, cache):
+    songs = [golden / "midi" / name for name in ("overlaps.mid", "held_chords.mid")]
+    model = golden / "checkpoints" / "paddle"
+    arguments = (*songs, "--model", model, "--out", tmp_path, "--picture", "--format", "flac")
+
+    def rendered():
+        return run(*arguments, "--steps", "3", cache=cache, JAX_COMPILATION_CACHE_DIR="")
+
+    done = rendered()
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        f"{tmp_path}/held_chords.flac  17.8 s",
+        f"{tmp_path}/overlaps.flac  5.9 s",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "held_chords.flac",
+        "held_chords.png",
+        "overlaps.flac",
+        "overlaps.png",
+    ]
+    audio, rate = soundfile.read(tmp_path / "overlaps.flac")
+    assert rate == 16_000
+    assert np.isfinite(audio).all()
+    # The next process finds all of its programs compiled.
+    compiled = {path.name for path in (cache / "compiled").iterdir() if "atime" not in path.name}
+    assert compiled
+    again = rendered()
+    assert again.stdout == done.stdout
+    assert {p.name for p in (cache / "compiled").iterdir() if "atime" not in p.name} == compiled
+
+
+def test_one_song_to_a_file_with_an_untrained_model(golden, tmp_path, cache):
+    out = tmp_path / "new" / "song.ogg"
+    arguments = ["--model", "untrained", "--steps", 2]
+    done = run(golden / "midi" / "overlaps.mid", "--out", out, *arguments, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert "this model is untrained, so you will hear noise" in done.stderr
+    assert "2 segments in 2 steps of dpmpp, guidance 1.5" in done.stderr
+    assert "leave out --model" in done.stderr
+    assert soundfile.info(out).samplerate == 16_000
+
+
+def test_loudness(golden, tmp_path, cache, monkeypatch):
+    """Each song as loud as asked for, or all together; never louder than the peak."""
+    monkeypatch.setenv("SPECTRODIFF_CACHE", str(cache))
+    songs = [str(golden / "midi" / name) for name in ("overlaps.mid", "held_chords.mid")]
+    model = ["--model", str(golden / "checkpoints" / "paddle"), "--steps", "3"]
+
+    def render(name, *flags):
+        sample.main([*songs, *model, "--out", str(tmp_path / name), *flags])
+        files = [tmp_path / name / f"{Path(song).stem}.wav" for song in songs]
+        return [soundfile.read(file)[0] for file in files]
+
+    plain = render("plain")
+    apart = render("apart", "--loudness", "-26", "--peak", "-6")
+    together = render("together", "--loudness", "-26", "--together")
+    for audio in apart:
+        assert np.abs(audio).max() <= 10 ** (-6 / 20) + 1e-4
+    meter = [integrated_loudness(audio, 16_000) for audio in render("soft", "--loudness", "-40")]
+    assert meter == pytest.approx([-40, -40], abs=0.2)
+    # One gain: ratios of the songs' sizes stay.
+    ratios = [np.std(audio) / np.std(before) for audio, before in zip(together, plain, strict=True)]
+    assert ratios[0] == pytest.approx(ratios[1], rel=0.02)
+    assert integrated_loudness(np.concatenate(together), 16_000) == pytest.approx(-26, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.mid"], "error: nowhere.mid: expected"),
+        (["{midi}/overlaps.mid", "--model", "nonsense"], "error: nonsense: expected a folder"),
+        (["{midi}/overlaps.mid", "--steps", "0"], "error: steps: expected a whole number >= 1"),
+        (
+            ["{midi}/overlaps.mid", "--sampler", "rk4"],
+            "error: Sampling.sampler: expected one",
+        ),
+        (["{midi}/overlaps.mid", "--batch_size", "0"], "error: batch_size: expected a whole"),
+        (["{midi}/overlaps.mid", "--batch_size", "-1"], "error: batch_size: expected a whole"),
+        (["{midi}/overlaps.mid", "--program_map", "gm"], "Tokenization.program_map: expected one"),
+        (["{midi}/overlaps.mid", "--device", "tpu"], "error: device: expected one of auto, cpu"),
+        (["{midi}/overlaps.mid", "--precision", "int8"], "error: precision: expected 'float32'"),
+        (["{midi}/overlaps.mid", "--inverter", "no.onnx"], "error: no.onnx: expected an ONNX file"),
+        (["{midi}/overlaps.mid", "--gin_bindings", "Sampling.step = 3"], "did you mean 'steps'?"),
+        (
+            ["{midi}/overlaps.mid", "--out", "/proc/nowhere"],
+            "error: /proc/nowhere: expected a place",
+        ),
+        (["{midi}/overlaps.mid", "--out", "song.mp3"], "error: --out: expected a folder or a name"),
+        (["{midi}/overlaps.mid", "--loudness", "9"], "error: loudness: expected LUFS in -70..0"),
+        (["{midi}/overlaps.mid", "--peak", "1"], "error: --peak: expected decibels of 0 or below"),
+        (["{midi}/overlaps.mid", "--together"], "error: --together: expected a --loudness"),
+        (["{midi}/dense.mid", "--strict", "--model", "{tiny}"], "at most 64 tokens in a segment"),
+    ],
+)
+def test_mistakes_are_one_line(golden, tmp_path, cache, arguments, message):
+    folders = {"midi": golden / "midi", "tiny": golden / "checkpoints" / "paddle"}
+    arguments = [argument.format(**folders) for argument in arguments]
+    if "--out" not in arguments:
+        arguments += ["--out", str(tmp_path)]
+    done = run(*arguments, cache=cache)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if "Griffin-Lim" not in line]
+    lines = [line for line in lines if not line.startswith("note: ")]
+    assert len(lines) == 1, done.stderr
+    assert message in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_disk_that_fills_up_leaves_nothing_half_written(golden, cache):
+    done = run(
+        golden / "midi" / "overlaps.mid", "--out", "/dev/full/x.wav", "--steps", 2, cache=cache
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "/dev/full" in done.stderr
+
+
+def test_a_bad_song_costs_only_itself(golden, tmp_path, cache, monkeypatch, caplog):
+    monkeypatch.setenv("SPECTRODIFF_CACHE", str(cache))
+    (tmp_path / "bad.mid").write_bytes(b"RIFF, not MIDI")
+    songs = [str(golden / "midi/overlaps.mid"), str(tmp_path / "bad.mid")]
+    songs.append(str(golden / "midi/piano_pedal.mid"))
+    arguments = [*songs, "--model", str(golden / "checkpoints/paddle"), "--steps", "1"]
+    assert sample.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["overlaps.wav", "piano_pedal.wav"]
+    last = caplog.records[-1].message
+    assert last.startswith(f"left out: {tmp_path}/bad.mid: expected a MIDI file")
+    with pytest.raises(MidiError, match=r"bad\.mid"):
+        sample.main([*arguments, "--strict", "--out", str(tmp_path / "strict")])
+    assert list((tmp_path / "strict").iterdir()) == []
+
+
+class Fake:
+    """A model that says what it was asked, and that anything takes hours."""
+
+    sampling = Sampling("ddpm", steps=1000, guidance=2.0)
+    config = SIZES["tiny"]
+
+    def expected_seconds(self, songs, **options):
+        self.options = options
+        return 8900.0, 100.0
+
+
+def test_what_it_takes_is_said_before_it_begins(caplog):
+    caplog.set_level(logging.INFO)
+    synth, song = Fake(), SongTokens(np.ones((3, 8), np.int32), 768, 768 * 320, ())
+    sample.announce(synth, [song, song], {"steps": 500, "batch_size": 4})
+    assert synth.options == {"steps": 500, "batch_size": 4}
+    assert [record.message for record in caplog.records] == [
+        "2 songs, 6 segments in 500 steps of ddpm, guidance 2: compiling, and trying out how fast "
+        "this is",
+        "this takes about 2 h 30 min",
+        # 10 of 500 steps, and as long for turning them into sound.
+        "quicker, and coarser: --sampler dpmpp --steps 10 takes about 5 min",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (99, "99 s"), (101, "2 min"), (5940, "99 min"), (6000, "1 h 40 min")],
+)
+def test_durations(seconds, words):
+    assert sample.in_words(seconds) == words
+
+
+def test_flags_beat_bindings_and_nothing_else_is_asked_for(tmp_path):
+    (tmp_path / "some.gin").write_text("STEPS = 3\nSampling.steps = %STEPS\nRendering.seed = 4\n")
+    bindings = ("Sampling.guidance = 4.0", "Tokenization.drums = None", "Rendering.batch_size = 2")
+    arguments = ["a.mid", "--steps", "7", "--no-ties", "--gin_file", str(tmp_path / "some.gin")]
+    for binding in bindings:
+        arguments += ["--gin_bindings", binding]
+    settings = sample.configure(sample.parse_flags(arguments))
+    assert settings.sampling == {"steps": 7, "guidance": 4.0}
+    assert settings.tokenization == {"drums": None, "ties": False}
+    assert (settings.rendering.seed, settings.rendering.batch_size) == (4, 2)
+    unasked = sample.configure(sample.parse_flags(["a.mid"]))
+    assert (unasked.sampling, unasked.tokenization) == ({}, {})
+
+
+def test_programs_are_those_of_the_map_that_is_asked_for_or_of_the_model():
+    programs = ["--gin_bindings", "Tokenization.programs = (25,)"]
+    # Slakh has no class 25; the model may know the song's own programs.
+    settings = sample.configure(sample.parse_flags(["a.mid", *programs]))
+    assert settings.tokenization == {"programs": (25,)}
+    asked = sample.parse_flags(["a.mid", *programs, "--program_map", "full"])
+    assert sample.configure(asked).tokenization == {"programs": (25,), "program_map": "full"}
+
+
+def test_names_of_results(tmp_path):
+    assert sample.name_outputs(["x/a.mid", "b.midi"], "out", "ogg") == [
+        Path("out/a.ogg"),
+        Path("out/b.ogg"),
+    ]
+    assert sample.name_outputs(["a.mid"], "x/b.WAV", "ogg") == [Path("x/b.WAV")]
+    # A folder may have any name.
+    (tmp_path / "songs.wav").mkdir()
+    named = sample.name_outputs(["a.mid"], str(tmp_path / "songs.wav"), "wav")
+    assert named == [tmp_path / "songs.wav" / "a.wav"]
+    with pytest.raises(ConfigError, match="files of different names, got two that become out/a"):
+        sample.name_outputs(["x/a.mid", "y/a.mid"], "out", "wav")
+    with pytest.raises(ConfigError, match=r"a folder for 2 songs, got the file out.wav"):
+        sample.name_outputs(["a.mid", "b.mid"], "out.wav", "wav")

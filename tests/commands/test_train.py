@@ -1,0 +1,386 @@
+"""The command line as a user runs it: a run is killed, goes on, and is shared by processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import spectrodiff as sd
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.commands.prepare import main as prepare
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.training.checkpointing import Checkpoints
+from tests.support import tiny
+from tests.support.corpora import write_notes, write_tone
+
+ROOT = Path(__file__).parents[2]
+STEPS = 20
+TINY = f"""
+{tiny.NETWORK_GIN}Network.dropout = 0.1
+Optimization.ema_decay = 0.99
+Training.steps = 20
+Training.batch_size = 4
+Training.random_bits = 'rbg'
+Training.log_every = 1
+Training.evaluate_every = 10
+Training.evaluation_examples = 4
+Training.previews = 0
+Training.save_every = 4
+Data.corpora = ['pairs/own']
+Data.threads = 1
+Sampling.sampler = 'dpmpp'
+Sampling.steps = 4
+"""
+# What train.py does on a disk that is full while step 4 is being saved.
+FULL_AT_STEP_4 = """
+import contextlib, resource, signal, sys
+import jax
+from spectrodiff.commands import program, train
+from spectrodiff.core.errors import OutputError
+from spectrodiff.training.checkpointing import Checkpoints
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+save = Checkpoints.save
+def limited(self, step, *arguments):
+    if step == 4:
+        # Nothing is cached meanwhile: half a program would stay.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    else:
+        with contextlib.suppress(OutputError):
+            self.wait()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    save(self, step, *arguments)
+Checkpoints.save = limited
+program.finish(program.run(train.main))
+"""
+# Kills the process while step 12 is being saved: begun, but not finished.
+KILL_WHILE_SAVING = """
+import os, signal, sys, time
+from spectrodiff.commands import program, train
+from spectrodiff.training.checkpointing import Checkpoints
+save = Checkpoints.save
+def killing(self, step, *arguments):
+    save(self, step, *arguments)
+    if step == 12:
+        # Not one of the threads that write: all of the process.
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoints.save = killing
+program.finish(program.run(train.main))
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a prepared corpus, a config, and one run of 20 steps."""
+    home = tmp_path_factory.mktemp("home")
+    for number in range(4):
+        write_tone(home / "pairs" / f"{number}.wav", 1.5, hertz=220 * (number + 1))
+        notes = [(0.1 * i, 0.1 * i + 0.09, 40 + 7 * number + i) for i in range(12)]
+        write_notes(home / "pairs" / f"{number}.mid", *notes)
+    prepare(["pairs", "--source", str(home / "pairs"), "--data_dir", str(home / "data")])
+    (home / "tiny.gin").write_text(TINY)
+    finished = run(home, "straight")
+    assert finished.returncode == 0, finished.stderr
+    return home
+
+
+def command(home, name, *arguments):
+    flags = ["--gin_file", home / "tiny.gin", "--data_dir", home / "data"]
+    return [*map(str, flags), "--run_dir", str(home / name), *map(str, arguments)]
+
+
+def environment(home, devices=1):
+    return {
+        **os.environ,
+        "SPECTRODIFF_CACHE": str(home / "cache"),
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "JAX_PLATFORMS": "cpu",
+    }
+
+
+def run(home, name, *arguments, devices=1):
+    program = [sys.executable, str(ROOT / "train.py"), *command(home, name, *arguments)]
+    return subprocess.run(
+        program, capture_output=True, text=True, check=False, env=environment(home, devices)
+    )
+
+
+def metrics(home, name):
+    """What is the same whenever a step is taken: not how fast it was."""
+    lines = [json.loads(line) for line in (home / name / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "examples_per_second"} for line in lines]
+
+
+def parameters(home, name):
+    folder = home / name / "checkpoints"
+    from orbax.checkpoint import v1 as ocp
+
+    parts = ocp.load_checkpointables(folder / str(STEPS))
+    assert parts["data"] == {"batches": STEPS}
+    return {part: jax.tree.leaves(parts[part]) for part in ("params", "opt_state", "ema")}
+
+
+def assert_same_run(home, name):
+    # Equal losses to the bit, step by step, come of equal parameters and equal batches.
+    assert metrics(home, name) == metrics(home, "straight")
+    ours, theirs = parameters(home, name), parameters(home, "straight")
+    for part, leaves in ours.items():
+        assert leaves
+        for leaf, wanted in zip(leaves, theirs[part], strict=True):
+            np.testing.assert_array_equal(leaf, wanted)
+
+
+def test_a_run_leaves_what_it_should(home):
+    folder = home / "straight"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "checkpoints",
+        "environment.json",
+        "given.gin",
+        "metrics.jsonl",
+        "operative.gin",
+        "run.json",
+        "run.lock",
+        "tensorboard",
+    }
+    assert "Training.batch_size = 4" in (folder / "given.gin").read_text()
+    assert "Training.micro_batches = 1" in (folder / "operative.gin").read_text()
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["12", "16", "20"]
+    lines = metrics(home, "straight")
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, 21))
+    scores = {line["step"]: line["evaluation/loss"] for line in lines if "evaluation/loss" in line}
+    assert scores.keys() == {0, 10, 20}
+    # 20 steps of 4 examples of 0.32 s.
+    assert lines[-2]["audio_hours"] == pytest.approx(20 * 4 * 0.32 / 3600)
+
+
+def test_a_run_can_be_rendered(home, golden):
+    synth = sd.load(home / "straight", inverter="griffin-lim")
+    song = synth.render(golden / "midi" / "overlaps.mid", steps=2)
+    assert np.isfinite(song.audio).all()
+    assert song.audio.std() > 0
+
+
+def test_killed_while_saving_and_gone_on_with(home):
+    script = KILL_WHILE_SAVING.format(root=str(ROOT))
+    killed = subprocess.run(
+        [sys.executable, "-c", script, *command(home, "killed")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(home),
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with Checkpoints(home / "killed" / "checkpoints", keep=3) as checkpoints:
+        assert checkpoints.latest == 8
+    resumed = run(home, "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after step 8" in resumed.stderr
+    assert_same_run(home, "killed")
+
+
+def test_asked_to_stop_and_gone_on_with(home):
+    program = [sys.executable, str(ROOT / "train.py"), *command(home, "asked")]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment(home))
+    for line in process.stderr:
+        if line.startswith("step 6 of 20"):
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.stderr.read()
+    assert process.wait() == 0
+    assert "saving, then stopping" in rest
+    stopped = max(int(path.name) for path in (home / "asked" / "checkpoints").iterdir())
+    assert f"stopped after step {stopped}" in rest
+    assert 6 <= stopped < 20
+    resumed = run(home, "asked")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"going on after step {stopped}" in resumed.stderr
+    assert_same_run(home, "asked")
+
+
+def test_two_processes_train_and_save_together_and_one_goes_on(home):
+    """For a while the disk that they share is full."""
+    script = FULL_AT_STEP_4.format(root=str(ROOT))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    eight = ("--gin_bindings", "Training.steps = 8")
+    flags = (*eight, "--coordinator_address", address, "--num_processes", "2", "--process_id")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *command(home, "pair", *flags, number)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(home, devices=2),
+        )
+        for number in (0, 1)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert "step 8 of 8" in errors[0]
+    assert "step 8 of 8" not in errors[1]
+    for error in errors:
+        assert error.count("step 4: no checkpoint (File too large)") == 1, error
+    assert [path.name for path in (home / "pair" / "checkpoints").iterdir()] == ["8"]
+    environment_of_run = json.loads((home / "pair" / "environment.json").read_text())
+    assert environment_of_run["processes"] == 2
+    # Both see the examples that one process sees, in another order; the evaluation is the same.
+    evaluations = [line for line in metrics(home, "pair") if "evaluation/loss" in line]
+    alone = [line for line in metrics(home, "straight") if "evaluation/loss" in line]
+    assert evaluations[0] == pytest.approx(alone[0], rel=1e-4, abs=1e-5)
+    resumed = run(home, "pair")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after step 8" in resumed.stderr
+    assert parameters(home, "pair")["params"]
+    assert metrics(home, "pair")[-1]["step"] == 20
+
+
+def test_mistakes_are_one_line_and_leave_nothing(home):
+    for arguments, devices, message in (
+        (("--gin_bindings", "Training.step = 1"), 1, "did you mean 'steps'"),
+        (("--gin_bindings", "Training.steps = 'x'"), 1, "expected a whole number, got 'x'"),
+        ((), 3, "Training.batch_size: expected a multiple of 3, for 3 devices, got 4"),
+        (("--data_dir", home / "nowhere"), 1, "the prepared corpus pairs/own in"),
+        (("--init_from", home / "nothing"), 1, "nothing: expected a folder with a model"),
+    ):
+        failed = run(home, "failed", *arguments, devices=devices)
+        assert failed.returncode == 1
+        assert failed.stderr.count("\n") == 1, failed.stderr
+        assert message in failed.stderr
+    changed = run(home, "straight", "--gin_bindings", "Training.batch_size = 8")
+    assert "Training.batch_size: expected 4, as in the run" in changed.stderr
+    assert changed.returncode == 1
+
+
+def test_a_diverging_run_stops_and_keeps_the_checkpoint_before(home):
+    # Adam's first steps are as long as the rate: 1e30 overflows as soon as it is multiplied.
+    bindings = ("Optimization.optimizer = 'adamw'", "Optimization.learning_rate = 1e30")
+    more = ("Training.save_every = 1",)
+    flags = [word for binding in (*bindings, *more) for word in ("--gin_bindings", binding)]
+    failed = run(home, "diverged", *flags)
+    assert failed.returncode == 1
+    assert "error: step 2: expected a finite" in failed.stderr, failed.stderr
+    assert [path.name for path in (home / "diverged" / "checkpoints").iterdir()] == ["1"]
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(home):
+    """The largest file that may be written is smaller than a checkpoint of a wider network."""
+    flags = ["--gin_bindings", "Training.steps = 21", "--gin_bindings", "Training.save_every = 1"]
+    run(home, "full", "--gin_bindings", "Training.steps = 1")
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000));"
+        f"sys.path.insert(0, {str(ROOT)!r});"
+        "from spectrodiff.commands import program, train; program.finish(program.run(train.main))"
+    )
+    failed = subprocess.run(
+        [sys.executable, "-c", limited, *command(home, "full", *flags)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment(home), "JAX_ENABLE_COMPILATION_CACHE": "false"},
+    )
+    assert failed.returncode == 1, failed.stderr
+    last = failed.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {home / 'full'}"), failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert sd.load(home / "full", inverter="griffin-lim").config.width == 16
+
+
+def test_a_cosine_run_keeps_its_length(home):
+    def lengthened(steps):
+        bindings = ("Optimization.schedule = 'cosine'", f"Training.steps = {steps}")
+        flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
+        return run(home, "cosine", *flags)
+
+    assert lengthened(1).returncode == 0
+    for _ in range(2):
+        # Refused again: the first refusal left no trace in the run.
+        refused = lengthened(2)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("error: Training.steps: expected 1, where the cosine")
+        assert refused.stderr.count("\n") == 1
+    assert [path.name for path in (home / "cosine" / "checkpoints").iterdir()] == ["1"]
+
+
+def test_fine_tuning_from_a_run(home):
+    bindings = ("Training.steps = 1", "Training.previews = 1")
+    flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
+    tuned = run(home, "tuned", "--init_from", home / "straight", *flags)
+    assert tuned.returncode == 0, tuned.stderr
+    previews = sorted(path.name for path in (home / "tuned" / "previews").iterdir())
+    assert previews == ["0000001_0.png", "0000001_0.wav"]
+    start = [line for line in metrics(home, "tuned") if line["step"] == 0]
+    end = [line for line in metrics(home, "straight") if line["step"] == 20]
+    # It begins where the other ended.
+    assert start[0]["evaluation/loss"] == pytest.approx(end[-1]["evaluation/loss"], rel=1e-5)
+    with pytest.raises(CheckpointError):
+        sd.load(home / "data")
+
+
+def test_fine_tuning_with_more_velocities(home):
+    """At a rate that changes nothing, so that what the run saves is what it began with."""
+    bindings = (
+        "Training.steps = 1",
+        "Tokenization.velocity_bins = 32",
+        "Optimization.learning_rate = 1e-30",
+    )
+    flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
+    tuned = run(home, "louder", "--init_from", home / "straight", *flags)
+    assert tuned.returncode == 0, tuned.stderr
+    before, after = (
+        open_checkpoint(home / name).params["note_encoder"]["embedding"]
+        for name in ("straight", "louder")
+    )
+    # Special ids, shifts, pitches and velocity 0, then what was velocity 1, then the tie, programs
+    # and drums, which have moved by 31.
+    first = 3 + 1001 + 128 + 1
+    np.testing.assert_array_equal(after[:first], before[:first])
+    np.testing.assert_array_equal(after[first : first + 32], np.tile(before[first], (32, 1)))
+    others = slice(first + 1, first + 1 + 257), slice(first + 32, first + 32 + 257)
+    np.testing.assert_array_equal(after[others[1]], before[others[0]])
+
+
+def test_the_autoregressive_baseline_takes_the_same_way(home, golden):
+    bindings = (
+        "Network.kind = 'autoregressive'",
+        "Network.context_frames = 0",
+        "Training.steps = 2",
+        "Training.previews = 1",
+    )
+    flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
+    done = run(home, "frames", *flags)
+    assert done.returncode == 0, done.stderr
+    assert (home / "frames" / "previews" / "0000002_0.png").is_file()
+    synth = sd.load(home / "frames", inverter="griffin-lim")
+    assert synth.config.kind == "autoregressive"
+    assert np.isfinite(synth.render(golden / "midi" / "overlaps.mid").audio).all()
+
+
+def test_the_recipe_of_the_model_in_the_box(home, golden):
+    """Its two stages, shortened and in small, and what comes out of them plays."""
+    (home / "small.gin").write_text(
+        "CORPORA = ['pairs/own']\nSTEPS = 3\nBATCH_SIZE = 2\n"
+        + "\n".join(line for line in TINY.splitlines() if line.startswith("Network."))
+        + "\nNetwork.width = 32\nTraining.evaluation_examples = 2\nTraining.previews = 0\n"
+        + "Data.threads = 1\n"
+    )
+    for stage, start in (("narrow_notes", []), ("narrow", ["--init_from", home / "narrow_notes"])):
+        recipe = ["--gin_file", f"mini/{stage}.gin", "--gin_file", home / "small.gin"]
+        done = run(home, stage, *recipe, *start)
+        assert done.returncode == 0, done.stderr
+        lines = metrics(home, stage)
+        assert lines[-1]["step"] == 3
+        assert np.isfinite(lines[-1]["evaluation/loss"])
+    song = sd.load(home / "narrow", inverter="griffin-lim").render(
+        golden / "midi" / "overlaps.mid", steps=2, sampler="dpmpp"
+    )
+    assert np.isfinite(song.audio).all()
+    assert song.log_mel.shape[1] == 128

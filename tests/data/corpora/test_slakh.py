@@ -1,0 +1,286 @@
+import json
+from math import comb
+
+import numpy as np
+import pytest
+import soundfile
+
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.data.corpora import slakh
+from spectrodiff.data.recordings import read_mono, read_track, to_int16
+from spectrodiff.music.programs import SLAKH_CLASSES
+from tests.support.corpora import write_notes, write_slakh_track
+
+# Piano, guitar, electric bass, strings, drums; stem numbers may skip.
+BAND = {
+    "S00": {"program": 1},
+    "S01": {"program": 30},
+    "S02": {"program": 34},
+    "S04": {"program": 44},
+    "S05": {"is_drum": True},
+}
+
+
+def ids(plan) -> dict[str, list[str]]:
+    return {split: [track.id for track in tracks] for split, tracks in plan.splits.items()}
+
+
+def test_the_releases_folders_are_the_redux_split(tmp_path):
+    for folder in ("train/Track00001", "validation/Track01501", "omitted/Track00049"):
+        write_slakh_track(tmp_path / folder, BAND)
+    (tmp_path / "test").mkdir()
+    expected = {"train": ["Track00001"], "validation": ["Track01501"], "test": []}
+    assert ids(slakh.plan(tmp_path)) == expected
+
+
+def test_the_original_split_counts_track_numbers(tmp_path):
+    # In the redux release omitted tracks lie apart; here all are used again. The last of each
+    # split: 1500 are for training, 375 for validation, 225 for testing.
+    for folder in ("train/Track01500", "omitted/Track01501", "validation/Track01875"):
+        write_slakh_track(tmp_path / folder, BAND)
+    write_slakh_track(tmp_path / "test/Track01876", BAND)
+    assert ids(slakh.plan(tmp_path, "original")) == {
+        "train": ["Track01500"],
+        "validation": ["Track01501", "Track01875"],
+        "test": ["Track01876"],
+    }
+
+
+def test_a_list_of_slakh_utils_moves_and_omits(tmp_path):
+    for number in (1, 3, 49, 1501):
+        write_slakh_track(tmp_path / f"Track{number:05d}", BAND)
+    entries = {
+        "Track00001": {"action": None},
+        "Track00003": {
+            "action": "move",
+            "source_split": "train",
+            "destination_split": "test",
+        },
+        "Track00049": {"action": "omit", "source_split": "train"},
+        "Track01501": {"action": None},
+        "Track02100": {"action": None},  # Not in the folder: a part of the corpus is allowed.
+    }
+    (tmp_path / "splits_v2.json").write_text(json.dumps(entries))
+    expected = {"train": ["Track00001"], "validation": ["Track01501"], "test": ["Track00003"]}
+    assert ids(slakh.plan(tmp_path, "split2", tmp_path / "splits_v2.json")) == expected
+
+
+def test_a_list_may_name_tracks_by_split(tmp_path):
+    write_slakh_track(tmp_path / "Track00001", BAND)
+    (tmp_path / "list.json").write_text(json.dumps({"test": ["Track00001"]}))
+    expected = {"train": [], "validation": [], "test": ["Track00001"]}
+    assert ids(slakh.plan(tmp_path, "split2", tmp_path / "list.json")) == expected
+
+
+def test_lists_and_folders_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(CorpusError, match="no TrackNNNNN folders"):
+        slakh.plan(tmp_path)
+    write_slakh_track(tmp_path / "train/Track00001", BAND)
+    with pytest.raises(CorpusError, match=r"splits_v2\.json"):
+        slakh.plan(tmp_path, "split2")
+    path = tmp_path / "list.json"
+    for text, expected in [
+        ("not JSON", "a list of splits"),
+        ("[]", "a list of splits"),
+        ('{"Track00002": {"action": null}}', "an entry for Track00001"),
+        ('{"Track00001": {"action": "keep"}}', "an action of null, omit or move"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(CorpusError, match=expected):
+            slakh.plan(tmp_path, "redux", path)
+    write_slakh_track(tmp_path / "test/Track00001", BAND)
+    with pytest.raises(CorpusError, match="each track once"):
+        slakh.plan(tmp_path)
+
+
+def test_the_original_release_is_not_taken_for_redux(tmp_path):
+    for number in range(1, 1712):
+        (tmp_path / f"train/Track{number:05d}").mkdir(parents=True)
+    with pytest.raises(CorpusError, match=r"redux\.json"):
+        slakh.plan(tmp_path)
+
+
+def test_outside_training_the_mix_is_used_whole(tmp_path):
+    write_slakh_track(tmp_path / "test/Track01876", BAND)
+    (track,) = slakh.plan(tmp_path).splits["test"]
+    (recording,) = read_track(track).recordings
+    assert recording.id == "Track01876"
+    expected = to_int16(read_mono(tmp_path / "test/Track01876/mix.flac"))
+    np.testing.assert_array_equal(recording.audio, expected)
+    # Programs are those of the classes: 1 is an acoustic piano (0), 30 a distorted guitar (29),
+    # 34 an electric bass (33), 44 (tremolo strings) a string ensemble (48). Pitches are those of
+    # MIDI/SNN.mid (60, 61, ...), not of all_src.mid (12).
+    by_pitch = dict(zip(recording.notes.pitch, recording.notes.program, strict=True))
+    assert by_pitch == {60: 0, 61: 29, 62: 33, 63: 48, 64: 0}
+    np.testing.assert_array_equal(recording.notes.is_drum, recording.notes.pitch == 64)
+
+
+def test_training_tracks_give_sub_mixes_that_are_sums_of_stems(tmp_path):
+    folder = tmp_path / "train/Track00007"
+    write_slakh_track(folder, BAND)
+    (track,) = slakh.plan(tmp_path).splits["train"]
+    recordings = read_track(track).recordings
+    # Five stems: five subsets of four and the whole.
+    assert len(recordings) == len({recording.id for recording in recordings}) == 6
+    for recording in recordings:
+        name, *stems = recording.id.split("_")
+        assert name == "Track00007"
+        assert len(stems) >= 4
+        expected = sum(read_mono(folder / "stems" / f"{stem}.flac") for stem in stems)
+        np.testing.assert_array_equal(recording.audio, to_int16(expected))
+        pitches = [60 + list(BAND).index(stem) for stem in stems]
+        assert sorted(recording.notes.pitch) == pitches
+    # One with all stems is the mix, up to the rounding of six 16-bit files.
+    whole = next(recording for recording in recordings if len(recording.notes) == 5)
+    mix = to_int16(read_mono(folder / "mix.flac"))
+    assert np.abs(whole.audio.astype(int) - mix).max() <= 4
+
+
+@pytest.mark.parametrize("num_stems", [1, 4, 5, 6, 12])
+def test_sub_mixes_are_different_and_at_most_ten(num_stems):
+    subsets = slakh.draw_submixes(num_stems, seed=0, number=1)
+    possible = sum(comb(num_stems, size) for size in range(4, num_stems + 1))
+    assert len(subsets) == len(set(subsets)) == (min(10, possible) or 1)
+    for subset in subsets:
+        assert list(subset) == sorted(set(subset))
+        assert min(4, num_stems) <= len(subset)
+        assert max(subset) < num_stems
+    assert subsets == slakh.draw_submixes(num_stems, seed=0, number=1)
+
+
+def test_sub_mixes_depend_on_seed_and_track():
+    draws = [slakh.draw_submixes(12, *which) for which in ((0, 1), (1, 1), (0, 2))]
+    assert draws[0] != draws[1] != draws[2] != draws[0]
+
+
+def test_every_class_is_reached_and_each_program_has_the_class_that_slakh_says():
+    programs = {slakh.class_program(program) for program in range(96)}
+    assert programs == set(SLAKH_CLASSES)
+    # From Slakh's table of classes, which counts programs from 1.
+    electric_pianos, string_ensembles, pipes = {3, 5, 6, 8}, {45, 46, 49, 50}, range(73, 81)
+    for one_based, program in (
+        *((number, 4) for number in electric_pianos),
+        *((number, 48) for number in string_ensembles),
+        *((number, 73) for number in pipes),
+        (7, 0),  # harpsichord: acoustic piano
+        (32, 26),  # guitar harmonics: clean electric guitar
+        (60, 56),  # muted trumpet: trumpet
+    ):
+        assert slakh.class_program(one_based - 1) == program
+    assert slakh.class_program(96) is None
+    assert slakh.class_program(128) is None
+
+
+def test_stems_that_cannot_be_used_are_left_out_of_the_mix_too(tmp_path):
+    folder = tmp_path / "test/Track01876"
+    band = {
+        **BAND,
+        "S06": {"program": 10, "rendered": False},
+        "S07": {"program": 120},
+        "S08": {"program": 40},
+    }
+    write_slakh_track(folder, band)
+    (folder / "MIDI/S08.mid").unlink()
+    plan = slakh.plan(tmp_path)
+    assert plan.remarks == {
+        "stems that were not rendered left out": 1,
+        "stems left out: unknown instrument": 1,
+        "stems left out: no MIDI file": 1,
+    }
+    (recording,) = read_track(plan.splits["test"][0]).recordings
+    # What has no labels must not be heard, so the mix is made from the labelled stems.
+    expected = sum(read_mono(folder / "stems" / f"{stem}.flac") for stem in BAND)
+    np.testing.assert_array_equal(recording.audio, to_int16(expected))
+    assert len(recording.notes) == len(BAND)
+
+
+def test_stems_that_were_not_rendered_do_not_spoil_the_mix(tmp_path):
+    write_slakh_track(tmp_path / "test/Track01876", {**BAND, "S06": {"rendered": False}})
+    (track,) = slakh.plan(tmp_path).splits["test"]
+    assert len(track.parts) == 1  # the mix itself
+
+
+def test_babyslakh_has_wav_files_and_no_split_folders(tmp_path):
+    folder = tmp_path / "Track00001"
+    write_slakh_track(folder, BAND)
+    for path in [*folder.glob("stems/*.flac"), folder / "mix.flac"]:
+        samples, rate = soundfile.read(path)
+        soundfile.write(path.with_suffix(".wav"), samples, rate)
+        path.unlink()
+    (track,) = slakh.plan(tmp_path).splits["train"]
+    assert len(read_track(track).recordings) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "no metadata.yaml"),
+        ("stems: [", "unreadable metadata.yaml"),
+        ("UUID: 1", "unreadable metadata.yaml"),
+        ("stems: {S00: {audio_rendered: false}}", "no usable stem"),
+        ("stems: !!python/object/apply:os.getcwd []", "unreadable metadata.yaml"),
+    ],
+)
+def test_a_track_with_bad_metadata_is_skipped(tmp_path, text, reason):
+    write_slakh_track(tmp_path / "train/Track00001", BAND)
+    folder = tmp_path / "train/Track00002"
+    folder.mkdir()
+    if text is not None:
+        (folder / "metadata.yaml").write_text(text)
+    plan = slakh.plan(tmp_path)
+    assert ids(plan)["train"] == ["Track00001"]
+    assert [(skip.id, skip.reason) for skip in plan.skipped] == [("Track00002", reason)]
+
+
+def test_cerberus4_takes_every_quartet(tmp_path):
+    folder = tmp_path / "test/Track01876"
+    band = {
+        "S00": {"program": 7},  # a piano of the family 0..7
+        "S01": {"program": 24},
+        "S02": {"program": 31},  # two guitars
+        "S03": {"program": 39},  # a bass
+        "S04": {"program": 40},  # a violin: in no quartet
+        "S05": {"is_drum": True},
+        "S06": {"program": 2},  # another piano
+    }
+    write_slakh_track(folder, band)
+    # Only three of the four instruments: in no mix.
+    write_slakh_track(tmp_path / "test/Track01877", {id: band[id] for id in ("S00", "S01", "S05")})
+    plan = slakh.plan_cerberus4(tmp_path)
+    assert plan.remarks == {"tracks without piano, guitar, bass and drums left out": 1}
+    (track,) = plan.splits["test"]
+    recordings = read_track(track).recordings
+    assert {recording.id for recording in recordings} == {
+        "Track01876_S00_S01_S03_S05",
+        "Track01876_S00_S02_S03_S05",
+        "Track01876_S06_S01_S03_S05",
+        "Track01876_S06_S02_S03_S05",
+    }
+    for recording in recordings:
+        stems = recording.id.split("_")[1:]
+        expected = sum(read_mono(folder / "stems" / f"{stem}.flac") for stem in stems)
+        np.testing.assert_array_equal(recording.audio, to_int16(expected))
+        pitches = [60 + int(stem[1:]) for stem in stems]  # piano, guitar, bass, drums
+        table = {
+            pitch: (program, is_drum)
+            for pitch, program, is_drum in zip(
+                recording.notes.pitch, recording.notes.program, recording.notes.is_drum, strict=True
+            )
+        }
+        pitched = {pitch: program for pitch, (program, is_drum) in table.items() if not is_drum}
+        assert pitched == dict(zip(pitches[:3], (0, 24, 32), strict=True))
+        assert [pitch for pitch, (_, is_drum) in table.items() if is_drum] == pitches[3:]
+
+
+def test_a_damaged_stem_costs_only_the_mixes_it_is_in(tmp_path):
+    folder = tmp_path / "train/Track00001"
+    write_slakh_track(folder, BAND)
+    (folder / "MIDI/S00.mid").write_bytes(b"MThd")
+    (track,) = slakh.plan(tmp_path).splits["train"]
+    outcome = read_track(track)
+    # Of five subsets of four and the whole, one is without S00.
+    assert [recording.id for recording in outcome.recordings] == ["Track00001_S01_S02_S04_S05"]
+    assert {skip.reason for skip in outcome.skipped} == {"expected a MIDI file"}
+    assert len(outcome.skipped) == 5
+    write_notes(folder / "MIDI/S00.mid", (0.0, 0.25, 60))
+    assert len(read_track(track).recordings) == 6

@@ -1,0 +1,39 @@
+"""Preparing on Apache Beam, where that is installed (it needs an environment of its own)."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.data.prepare.prepare import prepare
+from spectrodiff.data.recordings import Plan
+from spectrodiff.data.source import dataset_folder, load_source
+from tests.data.prepare.test_prepare import broken, track
+
+pytest.importorskip("apache_beam", reason="apache-beam is not installed")
+
+
+def test_beam_writes_the_same_dataset(tmp_path):
+    tracks = [*(track(f"a/{seed}", seed) for seed in range(12)), broken("gone", tmp_path)]
+    plan = Plan({"train": tracks, "test": [track("b", 99)]})
+    with_beam = prepare("mine", "beam", plan, tmp_path, beam_options=[])
+    without = prepare("mine", "plain", plan, tmp_path)
+    assert with_beam.table() == without.table()
+    for split in ("train", "test"):
+        load = partial(load_source, tmp_path, split=split)
+        first = {recording.id: recording for recording in load(name="mine/beam")}
+        second = {recording.id: recording for recording in load(name="mine/plain")}
+        assert first.keys() == second.keys()
+        for id, recording in first.items():
+            np.testing.assert_array_equal(recording.audio, second[id].audio)
+            np.testing.assert_array_equal(recording.notes.pitch, second[id].notes.pitch)
+            assert recording.notes.onset_seconds.dtype == np.float64
+    assert not (dataset_folder(tmp_path, "mine", "beam") / "reports").exists()
+
+
+def test_nothing_usable_is_an_error_on_beam_too(tmp_path):
+    plan = Plan({"train": [broken("gone", tmp_path)]})
+    with pytest.raises(CorpusError, match=r"no audio file \(gone\)"):
+        prepare("mine", "v1", plan, tmp_path, beam_options=[])
+    assert not dataset_folder(tmp_path, "mine", "v1").exists()

@@ -1,0 +1,146 @@
+"""With a stand-in for the package everywhere, and with the package where it is installed."""
+
+import importlib.util
+import logging
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from spectrodiff.core.errors import AudioError, CheckpointError
+from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
+from tests.support.notation import note_rows
+
+# How the package's authors cut audio at 22,050 Hz: windows of 43,844 samples, neighbours
+# overlapping by 30 frames of 256.
+WINDOW, HOP = 43_844, 43_844 - 30 * 256
+FRAMES, ONSETS = "StatefulPartitionedCall:1", "StatefulPartitionedCall:2"
+
+# Stands for the package: a note for every pitch whose loudest frame is over the threshold.
+NOTE_CREATION = """
+import numpy as np
+
+def output_to_notes_polyphonic(frames, onsets, *, onset_thresh, frame_thresh, min_note_len,
+                               infer_onsets, min_freq, max_freq):
+    assert (onset_thresh, frame_thresh, min_note_len, infer_onsets) == (0.5, 0.3, 11, True)
+    return [(3, 20, 21 + pitch, frames[3:20, pitch].mean()) for pitch in np.flatnonzero(
+        onsets.max(axis=0) > onset_thresh)]
+
+def model_frames_to_time(n_frames):
+    return np.arange(n_frames) / 100
+"""
+
+
+def noise(num_samples, seed=0):
+    return (0.1 * np.random.default_rng(seed).standard_normal(num_samples)).astype(np.float32)
+
+
+def save_model(path):
+    """A graph that returns, for each of 172 frames, its first sample: times 1, and plus 1."""
+    picked = np.arange(172) * 256
+    nodes = [
+        helper.make_node("Gather", ["serving_default_input_2:0", "frames"], ["first"], axis=1),
+        helper.make_node("Mul", ["first", "ones"], ["StatefulPartitionedCall:1"]),
+        helper.make_node(
+            "Add", ["StatefulPartitionedCall:1", "one"], ["StatefulPartitionedCall:2"]
+        ),
+    ]
+    constants = {
+        "frames": picked,
+        "ones": np.ones((1, 1, 88), np.float32),
+        "one": np.ones((1, 1, 1), np.float32),
+    }
+    shape = ["batch", WINDOW, 1]
+    graph = helper.make_graph(
+        nodes,
+        "pitches",
+        [helper.make_tensor_value_info("serving_default_input_2:0", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(x, TensorProto.FLOAT, None) for x in (FRAMES, ONSETS)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A stand-in for the package, which warns at import like the real one."""
+    folder = tmp_path / "basic_pitch"
+    (folder / "saved_models/icassp_2022").mkdir(parents=True)
+    (folder / "__init__.py").write_text("import logging; logging.warning('no TensorFlow')")
+    (folder / "note_creation.py").write_text(NOTE_CREATION)
+    save_model(folder / "saved_models/icassp_2022/nmp.onnx")
+    for name in ("basic_pitch", "basic_pitch.note_creation"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield folder
+    for name in ("basic_pitch", "basic_pitch.note_creation"):
+        sys.modules.pop(name, None)
+
+
+def test_windows_are_cut_and_joined_as_by_the_package(package):
+    # Ten windows, so that there is more than one batch; the last is not whole.
+    audio = noise(9 * HOP + 20_000)
+    frames, onsets = BasicPitch().activations(audio)
+    # Of a window's 172 frames the middle 142 are kept. The first is where the window's hop begins,
+    # since the audio has 15 frames of silence before it.
+    expected = [
+        audio[window * HOP + frame * 256] if window * HOP + frame * 256 < len(audio) else 0
+        for window in range(10)
+        for frame in range(142)
+    ]
+    num_frames = int(len(audio) * 86 / 22_050)
+    assert frames.shape == onsets.shape == (num_frames, 88)
+    np.testing.assert_array_equal(frames, np.tile(expected[:num_frames], (88, 1)).T)
+    np.testing.assert_allclose(onsets, frames + 1)
+
+
+def test_notes(package):
+    notes = BasicPitch()(np.full(32_000, 0.5, np.float32))
+    assert len(notes) == 88
+    onset, offset, pitch, velocity, program, is_drum = note_rows(notes)[-1]
+    assert (onset, offset, pitch, program, is_drum) == (0.03, 0.2, 108, 0, False)
+    assert velocity == pytest.approx(127 * 0.5, abs=1)
+
+
+def test_audio_too_short_for_a_note(package):
+    assert len(BasicPitch()(noise(2_000))) == 0
+
+
+def test_importing_the_package_leaves_logging_alone(package, caplog):
+    handlers, disabled = list(logging.root.handlers), logging.root.manager.disable
+    BasicPitch()
+    assert not caplog.records
+    assert (logging.root.handlers, logging.root.manager.disable) == (handlers, disabled)
+
+
+def test_unusable_audio_is_refused(package):
+    with pytest.raises(AudioError, match="NaN or infinity at sample 3"):
+        BasicPitch()(np.array([0, 0, 0, np.nan], np.float32))
+
+
+def test_missing_package_and_model(package, monkeypatch):
+    with pytest.raises(CheckpointError, match="no such file"):
+        BasicPitch(package / "other.onnx")
+    (package / "note_creation.py").write_text("import no_such_resampler")
+    sys.modules.pop("basic_pitch.note_creation", None)
+    with pytest.raises(CheckpointError, match="pip install --no-deps basic-pitch"):
+        BasicPitch()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CheckpointError, match="got no such package"):
+        BasicPitch()
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("basic_pitch"), reason="needs basic-pitch")
+def test_the_package_itself_hears_a_scale():
+    pitches, second = [60, 64, 67, 72], np.arange(8_000) / 16_000
+    turns = [440 * 2 ** ((pitch - 69) / 12) * second for pitch in pitches]
+    tones = [sum(np.sin(2 * np.pi * k * turn) / k for k in range(1, 6)) for turn in turns]
+    audio = np.concatenate([0.2 * tone * np.exp(-3 * second) for tone in tones])
+    notes = BasicPitch()(audio.astype(np.float32))
+    # It may hear overtones too.
+    heard = sorted(row for row in note_rows(notes) if row[2] in pitches)
+    assert [row[2] for row in heard] == pitches
+    np.testing.assert_allclose([row[0] for row in heard], [0, 0.5, 1.0, 1.5], atol=0.05)

@@ -1,0 +1,130 @@
+import logging
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from spectrodiff.core.errors import AudioError, CheckpointError
+from spectrodiff.inverter import OnnxInverter
+
+
+@pytest.fixture
+def released(golden):
+    return golden / "checkpoints/diffusers/melgan/model.onnx"
+
+
+def save_graph(path, nodes, constants=(), name="input_features", mels=128, inputs=1):
+    graph = helper.make_graph(
+        nodes,
+        "inverter",
+        [
+            helper.make_tensor_value_info(name * (i + 1), TensorProto.FLOAT, [1, "frames", mels])
+            for i in range(inputs)
+        ],
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, key) for key, array in constants],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    return path
+
+
+def save_convolution(path, reach, samples_per_frame=320):
+    """A graph in which each frame is heard exactly `reach` frames away."""
+    kernel = np.random.default_rng(0).normal(0, 0.01, (samples_per_frame, 128, 2 * reach + 1))
+    nodes = [
+        helper.make_node("Transpose", ["input_features"], ["bins"], perm=[0, 2, 1]),
+        helper.make_node("Conv", ["bins", "kernel"], ["hops"], pads=[reach, reach]),
+        helper.make_node("Transpose", ["hops"], ["frames"], perm=[0, 2, 1]),
+        helper.make_node("Reshape", ["frames", "shape"], ["audio"]),
+    ]
+    constants = [("kernel", kernel.astype(np.float32)), ("shape", np.array([1, -1], np.int64))]
+    return save_graph(path, nodes, constants)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "gpu"])
+def test_audio_is_that_of_the_released_pipeline(golden, released, device):
+    arrays = np.load(golden / "checkpoints/melgan_io.npz")
+    audio = OnnxInverter(released, device)(arrays["input_features"][0])
+    assert audio.shape == (40 * 320,)
+    assert audio.dtype == np.float32
+    np.testing.assert_allclose(audio, arrays["audio"][0], atol=1e-4)
+
+
+def test_wanted_but_missing_gpu_is_said(released, caplog, monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with caplog.at_level(logging.WARNING):
+        OnnxInverter(released, "auto")
+        assert not caplog.records
+        OnnxInverter(released, "gpu")
+    assert "runs on the CPU: this onnxruntime is without CUDA" in caplog.text
+
+
+def test_context_is_measured(released, tmp_path):
+    # A transposed convolution of kernel 640, stride 320, padding 160: half a frame to either side.
+    assert OnnxInverter(released).context_frames == 1
+    for reach in (0, 5, 32, 50):
+        graph = save_convolution(tmp_path / f"{reach}.onnx", reach)
+        assert OnnxInverter(graph).context_frames == reach
+
+
+def test_inverter_that_listens_to_everything_is_refused_for_streaming(tmp_path):
+    nodes = [
+        helper.make_node("ReduceMean", ["input_features"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Sub", ["input_features", "mean"], ["centered"]),
+        helper.make_node("ReduceMean", ["centered"], ["frames"], axes=[2], keepdims=1),
+        helper.make_node("Tile", ["frames", "repeats"], ["repeated"]),
+        helper.make_node("Reshape", ["repeated", "shape"], ["audio"]),
+    ]
+    constants = [
+        ("repeats", np.array([1, 1, 320], np.int64)),
+        ("shape", np.array([1, -1], np.int64)),
+    ]
+    inverter = OnnxInverter(save_graph(tmp_path / "global.onnx", nodes, constants))
+    assert inverter(np.zeros((3, 128))).shape == (960,)
+    with pytest.raises(CheckpointError, match="listens to nearby frames"):
+        _ = inverter.context_frames
+
+
+def test_damaged_files_are_refused(released, tmp_path):
+    data = released.read_bytes()
+    for name, content in [("empty", b""), ("text", b"hello"), ("cut", data[: len(data) // 2])]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=f"{name}: expected"):
+            OnnxInverter(tmp_path / name)
+    with pytest.raises(CheckpointError, match="expected an ONNX file, got no such file"):
+        OnnxInverter(tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize("settings", [{"name": "mel"}, {"mels": 80}, {"inputs": 2}])
+def test_other_inputs_are_refused(tmp_path, settings):
+    node = helper.make_node("Identity", [settings.get("name", "input_features")], ["audio"])
+    path = save_graph(tmp_path / "a.onnx", [node], **settings)
+    with pytest.raises(CheckpointError, match=r"from input_features \(1, frames, 128\)"):
+        OnnxInverter(path)
+
+
+def test_other_output_lengths_are_refused(tmp_path):
+    inverter = OnnxInverter(save_convolution(tmp_path / "a.onnx", 1, samples_per_frame=256))
+    with pytest.raises(CheckpointError, match=r"output of shape \(1, 2560\) from 10 frames"):
+        inverter(np.zeros((10, 128)))
+
+
+def test_graph_that_fails_is_reported(tmp_path):
+    nodes = [helper.make_node("Reshape", ["input_features", "shape"], ["audio"])]
+    constants = [("shape", np.array([7, 11], np.int64))]
+    inverter = OnnxInverter(save_graph(tmp_path / "a.onnx", nodes, constants))
+    with pytest.raises(CheckpointError, match=r"a\.onnx: expected an ONNX graph") as failure:
+        inverter(np.zeros((10, 128)))
+    assert "\n" not in str(failure.value)
+
+
+def test_unusable_features_are_refused(released):
+    inverter = OnnxInverter(released)
+    with pytest.raises(AudioError, match="NaN or infinity in frame 0"):
+        inverter(np.full((5, 128), np.nan))
+    with pytest.raises(AudioError, match=r"shape \(0, 128\)"):
+        inverter(np.zeros((0, 128)))
+    with pytest.raises(AudioError, match=r"shape \(5, 64\)"):
+        inverter(np.zeros((5, 64)))

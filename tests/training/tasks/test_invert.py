@@ -1,0 +1,370 @@
+"""Inverters go through the trainer of synthesisers: losses, scores, resuming, starting, data."""
+
+import dataclasses
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+from spectrodiff.audio.features import log_mel
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.constants import MAX_LOG_MEL, MIN_LOG_MEL
+from spectrodiff.core.errors import CheckpointError, ConfigError, CorpusError
+from spectrodiff.core.parallel import make_mesh
+from spectrodiff.inverter.files import load_inverter, save_inverter
+from spectrodiff.inverter.losses import advance_distance, multi_scale_distance
+from spectrodiff.inverter.networks.generators import generate, read_heads
+from spectrodiff.inverter.networks.recurrent import to_audio, unrolled
+from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.training import data
+from spectrodiff.training.checkpointing import Checkpoints
+from spectrodiff.training.evaluation import Evaluation
+from spectrodiff.training.examples import read_segments
+from spectrodiff.training.metrics import DivergedError, PendingMetrics
+from spectrodiff.training.preview import write_previews
+from spectrodiff.training.run_folder import open_run
+from spectrodiff.training.settings import (
+    FURTHER_LOSSES,
+    INVERSION_LOSSES,
+    Data,
+    Diffusion,
+    Inversion,
+    Network,
+    Optimization,
+    RunSettings,
+    Training,
+)
+from spectrodiff.training.start import initial_params
+from spectrodiff.training.state import abstract_state
+from spectrodiff.training.task import make_objective
+from spectrodiff.training.tasks import denoised
+from spectrodiff.training.tasks import invert as inversion_objective
+from spectrodiff.training.tasks.denoised import Denoised
+from tests.support import tiny
+
+FRAMES = 8
+SCALES = {512: 64, 128: 16}
+ALONE = Inversion("tiny", window_frames=FRAMES, mel_l1=3.0, spectral=0.5, log_mel_l1=0.7)
+PLAYERS = dataclasses.replace(
+    ALONE,
+    adversarial=0.1,
+    feature_match=0.2,
+    stft_windows=(512,),
+    wave_factors=(4,),
+    stft_width=2,
+    wave_width=2,
+)
+ADAM = Optimization(optimizer="adamw", learning_rate=2e-3, ema_decay=0.9)
+TRAINING = Training(batch_size=4)
+
+
+def settings(inversion=PLAYERS, corpora=("songs",)):
+    return RunSettings(Network(), Diffusion(), ADAM, TRAINING, Data(corpora=corpora), inversion)
+
+
+def objective_of(inversion):
+    return make_objective(Network(), Diffusion(), Training(), inversion)
+
+
+def batch(size, seed=0):
+    """Tones of random pitch and loudness."""
+    rng = np.random.default_rng(seed)
+    time = np.arange((FRAMES + 16) * 320) / 16_000
+    hertz, loud = rng.uniform(100, 2000, (2, size, 1)) / [[[1]], [[4000]]]
+    return {
+        "tokens": np.ones((size, 8), np.int32),
+        "audio": (32767 * loud * np.sin(2 * np.pi * hertz * time)).astype(np.int16),
+        "context_frames": np.zeros(size, np.int32),
+    }
+
+
+def trainer(inversion=PLAYERS, params=None, devices=1):
+    return tiny.Trainer(
+        devices=devices,
+        objective=objective_of(inversion),
+        optimization=ADAM,
+        training=TRAINING,
+        params=params,
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_resolutions():
+    """Instead of five and seven, which take long to compile."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(inversion_objective, "SCALES", SCALES)
+        patched.setattr(inversion_objective, "TRAINING_SCALES", {8192: 320} | SCALES)
+        yield
+
+
+@pytest.fixture(scope="module")
+def players():
+    """A trainer whose step is compiled once."""
+    return trainer()
+
+
+@pytest.fixture(scope="module")
+def run(players, tmp_path_factory):
+    """A run of four steps, saved after the first two: its folder, metrics and states."""
+    folder = tmp_path_factory.mktemp("runs") / "inverter"
+    metrics, states = [], []
+    with Checkpoints(open_run(folder, settings(), write=True), keep=4) as checkpoints:
+        for step in range(1, 5):
+            metrics.append(players.take(batch(4, seed=step)))
+            states.append(players.host())
+            if step <= 2:
+                checkpoints.save(step, players.state, {"batches": step})
+    return folder, metrics, states
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(run):
+    for values in run[1]:
+        assert set(values) == {
+            "loss",
+            "grad_norm",
+            "mel_l1",
+            "spectral",
+            "log_mel_l1",
+            "adversarial",
+            "feature_match",
+            "discriminator_stft_512",
+            "discriminator_wave_4",
+        }
+        weighted = sum(getattr(PLAYERS, name) * values[name] for name in INVERSION_LOSSES)
+        judges = values["discriminator_stft_512"] + values["discriminator_wave_4"]
+        assert values["loss"] == pytest.approx(weighted + judges, rel=1e-5)
+
+
+def test_going_on_is_exact(players, run):
+    """Both players, their optimiser and their averages."""
+    folder, metrics, states = run
+    with Checkpoints(folder / "checkpoints", keep=4) as checkpoints:
+        abstract = abstract_state(players.objective, players.optimizer, players.layout)
+        players.state = checkpoints.restore(abstract).state
+    tiny.assert_trees(players.host(), states[1])
+    assert [players.take(batch(4, seed=step)) for step in (3, 4)] == metrics[2:]
+    tiny.assert_trees(players.host(), states[-1])
+
+
+def test_a_run_is_an_inverter(run):
+    folder, _, states = run
+    # The running average, and nothing of the discriminators.
+    tiny.assert_trees(load_inverter(folder).params, states[1].ema["generator"])
+    early = load_inverter(folder / "checkpoints" / "1")
+    tiny.assert_trees(early.params, states[0].ema["generator"])
+    with pytest.raises(CheckpointError, match="the sizes of a network"):
+        open_checkpoint(folder)
+
+
+def test_an_inverter_run_may_have_any_name_and_a_damaged_checkpoint(run, tmp_path, caplog):
+    folder, _, states = run
+    copy = shutil.copytree(folder, tmp_path / "20240501")
+    tiny.assert_trees(load_inverter(copy).params, states[1].ema["generator"])
+    (copy / "checkpoints" / "2" / "ema" / "manifest.ocdbt").write_bytes(b"")
+    tiny.assert_trees(load_inverter(copy).params, states[0].ema["generator"])
+    assert "step 1 is read instead" in caplog.text
+
+
+def test_scores_are_distances_of_clean_features(players, run):
+    examples, params = batch(3, seed=9), run[2][-1].params
+    evaluation = Evaluation(
+        players.objective,
+        examples,
+        batch_size=4,
+        mesh=players.mesh,
+        shardings=players.shardings,
+    )
+    scores = evaluation(params)
+    assert set(scores) == {"loss", "mel_l1", "spectral", "log_mel_l1"}
+    recorded = examples["audio"].astype(np.float32) / 32768
+    features = np.asarray(log_mel(recorded))[:, :FRAMES]
+    invert = jax.jit(lambda params, features: generate(PLAYERS.config(), params, features))
+    audio = invert(params["generator"], features)
+    distance = multi_scale_distance(audio, recorded[:, : FRAMES * 320], SCALES)
+    assert scores["mel_l1"] == pytest.approx(float(distance.mel_l1.mean()), rel=1e-3)
+    assert scores["spectral"] == pytest.approx(float(distance.spectral.mean()), rel=1e-3)
+    error = np.abs(np.asarray(log_mel(audio)) - features)[:, :-1].mean()
+    assert scores["log_mel_l1"] == pytest.approx(error, rel=1e-3)
+    weighted = 3.0 * scores["mel_l1"] + 0.5 * scores["spectral"] + 0.7 * scores["log_mel_l1"]
+    assert scores["loss"] == pytest.approx(weighted, rel=1e-5)
+
+
+def test_training_begins_anywhere_in_a_period():
+    """Of 64 places that the oscillators can be at, the loss is that of one drawn by its key."""
+    objective = objective_of(dataclasses.replace(ALONE, disturbed=0.0))
+    params, mesh = objective.init_params(0), make_mesh(jax.devices()[:1])
+    segment = read_segments(batch(1), objective.config, mesh)
+    every = np.repeat(np.asarray(segment.log_mel), 64, axis=0)
+    starts = jax.numpy.arange(64)
+    audio = jax.jit(generate, static_argnums=0)(
+        ALONE.config(), params["generator"], every, start=starts
+    )
+    recorded = np.repeat(np.asarray(segment.audio, np.float32) / 32768, 64, axis=0)
+    wanted = np.asarray(multi_scale_distance(audio, recorded, SCALES).spectral)
+    assert len(np.unique(wanted)) == 64
+    loss = jax.jit(lambda key: objective.loss(params, segment, key)["spectral"])
+    drawn = [float(loss(jax.random.key(number))) for number in range(6)]
+    places = [np.abs(wanted - value).argmin() for value in drawn]
+    np.testing.assert_allclose(wanted[places], drawn, rtol=1e-5)
+    assert len(set(places)) > 3
+
+
+def test_further_losses_and_margins():
+    """Worked out where they weigh anything; nothing in the margins counts."""
+    settings = Inversion(
+        "recurrent_tiny",
+        window_frames=16,
+        margin_frames=4,
+        disturbed=0.0,
+        phase_advance=0.3,
+        head_advance=2.0,
+        head_magnitude=0.7,
+    )
+    objective, mesh = objective_of(settings), make_mesh(jax.devices()[:1])
+    params = objective.init_params(0)
+    time = np.arange(32 * 320) / 16_000
+    sound = (8000 * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
+    made = {"tokens": np.ones((1, 8), np.int32), "context_frames": np.zeros(1, np.int32)}
+    segment = read_segments(made | {"audio": sound[None]}, objective.config, mesh)
+    loss = jax.jit(objective.loss)
+    values = jax.device_get(loss(params, segment, jax.random.key(0)))
+    names = ("mel_l1", "spectral", "log_mel_l1", *FURTHER_LOSSES)
+    assert set(values) == {"loss", *names}
+    weighted = sum(getattr(settings, name) * values[name] for name in names)
+    assert values["loss"] == pytest.approx(weighted, rel=1e-5)
+    # Another recording in the margins, of the same features: only the heads are compared with it.
+    other = np.asarray(segment.audio).copy()
+    other[:, : 3 * 320] = 0
+    changed = jax.device_get(
+        loss(params, segment._replace(audio=jax.numpy.asarray(other)), jax.random.key(0))
+    )
+    for name in names[:4]:
+        assert changed[name] == values[name]
+    assert changed["head_magnitude"] != values["head_magnitude"]
+    # The sound itself is at no distance.
+
+    @jax.jit
+    def inverted(params):
+        return to_audio(unrolled(read_heads(settings.config(), params, segment.log_mel)))
+
+    audio = np.asarray(inverted(params["generator"]))[:, 4 * 320 : -4 * 320]
+    recorded = np.asarray(segment.audio, np.float32)[:, 4 * 320 : -4 * 320] / 32768
+    distance = jax.jit(advance_distance, static_argnums=2)
+    wanted = distance(audio, recorded, (2048, 1024, 512))
+    assert values["phase_advance"] == pytest.approx(float(wanted[0]), rel=1e-3)
+
+
+def test_previews_are_heard_and_seen(run, tmp_path):
+    params = run[2][-1].ema
+    (preview,) = write_previews(tmp_path, 4, objective_of(PLAYERS), params, batch(1), 1)
+    assert preview.picture.is_file()
+    assert soundfile.info(preview.sound).frames == FRAMES * 320
+
+
+def test_an_inverter_learns(run, tmp_path):
+    """Alone, from the generator of another run in a file."""
+    path = tmp_path / "inverter.safetensors"
+    stored = load_inverter(run[0])
+    save_inverter(stored, path)
+    begin = initial_params(objective_of(ALONE), 0, str(path))
+    tiny.assert_trees(begin["generator"], stored.params)
+    learner = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin)
+    values = [learner.take(batch(4))["loss"] for _ in range(40)]
+    assert np.mean(values[-5:]) < 0.7 * values[0]
+    shared = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin, devices=2)
+    assert shared.take(batch(4))["loss"] == pytest.approx(values[0], rel=1e-4)
+    wider = dataclasses.replace(ALONE, generator="frame_rate")
+    with pytest.raises(CheckpointError, match="an inverter of the same size"):
+        initial_params(objective_of(wider), 0, str(path))
+    heard = TrainedInverter(stored)(np.asarray(log_mel(batch(1)["audio"]))[0])
+    assert np.isfinite(heard).all()
+
+
+def test_a_discriminator_that_is_no_number_is_named():
+    pending = PendingMetrics()
+    pending.add(7, {"loss": np.float32(1), "discriminator_stft_512": np.float32(np.nan)})
+    with pytest.raises(DivergedError, match="step 7: expected a finite discriminator_stft_512"):
+        pending.take()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generator": "huge"}, "one of tiny, frame_rate"),
+        ({"margin_frames": 1}, "0 or more, and 8 frames left"),
+        ({"head_advance": 1.0}, "a recurrent one, for head_advance"),
+        ({"phase_advance": -1.0}, "Inversion.phase_advance: expected a number >= 0"),
+        ({"window_frames": 7}, "a whole number >= 8"),
+        ({"mel_l1": -1.0}, "Inversion.mel_l1: expected a number >= 0"),
+        ({"noise": float("nan")}, "Inversion.noise: expected a number >= 0"),
+        ({"disturbed": 1.5}, "a number from 0 to 1"),
+        ({"stft_windows": (1000,)}, r"some of \[2048, 1024"),
+        ({"stft_windows": (), "wave_factors": ()}, "some discriminators"),
+        ({"wave_width": 0}, "a whole number >= 1"),
+    ],
+)
+def test_impossible_settings(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(PLAYERS, **changes)
+
+
+def test_folders_of_audio(tmp_path):
+    """One file, much shorter than a training window, and then two."""
+    with pytest.raises(CorpusError, match="audio files"):
+        data.open_batches(settings(corpora=(str(tmp_path),)), tmp_path)
+    short = np.random.default_rng(0).uniform(-0.5, 0.5, 1000)
+    soundfile.write(tmp_path / "one.wav", short, 16_000)
+    chosen = settings(corpora=(str(tmp_path),))
+    with data.open_batches(chosen, tmp_path) as batches:
+        audio = next(batches)["audio"]
+    assert audio.shape == (4, (FRAMES + 16) * 320)
+    assert audio.any()
+    examples = data.open_examples(chosen, tmp_path)
+    wanted = np.rint(soundfile.read(tmp_path / "one.wav")[0] * 32768)
+    np.testing.assert_array_equal(examples["audio"][0][:1000], wanted)
+    assert not examples["audio"][0][1000:].any()
+    (tmp_path / "more").mkdir()
+    soundfile.write(tmp_path / "more" / "two.flac", short, 16_000)
+    sources = [
+        data.open_source(chosen, tmp_path, str(tmp_path), split)
+        for split in ("train", "validation")
+    ]
+    assert sorted(source[0].id for source in sources) == ["one", "two"]
+    # A synthesiser needs notes.
+    with pytest.raises(CorpusError, match="the prepared corpus"):
+        data.open_batches(chosen._replace(inversion=None), tmp_path)
+
+
+def test_features_of_a_denoiser(run, tmp_path):
+    """At next to no noise they are the recorded ones; with much, smooth and far from them."""
+    network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
+    params = make_objective(network, Diffusion(), Training()).init_params(0)
+    checkpoint = Checkpoint(network.config(), params)
+    mesh = make_mesh(jax.devices()[:1])
+    window = objective_of(ALONE).config
+    segment = jax.jit(lambda batch: read_segments(batch, window, mesh))(batch(6))
+    found = {}
+    for time in (1e-6, 0.5):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(denoised, "MAX_TIME", time)
+            draw = jax.jit(lambda segment, key: Denoised(checkpoint)(segment, key))
+            found[time] = np.asarray(draw(segment, jax.random.key(0)))
+    recorded = np.clip(segment.log_mel, MIN_LOG_MEL, MAX_LOG_MEL)
+    np.testing.assert_allclose(found[1e-6], recorded, atol=1e-2)
+    errors = np.abs(found[0.5] - recorded).mean(axis=(1, 2))
+    # Each example has an amount of noise of its own, and an untrained network takes none away.
+    assert errors.min() > 1e-2
+    assert errors.max() > 2 * errors.min()
+
+    folder = tmp_path / "model"
+    save_model(checkpoint, folder)
+    with_it = dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)
+    objective = objective_of(with_it)
+    features = jax.jit(objective._features)(segment, jax.random.key(1))
+    assert (np.abs(np.asarray(features) - recorded).max(axis=(1, 2)) > 1e-2).all()
+    with pytest.raises(ConfigError, match=r"Inversion.window_frames: expected 8, the frames"):
+        objective_of(dataclasses.replace(with_it, window_frames=16))
