@@ -102,7 +102,7 @@ def our_step(size: str):
     from spectrodiff.models.padding import note_bucket
     from spectrodiff.synthesis.parameters import place
     from spectrodiff.synthesis.segments.diffusion import (
-        DiffusionGenerator,
+        DiffusionSegments,
         SegmentBatch,
         replicated,
     )
@@ -115,7 +115,7 @@ def our_step(size: str):
 
     params = nest({name: draw(shape) for name, shape in expected_shapes(config).items()})
     devices = jax.devices()[:1]
-    generator = DiffusionGenerator(
+    generator = DiffusionSegments(
         config,
         place(params, replicated(make_mesh(devices)), "float32", consume=True),
         schedule=CosineSchedule(),
@@ -138,7 +138,7 @@ def our_step(size: str):
 
     def step() -> int:
         # On both sides the encoders, which run once a segment, are not in the time.
-        jax.block_until_ready(generator.draw(segment))
+        jax.block_until_ready(generator.sample(segment))
         return STEPS
 
     return step

@@ -3,7 +3,7 @@
     python benchmarks/loader.py --step_examples_per_second 300
 
 prepares a corpus of generated recordings in a temporary folder and prints how many training
-examples a core makes a second, how that depends on the number of chunks drawn when a recording is
+examples a core makes a second, how that depends on the number of examples drawn when a recording is
 read, and how many cores keep up with a training step that takes examples at the given rate.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.data.loading.examples import Chunking
+from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Part, Plan, Track
@@ -68,15 +68,15 @@ def make_corpus(folder: Path, recordings: int, seconds: int) -> RecordingSource:
     return load_source(folder, f"generated/{seconds}s", "train")
 
 
-def measure(source: RecordingSource, chunks_per_reading: int, flags: argparse.Namespace):
+def measure(source: RecordingSource, examples_per_reading: int, flags: argparse.Namespace):
     """Examples per second of wall time and of processor time."""
     batches = TrainingBatches(
         [source],
-        Chunking(),
+        ExampleFormat(),
         batch_size=flags.batch_size,
         seed=0,
         threads=flags.threads,
-        chunks_per_reading=chunks_per_reading,
+        examples_per_reading=examples_per_reading,
     )
     with batches:
         for _ in range(2):
@@ -103,16 +103,16 @@ def main() -> None:
     flags = parser.parse_args()
     logging.getLogger("absl").setLevel(logging.ERROR)
 
-    print("| recordings | chunks per reading | examples/s | per core | cores to keep up |")
+    print("| recordings | examples per reading | examples/s | per core | cores to keep up |")
     print("|-----------:|-------------------:|-----------:|---------:|-----------------:|")
     with tempfile.TemporaryDirectory() as folder:
         for minutes in flags.minutes:
             source = make_corpus(Path(folder), flags.recordings, 60 * minutes)
-            for chunks_per_reading in CHUNKS_PER_READING:
-                wall, core = measure(source, chunks_per_reading, flags)
+            for examples_per_reading in CHUNKS_PER_READING:
+                wall, core = measure(source, examples_per_reading, flags)
                 cores = math.ceil(10 * flags.step_examples_per_second / core) / 10
                 print(
-                    f"| {minutes:6d} min | {chunks_per_reading:18d} | {wall:10.0f} | {core:8.0f} "
+                    f"| {minutes:6d} min | {examples_per_reading:18d} | {wall:10.0f} | {core:8.0f} "
                     f"| {cores:16.1f} |"
                 )
     step = flags.step_examples_per_second

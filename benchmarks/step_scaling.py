@@ -19,11 +19,11 @@ from training_step import examples
 from spectrodiff.core.parallel import make_mesh, shardings_of
 from spectrodiff.models.config import SIZES
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
-from spectrodiff.training.settings import Diffusion, Network, Optimization, Training
+from spectrodiff.training.settings import Network, Optimization, Training
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import Layout, place_state
 from spectrodiff.training.step import make_train_step
-from spectrodiff.training.task import make_objective
+from spectrodiff.training.tasks.denoise import Denoise, Diffusion
 
 BATCH_SIZE, BUCKET, DEPTH = 2, 256, 4
 CHANGES = {
@@ -68,12 +68,12 @@ def seconds(
     """Median time of a step."""
     network = dataclasses.replace(network, encoder_layers=layers, decoder_layers=layers)
     training, optimization = Training(batch_size=batch), Optimization()
-    objective = make_objective(network, Diffusion(), training)
+    task = Denoise(network.config(), Diffusion(), training.dtype, training.remat)
     optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
     mesh = make_mesh(jax.devices()[:1])
-    state = place_state(initial_params(objective, 0), optimizer, Layout(mesh))
-    step = make_train_step(objective, optimizer, mesh, shardings_of(state), training, optimization)
-    inputs = examples(objective.config, batch, bucket, bucket)
+    state = place_state(initial_params(task, 0), optimizer, Layout(mesh))
+    step = make_train_step(task, optimizer, mesh, shardings_of(state), training, optimization)
+    inputs = examples(task.sizes, batch, bucket, bucket)
     measured = []
     for _ in range(steps + 1):
         start = time.perf_counter()

@@ -33,8 +33,8 @@ from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis.loading import make_inverter
-from spectrodiff.synthesis.segments.diffusion import DiffusionGenerator, SegmentBatch
-from spectrodiff.synthesis.songs import SegmentGenerator, generate_songs
+from spectrodiff.synthesis.segments.diffusion import DiffusionSegments, SegmentBatch
+from spectrodiff.synthesis.songs import SegmentModel, generate_songs
 
 logger = logging.getLogger("spectrodiff.sweeps")
 
@@ -132,7 +132,7 @@ def join(pieces: Sequence[Piece], first: int, seconds: float) -> Piece:
 class WithoutContext:
     """A generator to which every segment is the first of its song."""
 
-    generator: SegmentGenerator
+    generator: SegmentModel
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.generator, name)
@@ -170,7 +170,7 @@ class Model:
     def draw(self, cell: Cell, music: Sequence[Piece]) -> list[np.ndarray]:
         """Unscaled features [frames, 128] of each piece."""
         config = self.checkpoint.config
-        generator: SegmentGenerator = DiffusionGenerator(
+        generator: SegmentModel = DiffusionSegments(
             config,
             self.checkpoint.params,
             schedule=make_schedule(self.checkpoint.schedule),

@@ -39,10 +39,10 @@ from spectrodiff.core.runtime import keep_memory
 from spectrodiff.models import layers
 from spectrodiff.models.config import SIZES, ModelConfig
 from spectrodiff.models.padding import note_bucket
-from spectrodiff.training.examples import read_segments
+from spectrodiff.training.examples import read_examples
 from spectrodiff.training.optimizers import join_fixed, split_fixed
-from spectrodiff.training.settings import Diffusion, Network, Training
-from spectrodiff.training.task import make_objective
+from spectrodiff.training.settings import Network, Training
+from spectrodiff.training.tasks.denoise import Denoise, Diffusion
 
 PADDED = 2048
 
@@ -130,17 +130,17 @@ def training_pass(
 ) -> tuple[Callable[[], None], float]:
     """A compiled forward and backward pass, features and dropout included, and its arithmetic."""
     training = Training(batch_size=batch_size)
-    objective = make_objective(Network(size=size), Diffusion(), training)
+    task = Denoise(Network(size=size).config(), Diffusion(), training.dtype, training.remat)
     mesh = make_mesh(jax.devices()[:1])
-    batch = jax.device_put(examples(objective.config, batch_size, note_tokens, length))
-    params = objective.init_params(0)
+    batch = jax.device_put(examples(task.sizes, batch_size, note_tokens, length))
+    params = task.init_params(0)
 
     @jax.jit
     def loss_and_gradients(params, batch, key):
         trained, fixed = split_fixed(params)
-        segment = read_segments(batch, objective.config, mesh)
+        segment = read_examples(batch, task.sizes, mesh)
         return jax.value_and_grad(
-            lambda trained: objective.loss(join_fixed(trained, fixed), segment, key)
+            lambda trained: task.loss(join_fixed(trained, fixed), segment, key)
         )(trained)
 
     compiled = loss_and_gradients.lower(params, batch, jax.random.key(0)).compile()

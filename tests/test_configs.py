@@ -15,7 +15,6 @@ from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.training.optimizers import learning_rate, make_optimizer, split_fixed
-from spectrodiff.training.task import make_objective
 
 CONFIGS = Path(train.CONFIGS)
 MODELS = sorted(
@@ -49,10 +48,10 @@ def forgetful():
 @pytest.mark.parametrize("config", MODELS)
 def test_models(config):
     settings = train.configure([str(CONFIGS / config)], [])
-    objective = make_objective(settings.network, settings.diffusion, settings.training)
+    task = settings.make_task()
     rate = learning_rate(settings.optimization, settings.training.steps)
     optimizer = make_optimizer(settings.optimization, rate)
-    params = jax.eval_shape(lambda: objective.init_params(0))
+    params = jax.eval_shape(lambda: task.init_params(0))
     state = jax.eval_shape(lambda params: optimizer.init(split_fixed(params)[0]), params)
     assert jax.tree.leaves(state)
     if config in MILLIONS:
@@ -64,15 +63,14 @@ def test_models(config):
 def test_inverters(config):
     settings = train.configure([config], [])
     if config == "inverter/base.gin":
-        assert settings.inversion is None
+        with pytest.raises(ConfigError, match=r"Inversion.generator: expected one of"):
+            settings.make_task()
         return
-    objective = make_objective(
-        settings.network, settings.diffusion, settings.training, settings.inversion
-    )
-    params = jax.eval_shape(lambda: objective.init_params(0))
+    task = settings.make_task()
+    params = jax.eval_shape(lambda: task.init_params(0))
     adversarial = config not in ("inverter/frame_rate_cpu.gin", "inverter/recurrent.gin")
-    assert ("discriminators" in params) == adversarial == (settings.inversion.adversarial > 0)
-    assert settings.chunking().target_frames == settings.inversion.window_frames
+    assert ("discriminators" in params) == adversarial == (settings.task.adversarial > 0)
+    assert settings.example_format(task.sizes).target_frames == settings.task.window_frames
     optimization = settings.optimization
     assert optimization.optimizer == ("adamw" if adversarial else "muon")
     assert optimization.beta1 == 0.8
@@ -111,7 +109,7 @@ def test_the_recipe_is_the_papers():
     assert optimization.optimizer == "adafactor"
     assert (optimization.learning_rate, optimization.schedule) == (1e-3, "constant")
     assert (optimization.warmup_steps, optimization.clip_norm) == (0, None)
-    diffusion = settings.diffusion
+    diffusion = settings.task
     assert (diffusion.prediction, diffusion.loss_norm) == ("eps", "l1")
     assert (diffusion.drop_conditioning, diffusion.drop_context) == (0.1, 0.0)
     assert settings.network.config().dropout == 0.1

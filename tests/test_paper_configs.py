@@ -46,10 +46,10 @@ def test_training_is_that_of_the_model(name):
     settings = train.configure([f"paper/{name}.gin"], [])
     # Which is built, with its optimiser, in test_configs.py.
     assert settings == train.configure([f"{name}.gin"], [])
-    assert (settings.network.size, settings.network.kind) == {
-        "small_autoregressive": ("small", "autoregressive"),
-        "base_context": ("base", "diffusion"),
-    }.get(name, ("small", "diffusion"))
+    assert (settings.network.size, settings.training.task) == {
+        "small_autoregressive": ("small", "autoregress"),
+        "base_context": ("base", "denoise"),
+    }.get(name, ("small", "denoise"))
 
 
 @pytest.mark.parametrize("name", ROWS)

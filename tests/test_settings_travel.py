@@ -22,7 +22,7 @@ from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.synthesis import synthesizer
 from spectrodiff.synthesis.segments import diffusion as segments
 from spectrodiff.training.run_folder import open_run
-from spectrodiff.training.tasks import denoise as diffusion_objective
+from spectrodiff.training.tasks import denoise as diffusion_task
 from tests.support import tiny
 from tests.support.corpora import write_notes, write_tone
 from tests.support.notation import note_table
@@ -47,7 +47,7 @@ Data.threads = 0
 """
 
 
-class Recorder(segments.DiffusionGenerator):
+class Recorder(segments.DiffusionSegments):
     """Notes how it was asked to draw."""
 
     asked: ClassVar[list[tuple[Sampler, float]]] = []
@@ -74,7 +74,7 @@ def run(tmp_path_factory):
     (home / "config.gin").write_text(CONFIG + "\n".join(given))
     paths = ["--data_dir", str(home / "data"), "--run_dir", str(home / "run")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diffusion_objective, "DiffusionGenerator", Recorder)
+        patch.setattr(diffusion_task, "DiffusionSegments", Recorder)
         patch.setenv("SPECTRODIFF_CACHE", str(home / "cache"))
         train.main(["--gin_file", str(home / "config.gin"), *paths])
     gin.clear_config()
@@ -108,7 +108,7 @@ def test_previews_are_drawn_as_the_model_will_be(run):
 
 
 def test_rendering_draws_as_the_model_says_unless_asked(synth, monkeypatch):
-    monkeypatch.setattr(synthesizer, "DiffusionGenerator", Recorder)
+    monkeypatch.setattr(synthesizer, "DiffusionSegments", Recorder)
     monkeypatch.setattr(Recorder, "asked", [])
     notes = note_table([(0.0, 0.1, 60, 100, 0, False)])
     synth.render(notes)

@@ -1,4 +1,4 @@
-"""Sampling as users run it: `DiffusionGenerator`, guided, in many steps or in few."""
+"""Sampling as users run it: `DiffusionSegments`, guided, in many steps or in few."""
 
 import copy
 import functools
@@ -32,8 +32,8 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.padding import note_bucket
 from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.segments.diffusion import (
-    STEPS_PER_PIECE,
-    DiffusionGenerator,
+    STEPS_PER_CALL,
+    DiffusionSegments,
     SegmentBatch,
     _first_carry,
     replicated,
@@ -46,7 +46,7 @@ class Prepared(NamedTuple):
     """A generator whose programs are compiled for a batch."""
 
     settings: SamplingSettings
-    generator: DiffusionGenerator
+    generator: DiffusionSegments
     batch: SegmentBatch
     encode: Program
     advance: Program
@@ -111,7 +111,7 @@ class SamplingBench:
 
     @staticmethod
     def _compile_advance(
-        generator: DiffusionGenerator, memory: Any, keys: jax.Array, steps: int
+        generator: DiffusionSegments, memory: Any, keys: jax.Array, steps: int
     ) -> Program:
         config = generator.config
         return compile_program(
@@ -124,17 +124,17 @@ class SamplingBench:
             generator._films,
             generator._guidance,
             0,
-            min(STEPS_PER_PIECE, steps),
+            min(STEPS_PER_CALL, steps),
         )
 
-    def _generator(self, settings: SamplingSettings) -> DiffusionGenerator:
+    def _generator(self, settings: SamplingSettings) -> DiffusionSegments:
         config, devices = self._scale.config(settings.size), jax.devices()[:1]
         host = self._once(settings.size, lambda: random_params(expected_shapes(config)))
         params = self._once(
             (settings.size, settings.precision),
             lambda: place(host, replicated(make_mesh(devices)), settings.precision),
         )
-        return DiffusionGenerator(
+        return DiffusionSegments(
             config,
             params,
             schedule=CosineSchedule(),
@@ -173,9 +173,9 @@ def measure(prepared: Prepared, allowance: float) -> Sampling:
     def draw(steps: int) -> jax.Array:
         # The sampler's table stays as long as it is; only the first rows of it are worked off.
         generator.steps = steps
-        return generator.draw(encoded)
+        return generator.sample(encoded)
 
-    piece = min(STEPS_PER_PIECE, settings.steps)
+    piece = min(STEPS_PER_CALL, settings.steps)
     piece_seconds = repeat(lambda: draw(piece), allowance / 10, 3).seconds
     expected = encode.seconds + piece_seconds * settings.steps / piece
     if expected <= allowance:

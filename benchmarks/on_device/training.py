@@ -25,17 +25,18 @@ from on_device.scale import Scale
 from spectrodiff.checkpoints import expected_shapes
 from spectrodiff.core.parallel import make_mesh, shardings_of, to_devices
 from spectrodiff.data.loading.batches import pad_tokens
-from spectrodiff.data.loading.examples import Chunking
+from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.data.loading.mixture import Source
 from spectrodiff.data.recordings import Recording
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.training import settings as run_settings
-from spectrodiff.training.examples import read_segments
+from spectrodiff.training.examples import read_examples
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
 from spectrodiff.training.state import Layout, TrainState, place_state
 from spectrodiff.training.step import make_train_step
-from spectrodiff.training.task import Objective, make_objective
+from spectrodiff.training.task import Task
+from spectrodiff.training.tasks.denoise import Denoise, Diffusion
 
 PRECISION = "bfloat16"
 LOADER_THREADS, LOADER_SECONDS = 8, 60
@@ -167,7 +168,7 @@ class TrainingBench:
             batch_size=batch, precision=PRECISION, random_bits="rbg", steps=1000
         )
         optimization = run_settings.Optimization()
-        objective = make_objective(scale.networks[size], run_settings.Diffusion(), training)
+        task = Denoise(scale.networks[size].config(), Diffusion(), training.dtype, training.remat)
         optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
         mesh, config = make_mesh(jax.devices()[:1]), scale.config(size)
 
@@ -180,7 +181,7 @@ class TrainingBench:
         inputs = examples(config, batch, scale.note_tokens, scale.padded_tokens)
         placed = to_devices(inputs, mesh)
         function = make_train_step(
-            objective, optimizer, mesh, beginning.shardings, training, optimization
+            task, optimizer, mesh, beginning.shardings, training, optimization
         )
         abstract = jax.tree.map(
             lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
@@ -188,14 +189,14 @@ class TrainingBench:
             beginning.shardings,
         )
         program = compile_program(function, abstract, placed)
-        flops = 3 * forward_flops(objective, beginning.host.params, placed, mesh) / batch
+        flops = 3 * forward_flops(task, beginning.host.params, placed, mesh) / batch
         return Step(beginning, program, batch, placed, flops, mesh, config, "")
 
 
-def forward_flops(objective: Objective, params: Any, batch: Any, mesh: Any) -> float:
+def forward_flops(task: Task, params: Any, batch: Any, mesh: Any) -> float:
     """Operations of the network's matrix products in one forward pass, without features."""
-    segment = jax.eval_shape(lambda batch: read_segments(batch, objective.config, mesh), batch)
-    traced = jax.make_jaxpr(objective.loss)(params, segment, jax.random.key(0))
+    segment = jax.eval_shape(lambda batch: read_examples(batch, task.sizes, mesh), batch)
+    traced = jax.make_jaxpr(task.loss)(params, segment, jax.random.key(0))
     return count_flops(traced)
 
 
@@ -263,7 +264,7 @@ def open_corpus(folder: Path, recordings: int) -> Corpus:
 
 def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Training:
     """Steps on batches from the loader, beside the loader alone and steps on one batch."""
-    chunking = Chunking(
+    example_format = ExampleFormat(
         context_frames=step.config.context_frames,
         target_frames=step.config.target_frames,
         max_tokens=step.inputs["tokens"].shape[1],
@@ -271,12 +272,12 @@ def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Tr
     )
     state, alone_seconds, _ = timed_steps(step, allowance / 3)
     with TrainingBatches(
-        [corpus.source], chunking, batch_size=step.batch, seed=0, threads=LOADER_THREADS
+        [corpus.source], example_format, batch_size=step.batch, seed=0, threads=LOADER_THREADS
     ) as batches:
 
         def following() -> Any:
             # One length, so that one program does.
-            return to_devices(pad_tokens(next(batches), chunking.max_tokens), step.mesh)
+            return to_devices(pad_tokens(next(batches), example_format.max_tokens), step.mesh)
 
         for _ in range(2):
             next(batches)  # starts threads and fills all places

@@ -19,17 +19,8 @@ from spectrodiff.commands.flags import (
 )
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
-from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation.settings import Evaluation, Row
-from spectrodiff.music.tokenization import Tokenization
-from spectrodiff.training.settings import (
-    Data,
-    Diffusion,
-    Inversion,
-    Network,
-    Optimization,
-    Training,
-)
+from spectrodiff.training.tasks import RUN_SETTINGS
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -164,9 +155,9 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 def configure(flags: argparse.Namespace) -> Evaluation:
     """Defaults, then gin files, then bindings, then flags."""
-    # The files in configs/paper/ also say how to train, which train.py reads.
-    training = (Network, Diffusion, Optimization, Training, Data, Inversion)
-    classes = (Evaluation, Row, Tokenization, Sampling, *training)
-    gin_files.parse(classes, flags.gin_file, flags.gin_bindings, folder=str(CONFIGS))
+    # The files in configs/paper/ also hold settings of training.
+    gin_files.parse(
+        (Evaluation, Row, *RUN_SETTINGS), flags.gin_file, flags.gin_bindings, folder=str(CONFIGS)
+    )
     datasets = tuple(flags.dataset) if flags.dataset else None
     return gin_files.filled(Evaluation, datasets=datasets, split=flags.split)

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import atomic_file
 
 Settings = TypeVar("Settings")
+
+GIVEN, OPERATIVE = "given.gin", "operative.gin"
 
 
 def parse(
@@ -102,6 +105,15 @@ def given(settings: type[Settings]) -> dict[str, Any]:
         except Exception as error:
             raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
     return bound
+
+
+def write(folder: Path) -> None:
+    """Writes what gin was given, and what was used of it with defaults included, to a folder."""
+    import gin
+
+    for name, text in ((GIVEN, gin.config_str()), (OPERATIVE, gin.operative_config_str())):
+        with atomic_file(folder / name) as temporary:
+            temporary.write_text(text)
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:

@@ -135,14 +135,14 @@ def announce(
     if diffusion:
         what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
     logger.info("%s: compiling, and trying out how fast this is", what)
-    drawing, inverting = synth.expected_seconds(songs, **options)
-    logger.info("this takes about %s", in_words(drawing + inverting))
-    if diffusion and drawing > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
+    sampling_seconds, inverting = synth.expected_seconds(songs, **options)
+    logger.info("this takes about %s", in_words(sampling_seconds + inverting))
+    if diffusion and sampling_seconds > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
         logger.info(
             "quicker, and coarser: --sampler %s --steps %d takes about %s",
             QUICK.sampler,
             QUICK.steps,
-            in_words(drawing * QUICK.steps / sampling.steps + inverting),
+            in_words(sampling_seconds * QUICK.steps / sampling.steps + inverting),
         )
 
 

@@ -21,17 +21,11 @@ from spectrodiff.commands.flags import (
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices, keep_memory
 from spectrodiff.diffusion.sampling import Sampling
-from spectrodiff.evaluation import settings as evaluation_settings
+from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.music.tokenization import Tokenization
-from spectrodiff.training.settings import (
-    Data,
-    Diffusion,
-    Inversion,
-    Network,
-    Optimization,
-    RunSettings,
-    Training,
-)
+from spectrodiff.training.settings import Data, Network, Optimization, Training
+from spectrodiff.training.task import RunSettings
+from spectrodiff.training.tasks import RUN_SETTINGS, settings_class
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +41,10 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.core.parallel import make_mesh, shardings_of
     from spectrodiff.training import data, run_folder, start, state
     from spectrodiff.training.checkpointing import Checkpoints, be_quiet
-    from spectrodiff.training.evaluation import Evaluation
+    from spectrodiff.training.evaluation import Evaluation as TrainingEvaluation
     from spectrodiff.training.loop import Run, train
     from spectrodiff.training.optimizers import learning_rate, make_optimizer
     from spectrodiff.training.step import make_train_step
-    from spectrodiff.training.task import make_objective
 
     be_quiet()
 
@@ -63,19 +56,12 @@ def main(arguments: Sequence[str]) -> None:
     settings.training.check_devices(mesh.size)
 
     # Data
-    batches = data.open_batches(settings, flags.data_dir)
-    examples = data.open_examples(settings, flags.data_dir)
-
-    # Model and optimiser
     training, optimization = settings.training, settings.optimization
-    objective = make_objective(
-        settings.network,
-        settings.diffusion,
-        training,
-        settings.inversion,
-        tokenization=settings.tokenization,
-        sampling=settings.sampling,
-    )
+    task = settings.make_task()
+    batches = data.open_batches(settings, task, flags.data_dir)
+    examples = data.open_examples(settings, task, flags.data_dir)
+
+    # Optimiser
     rate = learning_rate(optimization, training.steps)
     optimizer = make_optimizer(optimization, rate)
     layout = state.Layout(
@@ -95,19 +81,14 @@ def main(arguments: Sequence[str]) -> None:
         ) as checkpoints,
     ):
         if leader:
-            run_folder.write_gin(flags.run_dir)
+            gin_files.write(flags.run_dir)
 
         # Where to begin
         if checkpoints.latest is None:
-            params = start.initial_params(
-                objective,
-                training.seed,
-                flags.init_from,
-                velocity_bins=settings.tokenization.velocity_bins,
-            )
+            params = start.initial_params(task, training.seed, flags.init_from)
             begin = state.place_state(params, optimizer, layout)
         else:
-            wanted = state.abstract_state(objective, optimizer, layout)
+            wanted = state.abstract_state(task, optimizer, layout)
             begin, position = checkpoints.restore(wanted)
             start.check_restored(flags.run_dir, begin, wanted)
             batches.set_state(position)
@@ -115,9 +96,9 @@ def main(arguments: Sequence[str]) -> None:
 
         # Train
         shardings = shardings_of(begin)
-        train_step = make_train_step(objective, optimizer, mesh, shardings, training, optimization)
-        evaluation = Evaluation(
-            objective,
+        train_step = make_train_step(task, optimizer, mesh, shardings, training, optimization)
+        evaluation = TrainingEvaluation(
+            task,
             examples,
             batch_size=mesh.size * max(1, 16 // mesh.size),
             mesh=mesh,
@@ -126,7 +107,7 @@ def main(arguments: Sequence[str]) -> None:
         run = Run(
             flags.run_dir,
             mesh,
-            objective,
+            task,
             train_step,
             rate,
             batches,
@@ -173,19 +154,16 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
-    """Defaults, then gin files, then bindings."""
-    # The files in configs/paper/ also say how to evaluate, which eval.py reads.
-    training = (Network, Diffusion, Optimization, Training, Data, Inversion, Tokenization, Sampling)
-    others = (evaluation_settings.Evaluation, evaluation_settings.Row)
-    gin_files.parse((*training, *others), files, bindings, folder=str(CONFIGS))
-    inversion = gin_files.filled(Inversion)
+    """Returns the settings of defaults, gin files and bindings, the last of which wins."""
+    # The files in configs/paper/ also hold settings of evaluation.
+    gin_files.parse((*RUN_SETTINGS, Evaluation, Row), files, bindings, folder=str(CONFIGS))
+    training = gin_files.filled(Training)
     return RunSettings(
         gin_files.filled(Network),
-        gin_files.filled(Diffusion),
+        gin_files.filled(settings_class(training.task)),
         gin_files.filled(Optimization),
-        gin_files.filled(Training),
+        training,
         gin_files.filled(Data),
-        inversion=inversion if inversion.generator is not None else None,
-        tokenization=gin_files.filled(Tokenization),
-        sampling=gin_files.filled(Sampling),
+        gin_files.filled(Tokenization),
+        gin_files.filled(Sampling),
     )

@@ -1,4 +1,4 @@
-"""Lengths that tokens are padded to, few so that few programs are compiled."""
+"""Lengths that tokens are padded to."""
 
 # Tokens are padded to the next of these lengths: padding is masked, so the answer is the same, and
 # few lengths mean few compilations. Each is at most a third longer than the one before, so that
@@ -7,5 +7,5 @@ NOTE_BUCKETS = (64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 153
 
 
 def note_bucket(longest: int, limit: int) -> int:
-    """The padded length for segments of at most `longest` tokens."""
+    """Returns the padded length for segments of at most `longest` tokens."""
     return min((bucket for bucket in NOTE_BUCKETS if bucket >= longest), default=limit)

@@ -9,7 +9,7 @@ from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.vocabulary import Vocabulary
-from spectrodiff.training.start import EMBEDDING, carried_embedding
+from spectrodiff.training.tasks.synthesis import EMBEDDING, carry_embedding
 
 # What may be larger in the new network: hidden units and lengths; and what means something else.
 _MAY_DIFFER = {
@@ -41,7 +41,7 @@ def grow(name: str, given: Checkpoint, fresh: Params, config: ModelConfig, bins:
         before, values = old[path], np.array(values, np.float32)
         if path == EMBEDDING:
             theirs, ours = given.tokenization.vocabulary, Vocabulary(bins)
-            values = carried_embedding(before, values, theirs, ours)
+            values = carry_embedding(before, values, theirs, ours)
         elif path.endswith("positions"):
             rows = min(len(before), len(values))
             if not np.allclose(before[:rows], values[:rows], atol=2e-3):

@@ -11,9 +11,9 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.recipe.pieces import Piece
 from spectrodiff.recipe.trainer import compile_quickly
-from spectrodiff.training.examples import Batch, SegmentSizes, read_segments
+from spectrodiff.training.examples import Batch, ExampleSizes, read_examples
 from spectrodiff.training.state import Params
-from spectrodiff.training.tasks.denoise import DiffusionObjective
+from spectrodiff.training.tasks.denoise import Denoise
 
 Gap = Callable[[Params, Batch], dict[str, jax.Array]]
 
@@ -22,8 +22,8 @@ EXAMPLES = 64
 _OTHER = 7
 
 
-def held_out_examples(pieces: Sequence[Piece], sizes: SegmentSizes, tokens: int) -> Batch:
-    """Examples spread over pieces, as `training.segments.read_segments` takes them.
+def held_out_examples(pieces: Sequence[Piece], sizes: ExampleSizes, tokens: int) -> Batch:
+    """Examples spread over pieces, as `training.examples.read_examples` takes them.
 
     Args:
         pieces: held out.
@@ -51,24 +51,24 @@ def held_out_examples(pieces: Sequence[Piece], sizes: SegmentSizes, tokens: int)
     return {name: jnp.asarray(np.stack(rows)) for name, rows in batch.items()}
 
 
-def compile_gap(objective: DiffusionObjective, params: Params, tokens: int) -> Gap:
+def compile_gap(task: Denoise, params: Params, tokens: int) -> Gap:
     """Compiles the mean errors of x0 with an example's own and with another's notes.
 
     Args:
-        objective: knows the network.
+        task: knows the network.
         params: its parameters, or their shapes.
         tokens: length that tokens are padded to.
 
     Returns:
-        From parameters and `held_out_examples` to scalars, as `DiffusionObjective.gap` names them.
+        From parameters and `held_out_examples` to scalars, as `Denoise.notes_gap` names them.
     """
-    sizes, mesh = objective.config, make_mesh(jax.devices()[:1])
+    sizes, mesh = task.sizes, make_mesh(jax.devices()[:1])
     keys = jax.random.split(jax.random.key(0), EXAMPLES)
 
     def gap(params: Params, batch: Batch) -> dict[str, jax.Array]:
-        segment = read_segments(batch, sizes, mesh)
-        others = jnp.roll(segment.tokens, _OTHER, axis=0)
-        errors = objective.gap(params, segment, others, keys)
+        examples = read_examples(batch, sizes, mesh)
+        others = jnp.roll(examples.tokens, _OTHER, axis=0)
+        errors = task.notes_gap(params, examples, others, keys)
         return {name: value.mean() for name, value in errors.items()}
 
     samples = (sizes.context_frames + sizes.target_frames + EXTRA_FRAMES) * HOP_SAMPLES

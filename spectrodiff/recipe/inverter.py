@@ -16,7 +16,7 @@ from spectrodiff.recipe.settings import InverterStage, Recipe
 from spectrodiff.recipe.store import draw_windows
 from spectrodiff.recipe.trainer import Kind, Trainer, train_until
 from spectrodiff.training.state import Params, TrainState
-from spectrodiff.training.tasks.invert import InversionObjective
+from spectrodiff.training.tasks.invert import Invert
 
 INVERTER = "inverter.safetensors"
 
@@ -104,20 +104,20 @@ class InverterTraining:
         return stored.params
 
     def _trainer(self, stage: InverterStage) -> Trainer:
-        objective = InversionObjective(stage.inversion)
+        task = Invert(stage.inversion)
         return Trainer(
-            objective.config,
-            lambda params, segment, key, _: objective.loss(params, segment, key),
+            task.sizes,
+            lambda params, segment, key, _: task.loss(params, segment, key),
             stage.optimization,
             self._mesh,
-            self._recipe.chunk_steps,
+            self._recipe.steps_per_call,
             self._options.seed,
         )
 
     def _initial(
         self, stage: InverterStage, trainer: Trainer, generator: Params | None
     ) -> TrainState:
-        params = InversionObjective(stage.inversion).init_params(self._options.seed)
+        params = Invert(stage.inversion).init_params(self._options.seed)
         return trainer.initial(params if generator is None else {**params, GENERATOR: generator})
 
     def _save(self, stage: InverterStage, state: TrainState) -> None:

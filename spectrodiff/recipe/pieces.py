@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spectrodiff.composer.harmony import Dice
-from spectrodiff.data.loading.examples import Chunking, Cutter
+from spectrodiff.data.loading.examples import Cutter, ExampleFormat
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.data.recordings import Recording
 from spectrodiff.recipe.music import write_piece
@@ -39,7 +39,7 @@ class PieceMaker:
         seconds: length of the pieces.
         frames: the same in frames.
         cuts: examples per piece.
-        chunking: how they are cut.
+        example_format: how they are cut.
         renderer: plays the notes.
     """
 
@@ -47,7 +47,7 @@ class PieceMaker:
     seconds: float
     frames: int
     cuts: int
-    chunking: Chunking
+    example_format: ExampleFormat
     renderer: SoundfontRenderer
 
     def __call__(self, index: int) -> Piece:
@@ -55,7 +55,7 @@ class PieceMaker:
         _make_way()
         notes = write_piece(self.seed, index, self.seconds)
         audio = self.renderer.render(notes)
-        cutter = Cutter(Recording(str(index), audio, notes), self.chunking)
+        cutter = Cutter(Recording(str(index), audio, notes), self.example_format)
         starts = self._starts(index)
         examples = [(start, cutter.tokens(start)) for start in starts]
         kept = [(start, part.tokens) for start, part in examples if not part.left_out_events]
@@ -68,7 +68,7 @@ class PieceMaker:
     def _starts(self, index: int) -> list[int]:
         """One random start in each of `cuts` equal parts, so that all of the piece is used."""
         dice = Dice(self.seed, index, 2)
-        last = self.frames - self.chunking.target_frames
+        last = self.frames - self.example_format.target_frames
         return [
             int((part + dice.uniform(0, 1)) / self.cuts * (last + 1)) for part in range(self.cuts)
         ]
@@ -92,6 +92,6 @@ def piece_maker(recipe: Recipe, seed: int, soundfont: str | os.PathLike[str] | N
         recipe.piece_seconds,
         recipe.piece_frames,
         recipe.cuts,
-        recipe.chunking(),
+        recipe.example_format(),
         SoundfontRenderer(soundfont, gain=recipe.gain),
     )

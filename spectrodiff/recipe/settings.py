@@ -6,18 +6,18 @@ from typing import Literal
 from spectrodiff.composer.drums import HIGHEST_DRUM, LOWEST_DRUM
 from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.data.loading.examples import Chunking
+from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.diffusion.sampling import FEW_STEPS, Sampling
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.programs import SLAKH_CLASSES
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training.settings import (
-    Diffusion,
-    Inversion,
     Network,
     Optimization,
     Precision,
 )
+from spectrodiff.training.tasks.denoise import Diffusion
+from spectrodiff.training.tasks.invert import Inversion
 
 StageSchedule = Literal["constant", "cosine"]
 
@@ -82,7 +82,7 @@ class Recipe:
         held_out_pieces: the first ones, which are for measuring and never trained on.
         first_pieces: how many have to be rendered before training begins.
         most_pieces: how many the device's memory has room for.
-        chunk_steps: steps between two looks at the clock.
+        steps_per_call: steps between two looks at the clock.
         precision: of the synthesiser's matrix products; the inverter is always trained in float32,
             for its phases have to be exact.
     """
@@ -102,7 +102,7 @@ class Recipe:
     held_out_pieces: int = 8
     first_pieces: int = 128
     most_pieces: int = 2800
-    chunk_steps: int = 16
+    steps_per_call: int = 16
     precision: Precision = "bfloat16"
 
     def __post_init__(self) -> None:
@@ -129,10 +129,10 @@ class Recipe:
         """Length of the pieces."""
         return self.piece_frames / FRAMES_PER_SECOND
 
-    def chunking(self) -> Chunking:
+    def example_format(self) -> ExampleFormat:
         """Settings for cutting examples."""
         config = self.config
-        return Chunking(
+        return ExampleFormat(
             context_frames=config.context_frames,
             target_frames=config.target_frames,
             max_tokens=self.buckets[-1],
@@ -164,7 +164,7 @@ class Recipe:
             ),
             first_pieces=min(self.first_pieces, 16),
             most_pieces=min(self.most_pieces, 512),
-            chunk_steps=min(self.chunk_steps, 4),
+            steps_per_call=min(self.steps_per_call, 4),
             precision="float32",
         )
 
@@ -273,7 +273,7 @@ TINY = dataclasses.replace(
     held_out_pieces=2,
     first_pieces=4,
     most_pieces=8,
-    chunk_steps=2,
+    steps_per_call=2,
 )
 
 RECIPES = {"mini": MINI, "tiny": TINY}

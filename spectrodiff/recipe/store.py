@@ -26,7 +26,7 @@ BLOCK = 8
 MAX_SAMPLES = 2**31 - 1
 
 
-class Examples(NamedTuple):
+class StoredExamples(NamedTuple):
     """The examples of one bucket; rows beyond `size` are empty."""
 
     piece: jax.Array  # int32 [E]
@@ -88,7 +88,7 @@ class Store:
         self._tokens = [np.zeros((examples, length), np.int16) for length in shape.buckets]
         self._counts = [0 for _ in shape.buckets]
         self._sizes = [0 for _ in shape.buckets]  # without those of waiting pieces
-        self._tables: list[Examples] = []
+        self._tables: list[StoredExamples] = []
 
     def __str__(self) -> str:
         counts = ", ".join(
@@ -151,18 +151,18 @@ class Store:
             self._tables = [self._table(bucket) for bucket in range(len(self._counts))]
         return sent
 
-    def _table(self, bucket: int) -> Examples:
+    def _table(self, bucket: int) -> StoredExamples:
         """The examples of the pieces that are in place."""
         rows, tokens = self._rows[bucket], self._tokens[bucket]
         # Copies: later examples are written into these arrays.
-        return Examples(
+        return StoredExamples(
             jnp.array(rows[:, 0]),
             jnp.array(rows[:, 1]),
             jnp.array(tokens),
             jnp.int32(self._sizes[bucket]),
         )
 
-    def shapes(self) -> tuple[Sound, list[Examples]]:
+    def shapes(self) -> tuple[Sound, list[StoredExamples]]:
         """Shapes of the sound and of the examples of each bucket, for compiling."""
 
         def shape(size: tuple[int, ...], dtype: type) -> Any:
@@ -172,7 +172,7 @@ class Store:
         audio = shape((self.shape.pieces, self.shape.samples), jnp.int16)
         index = shape(rows, jnp.int32)
         return Sound(audio, none), [
-            Examples(index, index, shape((*rows, length), jnp.int16), none)
+            StoredExamples(index, index, shape((*rows, length), jnp.int16), none)
             for length in self.shape.buckets
         ]
 
@@ -180,7 +180,7 @@ class Store:
         """The audio there is."""
         return Sound(self._audio, jnp.int32(self._placed))
 
-    def examples(self, bucket: int) -> Examples:
+    def examples(self, bucket: int) -> StoredExamples:
         """The examples of a bucket; those of later pieces come with the next block."""
         return self._tables[bucket]
 
@@ -192,13 +192,13 @@ def _put(audio: jax.Array, block: jax.Array, first: int | jax.Array) -> jax.Arra
 
 def draw_examples(
     sound: Sound,
-    examples: Examples,
+    examples: StoredExamples,
     key: jax.Array,
     batch_size: int,
     context_frames: int,
     target_frames: int,
 ) -> Batch:
-    """A random batch of a bucket, as `training.segments.read_segments` takes it.
+    """A random batch of a bucket, as `training.segments.read_examples` takes it.
 
     Args:
         sound: all pieces.

@@ -19,14 +19,15 @@ from spectrodiff.recipe.held_out import compile_gap, held_out_examples
 from spectrodiff.recipe.options import Log, Options, Spare
 from spectrodiff.recipe.pantry import Pantry
 from spectrodiff.recipe.settings import Recipe, Stage
-from spectrodiff.recipe.store import Examples, Sound, draw_examples
+from spectrodiff.recipe.store import Sound, StoredExamples, draw_examples
 from spectrodiff.recipe.trainer import Call, Draw, Kind, Trainer, train_until
 from spectrodiff.synthesis.parameters import compute_type
-from spectrodiff.training.examples import Batch, Segment
-from spectrodiff.training.state import Params, TrainState
-from spectrodiff.training.tasks.denoise import Conditions, DiffusionObjective
+from spectrodiff.training.examples import Batch, Examples
+from spectrodiff.training.state import TrainState
+from spectrodiff.training.task import Params, Scores
+from spectrodiff.training.tasks.denoise import Conditions, Denoise
 
-Data = tuple[Sound, Examples, Conditions]
+Data = tuple[Sound, StoredExamples, Conditions]
 
 MODEL = "model"
 
@@ -51,21 +52,21 @@ class Synthesiser:
         self._recipe, self._options, self._pantry = recipe, options, pantry
         given = self._given()
         self._mesh = make_mesh(jax.devices()[:1])
-        self._objective = DiffusionObjective(
+        self._task = Denoise(
             recipe.config,
             recipe.stages[-1].diffusion,
             compute_type(recipe.precision),
             initialization=recipe.network.initialization,
         )
         trainer = Trainer(
-            self._objective.config,
+            self._task.config,
             self._loss,
             recipe.optimization,
             self._mesh,
-            recipe.chunk_steps,
+            recipe.steps_per_call,
             options.seed,
         )
-        state = jax.eval_shape(lambda: trainer.initial(self._objective.init_params(0)))
+        state = jax.eval_shape(lambda: trainer.initial(self._task.init_params(0)))
         sound, examples = pantry.store.shapes()
         conditions = _conditions(recipe.stages[0])
         # Stages share their programs: what differs between them is handed in. The longest
@@ -76,7 +77,7 @@ class Synthesiser:
             )
             for bucket, shapes in enumerate(examples)
         ]
-        self._gap = compilers.submit(compile_gap, self._objective, state.params, recipe.buckets[-1])
+        self._gap = compilers.submit(compile_gap, self._task, state.params, recipe.buckets[-1])
         self._state = trainer.initial(self._begin(given))
 
     def wait(self) -> None:
@@ -120,12 +121,12 @@ class Synthesiser:
         """Errors on held-out pieces, see `held_out.compile_gap`."""
         assert state.ema is not None
         pieces, tokens = self._pantry.held_out, self._recipe.buckets[-1]
-        examples = held_out_examples(pieces, self._objective.config, tokens)
+        examples = held_out_examples(pieces, self._task.config, tokens)
         found = self._gap.result()(state.ema, examples)
         return {name: float(value) for name, value in found.items()}
 
-    def _loss(self, params: Params, segment: Segment, key: jax.Array, data: Data) -> jax.Array:
-        return self._objective.loss_under(params, segment, key, data[2])
+    def _loss(self, params: Params, examples: Examples, key: jax.Array, data: Data) -> Scores:
+        return self._task.loss_under(params, examples, key, data[2])
 
     def _given(self) -> Checkpoint | None:
         """The model to begin with."""
@@ -143,7 +144,7 @@ class Synthesiser:
     def _begin(self, given: Checkpoint | None) -> Params:
         # The host compiles these many small operations sooner than an accelerator.
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            params: Params = jax.device_get(self._objective.init_params(self._options.seed))
+            params: Params = jax.device_get(self._task.init_params(self._options.seed))
         if given is None:
             return params
         recipe, name = self._recipe, str(self._options.init_from)

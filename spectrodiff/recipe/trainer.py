@@ -14,11 +14,12 @@ import optax
 from jax.sharding import Mesh
 
 from spectrodiff.recipe.settings import StageSchedule
-from spectrodiff.training.examples import Batch, Segment, SegmentSizes, read_segments
+from spectrodiff.training.examples import Batch, Examples, ExampleSizes, read_examples
 from spectrodiff.training.optimizers import join_fixed, make_optimizer, split_fixed
 from spectrodiff.training.settings import Optimization
-from spectrodiff.training.state import Params, TrainState
+from spectrodiff.training.state import TrainState
 from spectrodiff.training.step import average, step_key
+from spectrodiff.training.task import Params
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ Draw = Callable[[Any, jax.Array], Batch]  # from the data on the device and a ke
 Losses = dict[str, jax.Array]
 Call = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Losses]]
 # From parameters, a batch, a key and the data to the losses; "loss" is what is followed.
-Loss = Callable[[Params, Segment, jax.Array, Any], jax.Array | Losses]
+Loss = Callable[[Params, Examples, jax.Array, Any], Losses]
 
 REPORT_SECONDS = 10.0
 # Between two looks for examples, where those of all programs there are have not been rendered yet.
@@ -41,7 +42,7 @@ QUICK_TO_COMPILE: dict[str, str | bool] = {
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-    """Steps of one objective, many to a call.
+    """Steps of one task, many to a call.
 
     Args:
         sizes: of the segments.
@@ -52,7 +53,7 @@ class Trainer:
         seed: of all that is random in the steps.
     """
 
-    sizes: SegmentSizes
+    sizes: ExampleSizes
     loss: Loss
     optimization: Optimization
     mesh: Mesh
@@ -105,12 +106,11 @@ class Trainer:
         rate: jax.Array,
     ) -> tuple[TrainState, Losses]:
         draw_key, loss_key = jax.random.split(step_key(self.seed, state.step, "rbg"))
-        segment = read_segments(draw(data, draw_key), self.sizes, self.mesh)
+        examples = read_examples(draw(data, draw_key), self.sizes, self.mesh)
         trained, fixed = split_fixed(state.params)
 
         def loss(trained: Params) -> tuple[jax.Array, Losses]:
-            value = self.loss(join_fixed(trained, fixed), segment, loss_key, data)
-            losses = value if isinstance(value, dict) else {"loss": value}
+            losses = self.loss(join_fixed(trained, fixed), examples, loss_key, data)
             return losses["loss"], losses
 
         (_, losses), gradients = jax.value_and_grad(loss, has_aux=True)(trained)

@@ -1,4 +1,4 @@
-"""The main algorithm: tokens of a song to features, segment after segment, to audio."""
+"""Rendering: from the tokens of a song, segment by segment, to features and audio."""
 
 from spectrodiff.synthesis.loading import load
 from spectrodiff.synthesis.synthesizer import Song, Synthesizer

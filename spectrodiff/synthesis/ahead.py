@@ -1,4 +1,4 @@
-"""Working on the next item while the last one is being used."""
+"""Iteration ahead: a thread computes the next item while the last one is being used."""
 
 import queue
 import threading
@@ -9,10 +9,10 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yields the same items, while a thread already works on the one after.
+    """Yields the items of an iterator while a thread computes the next one.
 
-    An error of `items` comes out here; closing this iterator ends the thread after the item it is
-    working on.
+    Errors of `items` are raised here. Closing this generator ends the thread after the item that it
+    is computing.
     """
     results: queue.Queue[tuple[Any, BaseException | None, bool]] = queue.Queue(maxsize=1)
     stop = threading.Event()
@@ -43,7 +43,7 @@ def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
 
 
 def _put(results: "queue.Queue[Any]", result: Any, stop: threading.Event) -> bool:
-    """Waits for room; False once nobody listens any more."""
+    """Waits for room in the queue; returns False if asked to stop."""
     while not stop.is_set():
         try:
             results.put(result, timeout=0.1)

@@ -1,4 +1,4 @@
-"""Making a synthesiser from the name of a model."""
+"""Loading of a synthesizer by the name of a model."""
 
 import dataclasses
 import logging
@@ -33,17 +33,16 @@ def load(
     Args:
         model: a bundled or published name, a folder in our own layout or any released one, the URL
             of a zip, or a Hub id (see `spectrodiff.checkpoints.open_checkpoint`).
-        inverter: what turns features into audio: an ONNX or safetensors file, the folder of a run
-            that trained one, "griffin-lim", or any callable that satisfies
-            `spectrodiff.inverter.Inverter`. By default the one that comes with the model, else the
-            one that comes with the package, and Griffin-Lim if neither does.
+        inverter: an ONNX or safetensors file, the folder of a run that trained one, "griffin-lim",
+            or any callable that satisfies `spectrodiff.inverter.Inverter`. By default the model's
+            own, else the bundled one, else Griffin-Lim.
         precision: "float32", or "bfloat16" for devices that are faster with it.
-        devices: where to compute; by default all devices of JAX's default kind.
-        tokenization: another than the model's own, or those of its fields that are to differ,
-            {"program_map": "full"} for example.
+        devices: to compute on; by default all devices of JAX's default kind.
+        tokenization: replaces the model's own, or some of its fields, such as
+            {"program_map": "full"}.
 
     Raises:
-        CheckpointError: if the model or inverter is not there, damaged, or unsafe to read.
+        CheckpointError: if the model or inverter is missing, damaged, or unsafe to read.
         ConfigError: for another precision, or an impossible tokenization.
     """
     checkpoint = open_checkpoint(model)
@@ -61,7 +60,7 @@ def load(
 def make_inverter(
     inverter: str | os.PathLike[str] | Inverter | None, checkpoint: Checkpoint, platform: str
 ) -> Inverter:
-    """The inverter asked for, or the best there is; says so when that is Griffin-Lim."""
+    """Returns the inverter asked for, or the best available; warns if that is Griffin-Lim."""
     if inverter is None:
         inverter = checkpoint.inverter or default_name()
         if inverter == GRIFFIN_LIM:

@@ -1,4 +1,4 @@
-"""Saying how far rendering is and how fast it goes."""
+"""Progress and speed of rendering."""
 
 import time
 from types import TracebackType
@@ -8,31 +8,31 @@ from spectrodiff.core.progress import Progress
 
 
 class ExpectedSeconds(NamedTuple):
-    """About how long rendering takes."""
+    """Estimated time of rendering."""
 
-    drawing: float  # of the spectrograms
+    sampling: float  # of the spectrograms
     inverting: float
 
 
 class Meter:
-    """A progress bar over segments that also shows seconds of audio made per second.
+    """Progress bar over segments that also shows seconds of audio rendered per second.
 
     Args:
-        segments: how many there are to render.
+        segments: number of segments to render.
         steps: sampling steps of a segment.
-        segment_seconds: audio in a segment.
-        enabled: False for silence.
+        segment_seconds: length of a segment.
+        enabled: False to show nothing.
     """
 
     def __init__(self, segments: int, steps: int, segment_seconds: float, *, enabled: bool) -> None:
         self._progress = Progress("rendering", segments, "segment", enabled)
         self._steps, self._segment_seconds = steps, segment_seconds
         self._segments_done, self._steps_done, self._batches = 0, 0, 0
-        # The first batch pays for compilation; speed is counted from its end.
+        # The first batch includes compilation; speed is measured from its end.
         self._counted_from, self._start_seconds = 0, 0.0
 
     def steps_done(self, count: int) -> None:
-        """Counts sampling steps of the segments being worked on."""
+        """Counts sampling steps of the current batch."""
         if self._steps_done % self._steps == 0:
             self._steps_done, self._batches = 0, self._batches + 1
         self._steps_done += count

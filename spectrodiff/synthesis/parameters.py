@@ -1,4 +1,4 @@
-"""Putting parameters where they are computed with, in the precision they are computed in."""
+"""Placement of parameters on devices, in the precision they are used in."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from spectrodiff.core.errors import ConfigError
 
 Params = dict[str, Any]
 
-# Kept in float32 whatever the precision: norms and the output are computed in it (T5.1.1 practice).
+# Float32 at any precision: norms and the output are computed in it (T5.1.1 practice).
 _FULL_PRECISION = {"scale", "output", "positions"}
 
 
 def compute_type(precision: str) -> type:
-    """The type of matrix products that a precision stands for.
+    """Returns the type of the matrix products of a precision.
 
     Raises:
         ConfigError: if it is neither "float32" nor "bfloat16".
@@ -31,9 +31,9 @@ def place(params: Params, sharding: Sharding, precision: str, *, consume: bool =
 
     Args:
         params: nested dict of arrays.
-        sharding: where to.
+        sharding: of every array.
         precision: "float32", or "bfloat16" for the matrices.
-        consume: empty `params`, so that a large model is never held twice.
+        consume: empty `params` on the way, so that a large model is never in memory twice.
     """
     dtype = compute_type(precision)
     leaves, structure = jax.tree_util.tree_flatten_with_path(params)

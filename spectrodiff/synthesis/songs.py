@@ -1,7 +1,6 @@
-"""A song is drawn segment after segment, each hearing what came before.
+"""Generation of songs, segment by segment, each with the features before it as context.
 
-Songs lie side by side: the batch axis is songs. Which songs share a batch changes nothing about any
-of them.
+The batch axis is songs. A song does not depend on the songs it shares a batch with.
 """
 
 import zlib
@@ -18,79 +17,79 @@ from spectrodiff.synthesis.segments.diffusion import SegmentBatch
 
 
 class Segment(NamedTuple):
-    """One finished segment of one song."""
+    """A finished segment of a song."""
 
     song: int
     number: int
     scaled_mel: np.ndarray  # float32 [F, M] in [-1, 1]
 
 
-class SegmentGenerator(Protocol):
-    """Draws features for a batch of segments."""
+class SegmentModel(Protocol):
+    """Generates the features of a batch of segments."""
 
     @property
     def config(self) -> ModelConfig:
-        """Sizes of the network behind it."""
+        """Sizes of the network."""
         ...
 
     @property
     def steps(self) -> int:
-        """How many steps a batch takes."""
+        """Number of steps per batch."""
         ...
 
     @property
     def num_devices(self) -> int:
-        """How many devices share a batch."""
+        """Number of devices that share a batch."""
         ...
 
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
     ) -> jax.Array:
-        """Scaled features [B, F, M] in [-1, 1]."""
+        """Returns scaled features [B, F, M] in [-1, 1]."""
         ...
 
     def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
-        """Takes one step after another without an end, to find out how long one takes."""
+        """Takes one step per iteration, endlessly, to measure how long a step takes."""
         ...
 
 
 def generate_songs(
-    generator: SegmentGenerator,
+    model: SegmentModel,
     songs: Sequence[np.ndarray],
     *,
     seed: int,
     batch_multiple: int = 1,
     on_steps: Callable[[int], None] | None = None,
 ) -> Iterator[Segment]:
-    """Draws all segments of some songs, first segments first.
+    """Generates all segments of some songs, first segments first.
 
     Args:
-        generator: what draws a batch of segments.
+        model: generates a batch of segments.
         songs: the tokens of each song, int32 [segments, N].
-        seed: of the randomness; a song's own tokens are mixed in, its neighbours are not.
-        batch_multiple: number of devices a batch is split over.
-        on_steps: handed on to the generator.
+        seed: of the randomness; a song's key depends on the seed and its own tokens.
+        batch_multiple: number of devices that a batch is split over.
+        on_steps: passed on to the model.
 
     Yields:
         Segments, number 0 of every song, then number 1, and so on.
     """
-    config = generator.config
-    # Longest first: the songs that still go on are then always the first rows of a batch.
+    config = model.config
+    # Longest first: songs that are not finished are then always the first rows of a batch.
     order = sorted(range(len(songs)), key=lambda song: -len(songs[song]))
     size = _batch_size(len(songs), batch_multiple)
     song_keys = jnp.stack([song_key(seed, songs[order[row % len(order)]]) for row in range(size)])
-    heard = jnp.zeros((size, 0, config.mel_bins))  # the newest frames so far, at most C of them
+    past = jnp.zeros((size, 0, config.mel_bins))  # the last frames so far, at most C of them
     for number in range(len(songs[order[0]])):
         active = [song for song in order if len(songs[song]) > number]
         size = _batch_size(len(active), batch_multiple)
         batch = SegmentBatch(
             tokens=_padded([songs[song][number] for song in active], size),
-            context=_filled(heard[:size], config.context_frames),
-            context_mask=np.tile(np.arange(config.context_frames) < heard.shape[1], (size, 1)),
+            context=_filled(past[:size], config.context_frames),
+            context_mask=np.tile(np.arange(config.context_frames) < past.shape[1], (size, 1)),
             keys=jax.vmap(jax.random.fold_in, (0, None))(song_keys[:size], number),
         )
-        features = generator(batch, on_steps)
-        heard = _newest(heard[:size], features, config.context_frames)
+        features = model(batch, on_steps)
+        past = _newest(past[:size], features, config.context_frames)
         for song, scaled_mel in zip(active, np.asarray(features), strict=False):
             yield Segment(song, number, scaled_mel)
 
@@ -98,7 +97,7 @@ def generate_songs(
 def first_batch(
     config: ModelConfig, songs: Sequence[np.ndarray], *, batch_multiple: int = 1
 ) -> SegmentBatch:
-    """The first segments of some songs, to try out how long they take; keys are not the songs'."""
+    """Returns the first segments of some songs, for measuring speed; keys are not the songs'."""
     size = _batch_size(len(songs), batch_multiple)
     return SegmentBatch(
         tokens=_padded([song[0] for song in songs], size),
@@ -109,27 +108,27 @@ def first_batch(
 
 
 def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
-    """The random key of a song: the same wherever it is rendered, another for every song."""
+    """Returns the random key of a song: a function of the seed and the tokens alone."""
     checksum = zlib.crc32(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
     return jax.random.fold_in(jax.random.key(seed), np.uint32(checksum))
 
 
-def _newest(heard: jax.Array, features: jax.Array, frames: int) -> jax.Array:
-    """The last so many frames of what was heard [B, h, M] and the features [B, F, M] after it."""
+def _newest(past: jax.Array, features: jax.Array, frames: int) -> jax.Array:
+    """Returns the last frames of the past [B, h, M] and the features [B, F, M] after it."""
     kept = max(frames - features.shape[1], 0)  # a context that is longer than a segment
     if kept:
-        features = jnp.concatenate([heard[:, max(heard.shape[1] - kept, 0) :], features], axis=1)
+        features = jnp.concatenate([past[:, max(past.shape[1] - kept, 0) :], features], axis=1)
     return features[:, max(features.shape[1] - frames, 0) :]
 
 
-def _filled(heard: jax.Array, frames: int) -> jax.Array:
-    """A context [B, C, M] as training shows it: frames [B, h, M] first, zero behind them."""
-    missing = frames - heard.shape[1]
-    return jnp.pad(heard, ((0, 0), (0, missing), (0, 0))) if missing else heard
+def _filled(past: jax.Array, frames: int) -> jax.Array:
+    """Returns a context [B, C, M] as in training: frames [B, h, M] first, zeros behind them."""
+    missing = frames - past.shape[1]
+    return jnp.pad(past, ((0, 0), (0, missing), (0, 0))) if missing else past
 
 
 def _batch_size(songs: int, multiple: int) -> int:
-    """The next power of two, rounded up to a multiple: few sizes mean few compilations."""
+    """Returns the next power of two, rounded up to a multiple: few sizes mean few compilations."""
     size = 1 << (songs - 1).bit_length()
     return -(-size // multiple) * multiple
 

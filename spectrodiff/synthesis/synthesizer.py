@@ -1,4 +1,4 @@
-"""From songs to sound: the public face of the synthesis."""
+"""Synthesizer: renders songs with a model and an inverter."""
 
 import contextlib
 import dataclasses
@@ -30,13 +30,13 @@ from spectrodiff.music.tokenizer import SongTokens, tokenize_song
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
 from spectrodiff.synthesis.parameters import compute_type, place
-from spectrodiff.synthesis.segments.autoregressive import AutoregressiveGenerator
-from spectrodiff.synthesis.segments.diffusion import DiffusionGenerator
-from spectrodiff.synthesis.songs import SegmentGenerator, first_batch, generate_songs
+from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
+from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
+from spectrodiff.synthesis.songs import SegmentModel, first_batch, generate_songs
 
 logger = logging.getLogger(__name__)
 
-# What is timed to tell how long a song takes; the fastest step counts.
+# Steps and frames that are timed to estimate the time of a song; the fastest step counts.
 TRIAL_STEPS = 2
 TRIAL_FRAMES = 512  # 10 s
 
@@ -45,7 +45,7 @@ SongInput = str | os.PathLike[str] | Notes | SongTokens
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Song:
-    """A rendered song, or a stretch of one.
+    """A rendered song, or a part of one.
 
     Attributes:
         audio: float32 [samples] in [-1, 1].
@@ -63,16 +63,16 @@ class Synthesizer:
 
     Args:
         checkpoint: network and settings.
-        inverter: what turns features into audio.
+        inverter: turns features into audio.
         precision: "float32", or "bfloat16" for devices that are faster with it.
-        devices: where to compute; by default all devices of JAX's default kind.
+        devices: to compute on; by default all devices of JAX's default kind.
 
     Attributes:
         config: sizes of the network.
-        tokenization: how songs become its tokens.
-        sampling: how it is run where nothing else is asked for.
-        inverter: what turns features into audio.
-        name: what messages call the model.
+        tokenization: of songs.
+        sampling: the model's own sampling settings, which arguments override.
+        inverter: turns features into audio.
+        name: of the model, for messages.
 
     Raises:
         ConfigError: for another precision.
@@ -94,7 +94,7 @@ class Synthesizer:
         self._schedule = make_schedule(checkpoint.schedule)
         self._devices = list(devices or jax.devices())
         self._params = place(checkpoint.params, replicated(make_mesh(self._devices)), precision)
-        self._generators: dict[Any, SegmentGenerator] = {}
+        self._segment_models: dict[Any, SegmentModel] = {}
 
     def render(self, song: SongInput, **settings: Any) -> Song:
         """Renders one song; the settings are those of `render_each`."""
@@ -115,22 +115,22 @@ class Synthesizer:
         progress: bool = False,
         **sampling: Unpack[SamplingChanges],
     ) -> Iterator[tuple[int, Song]]:
-        """Renders songs side by side; each comes out as it would alone.
+        """Renders songs side by side; the result of a song does not depend on the others.
 
-        Songs are read and checked at once, and rendered as the results are asked for.
+        All songs are read and checked first, and rendered as results are asked for.
 
         Args:
-            songs: MIDI files, notes, or what `tokenize` made of them.
-            seed: another seed gives another performance of the same notes.
-            strict: refuse a song with a segment of too many notes instead of leaving some out.
-            batch_size: how many songs to work on at a time.
-            progress: show a progress bar, or log lines where there is no terminal.
-            **sampling: steps, guidance, sampler, variance: what is to differ from the model's own
-                `sampling` (see `spectrodiff.diffusion.sampling.Sampling`). An autoregressive model
-                has no use for them, and says so in the log.
+            songs: MIDI files, notes, or results of `tokenize`.
+            seed: of the randomness; another seed renders the same notes differently.
+            strict: refuse a song with too many notes in a segment instead of leaving some out.
+            batch_size: number of songs per batch.
+            progress: show a progress bar, or log lines if there is no terminal.
+            **sampling: steps, guidance, sampler, variance: override the model's own `sampling`
+                (see `spectrodiff.diffusion.sampling.Sampling`). An autoregressive model ignores
+                them, and says so in the log.
 
         Returns:
-            Numbers of songs and what they sound like, each as soon as it is done.
+            An iterator over the number and the audio of each song, as soon as it is done.
 
         Raises:
             MidiError: if a song cannot be read or has no notes.
@@ -138,8 +138,8 @@ class Synthesizer:
         """
         batch_size = _checked_batch_size(batch_size)
         tokens = [self.tokenize(song, strict=strict) for song in songs]
-        generator = self._generator(self.sampling.but(**sampling), len(tokens) > 1)
-        return self._render_groups(tokens, generator, seed, batch_size, progress)
+        model = self._segment_model(self.sampling.but(**sampling), len(tokens) > 1)
+        return self._render_groups(tokens, model, seed, batch_size, progress)
 
     def stream(
         self,
@@ -150,17 +150,17 @@ class Synthesizer:
         progress: bool = False,
         **sampling: Unpack[SamplingChanges],
     ) -> Iterator[Song]:
-        """Renders one song and yields it a stretch at a time, while the next is being computed.
+        """Renders one song and yields it part by part, while the next part is being computed.
 
-        A stretch is about a segment long: what is held back at its end is what the inverter needs
-        to know about the following frames. Joined, the stretches are what `render` returns (to
-        rounding, for an inverter that only depends on near frames).
+        A part is about a segment long; the inverter holds back frames until it knows those that
+        follow. Joined, the parts are what `render` returns (up to rounding, if the inverter depends
+        on near frames only).
 
-        The arguments and errors are those of `render_each`; errors come before the first stretch.
+        The arguments and errors are those of `render_each`; errors come before the first part.
         """
         tokens = self.tokenize(song, strict=strict)
-        generator = self._generator(self.sampling.but(**sampling), many=False)
-        return self._stream(tokens, generator, seed, progress)
+        model = self._segment_model(self.sampling.but(**sampling), many=False)
+        return self._stream(tokens, model, seed, progress)
 
     def segments(
         self,
@@ -169,31 +169,31 @@ class Synthesizer:
         seed: int = 0,
         **sampling: Unpack[SamplingChanges],
     ) -> Iterator[np.ndarray]:
-        """Draws one song and yields the features of its segments, without inverting them.
+        """Generates the features of a song, segment by segment, without inverting them.
 
         The arguments and errors are those of `render_each`; errors come before the first segment.
 
         Returns:
-            Unscaled log-mel float32 [F, 128], segment after segment as each is done; the last may
-            reach further than the song.
+            An iterator over unscaled log-mel float32 [F, 128], each segment as soon as it is done;
+            the last may be longer than the rest of the song.
         """
         tokens = self.tokenize(song)
-        generator = self._generator(self.sampling.but(**sampling), many=False)
-        segments = generate_songs(generator, [tokens.tokens], seed=seed)
+        model = self._segment_model(self.sampling.but(**sampling), many=False)
+        segments = generate_songs(model, [tokens.tokens], seed=seed)
         return (np.asarray(unscale(segment.scaled_mel)) for segment in segments)
 
     def tokenize(
         self, song: SongInput, *, strict: bool = False, name: str | None = None
     ) -> SongTokens:
-        """The tokens that this model is given for a song.
+        """Returns the tokens of a song as this model takes them.
 
         Args:
-            song: a MIDI file or notes; tokens are returned as they are.
-            strict: refuse a song with a segment of too many notes instead of leaving some out.
+            song: a MIDI file or notes; tokens are returned unchanged.
+            strict: refuse a song with too many notes in a segment instead of leaving some out.
             name: of the song in messages; by default that of its file.
 
         Raises:
-            MidiError: if the song cannot be read, or has nothing that the model can play.
+            MidiError: if the song cannot be read, or the model can render none of its notes.
         """
         if isinstance(song, SongTokens):
             return song
@@ -215,27 +215,27 @@ class Synthesizer:
         clock: Callable[[], float] = time.perf_counter,
         **sampling: Unpack[SamplingChanges],
     ) -> ExpectedSeconds:
-        """Tells about how long `render_each` will take with the same settings.
+        """Estimates how long `render_each` takes with the same settings.
 
-        Takes some steps of the first batch and inverts ten seconds of silence, twice. What that
-        compiles, rendering needs anyway.
+        Times some steps of the first batch and the inversion of ten seconds of silence. Rendering
+        uses the programs that this compiles.
 
         Args:
-            songs: what `tokenize` made of them.
+            songs: results of `tokenize`.
             batch_size: as in `render_each`.
-            clock: seconds since any moment.
+            clock: returns seconds since any moment.
             **sampling: as in `render_each`.
         """
         batch_size = _checked_batch_size(batch_size)
         if not songs:
             return ExpectedSeconds(0.0, 0.0)
-        generator = self._generator(self.sampling.but(**sampling), len(songs) > 1)
+        model = self._segment_model(self.sampling.but(**sampling), len(songs) > 1)
         groups = _groups(songs, batch_size)
-        trial = generator.try_steps(
+        trial = model.try_steps(
             first_batch(
                 self.config,
                 [songs[song].tokens for song in groups[0]],
-                batch_multiple=generator.num_devices,
+                batch_multiple=model.num_devices,
             )
         )
         next(trial)
@@ -244,7 +244,7 @@ class Synthesizer:
             next(trial)
             moments.append(clock())
         batches = sum(len(songs[group[0]].tokens) for group in groups)
-        drawing = float(batches * generator.steps * np.diff(moments).min())
+        sampling_seconds = float(batches * model.steps * np.diff(moments).min())
 
         longest = max(song.num_frames for song in songs)
         silence = np.full((min(longest, TRIAL_FRAMES), NUM_MELS), MIN_LOG_MEL, np.float32)
@@ -252,7 +252,7 @@ class Synthesizer:
         start = clock()
         self.inverter(silence)
         frames = sum(song.num_frames for song in songs)
-        return ExpectedSeconds(drawing, (clock() - start) * frames / len(silence))
+        return ExpectedSeconds(sampling_seconds, (clock() - start) * frames / len(silence))
 
     def predict_noise(
         self,
@@ -262,7 +262,7 @@ class Synthesizer:
         noisy: jax.Array,
         time: jax.Array,
     ) -> jax.Array:
-        """The noise that the network sees in noisy features, without guidance.
+        """Predicts the noise in noisy features, without guidance.
 
         Args:
             tokens: int32 [B, n], n up to `config.note_tokens`.
@@ -286,39 +286,39 @@ class Synthesizer:
 
     @property
     def segment_seconds(self) -> float:
-        """Length of the segments that songs are cut into."""
+        """Length of a segment."""
         return self.config.target_frames * HOP_SAMPLES / SAMPLE_RATE
 
     def _render_groups(
         self,
         tokens: list[SongTokens],
-        generator: SegmentGenerator,
+        model: SegmentModel,
         seed: int,
         batch_size: int,
         progress: bool,
     ) -> Iterator[tuple[int, Song]]:
         count = sum(len(song.tokens) for song in tokens)
-        with Meter(count, generator.steps, self.segment_seconds, enabled=progress) as meter:
+        with Meter(count, model.steps, self.segment_seconds, enabled=progress) as meter:
             for group in _groups(tokens, batch_size):
                 features: list[list[np.ndarray]] = [[] for _ in group]
                 for segment in generate_songs(
-                    generator,
+                    model,
                     [tokens[song].tokens for song in group],
                     seed=seed,
-                    batch_multiple=generator.num_devices,
+                    batch_multiple=model.num_devices,
                     on_steps=meter.steps_done,
                 ):
-                    song, drawn = group[segment.song], features[segment.song]
-                    drawn.append(segment.scaled_mel)
+                    song, done = group[segment.song], features[segment.song]
+                    done.append(segment.scaled_mel)
                     meter.segment_done()
-                    if len(drawn) == len(tokens[song].tokens):
-                        yield song, self._finish(np.concatenate(drawn), tokens[song])
-                        drawn.clear()
+                    if len(done) == len(tokens[song].tokens):
+                        yield song, self._finish(np.concatenate(done), tokens[song])
+                        done.clear()
 
     def _stream(
         self,
         tokens: SongTokens,
-        generator: SegmentGenerator,
+        model: SegmentModel,
         seed: int,
         progress: bool,
     ) -> Iterator[Song]:
@@ -326,10 +326,8 @@ class Synthesizer:
         log_mel = np.zeros((0, self.config.mel_bins), np.float32)
         done = 0  # samples yielded so far
         count = len(tokens.tokens)
-        with Meter(count, generator.steps, self.segment_seconds, enabled=progress) as meter:
-            segments = generate_songs(
-                generator, [tokens.tokens], seed=seed, on_steps=meter.steps_done
-            )
+        with Meter(count, model.steps, self.segment_seconds, enabled=progress) as meter:
+            segments = generate_songs(model, [tokens.tokens], seed=seed, on_steps=meter.steps_done)
             with contextlib.closing(ahead(segments)) as finished:
                 for segment in finished:
                     meter.segment_done()
@@ -339,29 +337,29 @@ class Synthesizer:
                     audio = inversion.push(frames)
                     if segment.number == count - 1:
                         audio = np.concatenate([audio, inversion.finish()])
-                    heard = len(audio) // HOP_SAMPLES
-                    yield Song(audio[: tokens.num_samples - done], SAMPLE_RATE, log_mel[:heard])
-                    log_mel, done = log_mel[heard:], done + len(audio)
+                    complete = len(audio) // HOP_SAMPLES
+                    yield Song(audio[: tokens.num_samples - done], SAMPLE_RATE, log_mel[:complete])
+                    log_mel, done = log_mel[complete:], done + len(audio)
 
     def _finish(self, scaled_mel: np.ndarray, tokens: SongTokens) -> Song:
         log_mel = np.asarray(unscale(scaled_mel[: tokens.num_frames]))
         audio = invert(self.inverter, log_mel)[: tokens.num_samples]
         return Song(audio, SAMPLE_RATE, log_mel)
 
-    def _generator(self, sampling: Sampling, many: bool) -> SegmentGenerator:
-        """The generator of these settings; the last one is kept, with all that it worked out."""
+    def _segment_model(self, sampling: Sampling, many: bool) -> SegmentModel:
+        """Returns the model with some sampling settings; the last one is kept for the next call."""
         autoregressive = self.config.kind == "autoregressive"
         settings = many if autoregressive else (sampling, many)
-        if settings not in self._generators:
-            self._generators.clear()
+        if settings not in self._segment_models:
+            self._segment_models.clear()
             mesh = make_mesh(self._devices if many else self._devices[:1])
-            self._generators[settings] = (
+            self._segment_models[settings] = (
                 self._autoregressive(mesh) if autoregressive else self._diffusion(sampling, mesh)
             )
-        return self._generators[settings]
+        return self._segment_models[settings]
 
-    def _diffusion(self, sampling: Sampling, mesh: Mesh) -> SegmentGenerator:
-        return DiffusionGenerator(
+    def _diffusion(self, sampling: Sampling, mesh: Mesh) -> SegmentModel:
+        return DiffusionSegments(
             self.config,
             self._params,
             schedule=self._schedule,
@@ -372,11 +370,11 @@ class Synthesizer:
             mesh=mesh,
         )
 
-    def _autoregressive(self, mesh: Mesh) -> SegmentGenerator:
+    def _autoregressive(self, mesh: Mesh) -> SegmentModel:
         logger.info(
-            "this model is autoregressive: steps, sampler, guidance and variance mean nothing to it"
+            "this model is autoregressive: it ignores steps, sampler, guidance and variance"
         )
-        return AutoregressiveGenerator(self.config, self._params, dtype=self._dtype, mesh=mesh)
+        return AutoregressiveSegments(self.config, self._params, dtype=self._dtype, mesh=mesh)
 
 
 def _checked_batch_size(batch_size: int) -> int:
@@ -386,7 +384,7 @@ def _checked_batch_size(batch_size: int) -> int:
 
 
 def _groups(songs: Sequence[SongTokens], batch_size: int) -> list[list[int]]:
-    """Numbers of the songs that share a batch: of like length, so that few rows run empty."""
+    """Groups songs of similar length, so that few rows of a batch run empty; returns numbers."""
     order = sorted(range(len(songs)), key=lambda song: -len(songs[song].tokens))
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 

@@ -1,9 +1,10 @@
-"""The corpora of a run: batches to train on, examples to be measured by."""
+"""Corpora of a run: batches to train on, and examples to evaluate on."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from spectrodiff.core.distributed import StopRequest, largest_of
 from spectrodiff.core.parallel import to_devices
@@ -12,21 +13,22 @@ from spectrodiff.data.loading.batches import pad_tokens
 from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.data.loading.mixture import Source
 from spectrodiff.data.source import load_source
-from spectrodiff.training.evaluation import Examples, choose_examples
-from spectrodiff.training.examples import Batch
-from spectrodiff.training.settings import RunSettings
+from spectrodiff.training.evaluation import choose_examples
+from spectrodiff.training.examples import Batch, HostBatch
+from spectrodiff.training.settings import Data
+from spectrodiff.training.task import RunSettings, Task
 
 
-def open_batches(settings: RunSettings, data_dir: Path) -> TrainingBatches:
-    """Endless batches; this process's share of each.
+def open_batches(settings: RunSettings, task: Task, data_dir: Path) -> TrainingBatches:
+    """Opens endless batches, of which each process gets its rows.
 
     Raises:
         CorpusError: if a corpus is not prepared.
     """
     data = settings.data
     return TrainingBatches(
-        [open_source(settings, data_dir, name, data.train_split) for name in data.corpora],
-        settings.chunking(),
+        _sources(data, task, data_dir, data.train_split),
+        settings.example_format(task.sizes),
         batch_size=settings.training.batch_size,
         seed=settings.training.seed,
         weights=data.weights,
@@ -36,39 +38,38 @@ def open_batches(settings: RunSettings, data_dir: Path) -> TrainingBatches:
     )
 
 
-def open_examples(settings: RunSettings, data_dir: Path) -> Examples:
-    """Examples to evaluate on, the same in every process.
+def open_examples(settings: RunSettings, task: Task, data_dir: Path) -> HostBatch:
+    """Reads the examples to evaluate on, the same in every process.
 
     Raises:
         CorpusError: if a corpus is not prepared.
     """
     data = settings.data
     return choose_examples(
-        [open_source(settings, data_dir, name, data.evaluation_split) for name in data.corpora],
-        settings.chunking(),
+        _sources(data, task, data_dir, data.evaluation_split),
+        settings.example_format(task.sizes),
         settings.training.evaluation_examples,
     )
 
 
-def open_source(settings: RunSettings, data_dir: Path, name: str, split: str) -> Source:
-    """A prepared corpus, or, where no notes are needed, a folder of audio files.
+def _sources(data: Data, task: Task, data_dir: Path, split: str) -> list[Source]:
+    """Opens prepared corpora or, if no notes are needed, folders of audio files."""
+    return [
+        open_audio_folder(Path(name), validation=split == data.evaluation_split)
+        if not task.uses_notes and Path(name).is_dir()
+        else load_source(data_dir, name, split)
+        for name in data.corpora
+    ]
 
-    Raises:
-        CorpusError: if it is neither.
-    """
-    if settings.inversion is not None and Path(name).is_dir():
-        return open_audio_folder(Path(name), validation=split == settings.data.evaluation_split)
-    return load_source(data_dir, name, split)
 
+def next_batch(batches: Iterator[HostBatch], mesh: Mesh, stop: StopRequest) -> Batch | None:
+    """Returns the next batch as global arrays, split over the devices; None if asked to stop.
 
-def next_batch(batches: Any, mesh: Any, stop: StopRequest) -> Batch | None:
-    """The next batch as global arrays, split over the devices; None if asked to stop.
-
-    All processes get None if one was asked, even while it waited for its share.
+    All processes return None if one was asked to stop, even while it waited for its rows.
     """
     batch = stop.unless_asked(lambda: next(batches))
     width = 0 if batch is None else batch["tokens"].shape[1]
-    # Each process padded its own rows; a global array has one shape.
+    # Each process padded its own rows, but a global array has one shape.
     asked, width = largest_of(int(batch is None), width)
     if asked or batch is None:
         return None

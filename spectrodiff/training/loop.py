@@ -1,4 +1,4 @@
-"""The training loop: step, report, evaluate, listen, save."""
+"""Training loop: step, report, evaluate, preview, save."""
 
 import logging
 from collections.abc import Callable
@@ -10,32 +10,33 @@ from jax.sharding import Mesh
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.distributed import StopRequest, is_leader, largest_of
 from spectrodiff.core.parallel import to_host
-from spectrodiff.inverter.adversarial import collapsed
+from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.data import next_batch
-from spectrodiff.training.evaluation import Evaluation, Examples
+from spectrodiff.training.evaluation import Evaluation
+from spectrodiff.training.examples import HostBatch
 from spectrodiff.training.journal import Trouble
 from spectrodiff.training.metrics import EVALUATION, MetricsWriter, PendingMetrics, Speedometer
 from spectrodiff.training.preview import Preview, preview_stem, write_previews
 from spectrodiff.training.run_folder import PREVIEWS
 from spectrodiff.training.settings import Training
-from spectrodiff.training.state import Params, TrainState
+from spectrodiff.training.state import TrainState
 from spectrodiff.training.step import TrainStep
-from spectrodiff.training.task import Objective
+from spectrodiff.training.task import Params, Task
 
 logger = logging.getLogger(__name__)
 
 
 class Run(NamedTuple):
-    """Everything that stays the same while a run runs."""
+    """Everything that stays the same during a run."""
 
     folder: Path
     mesh: Mesh
-    objective: Objective
+    task: Task
     train_step: TrainStep
     rate: Callable[[int], Any]  # learning rate by step
-    batches: Any  # endless, with get_state
-    examples: Examples  # to evaluate on
+    batches: TrainingBatches
+    examples: HostBatch  # to evaluate on
     evaluation: Evaluation
     checkpoints: Checkpoints
     settings: Training
@@ -44,16 +45,16 @@ class Run(NamedTuple):
 def train(run: Run, state: TrainState) -> TrainState:
     """Trains until the last step, or until asked to stop; saves and returns the state.
 
-    What is only for people to look at is left out where it cannot be written.
+    Previews and logs that cannot be written are left out.
 
     Raises:
         DivergedError: if the loss or gradient of a step is not finite. Nothing of it is saved.
-        OutputError: if the last checkpoint cannot be written; one before it is reported and is
-            missing.
+        OutputError: if the last checkpoint cannot be written. An earlier one that cannot is
+            reported and left out.
     """
     settings, first = run.settings, int(state.step)
     leader = is_leader()
-    frames = run.objective.config.target_frames
+    frames = run.task.sizes.target_frames
     speed = Speedometer(
         first,
         settings.steps,
@@ -62,7 +63,7 @@ def train(run: Run, state: TrainState) -> TrainState:
         enabled=leader,
     )
     pending, step, saved = PendingMetrics(), first, first
-    # Batches that were asked for and not trained on do not count.
+    # Batches that were read ahead but not trained on do not count.
     position = run.batches.get_state()
     with MetricsWriter(run.folder, first, enabled=leader) as writer, StopRequest() as stop:
         observer = Observer(run, writer, stop)
@@ -79,8 +80,8 @@ def train(run: Run, state: TrainState) -> TrainState:
             last = step == settings.steps
             if last or step % settings.log_every == 0:
                 values = speed.report(step, pending.take())
-                for name in collapsed(values):
-                    logger.warning("%s is nearly zero: it has nothing to teach any more", name)
+                for warning in run.task.warnings(values):
+                    logger.warning(warning)
                 writer.scalars(step, {**values, "learning_rate": float(run.rate(step - 1))})
                 run.checkpoints.look()
             with speed.paused():
@@ -92,7 +93,7 @@ def train(run: Run, state: TrainState) -> TrainState:
         if step > saved:
             pending.check()
             run.checkpoints.save(step, state, position)
-        # Still under the eyes of `stop`: a second request must not end the process half-way.
+        # Inside the `with`, so that a second stop request does not end the process half-way.
         run.checkpoints.wait()
         if stop.asked or step < settings.steps:
             logger.info("stopped after step %d; the same command goes on from there", step)
@@ -100,12 +101,12 @@ def train(run: Run, state: TrainState) -> TrainState:
 
 
 class Observer:
-    """Scores and previews of a network while it is trained, at the steps where they are due.
+    """Evaluates and previews a network during training, at the steps where that is due.
 
     Args:
         run: what is trained.
-        writer: for what is found out.
-        stop: when asked for, all of this is given up; it is made up for when the run goes on.
+        writer: for scores and previews.
+        stop: once requested, evaluation and previews are skipped; a resumed run makes up for them.
     """
 
     def __init__(self, run: Run, writer: MetricsWriter, stop: StopRequest) -> None:
@@ -113,7 +114,7 @@ class Observer:
         self._trouble = Trouble("previews", "training goes on without them")
 
     def observe(self, state: TrainState, step: int) -> None:
-        """Evaluates and plays, if that is due after a step."""
+        """Evaluates and previews, if that is due after a step."""
         settings = self._run.settings
         if self._due(step, settings.evaluate_every):
             self._evaluate(state, step)
@@ -121,13 +122,13 @@ class Observer:
             self._preview(state, step)
 
     def catch_up(self, state: TrainState, step: int) -> None:
-        """Does what was due after the step that the run goes on from, and was not done."""
+        """Makes up for what was due after the step that the run resumes from."""
         settings = self._run.settings
         if step == 0:
             self._evaluate(state, step)
             return
-        evaluated, played = self._writer.evaluated(step), self._played(step)
-        missing = largest_of(int(not evaluated), int(not played))
+        evaluated, previewed = self._writer.evaluated(step), self._previewed(step)
+        missing = largest_of(int(not evaluated), int(not previewed))
         if missing[0] and self._due(step, settings.evaluate_every):
             self._evaluate(state, step)
         if missing[1] and settings.previews and self._due(step, settings.preview_every):
@@ -136,7 +137,7 @@ class Observer:
     def _due(self, step: int, every: int) -> bool:
         return step == self._run.settings.steps or step % every == 0
 
-    def _played(self, step: int) -> bool:
+    def _previewed(self, step: int) -> bool:
         return not is_leader() or preview_stem(self._folder, step, 0).with_suffix(".wav").exists()
 
     @property
@@ -161,19 +162,19 @@ class Observer:
             return
         count = run.settings.previews
 
-        def play() -> list[Preview]:
-            return write_previews(self._folder, step, run.objective, params, run.examples, count)
+        def render() -> list[Preview]:
+            return write_previews(self._folder, step, run.task, params, run.examples, count)
 
         try:
-            for number, preview in enumerate(self._stop.unless_asked(play) or []):
+            for number, preview in enumerate(self._stop.unless_asked(render) or []):
                 self._writer.picture(step, f"preview_{number}", preview.picture)
                 self._writer.audio(step, f"preview_{number}", preview.audio)
-        except Exception as error:  # of the disk, of a decoder, of a device without memory to spare
+        except Exception as error:  # disk, decoder, or a device out of memory
             self._trouble.begins(error)
         else:
             self._trouble.ends()
 
 
 def _best(state: TrainState) -> Params:
-    """The running average, if there is one."""
+    """Returns the running average of the parameters if there is one, else the parameters."""
     return state.params if state.ema is None else state.ema

@@ -1,6 +1,6 @@
-"""What a run writes once: its settings, as they were given and as they were used, and where it ran.
+"""Run folder: the settings of a run as given and as used, and the environment it ran in.
 
-Everything that samples from or evaluates a run reads these files, never flags that must match.
+Whatever uses a run's model reads these files, so that no flags have to match.
 """
 
 import contextlib
@@ -13,39 +13,25 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 
 import spectrodiff
-from spectrodiff.checkpoints.description import FORMATS, Description, as_json, read_formatted
+from spectrodiff.checkpoints.description import read_formatted
 from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, first_tokenization, steps_of
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import PARTIAL, atomic_file, check_writable, unwritable
 from spectrodiff.core.lock import LOCK, lock_run
 from spectrodiff.diffusion.sampling import Sampling
-from spectrodiff.inverter.config import as_dict as as_sizes
-from spectrodiff.music.tokenization import Tokenization
-from spectrodiff.training.settings import (
-    Data,
-    Diffusion,
-    Inversion,
-    Network,
-    Optimization,
-    RunSettings,
-    Training,
-)
+from spectrodiff.training.task import RunSettings
+from spectrodiff.training.tasks import RUN_SETTINGS
 
 logger = logging.getLogger(__name__)
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
-GIVEN, OPERATIVE, ENVIRONMENT, PREVIEWS = (
-    "given.gin",
-    "operative.gin",
-    "environment.json",
-    "previews",
-)
-# What may change when a run goes on: where to end, and what does not change the result of a step.
+ENVIRONMENT, PREVIEWS = "environment.json", "previews"
+# Settings that may change when a run is resumed: its end, and what does not change a step.
 CHANGEABLE = frozenset(
     {
         "Training.steps",
@@ -67,16 +53,15 @@ CHANGEABLE = frozenset(
     }
 )
 
-_CLASSES = (Network, Diffusion, Optimization, Training, Data, Inversion, Tokenization, Sampling)
 _DEFAULTS = {
     f"{settings.__name__}.{field.name}": field.default
-    for settings in _CLASSES
-    for field in dataclasses.fields(settings)
+    for settings in RUN_SETTINGS
+    for field in dataclasses.fields(cast(Any, settings))
 }
 
 
 def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
-    """Begins a run, or goes on with the one in the folder.
+    """Begins a run, or resumes the one in the folder.
 
     Args:
         folder: of the run; made if it does not exist.
@@ -98,7 +83,7 @@ def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
         _check_ours(folder)
     if write:
         check_writable(folder)
-        _write_json(path, _description(settings))
+        _write_json(path, {**settings.task.description(settings), "settings": as_dict(settings)})
         _write_json(folder / ENVIRONMENT, environment())
     return checkpoints
 
@@ -125,18 +110,9 @@ def hold_run(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_gin(folder: Path) -> None:
-    """Keeps what gin was given and what was used of it, defaults included."""
-    import gin
-
-    for name, text in ((GIVEN, gin.config_str()), (OPERATIVE, gin.operative_config_str())):
-        with atomic_file(folder / name) as temporary:
-            temporary.write_text(text)
-
-
 def as_dict(settings: RunSettings) -> dict[str, dict[str, Any]]:
-    """Settings as JSON has them: class name to name to value."""
-    parts = {type(part).__name__: dataclasses.asdict(part) for part in settings if part is not None}
+    """Returns settings as JSON has them: class name to name to value."""
+    parts = {type(part).__name__: dataclasses.asdict(cast(Any, part)) for part in settings}
     plain: dict[str, dict[str, Any]] = json.loads(json.dumps(parts))
     return plain
 
@@ -153,20 +129,6 @@ def environment() -> dict[str, Any]:
         "devices": [device.device_kind for device in jax.devices()],
         "processes": jax.process_count(),
     }
-
-
-def _description(settings: RunSettings) -> dict[str, Any]:
-    if settings.inversion is not None:
-        sizes = as_sizes(settings.inversion.config())
-        return {"format": FORMATS[-1], "inverter": sizes, "settings": as_dict(settings)}
-    description = Description(
-        settings.config(),
-        settings.diffusion.prediction,
-        settings.diffusion.schedule,
-        settings.tokenization,
-        settings.sampling,
-    )
-    return {**as_json(description), "settings": as_dict(settings)}
 
 
 def _check_ours(folder: Path) -> None:
@@ -189,6 +151,11 @@ def _settings_before(path: Path) -> dict[str, dict[str, Any]]:
         bins = before.get("Network", {}).get("velocity_bins", 1)
         found = first_tokenization({"settings": before, "velocity_bins": bins})
         before["Tokenization"] = found
+    # The task was not always a setting.
+    kind = before.get("Network", {}).get("kind")
+    synthesis = "autoregress" if kind == "autoregressive" else "denoise"
+    task = "invert" if "inverter" in description else synthesis
+    before.setdefault("Training", {}).setdefault("task", task)
     return before
 
 

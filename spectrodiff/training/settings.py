@@ -1,25 +1,17 @@
-"""Everything that can be set about a training run; the defaults are the paper's recipe.
+"""Settings of a training run besides those of its task; the defaults are the paper's.
 
-Gin files fill these classes under their own names (see `configs/`), the entry point hands them on.
+Gin files fill these classes under their own names (see `configs/`).
 """
 
 import dataclasses
-import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.data.loading.examples import Chunking, OverflowPolicy
-from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
-from spectrodiff.diffusion.parameterization import Prediction
-from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
-from spectrodiff.diffusion.schedule import ScheduleName
-from spectrodiff.inverter.config import SIZES as INVERTER_SIZES
-from spectrodiff.inverter.config import InverterConfig, RecurrentConfig
-from spectrodiff.inverter.losses import SCALES
-from spectrodiff.inverter.networks.discriminators import DiscriminatorsConfig
-from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig, NetworkKind
+from spectrodiff.data.loading.examples import OverflowPolicy
+from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
+from spectrodiff.synthesis.parameters import compute_type
 
 Precision = Literal["float32", "bfloat16"]
 OptimizerName = Literal["adafactor", "adamw", "muon"]
@@ -27,17 +19,11 @@ RateSchedule = Literal["constant", "cosine", "rsqrt"]
 Initialization = Literal["t5", "aligned"]
 RandomBits = Literal["threefry2x32", "rbg"]
 
-MIN_WINDOW_FRAMES = 8
-INVERSION_LOSSES = ("mel_l1", "spectral", "log_mel_l1", "adversarial", "feature_match")
-# Those that are only worked out if they weigh anything.
-FURTHER_LOSSES = ("phase_advance", "head_advance", "head_magnitude")
-
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Which network: a size from the table, and what differs from it (None: nothing)."""
+    """Network of a synthesiser: a size from a table, and changes to it (None for no change)."""
 
-    kind: NetworkKind = "diffusion"
     size: str = "small"
     width: int | None = None
     heads: int | None = None
@@ -47,24 +33,19 @@ class Network:
     decoder_layers: int | None = None
     note_tokens: int | None = None
     target_frames: int | None = None
-    context_frames: int | None = None  # 0 for a network that does not hear what came before
+    context_frames: int | None = None  # 0 for a network without context
     cross_attention: CrossAttention | None = None
     dropout: float | None = None
-    # "aligned" begins with attention to the same place in time (see `models.alignment`): notes are
-    # followed after hundreds of steps instead of tens of thousands. "t5" is the paper's.
+    # "t5" is the paper's. "aligned" starts with attention between equal times (see
+    # `models.alignment`): a model follows notes after hundreds instead of ten thousands of steps.
     initialization: Initialization = "t5"
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.kind == "autoregressive":
-            what = "'t5' for an autoregressive network"
-            require(
-                self.initialization == "t5", "Network.initialization", what, self.initialization
-            )
         require(self.size in SIZES, "Network.size", f"one of {', '.join(SIZES)}", self.size)
 
     def config(self, tokenization: Tokenization = RELEASED_TOKENIZATION) -> ModelConfig:
-        """The sizes in full; how many tokens there are is a matter of the tokenization.
+        """Returns all sizes; the vocabulary is that of the tokenization.
 
         Raises:
             ConfigError: if they are impossible.
@@ -80,167 +61,22 @@ class Network:
 
 
 @dataclasses.dataclass(frozen=True)
-class Diffusion:
-    """What a denoiser is trained to do, by default as in the paper; the rest are its ablations."""
-
-    prediction: Prediction = "eps"
-    schedule: ScheduleName = "cosine"
-    loss_target: LossTarget = "eps"
-    loss_norm: LossNorm = "l1"
-    # How often an example's notes and context are hidden together, so that guidance has an
-    # unconditional branch, and how often its context alone, as at the start of every song.
-    drop_conditioning: float = 0.1
-    drop_context: float = 0.0
-    # Generated context is never quite what training shows. So that of each example gets noise, and
-    # is made louder or softer, by standard deviations of up to so much (scaled features, [-1, 1]).
-    disturb_context: float = 0.0
-    # Standard deviation of that change of loudness relative to the noise's. 0 where notes have
-    # velocities: a model whose context is as loud as it should be can trust it.
-    disturb_context_level: float = 1.0
-    # t = u ** time_power with u uniform: below 1 there is more training on high noise.
-    time_power: float = 1.0
-    evaluation_times: int = 8  # the evaluation loss is a mean over a fixed grid of so many t
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        DenoisingLoss(self.loss_target, self.loss_norm)
-        for name in ("drop_conditioning", "drop_context"):
-            rate = getattr(self, name)
-            require(0 <= rate < 1, f"Diffusion.{name}", "a probability in [0, 1)", rate)
-        require(
-            self.disturb_context >= 0,
-            "Diffusion.disturb_context",
-            "a number >= 0",
-            self.disturb_context,
-        )
-        require(
-            self.disturb_context_level >= 0,
-            "Diffusion.disturb_context_level",
-            "a number >= 0",
-            self.disturb_context_level,
-        )
-        require(self.time_power > 0, "Diffusion.time_power", "a number > 0", self.time_power)
-        require(
-            self.evaluation_times >= 1,
-            "Diffusion.evaluation_times",
-            "a whole number >= 1",
-            self.evaluation_times,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Inversion:
-    """Training a spectrogram inverter, if a generator is named, instead of a synthesiser."""
-
-    generator: str | None = None  # a size of `spectrodiff.inverter.config.SIZES`
-    window_frames: int = 64  # how long the training examples are
-    # Weights of the losses, under the names that logs and plots have for them.
-    mel_l1: float = 1.0
-    spectral: float = 1.0
-    log_mel_l1: float = 1.0
-    adversarial: float = 0.0
-    feature_match: float = 0.0
-    # How phases advance in the sound; and, of a recurrent generator only, how far what the network
-    # says is from the recorded sound's spectra (see `vocoder.recurrent.head_distance`).
-    phase_advance: float = 0.0
-    head_advance: float = 0.0
-    head_magnitude: float = 0.0
-    # Frames at either end of an example that are inverted and not compared, for their neighbours
-    # are unknown.
-    margin_frames: int = 0
-    # Discriminators, if the last two weights ask for them: windows of those of spectra, in samples,
-    # and by how much those of waveforms lower the rate of the sound; channels of either.
-    stft_windows: tuple[int, ...] = (2048, 1024, 512)
-    wave_factors: tuple[int, ...] = (1, 2, 4)
-    stft_width: int = 32
-    wave_width: int = 16
-    # A share of the examples has its features disturbed (see `vocoder.disturbances`).
-    disturbed: float = 0.5
-    noise: float = 0.3
-    blur: float = 0.5
-    # A model whose idea of the features is what a share of the examples is inverted from.
-    denoiser: str | None = None
-    denoised: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if self.generator is not None:
-            require(
-                self.generator in INVERTER_SIZES,
-                "Inversion.generator",
-                f"one of {', '.join(INVERTER_SIZES)}",
-                self.generator,
-            )
-        require(
-            self.window_frames >= MIN_WINDOW_FRAMES,
-            "Inversion.window_frames",
-            f"a whole number >= {MIN_WINDOW_FRAMES}, the longest window of the losses",
-            self.window_frames,
-        )
-        require(
-            0 <= self.margin_frames <= (self.window_frames - MIN_WINDOW_FRAMES) // 2,
-            "Inversion.margin_frames",
-            f"0 or more, and {MIN_WINDOW_FRAMES} frames left between the margins",
-            self.margin_frames,
-        )
-        if self.head_advance or self.head_magnitude:
-            require(
-                isinstance(self.config(), RecurrentConfig),
-                "Inversion.generator",
-                "a recurrent one, for head_advance or head_magnitude",
-                self.generator,
-            )
-        for window in self.stft_windows:
-            require(window in SCALES, "Inversion.stft_windows", f"some of {list(SCALES)}", window)
-        for factor in self.wave_factors:
-            require(1 <= factor <= 16, "Inversion.wave_factors", "numbers from 1 to 16", factor)
-        for name in ("stft_width", "wave_width"):
-            value = getattr(self, name)
-            require(value >= 1, f"Inversion.{name}", "a whole number >= 1", value)
-        if self.adversarial or self.feature_match:
-            require(
-                bool(self.stft_windows or self.wave_factors),
-                "Inversion.stft_windows",
-                "some discriminators, for adversarial or feature_match",
-                self.stft_windows,
-            )
-        for name in (*INVERSION_LOSSES, *FURTHER_LOSSES, "noise"):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"Inversion.{name}", "a number >= 0", value)
-        for name in ("disturbed", "blur", "denoised"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"Inversion.{name}", "a number from 0 to 1", value)
-
-    def config(self) -> InverterConfig:
-        """The generator's sizes in full."""
-        assert self.generator is not None
-        return INVERTER_SIZES[self.generator]
-
-    def discriminators(self) -> DiscriminatorsConfig | None:
-        """Which discriminators there are; None if no loss asks for any."""
-        if not self.adversarial and not self.feature_match:
-            return None
-        return DiscriminatorsConfig(
-            self.stft_windows, self.wave_factors, self.stft_width, self.wave_width
-        )
-
-
-@dataclasses.dataclass(frozen=True)
 class Optimization:
-    """How gradients become updates."""
+    """Optimiser and learning rate."""
 
     optimizer: OptimizerName = "adafactor"
     learning_rate: float = 1e-3
     schedule: RateSchedule = "constant"
-    warmup_steps: int = 0  # linear from zero, whatever follows
+    warmup_steps: int = 0  # linear from zero, before any schedule
     clip_norm: float | None = None  # of all gradients together
     weight_decay: float = 0.0  # decoupled; not for Adafactor
     beta1: float = 0.9
     beta2: float = 0.999
     # Learning rate of query and key kernels relative to all others. Optimisers that normalise take
-    # full steps where gradients are noise: an aligned beginning would be lost before it is used.
+    # full steps where gradients are noise, which would destroy an aligned initialisation early.
     query_key_rate: float = 1.0
-    # With e.g. 0.9999 a running average of the parameters is kept, evaluated and sampled from.
+    # Decay of a running average of the parameters, such as 0.9999; if set, the average is what is
+    # evaluated and used.
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
@@ -287,24 +123,25 @@ class Optimization:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How long, how much at once, and what to do along the way. Counts are in steps."""
+    """Task, length, batches and reports of a run. Counts are in steps unless they say otherwise."""
 
+    task: str = "denoise"  # a name in `spectrodiff.training.tasks.TASKS`
     steps: int = 500_000
-    batch_size: int = 1024  # of all devices and hosts together
-    micro_batches: int = 1  # a batch is worked off in so many parts, for less memory
+    batch_size: int = 1024  # over all devices and hosts
+    micro_batches: int = 1  # per step (gradient accumulation); more need less memory
     precision: Precision = "float32"  # of the matrix products
-    remat: bool = False  # recompute activations instead of keeping them: less memory, more time
-    shard_parameters: bool = False  # split them, and the optimiser's state, over the devices
-    random_bits: RandomBits = "threefry2x32"  # rbg is quicker, but depends on the device count
+    remat: bool = False  # recompute activations in the backward pass: less memory, more time
+    shard_parameters: bool = False  # split parameters and optimiser state over the devices
+    random_bits: RandomBits = "threefry2x32"  # rbg is faster, but depends on the device count
     seed: int = 0
     log_every: int = 100
     evaluate_every: int = 5_000
     evaluation_examples: int = 64
-    preview_every: int = 25_000  # pictures and sound
-    previews: int = 2
+    preview_every: int = 25_000
+    previews: int = 2  # number of examples that are rendered, as picture and audio
     save_every: int = 5_000
-    keep: int = 3  # newest checkpoints
-    keep_every: int | None = 50_000  # and every checkpoint at a multiple of this
+    keep: int = 3  # number of newest checkpoints that are kept
+    keep_every: int | None = 50_000  # checkpoints at multiples of this are kept as well
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -329,11 +166,16 @@ class Training:
             value = getattr(self, name)
             require(value >= 0, f"Training.{name}", "a whole number >= 0", value)
 
+    @property
+    def dtype(self) -> type:
+        """Type of the matrix products."""
+        return compute_type(self.precision)
+
     def check_devices(self, devices: int) -> None:
-        """Makes sure that a batch can be shared out.
+        """Checks that a batch can be split over devices and micro-batches.
 
         Raises:
-            ConfigError: if it does not divide over the devices and parts.
+            ConfigError: if it cannot.
         """
         share = devices * self.micro_batches
         if self.batch_size % share:
@@ -347,52 +189,16 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Which prepared corpora to train on, and how segments are cut out of them."""
+    """Prepared corpora to train on, and how examples are drawn from them."""
 
-    corpora: tuple[str, ...] = ()  # as "corpus/config", or "corpus" if only one config is prepared
-    weights: tuple[float, ...] | None = None  # shares; None for the paper's (n_i / sum n) ** 0.3
+    corpora: tuple[str, ...] = ()  # "corpus/config", or "corpus" if only one config is prepared
+    weights: tuple[float, ...] | None = None  # of the corpora; None for (n_i / sum n) ** 0.3
     train_split: str = "train"
     evaluation_split: str = "validation"
     overflow: OverflowPolicy = "skip"
-    threads: int = 8  # that read recordings, in each process
+    threads: int = 8  # that read recordings, per process
 
     def __post_init__(self) -> None:
         check_types(self)
         require(bool(self.corpora), "Data.corpora", "at least one corpus", self.corpora)
         require(self.threads >= 0, "Data.threads", "a whole number >= 0", self.threads)
-
-    def chunking(self, config: ModelConfig, tokenization: Tokenization) -> Chunking:
-        """How segments are cut for a network."""
-        return Chunking(
-            context_frames=config.context_frames,
-            target_frames=config.target_frames,
-            max_tokens=config.note_tokens,
-            tokenization=tokenization,
-            overflow=self.overflow,
-        )
-
-
-class RunSettings(NamedTuple):
-    """All settings of a run."""
-
-    network: Network
-    diffusion: Diffusion
-    optimization: Optimization
-    training: Training
-    data: Data
-    inversion: Inversion | None = None  # where an inverter is trained; then no synthesiser is
-    tokenization: Tokenization = RELEASED_TOKENIZATION
-    sampling: Sampling = PAPER_SAMPLING  # how the model is run when it is used
-
-    def config(self) -> ModelConfig:
-        """Sizes of the synthesiser's network."""
-        return self.network.config(self.tokenization)
-
-    def chunking(self) -> Chunking:
-        """How segments are cut out of recordings."""
-        chunking = self.data.chunking(self.config(), self.tokenization)
-        if self.inversion is None:
-            return chunking
-        return dataclasses.replace(
-            chunking, context_frames=0, target_frames=self.inversion.window_frames
-        )

@@ -1,7 +1,7 @@
-"""What training carries from step to step, and where it lies."""
+"""Training state: the arrays carried from step to step, and their placement on devices."""
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +10,21 @@ from jax.sharding import Mesh
 
 from spectrodiff.core.parallel import state_shardings
 from spectrodiff.training.optimizers import split_fixed
-
-Params = dict[str, Any]
+from spectrodiff.training.task import Params, Task
 
 
 class TrainState(NamedTuple):
-    """Arrays only: it can be donated, sharded and saved as it is."""
+    """Arrays only, so that a state can be donated, sharded and saved as it is."""
 
     step: jax.Array  # int32 [], steps taken
-    params: Params  # float32, whatever the precision of the products
+    params: Params  # float32, at any precision of the products
     opt_state: Any  # for the trained parameters only
     ema: Params | None  # running average of the parameters, if there is one
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How a state is laid out.
+    """Placement of a state.
 
     Args:
         mesh: the devices.
@@ -38,14 +37,10 @@ class Layout:
     ema: bool = False
 
 
-class _Initialises(Protocol):
-    def init_params(self, seed: int) -> Params: ...
-
-
 def place_state(
     params: Params, optimizer: optax.GradientTransformation, layout: Layout
 ) -> TrainState:
-    """The state before the first step, where it belongs; `params` are host arrays."""
+    """Places the state before the first step on the devices; `params` are host arrays."""
     placed = jax.device_put(params, state_shardings(params, layout.mesh, split=layout.split))
 
     def make(params: Params) -> TrainState:
@@ -57,10 +52,10 @@ def place_state(
 
 
 def abstract_state(
-    network: _Initialises, optimizer: optax.GradientTransformation, layout: Layout
+    task: Task, optimizer: optax.GradientTransformation, layout: Layout
 ) -> TrainState:
-    """Shapes, types and places of a state, without values: what a checkpoint is read into."""
-    shapes = jax.eval_shape(lambda: _initial(network.init_params(0), optimizer, layout))
+    """Returns shapes, types and shardings of a state, which a checkpoint is restored into."""
+    shapes = jax.eval_shape(lambda: _initial(task.init_params(0), optimizer, layout))
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,

@@ -1,4 +1,4 @@
-"""One training step: a pure function of state and batch, compiled once per shape of the batch."""
+"""Training step: a pure function of state and batch, compiled once per shape of the batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
-from spectrodiff.core.parallel import batch_split, replicated
-from spectrodiff.training.examples import Batch, read_segments
+from spectrodiff.core.parallel import LAYERED_BATCH, batch_split, replicated
+from spectrodiff.training.examples import Batch, read_examples
 from spectrodiff.training.optimizers import join_fixed, split_fixed
 from spectrodiff.training.settings import Optimization, RandomBits, Training
 from spectrodiff.training.state import Params, TrainState
-from spectrodiff.training.task import Objective
+from spectrodiff.training.task import Task
 
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
-# Initial parameters are drawn with `fold_in(key(seed), n)`, n counting up from 0 parameter by
-# parameter. Steps count from 0 too, so they do it under a number that no network gets to.
+# Initial parameters use `fold_in(key(seed), n)` with n from 0 up. Steps count from 0 too, so they
+# do so under a key that no parameter has.
 _STEPS = 0x73746570  # "step" in ASCII
 
 
 def step_key(seed: int, step: jax.Array | int, random_bits: RandomBits) -> jax.Array:
-    """The key of all that is random in a training step, apart from those of initial parameters.
+    """Returns the key of a training step; its stream is apart from that of initial parameters.
 
     Args:
         seed: of the run.
@@ -36,17 +36,17 @@ def step_key(seed: int, step: jax.Array | int, random_bits: RandomBits) -> jax.A
 
 
 def make_train_step(
-    objective: Objective,
+    task: Task,
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     shardings: TrainState,
     training: Training,
     optimization: Optimization,
 ) -> TrainStep:
-    """The compiled step; it takes over the memory of the state it is given.
+    """Compiles the training step; a call reuses the memory of the state it is given.
 
     Args:
-        objective: what to train for.
+        task: network and loss.
         optimizer: for the trained parameters.
         mesh: the devices.
         shardings: where each array of the state lies, before and after the step.
@@ -54,8 +54,8 @@ def make_train_step(
         optimization: decay of the running average.
 
     Returns:
-        A function from state and batch (see `segments.read_segments`) to the state after the step
-        and its metrics: `loss`, what it is made of, and `grad_norm`.
+        A function from state and batch (see `examples.read_examples`) to the state after the step
+        and its metrics: `loss`, its terms, and `grad_norm`.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -63,9 +63,8 @@ def make_train_step(
         trained, fixed = split_fixed(state.params)
 
         def loss(trained: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:
-            segment = read_segments(batch, objective.config, mesh)
-            value = objective.loss(join_fixed(trained, fixed), segment, key)
-            losses = value if isinstance(value, dict) else {"loss": value}
+            examples = read_examples(batch, task.sizes, mesh)
+            losses = task.loss(join_fixed(trained, fixed), examples, key)
             return losses["loss"], losses
 
         losses, gradients = accumulate(loss, trained, batch, key, training.micro_batches, mesh)
@@ -95,7 +94,7 @@ def accumulate(
     micro_batches: int,
     mesh: Mesh,
 ) -> tuple[Metrics, Params]:
-    """Mean losses of a batch and the gradient, worked out in equal parts one after another."""
+    """Returns the mean losses of a batch and their gradient, computed in equal parts in turn."""
 
     def losses_and_gradients(batch: Batch, key: jax.Array) -> tuple[Metrics, Params]:
         (_, losses), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch, key)
@@ -115,8 +114,8 @@ def accumulate(
 
 
 def split_batch(batch: Batch, parts: int, mesh: Mesh) -> Batch:
-    """[B, ...] -> [parts, B / parts, ...]; no example moves to another device."""
-    sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
+    """Reshapes [B, ...] to [parts, B / parts, ...]; no example moves to another device."""
+    sharding = NamedSharding(mesh, LAYERED_BATCH)
 
     def split(array: jax.Array) -> jax.Array:
         # Every parts-th example goes to the same part, so each takes some from every device.
@@ -129,7 +128,7 @@ def split_batch(batch: Batch, parts: int, mesh: Mesh) -> Batch:
 def average(
     ema: Params | None, params: Params, step: jax.Array, decay: float | None
 ) -> Params | None:
-    """The running average after a step; it forgets faster at first, when it has seen little."""
+    """Returns the running average after a step; its decay is smaller in the first steps."""
     if ema is None or decay is None:
         return None
     keep = jnp.minimum(decay, (1 + step) / (10 + step))

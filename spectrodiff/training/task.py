@@ -1,101 +1,130 @@
-"""What a network is trained to do: a loss to follow, and scores that say how well it does.
+"""The interface between training and what is trained.
 
-An objective knows nothing of devices, optimisers or files. `loss` is random (times, noise, dropout,
-hidden conditioning) and consumes its key; `scores` is deterministic: what it says about an example
-depends on the parameters and on that example alone, not on the rest of the batch.
+The loop, the step, the state and the evaluation know tasks only through `Task`. A task knows
+nothing of devices, optimisers or files. `loss` is random (times, noise, dropout, hidden
+conditioning) and consumes its key; `scores` is deterministic: the scores of an example depend on
+the parameters and on that example alone, not on the rest of the batch.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
-from spectrodiff.training.examples import Segment, SegmentSizes
-from spectrodiff.training.settings import Diffusion, Inversion, Network, Training
+from spectrodiff.training.examples import Examples, ExampleSizes
+from spectrodiff.training.settings import Data, Network, Optimization, Training
 
 Params = dict[str, Any]
 Scores = dict[str, jax.Array]
 
 
-class Played(NamedTuple):
-    """What a network makes of a batch of segments."""
+class Rendered(NamedTuple):
+    """Segments as the network in training renders them."""
 
     log_mel: np.ndarray  # unscaled features [B, F, M]
     audio: list[np.ndarray]  # float32 [samples] each
 
 
-class Objective(Protocol):
-    """What the training loop needs to know about a kind of model."""
+class Task(Protocol):
+    """A network, the loss it is trained with, and the scores it is evaluated with."""
 
     @property
-    def config(self) -> SegmentSizes:
-        """Sizes of the network, or at least of its segments."""
+    def sizes(self) -> ExampleSizes:
+        """Lengths of the examples to train on."""
         ...
+
+    @property
+    def uses_notes(self) -> bool:
+        """True if examples need notes; without, audio files alone are a corpus."""
+        return True
 
     def init_params(self, seed: int) -> Params:
-        """Parameters before any training."""
+        """Returns random parameters."""
         ...
 
-    def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array | Scores:
-        """Mean loss of a batch of segments, with all that is random in training.
+    def load_params(self, model: str, params: Params) -> Params:
+        """Returns parameters that continue a trained model.
 
-        Or that under the name "loss", and under other names what it is made of.
+        Args:
+            model: anything that `spectrodiff.load`, or an inverter's loading, takes.
+            params: initial parameters, kept where the model has none.
+
+        Raises:
+            CheckpointError: if the model cannot be read, or is of another size.
         """
         ...
 
-    def scores(self, params: Params, segment: Segment, keys: jax.Array) -> Scores:
-        """Name to one number per example, [B]; "loss" is among them.
+    def loss(self, params: Params, examples: Examples, key: jax.Array) -> Scores:
+        """Returns the mean loss of a batch under "loss", and its terms under their own names."""
+        ...
+
+    def scores(self, params: Params, examples: Examples, keys: jax.Array) -> Scores:
+        """Returns one number per example, [B], for each name; "loss" is among the names.
 
         Args:
             params: of the network.
-            segment: a batch of segments.
+            examples: a batch.
             keys: one key per example, the same whenever the example is scored.
         """
         ...
 
-    def gap(
-        self, params: Params, segment: Segment, other_tokens: jax.Array, keys: jax.Array
+    def notes_gap(
+        self, params: Params, examples: Examples, other_tokens: jax.Array, keys: jax.Array
     ) -> Scores:
-        """How much worse each example gets with another one's notes; empty if that is not known."""
+        """Returns how much worse each example, [B], gets with another example's notes."""
+        return {}
+
+    def render(self, params: Params, examples: Examples, keys: jax.Array, mesh: Mesh) -> Rendered:
+        """Renders examples for previews; fast rather than good."""
         ...
 
-    def play(self, params: Params, segment: Segment, keys: jax.Array, mesh: Mesh) -> Played:
-        """Plays segments, fast rather than well, to see and hear how far training is."""
+    def warnings(self, losses: Mapping[str, float]) -> list[str]:
+        """Returns warnings to log about the losses of a step."""
+        return []
+
+
+class TaskSettings(Protocol):
+    """Settings of a task, a frozen dataclass that gin fills."""
+
+    def description(self, run: "RunSettings") -> dict[str, Any]:
+        """Returns the description of the network in a run folder, as JSON that loading reads."""
+        ...
+
+    def make(self, run: "RunSettings") -> Task:
+        """Makes the task with the network, precision and tokenization of a run."""
         ...
 
 
-def make_objective(
-    network: Network,
-    diffusion: Diffusion,
-    training: Training,
-    inversion: Inversion | None = None,
-    *,
-    tokenization: Tokenization = RELEASED_TOKENIZATION,
-    sampling: Sampling = PAPER_SAMPLING,
-) -> Objective:
-    """The objective of a kind of network; that of an inverter if `inversion` is given."""
-    from spectrodiff.training.tasks.autoregress import AutoregressiveObjective
-    from spectrodiff.training.tasks.denoise import DiffusionObjective
-    from spectrodiff.training.tasks.denoised import open_denoiser
-    from spectrodiff.training.tasks.invert import InversionObjective
+class RunSettings(NamedTuple):
+    """All settings of a run."""
 
-    dtype = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[training.precision]
-    if inversion is not None:
-        denoised = None
-        if inversion.denoiser is not None:
-            denoised = open_denoiser(inversion.denoiser, inversion.window_frames)
-        return InversionObjective(inversion, dtype, training.remat, denoised)
-    if network.kind == "autoregressive":
-        return AutoregressiveObjective(network.config(tokenization), dtype, training.remat)
-    return DiffusionObjective(
-        network.config(tokenization),
-        diffusion,
-        dtype,
-        training.remat,
-        network.initialization,
-        sampling,
-    )
+    network: Network
+    task: TaskSettings
+    optimization: Optimization
+    training: Training
+    data: Data
+    tokenization: Tokenization = RELEASED_TOKENIZATION
+    sampling: Sampling = PAPER_SAMPLING  # that the model will be used with
+
+    def make_task(self) -> Task:
+        """Makes the task of the run.
+
+        Raises:
+            ConfigError: if the settings do not go together.
+        """
+        return self.task.make(self)
+
+    def example_format(self, sizes: ExampleSizes) -> ExampleFormat:
+        """Returns how examples of some lengths are cut out of recordings."""
+        return ExampleFormat(
+            context_frames=sizes.context_frames,
+            target_frames=sizes.target_frames,
+            max_tokens=self.network.config(self.tokenization).note_tokens,
+            tokenization=self.tokenization,
+            overflow=self.data.overflow,
+        )

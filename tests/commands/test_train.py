@@ -350,7 +350,7 @@ def test_fine_tuning_with_more_velocities(home):
 
 def test_the_autoregressive_baseline_takes_the_same_way(home, golden):
     bindings = (
-        "Network.kind = 'autoregressive'",
+        "Training.task = 'autoregress'",
         "Network.context_frames = 0",
         "Training.steps = 2",
         "Training.previews = 1",

@@ -86,7 +86,7 @@ def test_what_cannot_be_right_is_named(tmp_path):
         (20, 24, True),  # five seconds of silence may have been cut,
         (20, 26, False),  # not six,
         (200, 209, True),  # and in long recordings five percent.
-        (200, 200 * 48 / 44.1, False),  # Played at the wrong one of the two usual rates.
+        (200, 200 * 48 / 44.1, False),  # Rendered at the wrong one of the two usual rates.
         (200, 200 * 44.1 / 48, False),
     ],
 )

@@ -20,10 +20,11 @@ class Sizes(NamedTuple):
     context_frames: int = 0
 
 
-def distance(params, segment, key, data):
+def distance(params, examples, key, data):
     """Square of the distance of a guess from the number that the tokens say."""
     del key, data
-    return jnp.square(params["guess"]["kernel"] - segment.tokens.astype(jnp.float32)).mean()
+    difference = params["guess"]["kernel"] - examples.tokens.astype(jnp.float32)
+    return {"loss": jnp.square(difference).mean()}
 
 
 def draw(data, key):

@@ -8,12 +8,12 @@ import numpy as np
 import soundfile
 import yaml
 
-from spectrodiff.data.loading.examples import Chunking
+from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.data.recordings import Recording
 from spectrodiff.music.notes import Notes, write_midi
 
 HOP = 320
-SMALL = Chunking(context_frames=8, target_frames=4, max_tokens=64)
+SMALL = ExampleFormat(context_frames=8, target_frames=4, max_tokens=64)
 
 
 def tone(seconds: float, hertz: float = 440.0, rate: int = 44_100, peak: float = 0.25):

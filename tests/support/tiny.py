@@ -5,11 +5,12 @@ import numpy as np
 
 from spectrodiff.core.parallel import make_mesh, shardings_of, to_devices
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
-from spectrodiff.training.settings import Diffusion, Network, Optimization, Training
+from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import Layout, place_state
 from spectrodiff.training.step import make_train_step
-from spectrodiff.training.task import make_objective
+from spectrodiff.training.task import RunSettings
+from spectrodiff.training.tasks.denoise import Diffusion
 
 NETWORK = Network(
     size="tiny",
@@ -41,6 +42,12 @@ HOP = 320
 TRAINING, OPTIMIZATION, DIFFUSION = Training(batch_size=8), Optimization(), Diffusion()
 
 
+def make_task(network=NETWORK, task=DIFFUSION, training=TRAINING, **settings):
+    """The task of a run that is never written to a folder."""
+    data = Data(corpora=("none",))
+    return RunSettings(network, task, OPTIMIZATION, training, data, **settings).make_task()
+
+
 def batch(size, *, seed=0, network=NETWORK):
     """Examples with different numbers of notes and context frames."""
     rng, config = np.random.default_rng(seed), network.config()
@@ -67,21 +74,21 @@ class Trainer:
         training=TRAINING,
         optimization=OPTIMIZATION,
         diffusion=DIFFUSION,
-        objective=None,
+        task=None,
         params=None,
     ):
         self.mesh = make_mesh(jax.devices()[:devices])
-        self.objective = objective or make_objective(network, diffusion, training)
+        self.task = task or make_task(network, diffusion, training)
         self.rate = learning_rate(optimization, training.steps)
         self.optimizer = make_optimizer(optimization, self.rate)
         self.layout = Layout(
             self.mesh, split=training.shard_parameters, ema=optimization.ema_decay is not None
         )
-        params = initial_params(self.objective, training.seed) if params is None else params
+        params = initial_params(self.task, training.seed) if params is None else params
         self.state = place_state(params, self.optimizer, self.layout)
         self.shardings = shardings_of(self.state)
         self.step = make_train_step(
-            self.objective, self.optimizer, self.mesh, self.shardings, training, optimization
+            self.task, self.optimizer, self.mesh, self.shardings, training, optimization
         )
 
     def take(self, examples):

@@ -13,7 +13,7 @@ from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.models.padding import note_bucket
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis import synthesizer
-from spectrodiff.synthesis.segments.diffusion import DiffusionGenerator
+from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.songs import song_key
 from spectrodiff.synthesis.synthesizer import Synthesizer
 from tests.support.reference import TINY_CONTEXT, random_params
@@ -287,9 +287,9 @@ def test_unknown_precision(golden):
 
 
 def test_a_song_comes_out_as_soon_as_it_is_done(synth, midi, monkeypatch):
-    calls, draw = [], DiffusionGenerator.__call__
+    calls, draw = [], DiffusionSegments.__call__
     monkeypatch.setattr(
-        DiffusionGenerator, "__call__", lambda *a, **k: calls.append(1) or draw(*a, **k)
+        DiffusionSegments, "__call__", lambda *a, **k: calls.append(1) or draw(*a, **k)
     )
     songs = [synth.tokenize(midi / name) for name in ("piano_pedal.mid", "overlaps.mid")]
     long, short = (len(song.tokens) for song in songs)
@@ -311,8 +311,8 @@ def test_expected_time_is_that_of_all_steps_and_frames(synth, midi, monkeypatch)
         return synth.expected_seconds(songs, steps=7, batch_size=batch_size, clock=ticks.__next__)
 
     monkeypatch.setattr(synthesizer, "TRIAL_FRAMES", 25)
-    assert expected(8).drawing == 2 * 7 * long
-    assert expected(1).drawing == 2 * 7 * (long + short)
+    assert expected(8).sampling == 2 * 7 * long
+    assert expected(1).sampling == 2 * 7 * (long + short)
     frames = sum(song.num_frames for song in songs)
     assert expected(8).inverting == expected(np.int64(1)).inverting == frames / 25
 

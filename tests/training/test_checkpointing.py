@@ -15,16 +15,11 @@ from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.run_folder import environment, open_run
-from spectrodiff.training.settings import (
-    Data,
-    Diffusion,
-    Optimization,
-    RunSettings,
-    Training,
-)
+from spectrodiff.training.settings import Data, Optimization, Training
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import abstract_state
-from spectrodiff.training.task import make_objective
+from spectrodiff.training.task import RunSettings
+from spectrodiff.training.tasks.denoise import Diffusion
 from tests.support import tiny
 
 ADAMW_EMA = Optimization(optimizer="adamw", learning_rate=1e-2, ema_decay=0.9)
@@ -41,7 +36,7 @@ def settings(network=tiny.NETWORK, **training):
 
 
 def make(network):
-    return make_objective(network, Diffusion(), Training())
+    return tiny.make_task(network, Diffusion(), Training())
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +79,7 @@ def test_restored_on_any_number_of_devices(run, devices, split):
     with Checkpoints(folder / "checkpoints", keep=2, keep_every=3) as checkpoints:
         assert checkpoints.latest == 7
         restored = checkpoints.restore(
-            abstract_state(trainer.objective, trainer.optimizer, trainer.layout)
+            abstract_state(trainer.task, trainer.optimizer, trainer.layout)
         )
     assert restored.position == {"batches": 70}
     tiny.assert_trees(restored.state, states[7])
@@ -109,12 +104,12 @@ def test_a_run_is_a_model(run):
 
 def test_a_run_is_a_start_for_another(run):
     folder, states = run
-    objective = make(tiny.NETWORK)
-    begun = initial_params(objective, 1, str(folder), velocity_bins=1)
+    task = make(tiny.NETWORK)
+    begun = initial_params(task, 1, str(folder))
     tiny.assert_trees(begun, states[7].ema)
     # Longer segments: tables are drawn anew, and with the seed of old begin with the old ones.
     longer = make(dataclasses.replace(tiny.NETWORK, target_frames=12))
-    params = flatten(initial_params(longer, 0, str(folder), velocity_bins=1))
+    params = flatten(initial_params(longer, 0, str(folder)))
     before = flatten(states[7].ema)
     assert params["decoder/positions"].shape == (12, 32)
     own, begin = params.pop("decoder/positions"), before.pop("decoder/positions")
@@ -122,7 +117,7 @@ def test_a_run_is_a_start_for_another(run):
     tiny.assert_trees(params, before)
     wider = make(dataclasses.replace(tiny.NETWORK, mlp_width=64))
     with pytest.raises(CheckpointError, match="expected a network of mlp_width 64, got 48"):
-        initial_params(wider, 0, str(folder), velocity_bins=1)
+        initial_params(wider, 0, str(folder))
 
 
 def test_other_networks_and_damage_are_one_error(run, tmp_path):
@@ -133,7 +128,7 @@ def test_other_networks_and_damage_are_one_error(run, tmp_path):
     adafactor = tiny.Trainer(optimization=Optimization(ema_decay=0.9))
     with Checkpoints(folder / "checkpoints", keep=2, keep_every=3) as checkpoints:
         for trainer in (other, adafactor):
-            abstract = abstract_state(trainer.objective, trainer.optimizer, trainer.layout)
+            abstract = abstract_state(trainer.task, trainer.optimizer, trainer.layout)
             with pytest.raises(
                 CheckpointError, match="7: expected a checkpoint of this network"
             ) as e:

@@ -54,7 +54,7 @@ def said(caplog):
 
 
 def abstract(trainer):
-    return abstract_state(trainer.objective, trainer.optimizer, trainer.layout)
+    return abstract_state(trainer.task, trainer.optimizer, trainer.layout)
 
 
 def largest_file(folder):

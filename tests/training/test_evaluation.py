@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.data.loading.examples import Chunking
+from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.data.recordings import Recording
 from spectrodiff.training.evaluation import Evaluation, choose_examples, example_seeds
 from tests.support import tiny
 from tests.support.corpora import table
 
-CHUNKING = Chunking(context_frames=8, target_frames=8, max_tokens=64)
+CHUNKING = ExampleFormat(context_frames=8, target_frames=8, max_tokens=64)
 
 
 def recording(seed, frames):
@@ -42,7 +42,7 @@ def test_scores_do_not_depend_on_batches_or_devices():
     for devices, batch_size in ((1, 6), (1, 4), (8, 8)):
         trainer = tiny.Trainer(devices=devices)
         evaluate = Evaluation(
-            trainer.objective,
+            trainer.task,
             examples,
             batch_size=batch_size,
             mesh=trainer.mesh,

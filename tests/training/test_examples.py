@@ -6,9 +6,9 @@ import pytest
 
 from spectrodiff.audio.features import log_mel, scale
 from spectrodiff.core.parallel import make_mesh
-from spectrodiff.data.loading.examples import Chunking, Cutter
+from spectrodiff.data.loading.examples import Cutter, ExampleFormat
 from spectrodiff.data.recordings import Recording
-from spectrodiff.training.examples import align_context, read_segments
+from spectrodiff.training.examples import align_context, read_examples
 from tests.support import tiny
 from tests.support.corpora import table
 
@@ -27,22 +27,22 @@ def test_segments_of_a_recording_are_slices_of_its_spectrogram(C):
     rng = np.random.default_rng(0)
     audio = rng.integers(-9000, 9000, 30 * 320 + 160, np.int16)
     recording = Recording("a", audio, table((0.1, 0.2, 60)))
-    cutter = Cutter(recording, Chunking(context_frames=C, target_frames=8, max_tokens=64))
-    chunks = [cutter.cut(frame) for frame in (0, 3, 25)]
+    cutter = Cutter(recording, ExampleFormat(context_frames=C, target_frames=8, max_tokens=64))
+    examples = [cutter.cut(frame) for frame in (0, 3, 25)]
     batch = {
         "tokens": np.ones((3, 4), np.int32),
-        "audio": np.stack([chunk.audio for chunk in chunks]),
-        "context_frames": np.array([chunk.context_frames for chunk in chunks], np.int32),
+        "audio": np.stack([example.audio for example in examples]),
+        "context_frames": np.array([example.context_frames for example in examples], np.int32),
     }
     mesh = make_mesh(jax.devices()[:1])
     config = dataclasses.replace(tiny.NETWORK, context_frames=C).config()
-    segment = jax.jit(lambda batch: read_segments(batch, config, mesh))(batch)
+    examples = jax.jit(lambda batch: read_examples(batch, config, mesh))(batch)
     # Silence behind the recording, since targets reach past its end.
     whole = np.asarray(log_mel(np.pad(audio, (0, 30 * 320))))
     for row, (first, context) in enumerate([(0, 0), (3, 3), (25, C)]):
         # To float32: transforms of different lengths round differently, most where it is quiet.
-        np.testing.assert_allclose(segment.log_mel[row], whole[first : first + 8], atol=2e-4)
+        np.testing.assert_allclose(examples.log_mel[row], whole[first : first + 8], atol=2e-4)
         wanted = np.zeros((C, 128), np.float32)
         wanted[:context] = scale(whole[first - context : first])
-        np.testing.assert_allclose(segment.context[row], wanted, atol=2e-5)
-        np.testing.assert_array_equal(segment.context_mask[row], np.arange(C) < context)
+        np.testing.assert_allclose(examples.context[row], wanted, atol=2e-5)
+        np.testing.assert_array_equal(examples.context_mask[row], np.arange(C) < context)

@@ -103,7 +103,7 @@ def go(tmp_path):
             run = Run(
                 tmp_path,
                 mesh,
-                SimpleNamespace(config=tiny.NETWORK.config()),
+                SimpleNamespace(sizes=tiny.NETWORK.config(), warnings=lambda losses: []),
                 take_step,
                 lambda step: 0.1,
                 batches,

@@ -13,7 +13,6 @@ from spectrodiff.training.optimizers import (
     split_fixed,
 )
 from spectrodiff.training.settings import Optimization
-from spectrodiff.training.task import make_objective
 
 
 def random_tree(seed):
@@ -129,10 +128,8 @@ def test_muon_is_for_stacks_of_matrices(config, wanted):
     gin.clear_config()
     settings = train.configure([config], [])
     gin.clear_config()
-    objective = make_objective(
-        settings.network, settings.diffusion, settings.training, settings.inversion
-    )
-    params = jax.eval_shape(lambda: split_fixed(objective.init_params(0))[0])
+    task = settings.make_task()
+    params = jax.eval_shape(lambda: split_fixed(task.init_params(0))[0])
     optimizer = make_optimizer(Optimization(optimizer="muon"), lambda step: 0.1)
     state = jax.eval_shape(optimizer.init, params)
     by_adam = {

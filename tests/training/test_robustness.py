@@ -147,7 +147,7 @@ def test_a_process_ends_though_a_thread_does_not():
     """Stands in for grain's readers, on a disk that no longer answers."""
     script = (
         "import concurrent.futures, threading\n"
-        "from spectrodiff.training import distributed\n"
+        "from spectrodiff.core import distributed\n"
         "pool = concurrent.futures.ThreadPoolExecutor(1)\n"
         "class Reader:\n"
         "    def close(self): pool.submit(threading.Event().wait).result()\n"
@@ -164,7 +164,7 @@ def test_a_process_ends_though_a_thread_does_not():
 HOLD = """
 import sys
 from pathlib import Path
-from spectrodiff.training.lock import lock_run
+from spectrodiff.core.lock import lock_run
 with lock_run(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

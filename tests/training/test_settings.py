@@ -5,7 +5,8 @@ import pytest
 
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.music.tokenization import Tokenization
-from spectrodiff.training.settings import Data, Diffusion, Network, Optimization, Training
+from spectrodiff.training.settings import Data, Network, Optimization, Training
+from spectrodiff.training.tasks.denoise import Diffusion
 
 
 @pytest.mark.parametrize(

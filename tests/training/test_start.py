@@ -15,18 +15,12 @@ from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training import optimizers
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.run_folder import open_run
-from spectrodiff.training.settings import (
-    Data,
-    Diffusion,
-    Inversion,
-    Network,
-    Optimization,
-    RunSettings,
-    Training,
-)
+from spectrodiff.training.settings import Data, Optimization, Training
 from spectrodiff.training.start import check_restored, initial_params
 from spectrodiff.training.state import Layout, abstract_state, place_state
-from spectrodiff.training.task import make_objective
+from spectrodiff.training.task import RunSettings
+from spectrodiff.training.tasks.denoise import Diffusion
+from spectrodiff.training.tasks.invert import Inversion
 from tests.support import tiny
 
 # Ids by hand, in the order of the vocabulary: 3 special ones, 1001 shifts, 128 pitches, V + 1
@@ -65,8 +59,8 @@ def test_embeddings_go_by_event(tmp_path, theirs, ours, velocities):
     config = tiny.NETWORK.config(before)
     given = random_params(config)
     save_model(Checkpoint(config, given, tokenization=before), tmp_path / "model", "float32")
-    objective = make_objective(tiny.NETWORK, Diffusion(), Training(), tokenization=after)
-    begun = initial_params(objective, 1, str(tmp_path / "model"), velocity_bins=ours)
+    task = tiny.make_task(tiny.NETWORK, Diffusion(), Training(), tokenization=after)
+    begun = initial_params(task, 1, str(tmp_path / "model"))
     found = begun["note_encoder"].pop("embedding")
     wanted = given["note_encoder"].pop("embedding")
     assert found.shape == (after.vocabulary.embedding_rows, 32)
@@ -82,9 +76,9 @@ def test_an_embedding_without_rows_for_its_own_events_is_refused(tmp_path):
         config, random_params(config), tokenization=Tokenization(velocity_bins=127)
     )
     save_model(checkpoint, tmp_path / "model", "float32")
-    objective = make_objective(tiny.NETWORK, Diffusion(), Training())
+    task = tiny.make_task(tiny.NETWORK, Diffusion(), Training())
     with pytest.raises(CheckpointError, match="vocabulary_size of 1664 for 127 velocity bins"):
-        initial_params(objective, 0, str(tmp_path / "model"), velocity_bins=1)
+        initial_params(task, 0, str(tmp_path / "model"))
 
 
 def settings(schedule, steps):
@@ -122,20 +116,20 @@ def test_a_state_with_other_parts_is_refused(tmp_path, monkeypatch):
     """One in which taps of depthwise convolutions were Muon's, as they once were."""
     from optax.contrib import MuonDimensionNumbers
 
-    objective = make_objective(Network(), Diffusion(), Training(), Inversion(generator="tiny"))
+    task = tiny.make_task(task=Inversion(generator="tiny"))
     settings = Optimization(optimizer="muon")
     layout = Layout(make_mesh(jax.devices()[:1]))
 
     def with_taps(params):
         return jax.tree.map(lambda a: MuonDimensionNumbers(1, 2) if a.ndim == 3 else None, params)
 
-    params = jax.tree.map(np.asarray, objective.init_params(0))
+    params = jax.tree.map(np.asarray, task.init_params(0))
     with monkeypatch.context() as patched, Checkpoints(tmp_path / "a", keep=1) as checkpoints:
         patched.setattr(optimizers, "_muon_axes", with_taps)
         optimizer = optimizers.make_optimizer(settings, lambda step: 0.1)
         checkpoints.save(1, place_state(params, optimizer, layout), {"batches": 1})
     optimizer = optimizers.make_optimizer(settings, lambda step: 0.1)
-    wanted = abstract_state(objective, optimizer, layout)
+    wanted = abstract_state(task, optimizer, layout)
     with Checkpoints(tmp_path / "a", keep=1) as checkpoints:
         found = checkpoints.restore(wanted).state
     with pytest.raises(CheckpointError, match=r"differ in .*taps.*--init_from"):

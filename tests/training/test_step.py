@@ -10,8 +10,9 @@ from jax.sharding import PartitionSpec
 
 from spectrodiff.core.parallel import state_shardings, to_host
 from spectrodiff.training.preview import write_previews
-from spectrodiff.training.settings import Diffusion, Optimization, Training
+from spectrodiff.training.settings import Optimization, Training
 from spectrodiff.training.step import average
+from spectrodiff.training.tasks.denoise import Diffusion
 from tests.support import tiny
 
 # Large enough matrices for Adafactor to factor and for sharding to split.
@@ -49,13 +50,13 @@ def test_eight_devices_do_what_one_does(on_one_device, split):
 
 
 def test_micro_batches_and_remat_give_the_same_step():
-    """With an objective without randomness: mean squared distance to each example's tokens."""
+    """With a task without randomness: mean squared distance to each example's tokens."""
     wanted = None
     for parts in (1, 4):
         for devices in (1, 2):
             trainer = tiny.Trainer(
                 devices=devices,
-                objective=Distance(),
+                task=Distance(),
                 params={"w": np.arange(6.0, dtype=np.float32)},
                 training=Training(batch_size=8, micro_batches=parts),
             )
@@ -72,12 +73,12 @@ def test_micro_batches_and_remat_give_the_same_step():
 
 
 class Distance:
-    config = tiny.NETWORK.config()
+    sizes = tiny.NETWORK.config()
 
-    def loss(self, params, segment, key):
+    def loss(self, params, examples, key):
         del key
-        tokens = segment.tokens[:, :6].astype(jnp.float32)
-        return jnp.square(params["w"][None] - tokens).sum(axis=1).mean()
+        tokens = examples.tokens[:, :6].astype(jnp.float32)
+        return {"loss": jnp.square(params["w"][None] - tokens).sum(axis=1).mean()}
 
 
 def test_remat_changes_nothing_but_rounding():
@@ -117,11 +118,11 @@ def test_every_step_has_a_key_of_its_own_and_tables_stay():
 
 
 class Randomness:
-    """An objective whose metrics are the key it is given, as numbers that float32 holds."""
+    """A task whose metrics are the key it is given, as numbers that float32 holds."""
 
-    config = tiny.NETWORK.config()
+    sizes = tiny.NETWORK.config()
 
-    def loss(self, params, segment, key):
+    def loss(self, params, examples, key):
         halves = jnp.stack([jax.random.key_data(key) >> 16, jax.random.key_data(key) & 0xFFFF])
         numbers = {f"key{i}": half.astype(jnp.float32) for i, half in enumerate(halves.ravel())}
         return {"loss": (params["w"] ** 2).sum(), **numbers}
@@ -131,7 +132,7 @@ class Randomness:
 def test_steps_draw_from_another_stream_than_initial_parameters(bits):
     """With the same seed; initial parameters are drawn with one key each."""
     trainer = tiny.Trainer(
-        objective=Randomness(),
+        task=Randomness(),
         params={"w": np.ones(6, np.float32)},
         training=Training(batch_size=8, seed=3, random_bits=bits),
     )
@@ -155,7 +156,7 @@ def test_context_longer_than_the_target_trains_and_plays(tmp_path):
     examples = tiny.batch(8, network=network)
     assert np.isfinite(trainer.take(examples)["loss"])
     params = trainer.host().params
-    (preview,) = write_previews(tmp_path, 1, trainer.objective, params, examples, 1)
+    (preview,) = write_previews(tmp_path, 1, trainer.task, params, examples, 1)
     assert preview.audio.shape == (8 * 320,)
     assert preview.audio.std() > 0
 

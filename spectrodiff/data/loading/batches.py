@@ -8,36 +8,36 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spectrodiff.data.loading.examples import Chunk
+from spectrodiff.data.loading.examples import Example
 from spectrodiff.models.padding import note_bucket
 from spectrodiff.music.vocabulary import PADDING_ID
 
 Batch = dict[str, np.ndarray]
 
 
-def collate(chunks: Sequence[Chunk], max_tokens: int) -> Batch:
-    """Puts chunks into one batch, with tokens padded to the next usual length.
+def collate(examples: Sequence[Example], max_tokens: int) -> Batch:
+    """Makes a batch of examples, with tokens padded to the next bucket length.
 
     Args:
-        chunks: at least one.
-        max_tokens: the longest that tokens can be.
+        examples: at least one.
+        max_tokens: longest length of tokens.
     """
-    longest = max(len(chunk.tokens) for chunk in chunks)
+    longest = max(len(example.tokens) for example in examples)
     length = min(note_bucket(longest, max_tokens), max_tokens)
-    tokens = np.full((len(chunks), length), PADDING_ID, np.int32)
-    for row, chunk in zip(tokens, chunks, strict=True):
-        row[: len(chunk.tokens)] = chunk.tokens
+    tokens = np.full((len(examples), length), PADDING_ID, np.int32)
+    for row, example in zip(tokens, examples, strict=True):
+        row[: len(example.tokens)] = example.tokens
     return {
         "tokens": tokens,
-        "audio": np.stack([chunk.audio for chunk in chunks]),
-        "context_frames": np.array([chunk.context_frames for chunk in chunks], np.int32),
+        "audio": np.stack([example.audio for example in examples]),
+        "context_frames": np.array([example.context_frames for example in examples], np.int32),
     }
 
 
 def pad_tokens(batch: Batch, length: int) -> Batch:
-    """The same batch with longer rows of tokens.
+    """Pads the tokens of a batch further.
 
-    For runs of many processes: they have to agree on a length, and each chose one for its own rows.
+    Processes that train together need one length, while each chose one for its own rows.
     """
     tokens = batch["tokens"]
     padding = [(0, 0), (0, length - tokens.shape[1])]

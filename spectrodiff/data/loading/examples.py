@@ -1,4 +1,4 @@
-"""Training examples: short chunks of a recording with the tokens of what is played in them.
+"""Examples: excerpts of a recording with the tokens of the notes in their segments.
 
 Axis letters: C context frames, F target frames.
 """
@@ -17,21 +17,21 @@ from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 OverflowPolicy = Literal["skip", "truncate"]
 
-# How many chunks with too many notes are skipped in a row; a recording may have no others.
+# Examples with too many notes that are skipped in a row; a recording may have no others.
 _MAX_SKIPPED = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Chunking:
-    """How chunks are cut and what their tokens say; the defaults are those of the paper.
+class ExampleFormat:
+    """Lengths and tokenization of examples; the defaults are the paper's.
 
     Attributes:
-        context_frames: C, frames before the target; 0 for a network without context.
-        target_frames: F, frames to be synthesised.
-        max_tokens: how many note tokens there is room for.
-        tokenization: how notes become tokens.
-        overflow: what to do with a chunk of too many notes: "skip" draws another one from the same
-            recording, "truncate" leaves out the last notes.
+        context_frames: C, frames before the segment; 0 for a network without context.
+        target_frames: F, frames of the segment.
+        max_tokens: maximum number of note tokens.
+        tokenization: of the notes.
+        overflow: "skip" replaces an example with too many notes by another of the same recording,
+            "truncate" drops its last notes.
     """
 
     context_frames: int = SEGMENT_FRAMES
@@ -44,23 +44,24 @@ class Chunking:
         for name, minimum in (("context_frames", 0), ("target_frames", 1), ("max_tokens", 2)):
             value = getattr(self, name)
             if type(value) is not int or value < minimum:
-                raise ConfigError(f"Chunking.{name}", f"a whole number >= {minimum}", repr(value))
+                expected = f"a whole number >= {minimum}"
+                raise ConfigError(f"ExampleFormat.{name}", expected, repr(value))
         if self.overflow not in get_args(OverflowPolicy):
             expected = f"one of {', '.join(get_args(OverflowPolicy))}"
-            raise ConfigError("Chunking.overflow", expected, repr(self.overflow))
+            raise ConfigError("ExampleFormat.overflow", expected, repr(self.overflow))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Chunk:
+class Example:
     """An example, not padded yet.
 
     Attributes:
-        tokens: int32 [n], what is played in the target frames.
-        audio: int16 [(C + F + 16) * 320], context, target, and what comes after them; zeros outside
-            the recording.
-        context_frames: how many of the context frames, the last ones, lie inside the recording.
-        skipped: how many chunks with too many notes were drawn before this one.
-        truncated: whether notes had to be left out.
+        tokens: int32 [n], notes of the segment.
+        audio: int16 [(C + F + 16) * 320], context, segment, and what follows; zeros outside the
+            recording.
+        context_frames: number of context frames, the last ones, that lie inside the recording.
+        skipped: number of examples with too many notes that were drawn before this one.
+        truncated: True if notes were dropped.
     """
 
     tokens: np.ndarray
@@ -71,27 +72,27 @@ class Chunk:
 
 
 class Cutter:
-    """Cuts chunks out of one recording, whose notes are put in order once.
+    """Cuts examples out of one recording; its notes are indexed once.
 
     Args:
         recording: audio and notes.
-        chunking: how.
+        example_format: lengths and tokenization.
     """
 
-    def __init__(self, recording: Recording, chunking: Chunking) -> None:
-        self._audio, self._chunking = recording.audio, chunking
-        self._events = chunking.tokenization.index(recording.notes)
+    def __init__(self, recording: Recording, example_format: ExampleFormat) -> None:
+        self._audio, self._format = recording.audio, example_format
+        self._events = example_format.tokenization.index(recording.notes)
 
     @property
     def num_frames(self) -> int:
-        """How many frames the recording has."""
+        """Number of frames of the recording."""
         return self._events.num_frames
 
-    def cut(self, target_frame: int) -> Chunk:
-        """The chunk whose target begins at a frame, with notes left out if there are too many."""
-        context, target = self._chunking.context_frames, self._chunking.target_frames
+    def cut(self, target_frame: int) -> Example:
+        """Cuts the example whose segment starts at a frame; drops notes if there are too many."""
+        context, target = self._format.context_frames, self._format.target_frames
         segment = self.tokens(target_frame)
-        return Chunk(
+        return Example(
             tokens=segment.tokens,
             audio=cut_segment(self._audio, target_frame - context, context + target),
             context_frames=min(target_frame, context),
@@ -99,19 +100,20 @@ class Cutter:
         )
 
     def tokens(self, target_frame: int) -> SegmentTokens:
-        """The tokens of the segment that begins at a frame, without its sound."""
-        settings = self._chunking
+        """Returns the tokens of the segment that starts at a frame."""
+        settings = self._format
         return self._events.segment(target_frame, settings.max_tokens, settings.target_frames)
 
-    def draw(self, rng: np.random.Generator) -> Chunk:
-        """A chunk from anywhere: its target starts at any frame but the last, all alike likely.
+    def draw(self, rng: np.random.Generator) -> Example:
+        """Cuts a random example; the start of its segment is uniformly distributed.
 
-        So near the recording's start there are fewer context frames, down to none.
+        The segment may start at any frame but the last, so there are fewer context frames near the
+        start of the recording, down to none.
         """
-        chunk, skipped = self._draw(rng), 0
-        while chunk.truncated and self._chunking.overflow == "skip" and skipped < _MAX_SKIPPED:
-            chunk, skipped = self._draw(rng), skipped + 1
-        return dataclasses.replace(chunk, skipped=skipped)
+        example, skipped = self._draw(rng), 0
+        while example.truncated and self._format.overflow == "skip" and skipped < _MAX_SKIPPED:
+            example, skipped = self._draw(rng), skipped + 1
+        return dataclasses.replace(example, skipped=skipped)
 
-    def _draw(self, rng: np.random.Generator) -> Chunk:
+    def _draw(self, rng: np.random.Generator) -> Example:
         return self.cut(int(rng.integers(max(self.num_frames - 1, 1))))

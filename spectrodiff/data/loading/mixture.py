@@ -1,9 +1,9 @@
-"""The endless sequence of random chunks that training batches are made of.
+"""Endless sequence of random examples, which training batches are made of.
 
-A recording is decompressed as a whole, which takes far longer than cutting a chunk out of it, so
-that several chunks are drawn each time. They do not go into one batch: a batch of B has B places,
-and the chunks of one reading follow each other in the same place of successive batches. Everything
-is a function of seed and number, so that threads, processes and restarts change nothing.
+Reading a recording decompresses all of it and takes far longer than cutting an example out of it,
+so several examples are drawn per reading. They do not share a batch: a batch of B has B places, and
+the examples of one reading follow each other in one place of successive batches. Every example is a
+function of the seed and its number, so threads, processes and restarts change nothing.
 """
 
 import functools
@@ -17,12 +17,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError, CorpusError
-from spectrodiff.data.loading.examples import Chunk, Chunking, Cutter
+from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
 from spectrodiff.data.recordings import Recording
 
 Value = TypeVar("Value")
 
-# Of the weights of corpora in a mixture: less than 1 favours small ones.
+# Exponent of corpus sizes in a mixture; below 1, small corpora are favoured.
 MIXTURE_EXPONENT = 0.3
 
 
@@ -35,80 +35,76 @@ class Source(Protocol):
 
 
 def mixture_weights(sizes: Sequence[int], exponent: float = MIXTURE_EXPONENT) -> list[float]:
-    """Shares in a mixture: (n / sum of all n) ** exponent, scaled to a sum of 1.
+    """Returns the shares in a mixture: (n / sum of all n) ** exponent, scaled to a sum of 1.
 
     Args:
         sizes: number of recordings of each corpus.
-        exponent: 1 draws recordings alike, 0 corpora alike.
+        exponent: with 1 all recordings are equally likely, with 0 all corpora.
     """
     powers = [(size / sum(sizes)) ** exponent for size in sizes]
     return [power / sum(powers) for power in powers]
 
 
-class RandomChunks:
-    """The endless sequence of random chunks that batches are made of, in order.
+class RandomExamples:
+    """Endless sequence of random examples, in the order of batches.
 
-    Number i is place i % B of batch i // B. Can be sent to other processes.
+    Example i is place i % B of batch i // B. Can be pickled.
 
     Args:
         sources: the corpora.
-        chunking: how chunks are cut.
+        example_format: how examples are cut.
         batch_size: B, over all processes.
-        seed: another one gives other recordings and other chunks.
+        seed: of the choice of recordings and examples.
         weights: share of each corpus, of any sum; by default those of `mixture_weights`.
-        chunks_per_reading: how many chunks are drawn when a recording is read.
-        keep_readings: how many are remembered: at best one for each place that is asked for here,
-            and a few for the threads that are ahead.
+        examples_per_reading: examples drawn each time a recording is read.
+        keep_readings: number of readings to cache: best one for each place that this process asks
+            for, and a few for threads that are ahead.
     """
 
     def __init__(
         self,
         sources: Sequence[Source],
-        chunking: Chunking,
+        example_format: ExampleFormat,
         *,
         batch_size: int,
         seed: int,
         weights: Sequence[float] | None = None,
-        chunks_per_reading: int = 16,
+        examples_per_reading: int = 16,
         keep_readings: int = 64,
     ) -> None:
-        numbers = {"batch_size": batch_size, "chunks_per_reading": chunks_per_reading}
+        numbers = {"batch_size": batch_size, "examples_per_reading": examples_per_reading}
         for name, value in numbers.items():
             if value < 1:
                 raise ConfigError(name, "a whole number >= 1", repr(value))
         if seed < 0:
             raise ConfigError("seed", "a whole number >= 0", repr(seed))
-        self._sources, self._chunking = list(sources), chunking
+        self._sources, self._format = list(sources), example_format
         self._batch_size, self._seed = batch_size, seed
-        self._chunks_per_reading = chunks_per_reading
+        self._examples_per_reading = examples_per_reading
         self._order = _mix(self._sources, weights, seed)
         self._read = _Shared(self._draw, keep_readings)
 
-    def __getitem__(self, number: int) -> Chunk:
-        reading, chunk = self._reading_of(number)
-        return self._read(reading)[chunk]
-
-    def source_of(self, number: int) -> tuple[int, int]:
-        """Which corpus chunk `number` comes from, and which of its recordings."""
-        return self._order[self._reading_of(number)[0]]
+    def __getitem__(self, number: int) -> Example:
+        reading, example = self._reading_of(number)
+        return self._read(reading)[example]
 
     def _reading_of(self, number: int) -> tuple[int, int]:
-        """The reading that chunk `number` belongs to, and which of its chunks that is."""
+        """Returns the reading that example `number` belongs to, and its number within it."""
         batch, place = divmod(number, self._batch_size)
-        # Places change their recordings one after the other, so that no batch has to wait for all.
-        batch += place * self._chunks_per_reading // self._batch_size
-        turn, chunk = divmod(batch, self._chunks_per_reading)
-        return turn * self._batch_size + place, chunk
+        # Places change recordings in turn, so that no batch waits for all of them.
+        batch += place * self._examples_per_reading // self._batch_size
+        turn, example = divmod(batch, self._examples_per_reading)
+        return turn * self._batch_size + place, example
 
-    def _draw(self, reading: int) -> list[Chunk]:
+    def _draw(self, reading: int) -> list[Example]:
         corpus, index = self._order[reading]
-        cutter = Cutter(self._sources[corpus][index], self._chunking)
+        cutter = Cutter(self._sources[corpus][index], self._format)
         rng = np.random.default_rng((self._seed, reading))
-        return [cutter.draw(rng) for _ in range(self._chunks_per_reading)]
+        return [cutter.draw(rng) for _ in range(self._examples_per_reading)]
 
 
 def _mix(sources: Sequence[Source], weights: Sequence[float] | None, seed: int) -> Any:
-    """An endless sequence of (corpus, index of a recording); each corpus in shuffled rounds."""
+    """Returns an endless sequence of (corpus, recording); each corpus in shuffled rounds."""
     import grain
 
     if not sources or not all(len(source) for source in sources):
@@ -136,7 +132,7 @@ def _labelled(corpus: int, index: int) -> tuple[int, int]:
 
 
 class _Shared(Generic[Value]):
-    """Results of a function, each worked out by one thread for all, the last few remembered."""
+    """Cache of the last results of a function; one thread computes each for all."""
 
     def __init__(self, function: Callable[[int], Value], capacity: int) -> None:
         self._function, self._capacity = function, capacity

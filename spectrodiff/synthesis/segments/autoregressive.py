@@ -1,4 +1,4 @@
-"""Features of a batch of segments, written frame after frame by the autoregressive baseline."""
+"""Segments generated frame by frame by the autoregressive baseline."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -14,19 +14,19 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.layers import KeyValue
 from spectrodiff.synthesis.segments.diffusion import Params, SegmentBatch
 
-# A piece of a segment is one call to the device; between two the host can show progress.
-FRAMES_PER_PIECE = 32
+# Between two calls to the device the host can show progress.
+FRAMES_PER_CALL = 32
 
 
-class AutoregressiveGenerator:
-    """Writes features for batches of segments; what sounded before them plays no part.
+class AutoregressiveSegments:
+    """Generates the features of batches of segments frame by frame, without context.
 
     Args:
         config: sizes of the network.
         params: its parameters, on the devices of `mesh`.
         dtype: type of the matrix products.
         mesh: devices with one axis `data`, over which a batch is split.
-        dither: deviation of the noise in the frames that are fed back.
+        dither: standard deviation of the noise in the frames that are fed back.
     """
 
     def __init__(
@@ -46,27 +46,27 @@ class AutoregressiveGenerator:
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
     ) -> jax.Array:
-        """Scaled features [B, F, M] in [-1, 1].
+        """Returns scaled features [B, F, M] in [-1, 1].
 
         Args:
-            batch: B is a multiple of the number of devices; the context is not looked at.
-            on_steps: called with a number of finished frames, now and then.
+            batch: B is a multiple of the number of devices; the context is ignored.
+            on_steps: called now and then with the number of frames since the last call.
         """
         split = NamedSharding(self._mesh, BATCH)
         tokens, keys = jax.device_put((batch.tokens, batch.keys), split)
         cross = self._encode(self._params, tokens)
         writing = begin(self.config, len(tokens), self._dtype)
-        for first in range(0, self.steps, FRAMES_PER_PIECE):
-            last = min(first + FRAMES_PER_PIECE, self.steps)
+        for first in range(0, self.steps, FRAMES_PER_CALL):
+            last = min(first + FRAMES_PER_CALL, self.steps)
             writing = self._advance(self._params, writing, cross, keys, first, last)
             if on_steps is not None:
-                # Waiting here keeps the host from queueing all pieces, so that it can be stopped.
+                # Waiting keeps the host from queueing all calls, so that it can be stopped.
                 jax.block_until_ready(writing)
                 on_steps(last - first)
         return scale(writing.frames)
 
     def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
-        """Writes one frame after another without an end; the first compiles what is needed."""
+        """Generates the first frame once per iteration, endlessly; the first time compiles."""
         split = NamedSharding(self._mesh, BATCH)
         tokens, keys = jax.device_put((batch.tokens, batch.keys), split)
         cross = self._encode(self._params, tokens)
@@ -77,7 +77,7 @@ class AutoregressiveGenerator:
 
     @property
     def num_devices(self) -> int:
-        """How many devices share a batch."""
+        """Number of devices that share a batch."""
         return self._mesh.size
 
 
@@ -85,7 +85,7 @@ class AutoregressiveGenerator:
 def _compile(
     definition: nnx.GraphDef, mesh: Mesh, dither: float
 ) -> tuple[Callable[..., KeyValue], Callable[..., Writing]]:
-    """The two functions that run on the devices, each compiled once per shape of its arguments."""
+    """Returns the two functions that run on the devices, compiled once per shape of arguments."""
 
     def encode(params: Params, tokens: jax.Array) -> KeyValue:
         model = nnx.merge(definition, params)
@@ -103,7 +103,7 @@ def _compile(
         return write_frames(decoder, writing, cross, keys, first=first, last=last, dither=dither)
 
     if mesh.size > 1:
-        # Each device writes its own examples, and never has to wait for another.
+        # Each device generates its own segments and never waits for another.
         state = Writing._make((BATCH, LAYERED_BATCH))
         encode = jax.shard_map(encode, mesh=mesh, in_specs=(WHOLE, BATCH), out_specs=LAYERED_BATCH)
         advance = jax.shard_map(

@@ -1,4 +1,4 @@
-"""Training the paper's autoregressive baseline: every frame from the true frames before it."""
+"""Training of the paper's autoregressive baseline: each frame from the true frames before it."""
 
 import dataclasses
 from typing import Any
@@ -8,54 +8,101 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
+from spectrodiff.checkpoints.description import Description, as_json
+from spectrodiff.core.config import require
+from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.models.autoregressive import definition, init_params, loss
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.synthesis.segments.autoregressive import AutoregressiveGenerator
-from spectrodiff.synthesis.songs import SegmentGenerator
-from spectrodiff.training.examples import Segment
-from spectrodiff.training.task import Params, Played, Scores
-from spectrodiff.training.tasks.previews import play_segments
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
+from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
+from spectrodiff.synthesis.songs import SegmentModel
+from spectrodiff.training.examples import Examples
+from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
+from spectrodiff.training.tasks.synthesis import load_synthesiser, render_examples
+
+# Part of every model's description, used by denoisers only.
+_PREDICTION: Prediction = "eps"
+_SCHEDULE: ScheduleName = "cosine"
 
 
 @dataclasses.dataclass(frozen=True)
-class AutoregressiveObjective:
-    """Squared error of the next frame; nothing but dropout is random."""
+class Autoregression:
+    """Settings of the autoregressive baseline; there are none besides the network's."""
+
+    def description(self, run: RunSettings) -> dict[str, Any]:
+        """Returns the description of the network, as JSON."""
+        settings = _PREDICTION, _SCHEDULE, run.tokenization, run.sampling
+        return as_json(Description(self._config(run), *settings))
+
+    def make(self, run: RunSettings) -> "Autoregress":
+        """Makes the task with the network, precision and tokenization of a run."""
+        initialization = run.network.initialization
+        what = "'t5' for an autoregressive network"
+        require(initialization == "t5", "Network.initialization", what, initialization)
+        training = run.training
+        return Autoregress(self._config(run), training.dtype, training.remat, run.tokenization)
+
+    def _config(self, run: RunSettings) -> ModelConfig:
+        return dataclasses.replace(run.network.config(run.tokenization), kind="autoregressive")
+
+
+@dataclasses.dataclass(frozen=True)
+class Autoregress(Task):
+    """Squared error of the next frame; nothing but dropout is random.
+
+    Attributes:
+        config: sizes of the network.
+        dtype: type of the matrix products.
+        remat: recompute activations in the backward pass.
+        tokenization: of the notes.
+    """
 
     config: ModelConfig
     dtype: Any = jnp.float32
     remat: bool = False
+    tokenization: Tokenization = RELEASED_TOKENIZATION
+
+    @property
+    def sizes(self) -> ModelConfig:
+        """Lengths of the examples: those of the network."""
+        return self.config
 
     def init_params(self, seed: int) -> Params:
-        """Parameters before any training."""
+        """Returns random parameters."""
         return init_params(self.config, seed)
 
-    def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
-        """Mean loss with dropout."""
-        return self._each(params, segment.tokens, segment, key).mean()
+    def load_params(self, model: str, params: Params) -> Params:
+        """Returns the parameters of a trained model; see `load_synthesiser`."""
+        return load_synthesiser(model, self.config, self.tokenization.vocabulary, params)
 
-    def scores(self, params: Params, segment: Segment, keys: jax.Array) -> Scores:
-        """The loss without dropout; the keys are not needed."""
+    def loss(self, params: Params, examples: Examples, key: jax.Array) -> Scores:
+        """Returns the mean loss with dropout."""
+        return {"loss": self._errors(params, examples.tokens, examples, key).mean()}
+
+    def scores(self, params: Params, examples: Examples, keys: jax.Array) -> Scores:
+        """Returns the loss without dropout; the keys are not used."""
         del keys
-        return {"loss": self._each(params, segment.tokens, segment)}
+        return {"loss": self._errors(params, examples.tokens, examples)}
 
-    def gap(
-        self, params: Params, segment: Segment, other_tokens: jax.Array, keys: jax.Array
+    def notes_gap(
+        self, params: Params, examples: Examples, other_tokens: jax.Array, keys: jax.Array
     ) -> Scores:
-        """The loss with another example's notes, less that with its own."""
+        """Returns the loss with another example's notes minus the loss with its own."""
         del keys
-        own = self._each(params, segment.tokens, segment)
-        return {"notes_gap": self._each(params, other_tokens, segment) - own}
+        own = self._errors(params, examples.tokens, examples)
+        return {"notes_gap": self._errors(params, other_tokens, examples) - own}
 
-    def generator(self, params: Params, mesh: Mesh) -> SegmentGenerator:
-        """Draws segments frame after frame."""
-        return AutoregressiveGenerator(self.config, params, dtype=self.dtype, mesh=mesh)
+    def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
+        """Returns the network, ready to generate segments frame by frame."""
+        return AutoregressiveSegments(self.config, params, dtype=self.dtype, mesh=mesh)
 
-    def play(self, params: Params, segment: Segment, keys: jax.Array, mesh: Mesh) -> Played:
-        """Plays segments."""
-        return play_segments(self.generator(params, mesh), segment, keys)
+    def render(self, params: Params, examples: Examples, keys: jax.Array, mesh: Mesh) -> Rendered:
+        """Renders examples frame by frame."""
+        return render_examples(self.segment_model(params, mesh), examples, keys)
 
-    def _each(
-        self, params: Params, tokens: jax.Array, segment: Segment, key: jax.Array | None = None
+    def _errors(
+        self, params: Params, tokens: jax.Array, examples: Examples, key: jax.Array | None = None
     ) -> jax.Array:
         model = nnx.merge(definition(self.config, self.dtype, self.remat), params)
-        return loss(model, tokens, segment.log_mel, key=key)
+        return loss(model, tokens, examples.log_mel, key=key)

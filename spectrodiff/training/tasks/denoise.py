@@ -1,4 +1,4 @@
-"""Training a denoiser, as in the paper; the other choices in `Diffusion` are its ablations."""
+"""Training of a denoiser as in the paper (section 3); other values of `Diffusion` are ablations."""
 
 import dataclasses
 from typing import Any, NamedTuple, Self
@@ -10,29 +10,84 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from spectrodiff.audio.features import scale
-from spectrodiff.diffusion.loss import DenoisingLoss
-from spectrodiff.diffusion.parameterization import to_x0
+from spectrodiff.checkpoints.description import Description, as_json
+from spectrodiff.core.config import check_types, require
+from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
+from spectrodiff.diffusion.parameterization import Prediction, to_x0
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
-from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
+from spectrodiff.diffusion.schedule import ScheduleName, alpha_sigma, make_schedule
 from spectrodiff.models.alignment import align
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.denoiser import definition, init_params
-from spectrodiff.synthesis.segments.diffusion import DiffusionGenerator
-from spectrodiff.synthesis.songs import SegmentGenerator
-from spectrodiff.training.examples import Segment
-from spectrodiff.training.settings import Diffusion, Initialization
-from spectrodiff.training.task import Played
-from spectrodiff.training.tasks.previews import play_segments
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
+from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
+from spectrodiff.synthesis.songs import SegmentModel
+from spectrodiff.training.examples import Examples
+from spectrodiff.training.settings import Initialization
+from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
+from spectrodiff.training.tasks.synthesis import load_synthesiser, render_examples
 
-Params = dict[str, Any]
-Scores = dict[str, jax.Array]
-
-# Where notes decide everything: hardly any signal is left, so x0 can only be told from the notes.
+# Time of the notes gap: hardly any signal is left, so only the notes tell what x0 is.
 GAP_TIME = 0.99
 
 
+@dataclasses.dataclass(frozen=True)
+class Diffusion:
+    """Settings of denoising; the defaults are the paper's."""
+
+    prediction: Prediction = "eps"
+    schedule: ScheduleName = "cosine"
+    loss_target: LossTarget = "eps"
+    loss_norm: LossNorm = "l1"
+    # Probability of hiding notes and context together, for the unconditional branch of guidance.
+    drop_conditioning: float = 0.1
+    # Probability of hiding the context alone, as at the start of every song.
+    drop_context: float = 0.0
+    # Maximum standard deviation of the noise and of the offset added to the context, in scaled
+    # features [-1, 1]. Generated context is less accurate than the true context of training.
+    disturb_context: float = 0.0
+    # Standard deviation of the offset relative to that of the noise. 0 if notes have velocities: a
+    # model whose context has the right level can rely on it.
+    disturb_context_level: float = 1.0
+    # Exponent p of t = u ** p with u uniform; below 1, high noise is trained more often.
+    time_power: float = 1.0
+    # Number of times t, on a fixed grid, that the evaluation loss is a mean over.
+    evaluation_times: int = 8
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        DenoisingLoss(self.loss_target, self.loss_norm)
+        for name in ("drop_conditioning", "drop_context"):
+            rate = getattr(self, name)
+            require(0 <= rate < 1, f"Diffusion.{name}", "a probability in [0, 1)", rate)
+        for name in ("disturb_context", "disturb_context_level"):
+            value = getattr(self, name)
+            require(value >= 0, f"Diffusion.{name}", "a number >= 0", value)
+        power, times = self.time_power, self.evaluation_times
+        require(power > 0, "Diffusion.time_power", "a number > 0", power)
+        require(times >= 1, "Diffusion.evaluation_times", "a whole number >= 1", times)
+
+    def description(self, run: RunSettings) -> dict[str, Any]:
+        """Returns the description of the network, as JSON."""
+        config = run.network.config(run.tokenization)
+        settings = self.prediction, self.schedule, run.tokenization, run.sampling
+        return as_json(Description(config, *settings))
+
+    def make(self, run: RunSettings) -> "Denoise":
+        """Makes the task with the network, precision and tokenization of a run."""
+        return Denoise(
+            run.network.config(run.tokenization),
+            self,
+            run.training.dtype,
+            run.training.remat,
+            run.network.initialization,
+            run.tokenization,
+            run.sampling,
+        )
+
+
 class Conditions(NamedTuple):
-    """Settings of `Diffusion` that decide what an example is like; numbers or traced scalars."""
+    """Settings of `Diffusion` that may change during a run: numbers or traced scalars."""
 
     time_power: float | jax.Array
     drop_conditioning: float | jax.Array
@@ -42,82 +97,102 @@ class Conditions(NamedTuple):
 
     @classmethod
     def of(cls, settings: Diffusion) -> Self:
-        """Those of some settings."""
+        """Returns the conditions in some settings."""
         return cls(*(float(getattr(settings, name)) for name in cls._fields))
 
 
 @dataclasses.dataclass(frozen=True)
-class DiffusionObjective:
-    """Denoising at random times."""
+class Denoise(Task):
+    """Denoising at random times.
+
+    Attributes:
+        config: sizes of the network.
+        settings: loss and conditions.
+        dtype: type of the matrix products.
+        remat: recompute activations in the backward pass.
+        initialization: "t5", or "aligned" (see `models.alignment`).
+        tokenization: of the notes.
+        sampling: settings that the model will be used with, and previews are rendered with.
+    """
 
     config: ModelConfig
     settings: Diffusion
     dtype: Any = jnp.float32
     remat: bool = False
     initialization: Initialization = "t5"
+    tokenization: Tokenization = RELEASED_TOKENIZATION
     sampling: Sampling = PAPER_SAMPLING
 
+    @property
+    def sizes(self) -> ModelConfig:
+        """Lengths of the examples: those of the network."""
+        return self.config
+
     def init_params(self, seed: int) -> Params:
-        """Parameters before any training."""
+        """Returns random parameters."""
         params = init_params(self.config, seed)
         return align(params, self.config.heads) if self.initialization == "aligned" else params
 
-    def loss(self, params: Params, segment: Segment, key: jax.Array) -> jax.Array:
-        """Mean loss at one random time per example, with dropout and hidden conditioning."""
-        return self.loss_under(params, segment, key, Conditions.of(self.settings))
+    def load_params(self, model: str, params: Params) -> Params:
+        """Returns the parameters of a trained model; see `load_synthesiser`."""
+        return load_synthesiser(model, self.config, self.tokenization.vocabulary, params)
+
+    def loss(self, params: Params, examples: Examples, key: jax.Array) -> Scores:
+        """Returns the mean loss at one random time per example, with dropout and hiding."""
+        return self.loss_under(params, examples, key, Conditions.of(self.settings))
 
     def loss_under(
-        self, params: Params, segment: Segment, key: jax.Array, conditions: Conditions
-    ) -> jax.Array:
-        """The same under conditions that may differ from step to step of one program."""
+        self, params: Params, examples: Examples, key: jax.Array, conditions: Conditions
+    ) -> Scores:
+        """Returns the loss under conditions that may differ between steps of one program."""
         hide_key, time_key, noise_key, dropout_key = jax.random.split(key, 4)
         if not isinstance(conditions.disturb_context, float) or conditions.disturb_context > 0:
             disturb_key, hide_key = jax.random.split(hide_key)
-            segment = disturb(
-                segment,
+            examples = disturb(
+                examples,
                 conditions.disturb_context,
                 disturb_key,
                 conditions.disturb_context_level,
             )
-        segment = hide(segment, conditions, hide_key)
-        x0 = scale(segment.log_mel)
+        examples = hide(examples, conditions, hide_key)
+        x0 = scale(examples.log_mel)
         time = jax.random.uniform(time_key, x0.shape[:1]) ** conditions.time_power
         eps = jax.random.normal(noise_key, x0.shape)
-        return self._denoise(params, segment, x0, eps, time, dropout_key)[0].mean()
+        return {"loss": self._denoise(params, examples, x0, eps, time, dropout_key)[0].mean()}
 
-    def scores(self, params: Params, segment: Segment, keys: jax.Array) -> Scores:
-        """The loss on a fixed grid of times, at each of them and on average."""
-        x0 = scale(segment.log_mel)
+    def scores(self, params: Params, examples: Examples, keys: jax.Array) -> Scores:
+        """Returns the loss at each of a fixed grid of times, and their mean."""
+        x0 = scale(examples.log_mel)
 
         def at(index: jax.Array, time: jax.Array) -> jax.Array:
             eps = example_noise(keys, index, x0.shape[1:])
-            return self._denoise(params, segment, x0, eps, jnp.full(x0.shape[:1], time))[0]
+            return self._denoise(params, examples, x0, eps, jnp.full(x0.shape[:1], time))[0]
 
-        # One time after another: all at once would need so many times the memory.
+        # One time after another: all at once would multiply the memory by their number.
         times = time_grid(self.settings.evaluation_times)
         losses = jax.lax.map(lambda row: at(*row), (jnp.arange(len(times)), jnp.asarray(times)))
         by_time = {f"loss_t{time:.3f}": losses[index] for index, time in enumerate(times)}
         return {"loss": losses.mean(axis=0)} | by_time
 
-    def gap(
-        self, params: Params, segment: Segment, other_tokens: jax.Array, keys: jax.Array
+    def notes_gap(
+        self, params: Params, examples: Examples, other_tokens: jax.Array, keys: jax.Array
     ) -> Scores:
-        """Mean absolute error of x0 where almost all is noise, with own and with other notes."""
-        x0 = scale(segment.log_mel)
+        """Returns the mean absolute error of x0 at `GAP_TIME`, with own and with other notes."""
+        x0 = scale(examples.log_mel)
         time = jnp.full(x0.shape[:1], GAP_TIME)
         eps = example_noise(keys, 0, x0.shape[1:])
 
         def error(tokens: jax.Array) -> jax.Array:
-            with_tokens = segment._replace(tokens=tokens)
+            with_tokens = examples._replace(tokens=tokens)
             x0_hat = self._denoise(params, with_tokens, x0, eps, time)[1]
             return jnp.abs(x0_hat - x0).mean(axis=(1, 2))
 
-        own, other = error(segment.tokens), error(other_tokens)
+        own, other = error(examples.tokens), error(other_tokens)
         return {"x0_error_own_notes": own, "x0_error_other_notes": other, "notes_gap": other - own}
 
-    def generator(self, params: Params, mesh: Mesh) -> SegmentGenerator:
-        """Draws segments as the trained model will."""
-        return DiffusionGenerator(
+    def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
+        """Returns the network with its sampling settings, as the trained model will have them."""
+        return DiffusionSegments(
             self.config,
             params,
             schedule=make_schedule(self.settings.schedule),
@@ -128,26 +203,26 @@ class DiffusionObjective:
             mesh=mesh,
         )
 
-    def play(self, params: Params, segment: Segment, keys: jax.Array, mesh: Mesh) -> Played:
-        """Plays segments as the trained model will."""
-        return play_segments(self.generator(params, mesh), segment, keys)
+    def render(self, params: Params, examples: Examples, keys: jax.Array, mesh: Mesh) -> Rendered:
+        """Renders examples with the model's own sampling settings."""
+        return render_examples(self.segment_model(params, mesh), examples, keys)
 
     def _denoise(
         self,
         params: Params,
-        segment: Segment,
+        examples: Examples,
         x0: jax.Array,
         eps: jax.Array,
         time: jax.Array,
         dropout_key: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Loss [B] and estimate of x0 [B, F, M] at times [B]."""
+        """Returns the loss [B] and the estimate of x0 [B, F, M] at times [B]."""
         schedule = make_schedule(self.settings.schedule)
         alpha, sigma = alpha_sigma(schedule.logsnr(time)[:, None, None])
         z = alpha * x0 + sigma * eps
         network = nnx.merge(definition(self.config, self.dtype, self.remat), params)
         output = network(
-            segment.tokens, segment.context, segment.context_mask, z, time, key=dropout_key
+            examples.tokens, examples.context, examples.context_mask, z, time, key=dropout_key
         )
         prediction = self.settings.prediction
         distance = DenoisingLoss(self.settings.loss_target, self.settings.loss_norm)
@@ -156,54 +231,55 @@ class DiffusionObjective:
 
 
 def disturb(
-    segment: Segment,
-    largest: float | jax.Array,
+    examples: Examples,
+    maximum: float | jax.Array,
     key: jax.Array,
     level: float | jax.Array = 1.0,
-) -> Segment:
-    """Adds noise and one offset to each example's context, both of a standard deviation of its own.
+) -> Examples:
+    """Adds noise and an offset to each context, scaled by a random deviation per example.
 
-    Conditioning augmentation as in cascaded diffusion (Ho et al. 2021, section 4): a model that has
-    seen imperfect conditioning does not add to the errors of what it has generated itself.
+    This is the conditioning augmentation of cascaded diffusion (Ho et al. 2021, section 4): a model
+    that is trained on imperfect context accumulates fewer errors from segment to segment.
 
     Args:
-        segment: a batch.
-        largest: the largest standard deviation of the noise, in units of scaled features.
+        examples: a batch.
+        maximum: of the standard deviation, which is uniform from 0; in scaled features.
         key: consumed.
         level: standard deviation of the offset relative to that of the noise.
     """
-    if segment.context is None or segment.context_mask is None:
-        return segment
-    context = segment.context
+    if examples.context is None or examples.context_mask is None:
+        return examples
+    context = examples.context
     deviation_key, offset_key, noise_key = jax.random.split(key, 3)
     each = (len(context), 1, 1)
-    deviation = largest * jax.random.uniform(deviation_key, each)
+    deviation = maximum * jax.random.uniform(deviation_key, each)
     offset = jax.random.normal(offset_key, each)
     noise = jax.random.normal(noise_key, context.shape)
     disturbed = jnp.clip(context + deviation * (level * offset + noise), -1.0, 1.0)
-    return segment._replace(context=jnp.where(segment.context_mask[..., None], disturbed, context))
+    valid = examples.context_mask[..., None]
+    return examples._replace(context=jnp.where(valid, disturbed, context))
 
 
-def hide(segment: Segment, settings: Diffusion | Conditions, key: jax.Array) -> Segment:
-    """Hides some examples' conditioning: notes and context together, or the context alone."""
+def hide(examples: Examples, settings: Diffusion | Conditions, key: jax.Array) -> Examples:
+    """Hides the conditioning of random examples: notes and context, or the context alone."""
     all_key, context_key = jax.random.split(key)
-    examples = segment.tokens.shape[:1]
-    hidden = jax.random.bernoulli(all_key, settings.drop_conditioning, examples)
-    segment = segment._replace(tokens=jnp.where(hidden[:, None], 0, segment.tokens))
-    if segment.context is None or segment.context_mask is None:
-        return segment
-    hidden |= jax.random.bernoulli(context_key, settings.drop_context, examples)
-    return segment._replace(
-        context=jnp.where(hidden[:, None, None], 0.0, segment.context),
-        context_mask=segment.context_mask & ~hidden[:, None],
+    count = examples.tokens.shape[:1]
+    hidden = jax.random.bernoulli(all_key, settings.drop_conditioning, count)
+    examples = examples._replace(tokens=jnp.where(hidden[:, None], 0, examples.tokens))
+    if examples.context is None or examples.context_mask is None:
+        return examples
+    hidden |= jax.random.bernoulli(context_key, settings.drop_context, count)
+    return examples._replace(
+        context=jnp.where(hidden[:, None, None], 0.0, examples.context),
+        context_mask=examples.context_mask & ~hidden[:, None],
     )
 
 
 def time_grid(count: int) -> np.ndarray:
-    """Midpoints of `count` equal parts of [0, 1], so that their mean stands for uniform times."""
+    """Returns the midpoints of `count` equal parts of [0, 1], float32."""
     return ((np.arange(count) + 0.5) / count).astype(np.float32)
 
 
 def example_noise(keys: jax.Array, number: int | jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Unit noise [B, *shape]; each example's own key decides its own, whatever stands beside it."""
+    """Returns unit noise [B, *shape]; each example's noise depends on its own key alone."""
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape))(keys)

@@ -1,4 +1,4 @@
-"""Features as a denoiser draws them, to train inverters on what they will see."""
+"""Features predicted by a denoiser, to train inverters on the errors of models."""
 
 import dataclasses
 
@@ -13,18 +13,18 @@ from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.models.denoiser import definition
-from spectrodiff.training.examples import Segment
+from spectrodiff.training.examples import Examples
 
-# Up to where there is as much noise as signal: beyond it, one step no longer finds the recording.
+# Time at which signal and noise are equal; beyond it, one step no longer recovers the recording.
 MAX_TIME = 0.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Denoised:
-    """Recorded features with some noise added, from which a denoiser takes it away in one step.
+    """A denoiser that removes, in one step, noise added to recorded features.
 
-    What comes back is that denoiser's idea of the recording, wrong where denoisers are: too smooth,
-    with partials that were never there. Of the context it hears nothing.
+    Its prediction has the errors of denoisers: too smooth, with spurious partials. The denoiser
+    gets no context.
 
     Attributes:
         checkpoint: the denoiser.
@@ -32,16 +32,16 @@ class Denoised:
 
     checkpoint: Checkpoint
 
-    def __call__(self, segment: Segment, key: jax.Array) -> jax.Array:
-        """Unscaled features [B, F, M]; each example with its own amount of noise.
+    def __call__(self, examples: Examples, key: jax.Array) -> jax.Array:
+        """Returns predicted features, unscaled [B, F, M]; each from its own amount of noise.
 
         Args:
-            segment: notes and true features; F is that of the denoiser.
+            examples: notes and true features; F is that of the denoiser.
             key: consumed.
         """
         model = self.checkpoint
         time_key, noise_key = jax.random.split(key)
-        x0 = scale(segment.log_mel)
+        x0 = scale(examples.log_mel)
         time = MAX_TIME * jax.random.uniform(time_key, x0.shape[:1])
         alpha, sigma = alpha_sigma(make_schedule(model.schedule).logsnr(time)[:, None, None])
         z = alpha * x0 + sigma * jax.random.normal(noise_key, x0.shape)
@@ -50,7 +50,7 @@ class Denoised:
         mask = jnp.zeros((len(x0), C), bool) if C else None
         params = jax.tree.map(jnp.asarray, model.params)
         denoiser = nnx.merge(definition(model.config), params)
-        output = denoiser(segment.tokens, context, mask, z, time)
+        output = denoiser(examples.tokens, context, mask, z, time)
         x0_hat = to_x0(model.prediction, output, z, alpha, sigma)
         return unscale(jnp.clip(x0_hat, -1.0, 1.0))
 

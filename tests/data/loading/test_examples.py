@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spectrodiff.data.loading.examples import Chunking, Cutter
-from spectrodiff.data.loading.mixture import RandomChunks
+from spectrodiff.data.loading.examples import Cutter, ExampleFormat
+from spectrodiff.data.loading.mixture import RandomExamples
 from spectrodiff.data.recordings import Recording
 from spectrodiff.music.notes import Notes, read_midi
 from spectrodiff.music.tokenization import Tokenization
@@ -25,20 +25,20 @@ def events(tokens: np.ndarray, vocabulary: Vocabulary = RELEASED_VOCABULARY) -> 
 )
 def test_audio_is_exact_to_the_sample(target_frame, context_frames):
     song = recording(40)
-    chunk = Cutter(song, SMALL).cut(target_frame)
-    assert chunk.context_frames == context_frames
-    assert chunk.audio.dtype == np.int16
+    example = Cutter(song, SMALL).cut(target_frame)
+    assert example.context_frames == context_frames
+    assert example.audio.dtype == np.int16
     first = (target_frame - 8) * HOP
     expected = [
         song.audio[sample] if 0 <= sample < len(song.audio) else 0
         for sample in range(first, first + (8 + 4 + 16) * HOP)
     ]
-    np.testing.assert_array_equal(chunk.audio, expected)
+    np.testing.assert_array_equal(example.audio, expected)
 
 
 def test_tokens_by_hand():
     notes = Notes(
-        # A piano note held over the chunk's start, a violin in it, a drum in it, one after it.
+        # A piano note held over the example's start, a violin in it, a drum in it, one after it.
         onset_seconds=np.array([1.0, 2.05, 2.06, 2.081]),
         offset_seconds=np.array([3.0, 2.07, 2.07, 2.9]),
         pitch=np.array([60, 72, 38, 50]),
@@ -46,8 +46,10 @@ def test_tokens_by_hand():
         program=np.array([0, 41, 0, 0]),
         is_drum=np.array([False, False, True, False]),
     )
-    chunk = Cutter(recording(200, notes=notes), SMALL).cut(100)  # frames 100 to 104: 2.00 to 2.08 s
-    assert events(chunk.tokens) == [
+    example = Cutter(recording(200, notes=notes), SMALL).cut(
+        100
+    )  # frames 100 to 104: 2.00 to 2.08 s
+    assert events(example.tokens) == [
         Event("program", 0),
         Event("pitch", 60),
         Event("tie", 0),
@@ -74,7 +76,7 @@ def test_whole_segments_are_the_reference_tokens(golden, name, options):
     tokenization = Tokenization(
         velocity_bins=bins, ties=ties, program_map="full", trim_overlaps=trim
     )
-    cutter = Cutter(song, Chunking(tokenization=tokenization))
+    cutter = Cutter(song, ExampleFormat(tokenization=tokenization))
     for number, row in enumerate(expected):
         np.testing.assert_array_equal(cutter.cut(256 * number).tokens, row[row > 0])
 
@@ -96,9 +98,9 @@ def test_tokens_at_any_frame_are_those_of_a_song_that_begins_later(program_map):
         total_seconds=24.005,
     )
     tokenization = Tokenization(program_map=program_map)
-    chunking = Chunking(tokenization=tokenization)
+    example_format = ExampleFormat(tokenization=tokenization)
     song = Recording("song", np.zeros(24 * 16_000 + 80, np.int16), notes)
-    cutter = Cutter(song, chunking)
+    cutter = Cutter(song, example_format)
     for frame in rng.integers(0, cutter.num_frames, 12):
         silent_frames = -frame % 256
         seconds = silent_frames * 0.02
@@ -117,9 +119,11 @@ def test_overlaps_are_trimmed_for_training():
     # The first note ends where the second of the same pitch begins, at 0.02 s.
     song = recording(100, notes=table((0.0, 0.06, 60), (0.02, 0.07, 60)))
     kinds = [
-        [event.value for event in events(Cutter(song, chunking).cut(0).tokens)]
+        [event.value for event in events(Cutter(song, example_format).cut(0).tokens)]
         for trim in (True, False)
-        for chunking in (dataclasses.replace(SMALL, tokenization=Tokenization(trim_overlaps=trim)),)
+        for example_format in (
+            dataclasses.replace(SMALL, tokenization=Tokenization(trim_overlaps=trim)),
+        )
     ]
     # tie; program, on, pitch; at 2 off, pitch, on, pitch; at 7 off, pitch
     assert kinds[0] == [0, 0, 1, 60, 2, 0, 60, 1, 60, 7, 0, 60]
@@ -151,28 +155,28 @@ def test_targets_start_anywhere_but_at_the_last_frame():
 
 
 def test_recordings_shorter_than_a_frame():
-    chunk = Cutter(recording(1), SMALL).draw(np.random.default_rng(0))
-    assert chunk.context_frames == 0
-    assert np.count_nonzero(chunk.audio) == 7
+    example = Cutter(recording(1), SMALL).draw(np.random.default_rng(0))
+    assert example.context_frames == 0
+    assert np.count_nonzero(example.audio) == 7
 
 
 def test_chunks_of_too_many_notes_are_skipped_and_counted():
     cutter, rng = Cutter(dense_then_sparse(), SMALL), np.random.default_rng(0)
-    chunks = [cutter.draw(rng) for _ in range(2000)]
-    assert not any(chunk.truncated for chunk in chunks)
+    examples = [cutter.draw(rng) for _ in range(2000)]
+    assert not any(example.truncated for example in examples)
     # Of 39 frames the first ten are too dense.
-    frames = {int(chunk.audio[8 * HOP]) // HOP for chunk in chunks}
+    frames = {int(example.audio[8 * HOP]) // HOP for example in examples}
     assert frames == set(range(10, 39))
-    skipped = sum(chunk.skipped for chunk in chunks)
+    skipped = sum(example.skipped for example in examples)
     assert skipped / (skipped + 2000) == pytest.approx(10 / 39, abs=0.03)
 
 
 def test_chunks_of_too_many_notes_are_truncated_if_wanted_or_if_there_are_no_others():
     truncating = dataclasses.replace(SMALL, overflow="truncate")
-    chunks = RandomChunks([[dense_then_sparse()]], truncating, batch_size=4, seed=0)
-    share = np.mean([chunks[number].truncated for number in range(2000)])
+    examples = RandomExamples([[dense_then_sparse()]], truncating, batch_size=4, seed=0)
+    share = np.mean([examples[number].truncated for number in range(2000)])
     assert share == pytest.approx(10 / 39, abs=0.04)
     rows = [(0.01 * n, 0.01 * n + 0.5, 20 + n % 100) for n in range(100)]
     everywhere = Cutter(recording(30, notes=table(*rows)), dataclasses.replace(SMALL, max_tokens=9))
-    chunk = everywhere.draw(np.random.default_rng(0))
-    assert (chunk.truncated, chunk.skipped, len(chunk.tokens)) == (True, 20, 9)
+    example = everywhere.draw(np.random.default_rng(0))
+    assert (example.truncated, example.skipped, len(example.tokens)) == (True, 20, 9)

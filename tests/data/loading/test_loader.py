@@ -9,19 +9,19 @@ import pytest
 
 from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.data.loading.batches import collate, pad_tokens
-from spectrodiff.data.loading.examples import Chunking, Cutter
+from spectrodiff.data.loading.examples import Cutter, ExampleFormat
 from spectrodiff.data.loading.loader import TrainingBatches
-from spectrodiff.data.loading.mixture import RandomChunks, mixture_weights
+from spectrodiff.data.loading.mixture import RandomExamples, mixture_weights
 from spectrodiff.data.recordings import Part, Plan, Recording, Track
 from spectrodiff.music.notes import Notes
 from tests.support.corpora import HOP, SMALL, corpus, dense_then_sparse, numbered, recording, table
 
 
 def test_tokens_are_padded_to_the_bucket_of_the_longest():
-    chunk = Cutter(recording(40), SMALL).cut(0)
+    example = Cutter(recording(40), SMALL).cut(0)
     for longest, limit, length in [(64, 2048, 64), (65, 2048, 128), (1537, 2048, 2048), (9, 9, 9)]:
-        long = dataclasses.replace(chunk, tokens=np.full(longest, 5, np.int32))
-        batch = collate([chunk, long], limit) if longest > 9 else collate([long], limit)
+        long = dataclasses.replace(example, tokens=np.full(longest, 5, np.int32))
+        batch = collate([example, long], limit) if longest > 9 else collate([long], limit)
         assert batch["tokens"].shape[1] == length
         assert np.count_nonzero(batch["tokens"][-1]) == longest
         np.testing.assert_array_equal(batch["tokens"][-1, :longest], 5)
@@ -50,7 +50,7 @@ def assert_same(ours, theirs):
 
 
 def training(**settings) -> TrainingBatches:
-    settings = {"batch_size": 6, "seed": 3, "chunks_per_reading": 4, "threads": 2, **settings}
+    settings = {"batch_size": 6, "seed": 3, "examples_per_reading": 4, "threads": 2, **settings}
     return TrainingBatches([corpus(7), corpus(3, first=15_000)], SMALL, **settings)
 
 
@@ -103,22 +103,20 @@ def test_resumed_batches_go_on_exactly():
         assert_same([next(batches)], whole[1:2])
 
 
-def test_position_is_an_orbax_checkpointable(tmp_path):
-    from orbax.checkpoint import v1 as ocp
-
+def test_a_position_is_that_of_all_processes():
     whole = take(training(), 6)
     with training() as batches:
         for _ in range(4):
             next(batches)
-        ocp.save_checkpointables(tmp_path / "step", {"data": batches})
+        position = batches.get_state()
     # Half of the work in a run of two processes.
     resumed = training(process=1, processes=2)
-    ocp.load_checkpointables(tmp_path / "step", {"data": resumed})
+    resumed.set_state(position)
     rows = [{name: array[1::2] for name, array in b.items()} for b in whole[4:]]
     assert_same(take(resumed, 2), rows)
 
 
-def test_recordings_are_read_once_for_several_chunks():
+def test_recordings_are_read_once_for_several_examples():
     class Counting(list):
         readings = 0
 
@@ -126,31 +124,45 @@ def test_recordings_are_read_once_for_several_chunks():
             Counting.readings += 1
             return super().__getitem__(index)
 
-    chunks = RandomChunks(
-        [Counting(corpus(5))], SMALL, batch_size=6, seed=0, chunks_per_reading=4, keep_readings=6
+    examples = RandomExamples(
+        [Counting(corpus(5))], SMALL, batch_size=6, seed=0, examples_per_reading=4, keep_readings=6
     )
     for number in range(6 * 40):
-        _ = chunks[number]
+        _ = examples[number]
     # Six places change their recording every four batches: 60 readings, and those of the first
     # batches, in which four of the places are already in the middle of a turn.
     assert 60 <= Counting.readings <= 66
 
 
+def labelled(size: int, corpus: int = 0) -> list[Recording]:
+    """Recordings whose every sample says which corpus and which recording it is from."""
+    return [
+        dataclasses.replace(recording(40), audio=np.full(39 * HOP + 7, 1000 * corpus + index + 1))
+        for index in range(size)
+    ]
+
+
+def origin(examples: RandomExamples, number: int) -> tuple[int, int]:
+    """The corpus of an example, and the number of its recording."""
+    return divmod(int(examples[number].audio[SMALL.context_frames * HOP]) - 1, 1000)
+
+
 def test_places_of_a_batch_have_recordings_of_their_own():
-    chunks = RandomChunks([corpus(50)], SMALL, batch_size=8, seed=0, chunks_per_reading=4)
+    examples = RandomExamples([labelled(50)], SMALL, batch_size=8, seed=0, examples_per_reading=4)
     for batch in range(20):
-        recordings = {chunks.source_of(8 * batch + place) for place in range(8)}
+        recordings = {origin(examples, 8 * batch + place) for place in range(8)}
         assert len(recordings) >= 7  # Two rounds through the corpus can meet in one batch.
 
 
-def test_counts_of_skipped_chunks_are_exact():
+def test_counts_of_skipped_examples_are_exact():
     settings = {"batch_size": 4, "seed": 0, "threads": 2}
     with TrainingBatches([[dense_then_sparse()]], SMALL, **settings) as batches:
         for _ in range(10):
             next(batches)
         counts = dict(batches.counts)
-        chunks = [batches.chunks[number] for number in range(40)]
-    assert counts == {"examples": 40, "skipped": sum(c.skipped for c in chunks), "truncated": 0}
+    examples = RandomExamples([[dense_then_sparse()]], SMALL, batch_size=4, seed=0)
+    skipped = sum(examples[number].skipped for number in range(40))
+    assert counts == {"examples": 40, "skipped": skipped, "truncated": 0}
     assert counts["skipped"] > 0
 
 
@@ -161,9 +173,9 @@ def test_shares_of_a_mixture():
     # 100^0.3 = 3.981, 10^0.3 = 1.995, 1: the sum of all cancels.
     expected = np.array([3.981, 1.995, 1.0]) / 6.976
     np.testing.assert_allclose(mixture_weights([100, 10, 1]), expected, atol=1e-4)
-    sources = [corpus(100), corpus(10), corpus(1)]
-    chunks = RandomChunks(sources, SMALL, batch_size=10, seed=0, chunks_per_reading=1)
-    drawn = [chunks.source_of(number) for number in range(1000)]
+    sources = [labelled(100), labelled(10, 1), labelled(1, 2)]
+    examples = RandomExamples(sources, SMALL, batch_size=10, seed=0, examples_per_reading=1)
+    drawn = [origin(examples, number) for number in range(1000)]
     shares = np.bincount([which for which, _ in drawn]) / len(drawn)
     np.testing.assert_allclose(shares, expected, atol=0.005)
     # Every batch holds them in about these shares, not only the whole.
@@ -173,16 +185,16 @@ def test_shares_of_a_mixture():
 
 
 def test_explicit_shares():
-    sources = [corpus(10), corpus(10)]
-    settings = {"weights": [3, 1], "chunks_per_reading": 1}
-    chunks = RandomChunks(sources, SMALL, batch_size=8, seed=0, **settings)
-    drawn = [chunks.source_of(number)[0] for number in range(400)]
+    sources = [labelled(10), labelled(10, 1)]
+    settings = {"weights": [3, 1], "examples_per_reading": 1}
+    examples = RandomExamples(sources, SMALL, batch_size=8, seed=0, **settings)
+    drawn = [origin(examples, number)[0] for number in range(400)]
     assert np.mean(drawn) == pytest.approx(0.25, abs=0.005)
 
 
 def test_each_recording_comes_once_a_round():
-    chunks = RandomChunks([corpus(12)], SMALL, batch_size=4, seed=5, chunks_per_reading=1)
-    rounds = [[chunks.source_of(12 * turn + n)[1] for n in range(12)] for turn in range(3)]
+    examples = RandomExamples([labelled(12)], SMALL, batch_size=4, seed=5, examples_per_reading=1)
+    rounds = [[origin(examples, 12 * turn + n)[1] for n in range(12)] for turn in range(3)]
     for turn in rounds:
         assert sorted(turn) == list(range(12))
     assert rounds[0] != rounds[1] != rounds[2]
@@ -210,10 +222,10 @@ def test_prepared_corpora_are_loaded(tmp_path):
     in_memory = [Recording(str(n), numbered(16_000), source[n].notes) for n in range(3)]
     assert_same(take(TrainingBatches([in_memory], SMALL, batch_size=2, seed=0), 3), batches)
     # The sequence can be sent to a fresh process.
-    chunks = RandomChunks([source], SMALL, batch_size=2, seed=0)
+    examples = RandomExamples([source], SMALL, batch_size=2, seed=0)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        there = pool.apply(chunks.__getitem__, (3,))
-    np.testing.assert_array_equal(there.audio, chunks[3].audio)
+        there = pool.apply(examples.__getitem__, (3,))
+    np.testing.assert_array_equal(there.audio, examples[3].audio)
     np.testing.assert_array_equal(there.audio, batches[1]["audio"][1])
 
 
@@ -225,7 +237,7 @@ def test_prepared_corpora_are_loaded(tmp_path):
         ({"weights": [1.0]}, r"weights: expected 2 positive numbers.*got \[1.0\]"),
         ({"weights": [1.0, 0.0]}, "weights: expected 2 positive numbers"),
         ({"seed": -1}, "seed: expected a whole number >= 0, got -1"),
-        ({"chunks_per_reading": 0}, "chunks_per_reading: expected a whole number >= 1, got 0"),
+        ({"examples_per_reading": 0}, "examples_per_reading: expected a whole number >= 1, got 0"),
     ],
 )
 def test_impossible_settings(settings, message):
@@ -236,14 +248,20 @@ def test_impossible_settings(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"context_frames": -1}, "Chunking.context_frames: expected a whole number >= 0, got -1"),
-        ({"max_tokens": 1.5}, "Chunking.max_tokens: expected a whole number >= 2, got 1.5"),
-        ({"overflow": "drop"}, "Chunking.overflow: expected one of skip, truncate, got 'drop'"),
+        (
+            {"context_frames": -1},
+            "ExampleFormat.context_frames: expected a whole number >= 0, got -1",
+        ),
+        ({"max_tokens": 1.5}, "ExampleFormat.max_tokens: expected a whole number >= 2, got 1.5"),
+        (
+            {"overflow": "drop"},
+            "ExampleFormat.overflow: expected one of skip, truncate, got 'drop'",
+        ),
     ],
 )
-def test_impossible_chunking(settings, message):
+def test_impossible_format(settings, message):
     with pytest.raises(ConfigError, match=message):
-        Chunking(**settings)
+        ExampleFormat(**settings)
 
 
 def test_corpora_without_recordings():

@@ -78,7 +78,7 @@ def test_settings_of_diffusion_mean_nothing_and_it_says_so(run_folder, midi, cap
     np.testing.assert_array_equal(plain.log_mel, other.log_mel)
     said = [record.message for record in caplog.records if "autoregressive" in record.message]
     assert said == [
-        "this model is autoregressive: steps, sampler, guidance and variance mean nothing to it"
+        "this model is autoregressive: it ignores steps, sampler, guidance and variance"
     ]
     with pytest.raises(ConfigError, match=r"sampler: expected one of .*, got 'euler'"):
         synth.render(midi / "overlaps.mid", sampler="euler")

@@ -15,6 +15,7 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.constants import MAX_LOG_MEL, MIN_LOG_MEL
 from spectrodiff.core.errors import CheckpointError, ConfigError, CorpusError
 from spectrodiff.core.parallel import make_mesh
+from spectrodiff.data.corpora.audio_folder import open_audio_folder
 from spectrodiff.inverter.files import load_inverter, save_inverter
 from spectrodiff.inverter.losses import advance_distance, multi_scale_distance
 from spectrodiff.inverter.networks.generators import generate, read_heads
@@ -23,27 +24,19 @@ from spectrodiff.inverter.trained import TrainedInverter
 from spectrodiff.training import data
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.evaluation import Evaluation
-from spectrodiff.training.examples import read_segments
+from spectrodiff.training.examples import read_examples
 from spectrodiff.training.metrics import DivergedError, PendingMetrics
 from spectrodiff.training.preview import write_previews
 from spectrodiff.training.run_folder import open_run
-from spectrodiff.training.settings import (
-    FURTHER_LOSSES,
-    INVERSION_LOSSES,
-    Data,
-    Diffusion,
-    Inversion,
-    Network,
-    Optimization,
-    RunSettings,
-    Training,
-)
+from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import abstract_state
-from spectrodiff.training.task import make_objective
+from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks import denoised
-from spectrodiff.training.tasks import invert as inversion_objective
+from spectrodiff.training.tasks import invert as inversion_task
+from spectrodiff.training.tasks.denoise import Diffusion
 from spectrodiff.training.tasks.denoised import Denoised
+from spectrodiff.training.tasks.invert import LOSSES, OPTIONAL_LOSSES, Inversion
 from tests.support import tiny
 
 FRAMES = 8
@@ -63,11 +56,11 @@ TRAINING = Training(batch_size=4)
 
 
 def settings(inversion=PLAYERS, corpora=("songs",)):
-    return RunSettings(Network(), Diffusion(), ADAM, TRAINING, Data(corpora=corpora), inversion)
+    return RunSettings(Network(), inversion, ADAM, TRAINING, Data(corpora=corpora))
 
 
-def objective_of(inversion):
-    return make_objective(Network(), Diffusion(), Training(), inversion)
+def task_of(inversion):
+    return tiny.make_task(task=inversion, training=Training())
 
 
 def batch(size, seed=0):
@@ -85,7 +78,7 @@ def batch(size, seed=0):
 def trainer(inversion=PLAYERS, params=None, devices=1):
     return tiny.Trainer(
         devices=devices,
-        objective=objective_of(inversion),
+        task=task_of(inversion),
         optimization=ADAM,
         training=TRAINING,
         params=params,
@@ -96,8 +89,8 @@ def trainer(inversion=PLAYERS, params=None, devices=1):
 def two_resolutions():
     """Instead of five and seven, which take long to compile."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(inversion_objective, "SCALES", SCALES)
-        patched.setattr(inversion_objective, "TRAINING_SCALES", {8192: 320} | SCALES)
+        patched.setattr(inversion_task, "SCALES", SCALES)
+        patched.setattr(inversion_task, "TRAINING_SCALES", {8192: 320} | SCALES)
         yield
 
 
@@ -134,7 +127,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(run):
             "discriminator_stft_512",
             "discriminator_wave_4",
         }
-        weighted = sum(getattr(PLAYERS, name) * values[name] for name in INVERSION_LOSSES)
+        weighted = sum(getattr(PLAYERS, name) * values[name] for name in LOSSES)
         judges = values["discriminator_stft_512"] + values["discriminator_wave_4"]
         assert values["loss"] == pytest.approx(weighted + judges, rel=1e-5)
 
@@ -143,7 +136,7 @@ def test_going_on_is_exact(players, run):
     """Both players, their optimiser and their averages."""
     folder, metrics, states = run
     with Checkpoints(folder / "checkpoints", keep=4) as checkpoints:
-        abstract = abstract_state(players.objective, players.optimizer, players.layout)
+        abstract = abstract_state(players.task, players.optimizer, players.layout)
         players.state = checkpoints.restore(abstract).state
     tiny.assert_trees(players.host(), states[1])
     assert [players.take(batch(4, seed=step)) for step in (3, 4)] == metrics[2:]
@@ -172,7 +165,7 @@ def test_an_inverter_run_may_have_any_name_and_a_damaged_checkpoint(run, tmp_pat
 def test_scores_are_distances_of_clean_features(players, run):
     examples, params = batch(3, seed=9), run[2][-1].params
     evaluation = Evaluation(
-        players.objective,
+        players.task,
         examples,
         batch_size=4,
         mesh=players.mesh,
@@ -195,18 +188,18 @@ def test_scores_are_distances_of_clean_features(players, run):
 
 def test_training_begins_anywhere_in_a_period():
     """Of 64 places that the oscillators can be at, the loss is that of one drawn by its key."""
-    objective = objective_of(dataclasses.replace(ALONE, disturbed=0.0))
-    params, mesh = objective.init_params(0), make_mesh(jax.devices()[:1])
-    segment = read_segments(batch(1), objective.config, mesh)
-    every = np.repeat(np.asarray(segment.log_mel), 64, axis=0)
+    task = task_of(dataclasses.replace(ALONE, disturbed=0.0))
+    params, mesh = task.init_params(0), make_mesh(jax.devices()[:1])
+    examples = read_examples(batch(1), task.sizes, mesh)
+    every = np.repeat(np.asarray(examples.log_mel), 64, axis=0)
     starts = jax.numpy.arange(64)
     audio = jax.jit(generate, static_argnums=0)(
         ALONE.config(), params["generator"], every, start=starts
     )
-    recorded = np.repeat(np.asarray(segment.audio, np.float32) / 32768, 64, axis=0)
+    recorded = np.repeat(np.asarray(examples.audio, np.float32) / 32768, 64, axis=0)
     wanted = np.asarray(multi_scale_distance(audio, recorded, SCALES).spectral)
     assert len(np.unique(wanted)) == 64
-    loss = jax.jit(lambda key: objective.loss(params, segment, key)["spectral"])
+    loss = jax.jit(lambda key: task.loss(params, examples, key)["spectral"])
     drawn = [float(loss(jax.random.key(number))) for number in range(6)]
     places = [np.abs(wanted - value).argmin() for value in drawn]
     np.testing.assert_allclose(wanted[places], drawn, rtol=1e-5)
@@ -224,23 +217,23 @@ def test_further_losses_and_margins():
         head_advance=2.0,
         head_magnitude=0.7,
     )
-    objective, mesh = objective_of(settings), make_mesh(jax.devices()[:1])
-    params = objective.init_params(0)
+    task, mesh = task_of(settings), make_mesh(jax.devices()[:1])
+    params = task.init_params(0)
     time = np.arange(32 * 320) / 16_000
     sound = (8000 * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
     made = {"tokens": np.ones((1, 8), np.int32), "context_frames": np.zeros(1, np.int32)}
-    segment = read_segments(made | {"audio": sound[None]}, objective.config, mesh)
-    loss = jax.jit(objective.loss)
-    values = jax.device_get(loss(params, segment, jax.random.key(0)))
-    names = ("mel_l1", "spectral", "log_mel_l1", *FURTHER_LOSSES)
+    examples = read_examples(made | {"audio": sound[None]}, task.sizes, mesh)
+    loss = jax.jit(task.loss)
+    values = jax.device_get(loss(params, examples, jax.random.key(0)))
+    names = ("mel_l1", "spectral", "log_mel_l1", *OPTIONAL_LOSSES)
     assert set(values) == {"loss", *names}
     weighted = sum(getattr(settings, name) * values[name] for name in names)
     assert values["loss"] == pytest.approx(weighted, rel=1e-5)
     # Another recording in the margins, of the same features: only the heads are compared with it.
-    other = np.asarray(segment.audio).copy()
+    other = np.asarray(examples.audio).copy()
     other[:, : 3 * 320] = 0
     changed = jax.device_get(
-        loss(params, segment._replace(audio=jax.numpy.asarray(other)), jax.random.key(0))
+        loss(params, examples._replace(audio=jax.numpy.asarray(other)), jax.random.key(0))
     )
     for name in names[:4]:
         assert changed[name] == values[name]
@@ -249,10 +242,10 @@ def test_further_losses_and_margins():
 
     @jax.jit
     def inverted(params):
-        return to_audio(unrolled(read_heads(settings.config(), params, segment.log_mel)))
+        return to_audio(unrolled(read_heads(settings.config(), params, examples.log_mel)))
 
     audio = np.asarray(inverted(params["generator"]))[:, 4 * 320 : -4 * 320]
-    recorded = np.asarray(segment.audio, np.float32)[:, 4 * 320 : -4 * 320] / 32768
+    recorded = np.asarray(examples.audio, np.float32)[:, 4 * 320 : -4 * 320] / 32768
     distance = jax.jit(advance_distance, static_argnums=2)
     wanted = distance(audio, recorded, (2048, 1024, 512))
     assert values["phase_advance"] == pytest.approx(float(wanted[0]), rel=1e-3)
@@ -260,7 +253,7 @@ def test_further_losses_and_margins():
 
 def test_previews_are_heard_and_seen(run, tmp_path):
     params = run[2][-1].ema
-    (preview,) = write_previews(tmp_path, 4, objective_of(PLAYERS), params, batch(1), 1)
+    (preview,) = write_previews(tmp_path, 4, task_of(PLAYERS), params, batch(1), 1)
     assert preview.picture.is_file()
     assert soundfile.info(preview.sound).frames == FRAMES * 320
 
@@ -270,7 +263,7 @@ def test_an_inverter_learns(run, tmp_path):
     path = tmp_path / "inverter.safetensors"
     stored = load_inverter(run[0])
     save_inverter(stored, path)
-    begin = initial_params(objective_of(ALONE), 0, str(path))
+    begin = initial_params(task_of(ALONE), 0, str(path))
     tiny.assert_trees(begin["generator"], stored.params)
     learner = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin)
     values = [learner.take(batch(4))["loss"] for _ in range(40)]
@@ -278,8 +271,8 @@ def test_an_inverter_learns(run, tmp_path):
     shared = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin, devices=2)
     assert shared.take(batch(4))["loss"] == pytest.approx(values[0], rel=1e-4)
     wider = dataclasses.replace(ALONE, generator="frame_rate")
-    with pytest.raises(CheckpointError, match="an inverter of the same size"):
-        initial_params(objective_of(wider), 0, str(path))
+    with pytest.raises(CheckpointError, match=r"an inverter of \{"):
+        initial_params(task_of(wider), 0, str(path))
     heard = TrainedInverter(stored)(np.asarray(log_mel(batch(1)["audio"]))[0])
     assert np.isfinite(heard).all()
 
@@ -312,48 +305,49 @@ def test_impossible_settings(changes, message):
         dataclasses.replace(PLAYERS, **changes)
 
 
+def open_batches(settings, data_dir):
+    return data.open_batches(settings, settings.make_task(), data_dir)
+
+
 def test_folders_of_audio(tmp_path):
     """One file, much shorter than a training window, and then two."""
     with pytest.raises(CorpusError, match="audio files"):
-        data.open_batches(settings(corpora=(str(tmp_path),)), tmp_path)
+        open_batches(settings(corpora=(str(tmp_path),)), tmp_path)
     short = np.random.default_rng(0).uniform(-0.5, 0.5, 1000)
     soundfile.write(tmp_path / "one.wav", short, 16_000)
     chosen = settings(corpora=(str(tmp_path),))
-    with data.open_batches(chosen, tmp_path) as batches:
+    with open_batches(chosen, tmp_path) as batches:
         audio = next(batches)["audio"]
     assert audio.shape == (4, (FRAMES + 16) * 320)
     assert audio.any()
-    examples = data.open_examples(chosen, tmp_path)
+    examples = data.open_examples(chosen, chosen.make_task(), tmp_path)
     wanted = np.rint(soundfile.read(tmp_path / "one.wav")[0] * 32768)
     np.testing.assert_array_equal(examples["audio"][0][:1000], wanted)
     assert not examples["audio"][0][1000:].any()
     (tmp_path / "more").mkdir()
     soundfile.write(tmp_path / "more" / "two.flac", short, 16_000)
-    sources = [
-        data.open_source(chosen, tmp_path, str(tmp_path), split)
-        for split in ("train", "validation")
-    ]
-    assert sorted(source[0].id for source in sources) == ["one", "two"]
+    splits = [open_audio_folder(tmp_path, validation=validation) for validation in (False, True)]
+    assert sorted(source[0].id for source in splits) == ["one", "two"]
     # A synthesiser needs notes.
     with pytest.raises(CorpusError, match="the prepared corpus"):
-        data.open_batches(chosen._replace(inversion=None), tmp_path)
+        open_batches(chosen._replace(task=Diffusion()), tmp_path)
 
 
 def test_features_of_a_denoiser(run, tmp_path):
     """At next to no noise they are the recorded ones; with much, smooth and far from them."""
     network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
-    params = make_objective(network, Diffusion(), Training()).init_params(0)
+    params = tiny.make_task(network, Diffusion(), Training()).init_params(0)
     checkpoint = Checkpoint(network.config(), params)
     mesh = make_mesh(jax.devices()[:1])
-    window = objective_of(ALONE).config
-    segment = jax.jit(lambda batch: read_segments(batch, window, mesh))(batch(6))
+    window = task_of(ALONE).sizes
+    examples = jax.jit(lambda batch: read_examples(batch, window, mesh))(batch(6))
     found = {}
     for time in (1e-6, 0.5):
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(denoised, "MAX_TIME", time)
-            draw = jax.jit(lambda segment, key: Denoised(checkpoint)(segment, key))
-            found[time] = np.asarray(draw(segment, jax.random.key(0)))
-    recorded = np.clip(segment.log_mel, MIN_LOG_MEL, MAX_LOG_MEL)
+            draw = jax.jit(lambda examples, key: Denoised(checkpoint)(examples, key))
+            found[time] = np.asarray(draw(examples, jax.random.key(0)))
+    recorded = np.clip(examples.log_mel, MIN_LOG_MEL, MAX_LOG_MEL)
     np.testing.assert_allclose(found[1e-6], recorded, atol=1e-2)
     errors = np.abs(found[0.5] - recorded).mean(axis=(1, 2))
     # Each example has an amount of noise of its own, and an untrained network takes none away.
@@ -363,8 +357,8 @@ def test_features_of_a_denoiser(run, tmp_path):
     folder = tmp_path / "model"
     save_model(checkpoint, folder)
     with_it = dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)
-    objective = objective_of(with_it)
-    features = jax.jit(objective._features)(segment, jax.random.key(1))
+    task = task_of(with_it)
+    features = jax.jit(task._features)(examples, jax.random.key(1))
     assert (np.abs(np.asarray(features) - recorded).max(axis=(1, 2)) > 1e-2).all()
     with pytest.raises(ConfigError, match=r"Inversion.window_frames: expected 8, the frames"):
-        objective_of(dataclasses.replace(with_it, window_frames=16))
+        task_of(dataclasses.replace(with_it, window_frames=16))

@@ -7,25 +7,25 @@ import pytest
 
 from spectrodiff.audio.features import scale
 from spectrodiff.core.parallel import make_mesh
-from spectrodiff.training.examples import read_segments
-from spectrodiff.training.settings import Diffusion, Network, Training
-from spectrodiff.training.task import make_objective
-from spectrodiff.training.tasks.denoise import disturb, example_noise, hide, time_grid
+from spectrodiff.training.examples import read_examples
+from spectrodiff.training.settings import Training
+from spectrodiff.training.tasks.autoregress import Autoregression
+from spectrodiff.training.tasks.denoise import Diffusion, disturb, example_noise, hide, time_grid
 from tests.support import tiny
 from tests.support.reference import build
 
 
 @pytest.fixture(scope="module")
-def segment():
+def examples():
     mesh = make_mesh(jax.devices()[:1])
-    read = jax.jit(lambda batch: read_segments(batch, tiny.NETWORK.config(), mesh))
+    read = jax.jit(lambda batch: read_examples(batch, tiny.NETWORK.config(), mesh))
     return read(tiny.batch(6))
 
 
 @pytest.fixture(scope="module")
 def params():
-    objective = make_objective(tiny.NETWORK, Diffusion(), Training())
-    return jax.tree.map(np.asarray, objective.init_params(0))
+    task = tiny.make_task(tiny.NETWORK, Diffusion(), Training())
+    return jax.tree.map(np.asarray, task.init_params(0))
 
 
 def keys_of(*numbers):
@@ -33,13 +33,13 @@ def keys_of(*numbers):
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_scores_are_the_loss_at_each_time_written_out(segment, params, prediction):
+def test_scores_are_the_loss_at_each_time_written_out(examples, params, prediction):
     settings = Diffusion(prediction=prediction, evaluation_times=4)
-    objective = make_objective(tiny.NETWORK, settings, Training())
+    task = tiny.make_task(tiny.NETWORK, settings, Training())
     keys = keys_of(0, 1, 2, 3, 4, 5)
-    scores = jax.jit(objective.scores)(params, segment, keys)
+    scores = jax.jit(task.scores)(params, examples, keys)
     network = build(tiny.NETWORK.config(), params)
-    x0 = np.asarray(scale(segment.log_mel))
+    x0 = np.asarray(scale(examples.log_mel))
     wanted = []
     for index, time in enumerate([0.125, 0.375, 0.625, 0.875]):
         # The cosine schedule is an angle, from the one where tan is e^-10 to the one where it
@@ -49,7 +49,7 @@ def test_scores_are_the_loss_at_each_time_written_out(segment, params, predictio
         alpha, sigma = np.cos(angle), np.sin(angle)
         eps = np.asarray(example_noise(keys, index, x0.shape[1:]))
         z = (alpha * x0 + sigma * eps).astype(np.float32)
-        inputs = segment.tokens, segment.context, segment.context_mask, z
+        inputs = examples.tokens, examples.context, examples.context_mask, z
         output = np.asarray(network(*inputs, jnp.full(6, time)))
         # eps = (z - alpha x0) / sigma; v = alpha eps - sigma x0, so eps = sigma z + alpha v.
         eps_hat = {
@@ -62,25 +62,25 @@ def test_scores_are_the_loss_at_each_time_written_out(segment, params, predictio
     np.testing.assert_allclose(scores["loss"], np.mean(wanted, axis=0), rtol=2e-3)
 
 
-def test_an_example_scores_the_same_in_any_company(segment, params):
-    objective = make_objective(tiny.NETWORK, Diffusion(evaluation_times=2), Training())
-    score = jax.jit(objective.scores)
-    together = score(params, segment, keys_of(0, 1, 2, 3, 4, 5))
+def test_an_example_scores_the_same_in_any_company(examples, params):
+    task = tiny.make_task(tiny.NETWORK, Diffusion(evaluation_times=2), Training())
+    score = jax.jit(task.scores)
+    together = score(params, examples, keys_of(0, 1, 2, 3, 4, 5))
     pick = np.array([4, 1])
-    apart = score(params, jax.tree.map(lambda leaf: leaf[pick], segment), keys_of(4, 1))
+    apart = score(params, jax.tree.map(lambda leaf: leaf[pick], examples), keys_of(4, 1))
     for name, values in apart.items():
         np.testing.assert_allclose(values, together[name][pick], rtol=1e-5)
     # Another key is other noise.
-    other = score(params, jax.tree.map(lambda leaf: leaf[pick], segment), keys_of(9, 1))
+    other = score(params, jax.tree.map(lambda leaf: leaf[pick], examples), keys_of(9, 1))
     assert abs(other["loss"][0] / apart["loss"][0] - 1) > 1e-4
 
 
-def test_gap_compares_own_notes_with_other_notes(segment, params):
-    objective = make_objective(tiny.NETWORK, Diffusion(), Training())
-    gap, keys = jax.jit(objective.gap), keys_of(0, 1, 2, 3, 4, 5)
-    same = gap(params, segment, segment.tokens, keys)
+def test_gap_compares_own_notes_with_other_notes(examples, params):
+    task = tiny.make_task(tiny.NETWORK, Diffusion(), Training())
+    gap, keys = jax.jit(task.notes_gap), keys_of(0, 1, 2, 3, 4, 5)
+    same = gap(params, examples, examples.tokens, keys)
     np.testing.assert_array_equal(same["notes_gap"], 0.0)
-    other = gap(params, segment, jnp.roll(segment.tokens, -1, axis=0), keys)
+    other = gap(params, examples, jnp.roll(examples.tokens, -1, axis=0), keys)
     assert np.abs(other["notes_gap"]).min() > 0
     np.testing.assert_array_equal(other["x0_error_own_notes"], same["x0_error_own_notes"])
     np.testing.assert_allclose(
@@ -88,8 +88,8 @@ def test_gap_compares_own_notes_with_other_notes(segment, params):
     )
 
 
-def test_hidden_conditioning(segment):
-    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), segment)
+def test_hidden_conditioning(examples):
+    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), examples)
     settings = Diffusion(drop_conditioning=0.2, drop_context=0.25)
     hidden = jax.jit(lambda many, key: hide(many, settings, key))(many, jax.random.key(1))
     no_notes = ~np.asarray(hidden.tokens > 0).any(axis=1)
@@ -106,11 +106,11 @@ def test_hidden_conditioning(segment):
     np.testing.assert_array_equal(hidden.log_mel, many.log_mel)
 
 
-def test_disturbed_context(segment):
-    middle = jnp.zeros_like(segment.context)  # far from both ends of the scale
+def test_disturbed_context(examples):
+    middle = jnp.zeros_like(examples.context)  # far from both ends of the scale
     valid = 6
-    mask = jnp.zeros_like(segment.context_mask).at[:, :valid].set(True)
-    many = segment._replace(context=middle, context_mask=mask)
+    mask = jnp.zeros_like(examples.context_mask).at[:, :valid].set(True)
+    many = examples._replace(context=middle, context_mask=mask)
     many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), many)
     disturbed = jax.jit(lambda many, key: disturb(many, 0.1, key))(many, jax.random.key(1))
     assert not np.asarray(disturbed.context)[:, valid:].any()
@@ -128,47 +128,45 @@ def test_disturbed_context(segment):
     assert (level.mean(axis=(1, 2)) ** 2).mean() == pytest.approx(0.01 / 3 / 768, rel=0.2)
     np.testing.assert_allclose(level.std(axis=(1, 2)), noise, rtol=1e-5)
     # Features stay on their scale, and nothing else is touched.
-    loud = segment._replace(context=jnp.where(mask[..., None], 1.0, 0.0), context_mask=mask)
+    loud = examples._replace(context=jnp.where(mask[..., None], 1.0, 0.0), context_mask=mask)
     assert np.abs(disturb(loud, 0.1, jax.random.key(2)).context).max() == 1.0
     np.testing.assert_array_equal(disturbed.log_mel, many.log_mel)
     np.testing.assert_array_equal(disturbed.tokens, many.tokens)
 
 
-def test_training_loss_is_random_by_its_key_alone(segment, params):
+def test_training_loss_is_random_by_its_key_alone(examples, params):
     dropping = dataclasses.replace(tiny.NETWORK, dropout=0.1)
-    objective = make_objective(dropping, Diffusion(), Training())
-    loss = jax.jit(objective.loss)
-    first, again, other = (loss(params, segment, jax.random.key(n, impl="rbg")) for n in (0, 0, 1))
+    task = tiny.make_task(dropping, Diffusion(), Training())
+    loss = jax.jit(lambda *inputs: task.loss(*inputs)["loss"])
+    first, again, other = (loss(params, examples, jax.random.key(n, impl="rbg")) for n in (0, 0, 1))
     assert first == again
     assert first != other
 
 
-def test_times_are_uniform_or_bent_towards_noise(segment, params):
+def test_times_are_uniform_or_bent_towards_noise(examples, params):
     """The mean of u ** p is 1 / (1 + p)."""
-    objective = make_objective(tiny.NETWORK, Diffusion(time_power=0.5), Training())
+    task = tiny.make_task(tiny.NETWORK, Diffusion(time_power=0.5), Training())
     times = []
 
-    class Spy(type(objective)):
-        def _denoise(self, params, segment, x0, eps, time, dropout_key=None):
+    class Spy(type(task)):
+        def _denoise(self, params, examples, x0, eps, time, dropout_key=None):
             times.append(time)
             return (jnp.zeros(len(time)),)
 
-    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), segment)
-    Spy(objective.config, objective.settings).loss(params, many, jax.random.key(0))
+    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), examples)
+    Spy(task.config, task.settings).loss(params, many, jax.random.key(0))
     assert abs(np.mean(times[0]) - 1 / 1.5) < 0.02
     np.testing.assert_allclose(time_grid(4), [0.125, 0.375, 0.625, 0.875])
 
 
-def test_autoregressive_baseline(segment):
-    network = Network(
-        **{**dataclasses.asdict(tiny.NETWORK), "kind": "autoregressive", "context_frames": 0}
-    )
-    objective = make_objective(network, Diffusion(), Training())
-    params = objective.init_params(0)
+def test_autoregressive_baseline(examples):
+    network = dataclasses.replace(tiny.NETWORK, context_frames=0)
+    task = tiny.make_task(network, Autoregression())
+    params = task.init_params(0)
     keys = keys_of(0, 1, 2, 3, 4, 5)
-    loss = jax.jit(objective.scores)(params, segment, keys)["loss"]
-    gap = jax.jit(objective.gap)(params, segment, segment.tokens, keys)
+    loss = jax.jit(task.scores)(params, examples, keys)["loss"]
+    gap = jax.jit(task.notes_gap)(params, examples, examples.tokens, keys)
     np.testing.assert_array_equal(gap["notes_gap"], 0.0)
     # Without dropout the training loss is the mean of the scores.
-    trained = jax.jit(objective.loss)(params, segment, jax.random.key(0))
+    trained = jax.jit(task.loss)(params, examples, jax.random.key(0))["loss"]
     np.testing.assert_allclose(trained, loss.mean(), rtol=1e-6)

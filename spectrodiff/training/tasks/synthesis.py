@@ -1,0 +1,112 @@
+"""Methods that the tasks of a synthesiser share: starting from a model, rendering previews."""
+
+import dataclasses
+import logging
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectrodiff.audio.features import unscale
+from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.tree import flatten, nest
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.inverter import GriffinLim
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.music.vocabulary import Vocabulary
+from spectrodiff.synthesis.segments.diffusion import SegmentBatch
+from spectrodiff.synthesis.songs import SegmentModel
+from spectrodiff.training.examples import Examples
+from spectrodiff.training.optimizers import FIXED
+from spectrodiff.training.task import Params, Rendered
+
+logger = logging.getLogger(__name__)
+
+# Fields that may differ when a run starts from another model's weights. Other lengths need other
+# position tables, which are fixed and not learnt; embeddings are carried over event by event.
+_MAY_DIFFER = {"dropout", "vocabulary_size", "note_tokens", "target_frames", "context_frames"}
+EMBEDDING = "note_encoder/embedding"
+
+
+def load_synthesiser(
+    model: str, config: ModelConfig, vocabulary: Vocabulary, params: Params
+) -> Params:
+    """Returns the parameters of a trained model, fitted to a network.
+
+    Args:
+        model: as `spectrodiff.load` takes it.
+        config: sizes of the network.
+        vocabulary: of the network.
+        params: its initial parameters; position tables of another length are kept from them.
+
+    Raises:
+        CheckpointError: if the model cannot be read, or is of another size.
+    """
+    checkpoint = open_checkpoint(model)
+    theirs = Vocabulary(checkpoint.tokenization.velocity_bins)
+    _check_config(model, checkpoint.config, config)
+    if checkpoint.config.vocabulary_size < (rows := theirs.embedding_rows):
+        expected = f"a vocabulary_size of {rows} for {theirs.velocity_bins} velocity bins"
+        raise CheckpointError(model, expected, str(checkpoint.config.vocabulary_size))
+    loaded, own = flatten(checkpoint.params), flatten(params)
+    if theirs != vocabulary:
+        bins = f"{theirs.velocity_bins} to {vocabulary.velocity_bins}"
+        logger.info("%s: embeddings are carried over from %s velocity bins", model, bins)
+    loaded[EMBEDDING] = carry_embedding(loaded[EMBEDDING], own[EMBEDDING], theirs, vocabulary)
+    for name, values in own.items():
+        if loaded[name].shape == values.shape:
+            continue
+        assert name.endswith(FIXED)
+        # With the same seed the longer of two tables begins with the shorter one.
+        logger.warning("%s: %s is made anew for %d rows", model, name, len(values))
+        loaded[name] = values
+    return nest({name: np.asarray(loaded[name]) for name in own})
+
+
+def carry_embedding(
+    before: np.ndarray, fresh: np.ndarray, theirs: Vocabulary, ours: Vocabulary
+) -> np.ndarray:
+    """Returns a trained embedding for another vocabulary: each event keeps its row.
+
+    Args:
+        before: of the trained network, float [rows, D].
+        fresh: of the new network before training, float [rows, D]; kept in rows without an event.
+        theirs: vocabulary of the trained network.
+        ours: vocabulary of the new network.
+
+    Returns:
+        Float32 [rows, D] of the new network. An unknown velocity starts as the nearest known one.
+    """
+    if theirs == ours and before.shape == fresh.shape:
+        return np.array(before, np.float32)
+    ids = ours.ids_in(theirs)
+    values = np.array(fresh, np.float32)
+    values[: len(ids)] = before[ids]
+    return values
+
+
+def render_examples(model: SegmentModel, examples: Examples, keys: jax.Array) -> Rendered:
+    """Renders the segments of examples from their notes and true contexts.
+
+    Args:
+        model: the network, ready to generate.
+        examples: a batch.
+        keys: one random key per example, [B].
+    """
+    context, mask = examples.context, examples.context_mask
+    if context is None or mask is None:
+        C, M = model.config.context_frames, model.config.mel_bins
+        context, mask = jnp.zeros((len(keys), C, M)), jnp.zeros((len(keys), C), bool)
+    batch = SegmentBatch(np.asarray(examples.tokens), context, np.asarray(mask), keys)
+    log_mel = np.asarray(unscale(model(batch)))
+    return Rendered(log_mel, [GriffinLim()(rows) for rows in log_mel])
+
+
+def _check_config(name: str, given: ModelConfig, wanted: ModelConfig) -> None:
+    for field in dataclasses.fields(ModelConfig):
+        theirs: Any = getattr(given, field.name)
+        ours: Any = getattr(wanted, field.name)
+        same_kind = bool(theirs) == bool(ours)  # with or without context
+        if theirs != ours and not (field.name in _MAY_DIFFER and same_kind):
+            raise CheckpointError(name, f"a network of {field.name} {ours!r}", repr(theirs))

@@ -1,0 +1,102 @@
+"""Imports between the rooms of the package run one way, from upper floors to lower ones."""
+
+import ast
+import graphlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "spectrodiff"
+
+# From the ground up. A room may import rooms of lower floors.
+FLOORS = (
+    ("core",),
+    ("music", "audio", "diffusion"),
+    ("models",),
+    ("inverter", "checkpoints"),
+    ("synthesis",),
+    ("data", "composer"),
+    ("training", "evaluation"),
+    ("report", "recipe"),
+    ("commands",),
+)
+# Imports that are allowed within a floor.
+SIDEWAYS = {("music", "audio"), ("inverter", "checkpoints"), ("data", "composer")}
+
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path, *, lazy: bool) -> set[str]:
+    """Modules of the package that a file imports; with `lazy` also those within functions."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if lazy else tree.body
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in names}
+    return found & MODULES.keys()
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module; None for the package itself and its entry point."""
+    room = module.split(".")[1] if "." in module else None
+    return None if room == "__main__" else room
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(module) for module in MODULES} - {None} == set(FLOOR)
+
+
+@pytest.mark.parametrize("room", FLOOR)
+def test_imports_run_downwards(room):
+    new = [
+        f"{module} imports {imported}"
+        for module, path in MODULES.items()
+        if room_of(module) == room
+        for imported in imports(path, lazy=True)
+        if (other := room_of(imported)) not in (None, room)
+        and (room, other) not in SIDEWAYS
+        and FLOOR[other] >= FLOOR[room]
+    ]
+    assert not new
+
+
+def test_no_module_imports_itself_in_a_circle():
+    graph = {module: imports(path, lazy=True) - {"spectrodiff"} for module, path in MODULES.items()}
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(reversed(error.args[1]))}")
+
+
+def test_rooms_and_files_are_of_a_readable_size():
+    for folder in {path.parent for path in MODULES.values()}:
+        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(files) <= 15, f"{folder.relative_to(ROOT)} has {len(files)} files"
+    for path in [*MODULES.values(), *(ROOT / "tests").rglob("*.py")]:
+        lines = len(path.read_text().splitlines())
+        assert lines <= 400, f"{path.relative_to(ROOT)} has {lines} lines"
+
+
+def test_only_commands_know_gin_and_the_command_line():
+    for module, path in MODULES.items():
+        if room_of(module) not in ("commands", None):
+            words = {"argparse", "gin"}
+            tree = ast.walk(ast.parse(path.read_text()))
+            used = {
+                alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names
+            }
+            assert not used & words, f"{module} imports {used & words}"
