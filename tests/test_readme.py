@@ -1,4 +1,4 @@
-"""Every command and every line of Python in the README runs as written."""
+"""Every command and every line of Python in the README and in docs/ runs as written."""
 
 import os
 import re
@@ -16,9 +16,25 @@ BLOCK = re.compile(r"^(<!-- not run: .*? -->\n)?```(\w*)\n(.*?)^```", re.MULTILI
 NOT_AGAIN = re.compile(r"^(make (demo|test|check)|python -m venv .*|pip install .*)$")
 
 
+# In an order in which every page has what its commands need.
+PAGES = ("README", "docs/rendering", "docs/data", "docs/training", "docs/inverter")
+OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/performance")
+
+
 def blocks(language):
-    text = (ROOT / "README.md").read_text()
+    text = "\n".join((ROOT / f"{page}.md").read_text() for page in PAGES + OTHER_PAGES)
     return [match[3] for match in BLOCK.finditer(text) if match[2] == language and not match[1]]
+
+
+def test_all_pages_are_tested():
+    pages = {path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.glob("docs/*.md")}
+    assert pages | {"README"} == {*PAGES, *OTHER_PAGES}
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / f"{page}.md" for page in (*PAGES, *OTHER_PAGES, "CONTRIBUTING")):
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", page.read_text()):
+            assert "://" in link or (page.parent / link).exists(), f"{page}: {link}"
 
 
 def commands():
@@ -39,7 +55,7 @@ NEEDS_FLUIDSYNTH = {
 }
 # What takes minutes is shortened; the rest of a command stays as it is written.
 SHORTER = {
-    "prepare": ["--pieces", "3"],
+    "prepare": ["--songs", "3"],
     "recipe": ["--minutes", "0.1"],
     "train.py": [
         "--gin_bindings",
