@@ -59,7 +59,7 @@ class Autoregress(Task):
     """
 
     config: ModelConfig
-    dtype: Any = jnp.float32
+    dtype: type = jnp.float32
     remat: bool = False
     tokenization: Tokenization = RELEASED_TOKENIZATION
 

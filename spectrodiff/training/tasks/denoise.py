@@ -117,7 +117,7 @@ class Denoise(Task):
 
     config: ModelConfig
     settings: Diffusion
-    dtype: Any = jnp.float32
+    dtype: type = jnp.float32
     remat: bool = False
     initialization: Initialization = "t5"
     tokenization: Tokenization = RELEASED_TOKENIZATION

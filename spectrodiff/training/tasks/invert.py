@@ -176,7 +176,7 @@ class Invert(Task):
     """
 
     settings: Inversion
-    dtype: Any = jnp.float32
+    dtype: type = jnp.float32
     remat: bool = False
     denoiser: Denoised | None = None
 
