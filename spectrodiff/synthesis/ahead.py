@@ -1,11 +1,20 @@
 """Iteration ahead: a thread computes the next item while the last one is being used."""
 
+import dataclasses
 import queue
 import threading
 from collections.abc import Generator, Iterator
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result(Generic[Item]):
+    """An item, an error, or the end."""
+
+    items: tuple[Item, ...] = ()
+    error: BaseException | None = None
 
 
 def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
@@ -14,35 +23,37 @@ def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     Errors of `items` are raised here. Closing this generator ends the thread after the item that it
     is computing.
     """
-    results: queue.Queue[tuple[Any, BaseException | None, bool]] = queue.Queue(maxsize=1)
+    results: queue.Queue[_Result[Item]] = queue.Queue(maxsize=1)
     stop = threading.Event()
 
     def work() -> None:
         try:
             for item in items:
-                if not _put(results, (item, None, False), stop):
+                if not _put(results, _Result((item,)), stop):
                     return
         except BaseException as error:
-            _put(results, (None, error, True), stop)
+            _put(results, _Result(error=error), stop)
         else:
-            _put(results, (None, None, True), stop)
+            _put(results, _Result(), stop)
 
     worker = threading.Thread(target=work, name="spectrodiff-ahead", daemon=True)
     worker.start()
     try:
         while True:
-            item, error, last = results.get()
-            if error is not None:
-                raise error
-            if last:
+            result = results.get()
+            if result.error is not None:
+                raise result.error
+            if not result.items:
                 return
-            yield item
+            yield from result.items
     finally:
         stop.set()
         worker.join()
 
 
-def _put(results: "queue.Queue[Any]", result: Any, stop: threading.Event) -> bool:
+def _put(
+    results: "queue.Queue[_Result[Item]]", result: "_Result[Item]", stop: threading.Event
+) -> bool:
     """Waits for room in the queue; returns False if asked to stop."""
     while not stop.is_set():
         try:

@@ -29,7 +29,7 @@ from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenizer import SongTokens, tokenize_song
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
-from spectrodiff.synthesis.parameters import compute_type, place
+from spectrodiff.synthesis.parameters import Params, compute_type, place
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.songs import SegmentModel, first_batch, generate_songs
@@ -94,7 +94,7 @@ class Synthesizer:
         self._schedule = make_schedule(checkpoint.schedule)
         self._devices = list(devices or jax.devices())
         self._params = place(checkpoint.params, replicated(make_mesh(self._devices)), precision)
-        self._segment_models: dict[Any, SegmentModel] = {}
+        self._segment_models: dict[tuple[Sampling | None, bool], SegmentModel] = {}
 
     def render(self, song: SongInput, **settings: Any) -> Song:
         """Renders one song; the settings are those of `render_each`."""
@@ -349,7 +349,7 @@ class Synthesizer:
     def _segment_model(self, sampling: Sampling, many: bool) -> SegmentModel:
         """Returns the model with some sampling settings; the last one is kept for the next call."""
         autoregressive = self.config.kind == "autoregressive"
-        settings = many if autoregressive else (sampling, many)
+        settings = None if autoregressive else sampling, many
         if settings not in self._segment_models:
             self._segment_models.clear()
             mesh = make_mesh(self._devices if many else self._devices[:1])
@@ -390,5 +390,5 @@ def _groups(songs: Sequence[SongTokens], batch_size: int) -> list[list[int]]:
 
 
 @jax.jit(static_argnums=0)
-def _predict(definition: nnx.GraphDef, params: dict[str, Any], *inputs: Any) -> jax.Array:
+def _predict(definition: nnx.GraphDef, params: Params, *inputs: jax.Array | None) -> jax.Array:
     return nnx.merge(definition, params)(*inputs)

@@ -12,7 +12,8 @@ from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
 from spectrodiff.models.autoregressive import DITHER, Writing, begin, definition, write_frames
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.layers import KeyValue
-from spectrodiff.synthesis.segments.diffusion import Params, SegmentBatch
+from spectrodiff.synthesis.parameters import Params
+from spectrodiff.synthesis.segments.diffusion import SegmentBatch
 
 # Between two calls to the device the host can show progress.
 FRAMES_PER_CALL = 32

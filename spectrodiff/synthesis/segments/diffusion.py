@@ -8,7 +8,7 @@ zero.
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,7 @@ from spectrodiff.diffusion.sampler import Carry, Sampler, Steps, run, start
 from spectrodiff.diffusion.schedule import Schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.denoiser import Films, Memory, definition
-
-Params = dict[str, Any]
+from spectrodiff.synthesis.parameters import Params
 
 # Between two calls to the device the host can show progress or be stopped.
 STEPS_PER_CALL = 20
