@@ -1,6 +1,7 @@
 """Beginnings of runs: other models, whose vocabulary may differ, and where they were left."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ from spectrodiff.training.settings import Data, Optimization, Training
 from spectrodiff.training.start import check_restored, initial_params
 from spectrodiff.training.state import Layout, abstract_state, place_state
 from spectrodiff.training.task import RunSettings
+from spectrodiff.training.tasks.autoregress import Autoregression
 from spectrodiff.training.tasks.denoise import Diffusion
 from spectrodiff.training.tasks.invert import Inversion
 from tests.support import tiny
@@ -135,3 +137,25 @@ def test_a_state_with_other_parts_is_refused(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"differ in .*taps.*--init_from"):
         check_restored(tmp_path, found, wanted)
     check_restored(tmp_path, place_state(params, optimizer, layout), wanted)
+
+
+@pytest.mark.parametrize("task", ["denoise", "autoregress", "invert"])
+def test_runs_from_before_the_task_was_a_setting_are_resumed(tmp_path, task):
+    """Then an inverter's run.json had its sizes, and Network.kind told the others apart."""
+    network = dataclasses.replace(tiny.NETWORK, context_frames=0)
+    ours = {"denoise": Diffusion(), "autoregress": Autoregression(), "invert": Inversion("tiny")}
+    data = Data(corpora=("pairs/own",))
+    now = RunSettings(network, ours[task], Optimization(), Training(task=task), data)
+    checkpoints = open_run(tmp_path / "run", now, write=True)
+    (checkpoints / "50").mkdir(parents=True)
+    path = tmp_path / "run/run.json"
+    stored = json.loads(path.read_text())
+    del stored["settings"]["Training"]["task"]
+    if task != "invert":
+        kind = "autoregressive" if task == "autoregress" else "diffusion"
+        stored["settings"]["Network"]["kind"] = kind
+    path.write_text(json.dumps(stored))
+    open_run(tmp_path / "run", now, write=False)
+    other = now._replace(training=Training(task="denoise" if task == "invert" else "invert"))
+    with pytest.raises(ConfigError, match=rf"Training.task: expected '{task}', as in the run"):
+        open_run(tmp_path / "run", other, write=False)
