@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Minutes of training are shortened; all else runs as it is written.
 SHORTER = {
-    "PIECES, STEPS = 8, 200": "PIECES, STEPS = 3, 3",
+    "SONGS, STEPS = 8, 200": "SONGS, STEPS = 3, 3",
     '--gin_bindings "STEPS = {STEPS}"': '--gin_bindings "STEPS = {STEPS}" '
     "--gin_bindings Training.evaluation_examples=4 --gin_bindings Training.previews=0",
 }
