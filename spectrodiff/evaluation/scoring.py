@@ -95,7 +95,19 @@ class Metric(Protocol):
         ...
 
 
-class SignalMetric:
+class _MeanOverSongs:
+    """Base of metrics whose score of a corpus is the mean over songs."""
+
+    columns: Sequence[Column]
+
+    def score_corpus(
+        self, row: Row, songs: Sequence[ScoredSong], replicates: int
+    ) -> dict[str, CorpusScore]:
+        """Computes means over songs."""
+        return {column.name: _mean(column, songs, replicates) for column in self.columns}
+
+
+class SignalMetric(_MeanOverSongs):
     """Distances of audio that need no weights: log-mel L1 and spectral distance."""
 
     id = "signal"
@@ -108,12 +120,6 @@ class SignalMetric:
             LOG_MEL_L1.name: log_mel_l1(audio, target),
             SPECTRAL_DISTANCE.name: spectral_distance(audio, target),
         }
-
-    def score_corpus(
-        self, row: Row, songs: Sequence[ScoredSong], replicates: int
-    ) -> dict[str, CorpusScore]:
-        """Computes means over songs."""
-        return {column.name: _mean(column, songs, replicates) for column in self.columns}
 
 
 class EmbeddingMetric:
@@ -163,7 +169,7 @@ class EmbeddingMetric:
         return read_array(path)
 
 
-class TranscriptionMetric:
+class TranscriptionMetric(_MeanOverSongs):
     """F1 of the notes that a transcriber finds in the audio.
 
     A transcriber that does not recognise programs is scored without instruments and drums.
@@ -193,12 +199,6 @@ class TranscriptionMetric:
             column: Score(agreement.f1, [_f1(minute[column]) for minute in minutes])
             for column, agreement in self._agreements(notes, found).items()
         }
-
-    def score_corpus(
-        self, row: Row, songs: Sequence[ScoredSong], replicates: int
-    ) -> dict[str, CorpusScore]:
-        """Computes means over songs."""
-        return {column.name: _mean(column, songs, replicates) for column in self.columns}
 
     def _agreements(self, reference: Notes, estimate: Notes) -> dict[str, Agreement]:
         scores = score_transcription(reference, estimate)

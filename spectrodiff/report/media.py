@@ -111,7 +111,7 @@ def media_url(address: str) -> str:
 
 
 def draw_strips(
-    folder: Path, song: SongResults, rows: Sequence[ResultRow], stem: str, max_width: int = 2400
+    folder: Path, song: SongResults, rows: Sequence[ResultRow], stem: str
 ) -> list[Strip]:
     """Draws the spectrogram of each row of a song that has audio.
 
@@ -120,7 +120,6 @@ def draw_strips(
         song: results of the song.
         rows: rows to show, in this order.
         stem: first part of the names of the pictures, which are stored in `pictures/`.
-        max_width: maximum width of the pictures in pixels.
 
     Raises:
         ReportError: if the address of the audio leads out of the folder.
@@ -136,7 +135,7 @@ def draw_strips(
             continue
         audio = read_audio(media_file(folder, song.media[row.name]), SAMPLE_RATE)
         picture = f"pictures/{stem}-{number}.png"
-        covered = write_bare_spectrogram(folder / picture, blockwise_log_mel(audio), max_width)
+        covered = write_bare_spectrogram(folder / picture, blockwise_log_mel(audio))
         drawn.append((number, row, picture, len(audio) / SAMPLE_RATE, covered))
     longest = max((seconds for *_, seconds, _ in drawn), default=0.0)
     return [

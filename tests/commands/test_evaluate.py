@@ -1,4 +1,4 @@
-"""The command line as a user runs it: all columns, no work twice, killed and continued."""
+"""Command line of an evaluation: all columns, no work done twice, killed and continued."""
 
 import contextlib
 import io
@@ -57,7 +57,7 @@ program.finish(program.run(evaluate.main))
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A prepared corpus with three songs to test on, and settings."""
+    """Folder with a prepared corpus of three test songs, and settings."""
     home = tmp_path_factory.mktemp("home")
     for number in range(4):
         name = home / "pairs" / ("test" if number else "train") / str(number)
@@ -137,7 +137,7 @@ def with_weights(weights):
 
 @pytest.fixture(scope="module")
 def full(home, golden, weights):
-    """An evaluation with all columns, and what it printed."""
+    """Runs an evaluation with all columns; its scores and its output."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         set_up(patch, home)

@@ -1,4 +1,4 @@
-"""What is rendered, from what and how often, with a synthesiser whose features are known."""
+"""Rendering of rows with a synthesizer whose features are known, and how often it happens."""
 
 import dataclasses
 
@@ -40,7 +40,7 @@ BARE = ModelInfo("untrained", "0123abcd", Checkpoint(SIZES["tiny"], {}))
 
 
 class Inverter:
-    """One number per frame, held."""
+    """Inverter whose audio is constant within a frame."""
 
     context_frames = 0
 
@@ -113,7 +113,7 @@ def test_references(renderer, synthesizer):
     assert not synthesizer.calls
 
 
-def test_each_way_to_draw_is_drawn_once(renderer, synthesizer):
+def test_rows_of_equal_sampling_are_sampled_once(renderer, synthesizer):
     renderer.model(Corpus(), [0, 1, 2])
     # Two rows share ten steps.
     assert synthesizer.calls == [(10, 3, 2), (5, 3, 2)]

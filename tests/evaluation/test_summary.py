@@ -43,7 +43,7 @@ EMBEDDING = EmbeddingMetric(types.SimpleNamespace(name="VGGish", sample_rate=16_
 
 
 def embeddings(name, frames=30):
-    """Of the model and of the recording, other ones for every song."""
+    """Embeddings of the model and of the recording, different for every song."""
     seed = sum(name.encode())
     rng = np.random.default_rng(seed)
     return rng.normal(1, 2, (frames, 3)), rng.normal(size=(frames, 3))
@@ -77,7 +77,7 @@ def summarizer(tmp_path):
 
 
 def summarize(summarizer, *corpora, speeds=None):
-    """What `scores.json` holds."""
+    """Contents of `scores.json`."""
     results = summarizer.summarize(corpora, model="runs/a", device="cpu", speeds=speeds or {})
     write_results(summarizer.root, results)
     text = (summarizer.root / "scores.json").read_text()

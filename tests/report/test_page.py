@@ -97,7 +97,7 @@ def test_missing_songs_and_columns_stand_out(document):
 
 
 def test_a_picture_lies_on_the_time_axis_of_its_sound(page, document):
-    """Where the tone begins in the picture is second 1 of the deck's time axis."""
+    """The tone begins in the picture at second 1 of the deck's time axis."""
     deck = document.all("article")[0]
     seconds = float(deck.attributes["data-seconds"])
     assert seconds == 2.0
@@ -218,7 +218,7 @@ def test_addresses_of_any_name():
 
 
 def test_names_that_are_no_text(tmp_path):
-    """A file name may be any bytes; Python has those that are no UTF-8 as lone surrogates."""
+    """File names can be any bytes; Python represents invalid UTF-8 as lone surrogates."""
     content = make_evaluation(tmp_path, {"own/songs:test": ["cafe"]}, seconds=1.1)
     content["title"] = content["corpora"][0]["per_song"][0]["song"] = "caf\udce9"
     (tmp_path / "scores.json").write_text(json.dumps(content))

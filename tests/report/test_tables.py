@@ -29,7 +29,7 @@ SIX = {
 
 
 def cells(markdown):
-    """Every table row of a Markdown text as {its first cell: the others}."""
+    """Table rows of a Markdown text as pairs of the first cell and the others."""
     rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line[:1] == "|"]
     return [(row[0].strip("*"), row[1:]) for row in rows]
 

@@ -76,7 +76,7 @@ def make_evaluation(
 
 
 def as_results(content: dict) -> Results:
-    """The results that `scores.json` with this content holds."""
+    """Parses the content of a `scores.json`."""
     return from_json(Results, content, "scores.json")
 
 

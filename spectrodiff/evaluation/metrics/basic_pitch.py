@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import importlib.util
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -47,19 +46,16 @@ _MIN_NOTE_FRAMES = 11  # 127.7 ms
 class BasicPitch:
     """Transcriber of pitches and times; all notes have program 0 and are not drums.
 
-    Args:
-        model: the ONNX file; by default the one in the installed package.
-
     Raises:
-        CheckpointError: if the package or the model is missing.
+        CheckpointError: if the package or its model is missing.
     """
 
     name = "basic-pitch"
     tells_programs = False
 
-    def __init__(self, model: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self) -> None:
         self._note_creation = _import_note_creation()
-        self._session = open_session(Path(model) if model else _package_folder() / _MODEL)
+        self._session = open_session(_package_folder() / _MODEL)
 
     def __call__(self, audio: np.ndarray) -> Notes:
         """Transcribes mono audio, float32 [samples] at 16 kHz.

@@ -101,7 +101,7 @@ class Mt3Transcriber:
             yield segments[rows], num_frames[rows].astype(np.int32), count
 
 
-def load_mt3(folder: str | os.PathLike[str], *, batch_size: int = 16) -> Mt3Transcriber:
+def load_mt3(folder: str | os.PathLike[str]) -> Mt3Transcriber:
     """Loads MT3 from the folder of its published T5X checkpoint.
 
     Raises:
@@ -114,7 +114,7 @@ def load_mt3(folder: str | os.PathLike[str], *, batch_size: int = 16) -> Mt3Tran
     ):
         if got != wanted:
             raise CheckpointError(folder, f"{wanted} {name}", str(got))
-    return Mt3Transcriber(config, params, batch_size=batch_size)
+    return Mt3Transcriber(config, params)
 
 
 def _decode(

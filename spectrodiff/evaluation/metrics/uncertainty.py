@@ -120,30 +120,25 @@ def bootstrap_frechet(
 
 
 def frechet_at_infinity(
-    predictions: Sequence[np.ndarray],
-    target: Statistics,
-    *,
-    num_sizes: int = NUM_SIZES,
-    seed: int = 0,
+    predictions: Sequence[np.ndarray], target: Statistics, *, seed: int = 0
 ) -> float:
     """Extrapolates the Frechet distance to infinitely many frames ("FAD-infinity").
 
     With N frames the distance is too large by about slope / N, where the slope depends on the
     embedding and on the model (Gui et al., arXiv:2311.01616; Chong and Forsyth, CVPR 2020). A line
-    over 1 / N is fitted to the distances of random subsets of the frames and evaluated at
-    1 / N = 0. The law holds for N well above the number of dimensions.
+    over 1 / N is fitted to the distances of random subsets, from a fifth of the frames to all of
+    them, and evaluated at 1 / N = 0. The law holds for N well above the number of dimensions.
 
     Args:
         predictions: embedding of the rendered audio of each song, [frames, dims].
         target: statistics of all recordings.
-        num_sizes: number of subsets, with a fifth of the frames to all of them.
         seed: seed of the choice of subsets.
 
     Raises:
         AudioError: if there are too few frames for subsets.
     """
     total = sum(map(len, predictions))
-    sizes = np.unique((total / np.linspace(LARGEST_TO_SMALLEST, 1, num_sizes)).astype(int))
+    sizes = np.unique((total / np.linspace(LARGEST_TO_SMALLEST, 1, NUM_SIZES)).astype(int))
     if len(sizes) < 3 or sizes[0] < 2:
         raise AudioError("embeddings", "enough frames to extrapolate from", str(total))
     # The first frames of a random order are a random sample of any size. Only the frames that one

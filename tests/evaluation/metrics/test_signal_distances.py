@@ -69,7 +69,7 @@ def magnitudes(audio):
 
 
 def test_minutes_are_those_of_their_own_frames(monkeypatch):
-    """With minutes of 4096 samples: only the last frames of one reach into the next."""
+    """Minutes have 4096 samples here; only the last frames of one reach into the next."""
     monkeypatch.setattr(signal_distances, "MINUTE_SAMPLES", 4096)
     prediction, target = noise(9_000), noise(9_000, seed=1)
     target[4_096:] = prediction[4_096:]
@@ -101,7 +101,7 @@ def test_log_mel_l1():
     half = audio.copy()
     half[60 * 16_000 :] = 0
     score = log_mel_l1(half, audio)
-    # The last frame of the first minute hears half of what follows it.
+    # The last frame of the first minute reaches into the second one.
     assert score.minutes[0] < 0.001
     expected = (np.asarray(log_mel(audio[60 * 16_000 :])) - np.log(1e-5)).mean()
     assert score.minutes[1] == pytest.approx(expected, rel=1e-4)

@@ -38,8 +38,8 @@ def test_equal_songs_have_an_interval_of_no_width():
 
 
 @pytest.mark.parametrize("dims", [4, 1025])
-def test_bootstrap_draws_whole_songs_together_with_their_targets(dims):
-    """With two songs there are three draws: either song twice, or both."""
+def test_bootstrap_resamples_songs_together_with_their_targets(dims):
+    """Two songs have three resamples: either song twice, or both."""
     rng = np.random.default_rng(0)
     predictions = [rng.normal(size=(20, dims)), rng.normal(2, 1, size=(35, dims))]
     targets = [rng.normal(5, 1, size=(25, dims)), rng.normal(2, 1, size=(30, dims))]
@@ -50,7 +50,7 @@ def test_bootstrap_draws_whole_songs_together_with_their_targets(dims):
             Statistics.of(np.concatenate([targets[song] for song in songs])),
         )
 
-    # A quarter of the draws is song 0 twice, a quarter song 1 twice; these are the extremes here.
+    # A quarter of the resamples is song 0 twice, a quarter song 1 twice; these are the extremes.
     extremes = sorted([distance(0, 0), distance(1, 1)])
     assert extremes[0] < distance(0, 1) < extremes[1]
     interval = bootstrap_frechet(

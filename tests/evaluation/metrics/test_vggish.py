@@ -58,7 +58,7 @@ def mel_matrix():
 
 
 def reference_patches(audio):
-    """Every whole 0.96 s: 96 frames of 25 ms, 10 ms apart, cut one by one."""
+    """Patches of 0.96 s: 96 frames of 25 ms with a hop of 10 ms, cut one by one."""
     window = scipy.signal.get_window("hann", 400, fftbins=True)
     frames = [
         np.abs(np.fft.rfft(audio[start : start + 400] * window, 512))
