@@ -24,11 +24,11 @@ from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import load_source
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.schedule import make_schedule
-from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.checksums import checkpoint_checksum, recording_checksum
 from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
-from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
+from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.evaluation.metrics.transcription_scores import score_onsets
-from spectrodiff.evaluation.songs import cut
+from spectrodiff.evaluation.songs import cut_recording
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenizer import tokenize_song
@@ -72,15 +72,15 @@ class Piece:
     @functools.cached_property
     def log_mel(self) -> np.ndarray:
         """Of the recording, float32 [frames, 128]."""
-        return log_mel_of(self.audio)
+        return blockwise_log_mel(self.audio)
 
     @functools.cached_property
     def checksum(self) -> str:
-        return checksums.of_recording(self.recording.audio, self.recording.notes)
+        return recording_checksum(self.recording.audio, self.recording.notes)
 
     def beginning(self, seconds: float) -> "Piece":
         """Its first seconds."""
-        song = cut(self.recording, seconds / 60)
+        song = cut_recording(self.recording, seconds / 60)
         audio = self.recording.audio[: len(song.audio)]
         return Piece(Recording(self.id, audio, song.notes))
 
@@ -157,7 +157,7 @@ class Model:
         checkpoint = open_checkpoint(name)
         if checkpoint.config.kind == "autoregressive":
             raise ConfigError("--model", "a diffusion model", f"{name}, an autoregressive one")
-        checksum = checksums.of_checkpoint(checkpoint)
+        checksum = checkpoint_checksum(checkpoint)
         inverter = make_inverter(None, checkpoint, jax.devices()[0].platform)
         params = jax.device_put(checkpoint.params, jax.devices()[0])
         checkpoint = dataclasses.replace(checkpoint, params=params)

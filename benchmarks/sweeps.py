@@ -47,7 +47,7 @@ from spectrodiff.commands import program
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.files import atomic_file, check_writable
 from spectrodiff.core.runtime import enable_compilation_cache
-from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.checksums import json_checksum
 from spectrodiff.evaluation.metrics.uncertainty import bootstrap_mean
 
 COLUMNS = (
@@ -144,7 +144,7 @@ def cell_path(
     """Where what was measured is kept: another name for whatever could change it."""
     heard = [piece.checksum for piece in music]
     measures = {"measures": 2, "transcribed": transcriber is not None}
-    named = checksums.of_json({**key, **measures, "music": heard})
+    named = json_checksum({**key, **measures, "music": heard})
     return out / "cells" / f"{named}.json"
 
 

@@ -93,7 +93,7 @@ def test_corpora(config):
 def test_evaluations(config):
     flags = evaluation.parse_flags(["--gin_file", config, "--dataset", "any", "--out", "report"])
     settings = evaluation.configure(flags)
-    wanted = settings.of_model(PAPER_SAMPLING, RELEASED_TOKENIZATION).wanted_rows()
+    wanted = settings.with_model_defaults(PAPER_SAMPLING, RELEASED_TOKENIZATION).wanted_rows()
     for row in wanted:
         if row.source == "model":
             Sampler(row.sampler, row.steps, row.variance)

@@ -65,7 +65,7 @@ def test_evaluation_is_the_papers(name):
         "weights/trill",
         "weights/mt3",
     )
-    rows = settings.of_model(PAPER_SAMPLING, RELEASED_TOKENIZATION).wanted_rows()
+    rows = settings.with_model_defaults(PAPER_SAMPLING, RELEASED_TOKENIZATION).wanted_rows()
     # The report sets each beside the row of the paper that it repeats.
     assert paper.find_row(rows[0].name, f"runs/{name}", settings.title) == ROWS[name]
     if name in MODELS:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
+from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.programs import SLAKH_CLASSES
 
@@ -105,7 +105,7 @@ def _distances(bench: Bench, rendering: Rendering, group: str) -> tuple[float, f
     for piece in bench.group(group):
         sound, target = rendering[piece.name], bench.reference[piece.name].log_mel
         drawn.append(aligned_l1(sound.log_mel, target))
-        heard.append(aligned_l1(log_mel_of(sound.audio), target))
+        heard.append(aligned_l1(blockwise_log_mel(sound.audio), target))
     return _mean(drawn), _mean(heard)
 
 
@@ -174,7 +174,9 @@ def _unmeasurable(group: str, cents: np.ndarray, noun: str) -> Value:
 def _joins(bench: Bench, rendering: Rendering) -> list[Value]:
     names = [piece.name for piece in (*bench.group("held back"), *bench.group("bands"))]
     drawn = join_ratio([rendering[name].log_mel for name in names], bench.segment_frames)
-    heard = join_ratio([log_mel_of(rendering[name].audio) for name in names], bench.segment_frames)
+    heard = join_ratio(
+        [blockwise_log_mel(rendering[name].audio) for name in names], bench.segment_frames
+    )
     begin, end = CHORD_SECONDS
     jumps = np.abs(
         level_jumps_db(
@@ -229,7 +231,7 @@ def steady_tones(inverter: Inverter, num_tones: int) -> list[Value]:
     cents = []
     for number, hertz in enumerate(np.geomspace(*TONE_HZ, num_tones)):
         tone = harmonic_tone(float(hertz), TONE_SECONDS, seed=number)
-        audio = invert(inverter, log_mel_of(tone))
+        audio = invert(inverter, blockwise_log_mel(tone))
         found = cents_off(audio[start : start + samples], float(hertz))
         cents.append(np.nan if found is None else found)
     group, found_cents = "steady tones", np.array(cents)

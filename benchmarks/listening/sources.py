@@ -16,8 +16,8 @@ from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.data.prepare.soundfont import PEAK, SoundfontRenderer
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, SamplingChanges
-from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
+from spectrodiff.evaluation.checksums import json_checksum, path_checksum
+from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import default_name, open_inverter
 from spectrodiff.music.tokenizer import SongTokens
@@ -126,7 +126,7 @@ class SoundfontSource:
     ) -> None:
         self._renderer = SoundfontRenderer(soundfont, gain)
         self._cache, self._gain, self._inverter = cache, gain, inverter
-        self._key = {"soundfont": checksums.of_path(str(self._renderer.soundfont)), "gain": gain}
+        self._key = {"soundfont": path_checksum(str(self._renderer.soundfont)), "gain": gain}
 
     @property
     def name(self) -> str:
@@ -147,7 +147,7 @@ class SoundfontSource:
             samples = np.load(path)
             _check_gain(samples, piece, self._gain)
             audio = samples.astype(np.float32) / 32768
-            sounds[piece.name] = Sound(audio, log_mel_of(audio))
+            sounds[piece.name] = Sound(audio, blockwise_log_mel(audio))
         return sounds
 
 
@@ -176,7 +176,7 @@ class ModelSource:
     ) -> None:
         self.name, self._cache, self._synth, self.sampling = name, cache, synth, sampling
         self._batch_size, self._seed = batch_size, seed
-        checksum = checksums.of_path(bundled_models().get(name, Path(name)))
+        checksum = path_checksum(bundled_models().get(name, Path(name)))
         self._key = {
             "model": checksum,
             "seed": seed,
@@ -260,7 +260,7 @@ def _length(piece: Piece) -> float:
 
 
 def _cached(folder: Path, key: dict[str, Any], piece: Piece) -> Path:
-    return folder / f"{checksums.of_json({**key, 'notes': piece.checksum})}.npy"
+    return folder / f"{json_checksum({**key, 'notes': piece.checksum})}.npy"
 
 
 def _store(path: Path, array: np.ndarray) -> None:

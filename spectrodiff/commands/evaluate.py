@@ -1,7 +1,9 @@
-"""Evaluates a model: python eval.py --model runs/a --dataset maestro --data_dir data --out report/.
+"""Command `evaluate`: renders the songs of prepared corpora, scores them, and writes a report.
 
-The same command goes on with an evaluation that was stopped or killed, and scores again without
-rendering again.
+Example: python eval.py --model runs/a --dataset maestro --data_dir data --out report/
+
+The same command continues an evaluation that was stopped or killed. Audio and scores that are
+already stored are not computed again.
 """
 
 import argparse
@@ -24,19 +26,19 @@ from spectrodiff.training.tasks import RUN_SETTINGS
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Renders, scores and reports what the command line and the gin files describe."""
+    """Renders, scores and reports the songs that the command line and the gin files name."""
     flags = parse_flags(arguments)
     settings = configure(flags)
-    settings.wanted_rows()  # refuses what is impossible before anything is read
-    # Only now, so that --help and misspelt names answer at once.
+    settings.wanted_rows()  # reports impossible settings before anything is read
+    # Imported late, so that --help and errors in the command line are fast.
     import jax
 
     from spectrodiff.core import distributed
-    from spectrodiff.evaluation import rendering, songs, store
-    from spectrodiff.evaluation.open_scorers import open_scorers
-    from spectrodiff.evaluation.results import Results
-    from spectrodiff.evaluation.scorers import score_songs
+    from spectrodiff.evaluation import rendering, results, songs, store
+    from spectrodiff.evaluation.open_metrics import open_metrics
+    from spectrodiff.evaluation.scoring import score_songs
     from spectrodiff.evaluation.speed import SpeedMeter
+    from spectrodiff.evaluation.summary import Summarizer
     from spectrodiff.report import markdown_table, write_report
     from spectrodiff.synthesis import load
 
@@ -58,8 +60,8 @@ def main(arguments: Sequence[str]) -> None:
     )
 
     # Model and inverters
-    model = rendering.Model.look_at(flags.model)
-    settings = settings.of_model(model.bare.sampling, model.bare.tokenization)
+    model = rendering.ModelInfo.read(flags.model)
+    settings = settings.with_model_defaults(model.bare.sampling, model.bare.tokenization)
     rows = settings.wanted_rows()
     assert settings.program_map is not None
     descriptions = {
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     for row in rows:
         if row.source != "raw":
             inverters(row.inverter)
-    # Loaded only if there is something to render.
+    # Loaded only if there is audio to render.
     synthesizer = functools.cache(
         lambda: load(
             flags.model,
@@ -82,9 +84,9 @@ def main(arguments: Sequence[str]) -> None:
     )
 
     # Scores
-    scorers, missing = open_scorers(settings)
+    metrics, missing = open_metrics(settings)
     store.open_store(flags.out, descriptions, corpora, write=leader)
-    distributed.wait_for_all()  # nobody writes before the leader has looked at the folder
+    distributed.wait_for_all()  # no process writes before the leader has checked the folder
     renderer = rendering.Renderer(
         flags.out, rows, descriptions, inverters, synthesizer, settings.batch_size, leader
     )
@@ -92,70 +94,64 @@ def main(arguments: Sequence[str]) -> None:
         share = range(process, len(corpus), processes)
         renderer.references(corpus, share)
         renderer.model(corpus, share)
-        score_songs(scorers, flags.out, rows, corpus, share, progress=leader)
+        score_songs(metrics, flags.out, rows, corpus, share, progress=leader)
     distributed.wait_for_all()
 
     # Results
     if leader:
-        results = Results(flags.out, settings, rows, scorers, missing)
         device = devices[0].device_kind
-        scores = results.summarize(
-            corpora, model=flags.model, device=f"{device} x {jax.device_count()}"
-        )
+        speeds: dict[str, results.Speed] = {}
         if settings.speed_segments:
-            meter = SpeedMeter(
-                flags.out / store.SPEED,
-                synthesizer,
-                inverters,
-                songs.longest(corpora),
-                settings.speed_segments,
-                device,
-            )
-            scores |= results.with_speeds(meter.measure(rows, descriptions))
-        store.write_json(flags.out / store.SCORES, scores)
-        print(markdown_table(scores))
+            song, segments = songs.longest_song(corpora), settings.speed_segments
+            path = flags.out / store.SPEED
+            meter = SpeedMeter(path, synthesizer, inverters, song, segments, device)
+            speeds = meter.measure(rows, descriptions)
+        summary = Summarizer(flags.out, settings, rows, metrics, missing).summarize(
+            corpora, model=flags.model, device=f"{device} x {jax.device_count()}", speeds=speeds
+        )
+        results.write_results(flags.out, summary)
+        print(markdown_table(summary))
         print(write_report(flags.out))
-    distributed.wait_for_all()  # a process that left early would end the others
+    distributed.wait_for_all()  # a process that ends early would end the others
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
-    """Where things are; what to do is said by gin files and bindings."""
+    """Parses the flags: paths and devices; all other settings are gin settings."""
     parser = argparse.ArgumentParser(
         prog=usage_name("evaluate"),
         description="Renders the songs of prepared corpora, scores them, and writes a report. "
-        "The same command goes on with an evaluation.",
+        "The same command continues an evaluation that was stopped.",
         epilog="Example: python eval.py --model runs/a --dataset maestro --data_dir data "
         "--gin_bindings 'Evaluation.steps = 100' --out report/",
     )
     add = parser.add_argument
     add(
         "--model",
-        help="which model: a run folder, a released model, anything that sample.py takes; not "
-        "needed with Evaluation.references_only",
+        help="model to evaluate: a run folder, a released model, or any other that sample.py "
+        "takes; not needed with Evaluation.references_only",
     )
     add(
         "--dataset",
         action="append",
         metavar="CORPUS[/CONFIG][:SPLIT]",
-        help="a prepared corpus; may be given again, then means are over corpora",
+        help="prepared corpus; may be repeated, means are then over corpora",
     )
-    add("--split", help="which recordings of it (default: test)")
+    add("--split", help="split of the corpora (default: test)")
     add_data_dir(parser)
-    add("--out", type=Path, required=True, help="folder of the report, made or gone on with")
+    add("--out", type=Path, required=True, help="folder of the report, new or to be continued")
     add_gin_flags(
         parser,
-        "settings, see configs/eval/; may be given again, later files win",
-        "one setting, such as 'Evaluation.steps = 100'; may be given again; wins over files",
+        "file of settings, see configs/eval/; may be repeated, later files override earlier ones",
+        "a setting, such as 'Evaluation.steps = 100'; may be repeated; overrides files",
     )
     add_device(parser)
-
     add_process_flags(parser, "several processes (one per host), which share the songs")
     return parser.parse_args(arguments)
 
 
 def configure(flags: argparse.Namespace) -> Evaluation:
-    """Defaults, then gin files, then bindings, then flags."""
-    # The files in configs/paper/ also hold settings of training.
+    """Returns the settings: defaults, overridden by gin files, then bindings, then flags."""
+    # Files in configs/paper/ also hold settings of the training, which train.py reads.
     gin_files.parse(
         (Evaluation, Row, *RUN_SETTINGS), flags.gin_file, flags.gin_bindings, folder=str(CONFIGS)
     )

@@ -1,4 +1,4 @@
-"""A blind listening test of several evaluations."""
+"""Command `listen`: a blind listening test of several evaluations."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,23 +9,30 @@ from spectrodiff.report.listening import key_path, write_listening_sheet
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Makes a listening test of the evaluations that the command line names."""
+    """Makes a listening test of the evaluations on the command line."""
     parser = argparse.ArgumentParser(
         prog=usage_name("listen"),
-        description="Makes a blind listening test of the songs that evaluations share. The key "
-        "that tells which file is whose goes beside the folder; keep it from listeners.",
+        description="Makes a blind listening test of the songs that evaluations share. The key, "
+        "which names the model of each file, is written beside the folder; do not give it to "
+        "listeners.",
     )
     add = parser.add_argument
-    add("reports", type=Path, nargs="+", metavar="REPORT", help="two or more that eval.py wrote")
-    add("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
-    add("--row", default="model", help="whose audio is compared (default: %(default)s)")
-    add("--title", default="Listening test", help="of the page (default: %(default)s)")
-    add("--songs", type=int, metavar="N", help="at most so many (default: all)")
+    add(
+        "reports",
+        type=Path,
+        nargs="+",
+        metavar="REPORT",
+        help="folders of two or more evaluations",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to make")
+    add("--row", default="model", help="row whose audio is compared (default: %(default)s)")
+    add("--title", default="Listening test", help="title of the page (default: %(default)s)")
+    add("--songs", type=int, metavar="N", help="maximum number of songs (default: all)")
     add(
         "--seconds",
         type=float,
         metavar="S",
-        help="only so much, from the middle of each song (default: whole songs)",
+        help="length of an excerpt from the middle of each song (default: whole songs)",
     )
     options = parser.parse_args(arguments)
     page = write_listening_sheet(

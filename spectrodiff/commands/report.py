@@ -1,4 +1,4 @@
-"""Pages of an evaluation, written again."""
+"""Command `report`: writes the pages of an evaluation again."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,18 +9,19 @@ from spectrodiff.report.page import write_report
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Writes the pages of the evaluation that the command line names."""
+    """Writes the pages of the evaluation on the command line."""
     parser = argparse.ArgumentParser(
         prog=usage_name("report"),
         description="Writes the pages of an evaluation again, from the scores in its folder.",
     )
-    parser.add_argument("report", type=Path, metavar="REPORT", help="what eval.py wrote")
+    parser.add_argument("report", type=Path, metavar="REPORT", help="folder of an evaluation")
     parser.add_argument(
         "--songs",
         type=int,
         default=3,
         metavar="N",
-        help="songs of each corpus with spectrograms, from best to worst (default: %(default)s)",
+        help="number of songs per corpus with spectrograms, from best to worst "
+        "(default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     print(write_report(options.report, songs_per_corpus=options.songs))

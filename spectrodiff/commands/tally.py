@@ -1,4 +1,4 @@
-"""Answers of a listening test, counted."""
+"""Command `tally`: counts the answers of a listening test."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from spectrodiff.report.tally import tally
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Counts the answers in the files that the command line names."""
+    """Counts the answers in the files on the command line."""
     parser = argparse.ArgumentParser(
         prog=usage_name("tally"),
-        description="Counts what listeners preferred.",
+        description="Counts the preferences of listeners.",
     )
-    parser.add_argument("key", type=Path, metavar="KEY", help="DIR-key.json of a sheet")
+    parser.add_argument("key", type=Path, metavar="KEY", help="key of the test, DIR-key.json")
     parser.add_argument("answers", type=Path, nargs="+", metavar="CSV", help="downloaded answers")
     options = parser.parse_args(arguments)
     for result in tally(options.key, options.answers):

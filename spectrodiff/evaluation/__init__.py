@@ -1,1 +1,1 @@
-"""How much a rendering sounds like the recording: embeddings, distances, transcription scores."""
+"""Evaluation: songs are rendered, scored against their recordings, and summed up as results."""

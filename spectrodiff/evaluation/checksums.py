@@ -1,11 +1,10 @@
-"""Short numbers that change when a file, a model or a recording does."""
+"""CRC-32 checksums that identify files, models and recordings."""
 
 import json
 import os
 import zlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,31 +15,31 @@ from spectrodiff.music.notes import Notes
 _BLOCK_BYTES = 1 << 24
 
 
-def of_json(value: Any) -> str:
-    """Of what JSON can hold, whatever the order of its keys."""
+def json_checksum(value: object) -> str:
+    """Returns the checksum of a value that JSON can hold; the order of keys has no effect."""
     return _hex(zlib.crc32(json.dumps(value, sort_keys=True).encode()))
 
 
-def of_path(source: str | os.PathLike[str]) -> str:
-    """Of a file, or of all files in a folder; of anything else its name."""
+def path_checksum(source: str | os.PathLike[str]) -> str:
+    """Returns the checksum of a file, of all files in a folder, or else of the name itself."""
     path = Path(source)
     if path.is_dir():
         names = sorted(child.relative_to(path) for child in path.rglob("*") if child.is_file())
-        return of_json([[name.as_posix(), _of_file(path / name)] for name in names])
-    return _of_file(path) if path.is_file() else of_json(os.fspath(source))
+        return json_checksum([[name.as_posix(), _file_checksum(path / name)] for name in names])
+    return _file_checksum(path) if path.is_file() else json_checksum(os.fspath(source))
 
 
-def of_checkpoint(checkpoint: Checkpoint) -> str:
-    """Of a model's parameters and of what says how to read them."""
+def checkpoint_checksum(checkpoint: Checkpoint) -> str:
+    """Returns the checksum of a model's parameters and of the settings that they depend on."""
     crc = 0
     for name, array in sorted(flatten(checkpoint.params).items()):
         crc = zlib.crc32(array.tobytes(), zlib.crc32(name.encode(), crc))
     settings = [asdict(checkpoint.config), checkpoint.prediction, checkpoint.schedule]
-    return of_json([crc, *settings, checkpoint.tokenization.velocity_bins])
+    return json_checksum([crc, *settings, checkpoint.tokenization.velocity_bins])
 
 
-def of_recording(audio: np.ndarray, notes: Notes) -> str:
-    """Of a recording and its notes."""
+def recording_checksum(audio: np.ndarray, notes: Notes) -> str:
+    """Returns the checksum of a recording [samples] and its notes."""
     crc = zlib.crc32(audio.tobytes())
     times = (notes.onset_seconds, notes.offset_seconds)
     for column in (*times, notes.pitch, notes.program, notes.is_drum):
@@ -48,7 +47,7 @@ def of_recording(audio: np.ndarray, notes: Notes) -> str:
     return _hex(crc)
 
 
-def _of_file(path: Path) -> str:
+def _file_checksum(path: Path) -> str:
     crc = 0
     with open(path, "rb") as file:
         while block := file.read(_BLOCK_BYTES):

@@ -1,52 +1,53 @@
-"""What the columns of the tables are."""
+"""Columns of the tables: one per score that a metric computes."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
+Better = Literal["lower", "higher"]
+
 
 @dataclass(frozen=True)
-class Metric:
-    """A column.
+class Column:
+    """Column of the tables.
 
     Attributes:
-        name: in `scores.json`.
-        title: in tables.
-        better: whether lower or higher values are better.
-        paper: whether it is one of the paper's table 1.
+        name: identifier in `scores.json`.
+        title: heading in tables.
+        better: whether lower or higher scores are better.
+        paper: whether the column belongs to Table 1 of the paper.
     """
 
     name: str
     title: str
-    better: Literal["lower", "higher"]
+    better: Better
     paper: bool = False
 
 
-LOG_MEL_L1 = Metric("log_mel_l1", "Log-mel L1", "lower")
-SPECTRAL_DISTANCE = Metric("spectral_distance", "Spectral distance", "lower")
-SIGNAL_METRICS = (LOG_MEL_L1, SPECTRAL_DISTANCE)
+LOG_MEL_L1 = Column("log_mel_l1", "Log-mel L1", "lower")
+SPECTRAL_DISTANCE = Column("spectral_distance", "Spectral distance", "lower")
 
 F1 = {
-    "full": Metric("transcription_f1_full", "F1", "higher", paper=True),
-    "midi_class": Metric("transcription_f1_midi_class", "F1 (families)", "higher"),
-    "flat": Metric("transcription_f1_flat", "F1 (flat)", "higher"),
+    "full": Column("transcription_f1_full", "F1", "higher", paper=True),
+    "midi_class": Column("transcription_f1_midi_class", "F1 (families)", "higher"),
+    "flat": Column("transcription_f1_flat", "F1 (flat)", "higher"),
 }
-ONSET_F1 = Metric("onset_f1", "Onset F1", "higher")
-ONSET_OFFSET_F1 = Metric("onset_offset_f1", "Onset+offset F1", "higher")
+ONSET_F1 = Column("onset_f1", "Onset F1", "higher")
+ONSET_OFFSET_F1 = Column("onset_offset_f1", "Onset+offset F1", "higher")
 
-# Names of the embeddings in the paper's table.
+# Names of the embeddings in Table 1 of the paper.
 PAPER_EMBEDDINGS = ("VGGish", "TRILL")
 
 
-def embedding_metrics(name: str) -> tuple[Metric, Metric]:
-    """Reconstruction and Frechet distance under an embedding."""
+def embedding_columns(name: str) -> tuple[Column, Column]:
+    """Returns the columns of an embedding: reconstruction distance and Frechet distance."""
     paper = name in PAPER_EMBEDDINGS
     return (
-        Metric(f"{slug(name)}_reconstruction", f"{name} rec.", "lower", paper),
-        Metric(f"{slug(name)}_frechet", f"{name} FAD", "lower", paper),
+        Column(f"{slug(name)}_reconstruction", f"{name} rec.", "lower", paper),
+        Column(f"{slug(name)}_frechet", f"{name} FAD", "lower", paper),
     )
 
 
 def slug(name: str) -> str:
-    """A name in small letters, digits and _."""
+    """Returns a name in lower case, with everything but letters and digits replaced by "_"."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

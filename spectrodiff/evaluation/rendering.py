@@ -1,4 +1,4 @@
-"""Making the audio of every row: drawn by a model, from true features, or as it was recorded."""
+"""Audio of all rows: rendered by a model, inverted from a recording's features, or recorded."""
 
 import dataclasses
 import functools
@@ -7,7 +7,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +15,12 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.progress import Progress
 from spectrodiff.diffusion.sampler import Sampler
-from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
+from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum
+from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.evaluation.settings import Row
 from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong
 from spectrodiff.evaluation.store import (
+    Description,
     SongFiles,
     feature_key,
     files_of,
@@ -36,18 +36,15 @@ from spectrodiff.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 
-# The settings of a row that say how a model draws.
-DRAWING = ("sampler", "steps", "guidance", "variance", "seed")
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Model:
-    """What is known about the model before it is loaded.
+class ModelInfo:
+    """Settings and checksum of a model, without its parameters.
 
     Attributes:
-        name: as it was given; None if there is none.
-        checksum: of its parameters.
-        bare: its settings, without parameters.
+        name: name or path as given; None if there is no model.
+        checksum: checksum of parameters and settings.
+        bare: checkpoint without parameters.
     """
 
     name: str | None
@@ -55,42 +52,42 @@ class Model:
     bare: Checkpoint
 
     @classmethod
-    def look_at(cls, name: str | None) -> "Model":
-        """Reads a model once, and forgets its parameters.
+    def read(cls, name: str | None) -> "ModelInfo":
+        """Reads a model; its parameters are not kept.
 
         Raises:
-            CheckpointError: if it is not there, or something is wrong with it.
+            CheckpointError: if it is missing or damaged.
         """
         if name is None:
-            # Of this nothing is used but that it has no inverter.
+            # A placeholder, which is only asked for its inverter; it has none.
             return cls(None, None, Checkpoint(SIZES["tiny"], {}))
         checkpoint = open_checkpoint(name)
-        checksum = checksums.of_checkpoint(checkpoint)
+        checksum = checkpoint_checksum(checkpoint)
         return cls(name, checksum, dataclasses.replace(checkpoint, params={}))
 
     def inverter_name(self, row: Row) -> str:
-        """The inverter of a row: its own, or the model's, or the package's."""
+        """Returns the inverter of a row, or else that of the model, or else the bundled one."""
         return row.inverter or str(self.bare.inverter or default_name())
 
 
 def describe(
-    row: Row, model: Model, precision: str, program_map: ProgramMap | None = None
-) -> dict[str, Any]:
-    """All that a row's audio depends on, besides the song.
+    row: Row, model: ModelInfo, precision: str, program_map: ProgramMap | None = None
+) -> Description:
+    """Returns all settings that the audio of a row depends on.
 
     Args:
-        row: with nothing left open.
-        model: that draws it.
-        precision: of the computation.
-        program_map: the instruments that songs are played on; None for the model's own.
+        row: row with all settings filled in.
+        model: model that renders it.
+        precision: precision of the computation.
+        program_map: instruments that songs are rendered with; None for those of the model.
 
     Raises:
-        ConfigError: for an impossible sampler, or a row that needs a model where there is none.
+        ConfigError: for an impossible sampler, or a row that needs a model if there is none.
     """
     if row.source == "raw":
         return {"source": "raw"}
     name = model.inverter_name(row)
-    inverter = name if name == GRIFFIN_LIM else f"{Path(name).name} {checksums.of_path(name)}"
+    inverter = name if name == GRIFFIN_LIM else f"{Path(name).name} {path_checksum(name)}"
     if row.source == "encoded":
         return {"source": "encoded", "inverter": inverter}
     if model.name is None:
@@ -105,30 +102,31 @@ def describe(
         "model": model.checksum,
         "precision": precision,
         "tokenization": json.loads(json.dumps(dataclasses.asdict(tokenization))),
-        **{name: getattr(row, name) for name in DRAWING},
+        **row.sampling,
+        "seed": row.seed,
         "inverter": inverter,
     }
 
 
 class Inverters:
-    """The inverters of rows, each opened once.
+    """Inverters of the rows; each is opened once.
 
     Args:
-        model: whose inverter is the default.
-        platform: of JAX's devices, such as "cpu".
+        model: model whose inverter is the default.
+        platform: platform of JAX's devices, such as "cpu".
     """
 
-    def __init__(self, model: Model, platform: str) -> None:
+    def __init__(self, model: ModelInfo, platform: str) -> None:
         self._open = functools.cache(lambda name: make_inverter(name, model.bare, platform))
 
     def __call__(self, name: str | None) -> Inverter:
-        """The inverter of a row; says so when that is Griffin-Lim for want of another.
+        """Returns an inverter; logs if it is Griffin-Lim because there is no other.
 
         Args:
-            name: of an ONNX file or "griffin-lim"; None for the model's own.
+            name: an ONNX file or "griffin-lim"; None for the inverter of the model.
 
         Raises:
-            CheckpointError: if it is not there, or something is wrong with it.
+            CheckpointError: if it is missing or damaged.
         """
         inverter: Inverter = self._open(name)
         return inverter
@@ -136,35 +134,35 @@ class Inverters:
 
 @dataclasses.dataclass(frozen=True)
 class Renderer:
-    """Makes audio and stores it.
+    """Produces the audio of all rows and stores it.
 
     Attributes:
-        root: the evaluation's folder.
-        rows: the rows.
-        descriptions: of the rows, by name.
-        inverters: of the rows.
-        synthesizer: loads the model, when it is needed for the first time.
-        batch_size: songs rendered side by side.
-        progress: whether to show it.
+        root: folder of the evaluation.
+        rows: rows of the tables.
+        descriptions: descriptions of the rows, by name.
+        inverters: inverters by name.
+        synthesizer: function that loads the model on its first call.
+        batch_size: number of songs that are rendered together.
+        progress: whether to show progress.
     """
 
     root: Path
     rows: Sequence[Row]
-    descriptions: Mapping[str, Mapping[str, Any]]
-    inverters: Inverters
+    descriptions: Mapping[str, Description]
+    inverters: Callable[[str | None], Inverter]
     synthesizer: Callable[[], Synthesizer]
     batch_size: int
     progress: bool
 
     def references(self, corpus: EvaluationCorpus, share: Sequence[int]) -> None:
-        """Makes the audio of the rows that come from recordings, where it is missing.
+        """Produces missing audio of the rows that come from recordings.
 
         Args:
-            corpus: whose songs.
-            share: which of them, by number.
+            corpus: corpus of the songs.
+            share: numbers of the songs in the corpus.
 
         Raises:
-            ConfigError: if a song's folder is of another recording.
+            ConfigError: if the folder of a song belongs to another recording.
         """
         rows = [row for row in self.rows if row.source != "model"]
         with Progress(f"{corpus.name}: references", len(share), "song", self.progress) as bar:
@@ -178,34 +176,34 @@ class Renderer:
                     if row.source == "raw":
                         files.write_audio(row, song.audio)
                     else:
-                        self._invert(files, row, log_mel_of(song.audio), len(song.audio))
+                        self._invert(files, row, blockwise_log_mel(song.audio), len(song.audio))
                 bar.advance()
 
     def model(self, corpus: EvaluationCorpus, share: Sequence[int]) -> None:
-        """Makes the audio of the rows that come from the model, where it is missing.
+        """Produces missing audio of the rows that come from the model.
 
-        Rows that are drawn alike share their features, which are stored.
+        Rows with equal settings of the sampling share their features, which are stored.
 
         Args:
-            corpus: whose songs.
-            share: which of them, by number.
+            corpus: corpus of the songs.
+            share: numbers of the songs in the corpus.
         """
-        for key, rows in self._ways_to_draw().items():
-            to_draw: list[EvaluationSong] = []
+        for key, rows in self._rows_by_features().items():
+            waiting: list[EvaluationSong] = []
             for number in share:
                 song = corpus[number]
                 files = files_of(self.root, corpus, song)
                 missing = [row for row in rows if not files.audio(row).is_file()]
                 if missing and not files.features(key).is_file():
-                    # While it waits to be drawn, only its notes are needed.
-                    to_draw.append(dataclasses.replace(song, audio=np.zeros(0, np.float32)))
+                    # Without audio, since many songs can wait and sampling needs only their notes.
+                    waiting.append(dataclasses.replace(song, audio=np.zeros(0, np.float32)))
                     continue
                 for row in missing:
                     self._invert(files, row, read_array(files.features(key)), len(song.audio))
-            if to_draw:
-                self._draw(corpus, key, rows, to_draw)
+            if waiting:
+                self._render(corpus, key, rows, waiting)
 
-    def _draw(
+    def _render(
         self,
         corpus: EvaluationCorpus,
         key: str,
@@ -213,16 +211,17 @@ class Renderer:
         songs: Sequence[EvaluationSong],
     ) -> None:
         names, row = ", ".join(row.name for row in rows), rows[0]
-        logger.info("%s: drawing %d songs for %s", corpus.name, len(songs), names)
-        settings: dict[str, Any] = {name: getattr(row, name) for name in DRAWING}
+        logger.info("%s: rendering %d songs for %s", corpus.name, len(songs), names)
+        assert row.seed is not None
         synthesizer = self.synthesizer()
-        drawn = synthesizer.render_each(
+        rendered = synthesizer.render_each(
             [synthesizer.tokenize(song.notes, name=song.id) for song in songs],
-            **settings,
+            **row.sampling,
+            seed=row.seed,
             batch_size=self.batch_size,
             progress=self.progress,
         )
-        for number, result in drawn:
+        for number, result in rendered:
             files = files_of(self.root, corpus, songs[number])
             for row in rows:
                 if self.inverters(row.inverter) is synthesizer.inverter:
@@ -235,10 +234,10 @@ class Renderer:
         audio = invert(self.inverters(row.inverter), log_mel)
         files.write_audio(row, audio[:num_samples])
 
-    def _ways_to_draw(self) -> dict[str, list[Row]]:
-        """Rows of the model by what their features depend on."""
-        ways: dict[str, list[Row]] = defaultdict(list)
+    def _rows_by_features(self) -> dict[str, list[Row]]:
+        """Returns the rows that come from the model by the key of their features."""
+        rows: dict[str, list[Row]] = defaultdict(list)
         for row in self.rows:
             if row.source == "model":
-                ways[feature_key(self.descriptions[row.name])].append(row)
-        return dict(ways)
+                rows[feature_key(self.descriptions[row.name])].append(row)
+        return dict(rows)

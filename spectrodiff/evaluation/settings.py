@@ -1,57 +1,56 @@
-"""Everything that can be set about an evaluation; the defaults are the paper's.
+"""Settings of an evaluation; the defaults are the paper's.
 
-Gin files fill these classes under their own names (see `configs/eval/`), the entry point hands them
-on.
+Gin files fill these classes under their own names (see `configs/eval/`).
 """
 
 import dataclasses
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampler import SamplerName
-from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.music.programs import ProgramMap
 from spectrodiff.music.tokenization import Tokenization
 
 RowSource = Literal["model", "encoded", "raw"]
 
-# Stands for the true audio in file names, whatever the rows are called.
+# Stands for the recording in file names, so no row can have this name.
 RECORDING = "recording"
 
 
-def _check_drawing(settings: Any) -> None:
-    _check_at_least(settings, "steps", 1)
-    _check_at_least(settings, "seed", 0)
-    guidance = settings.guidance
-    subject = f"{type(settings).__name__}.guidance"
-    require(guidance is None or math.isfinite(guidance), subject, "a finite number", guidance)
+def _check_sampling(
+    owner: str, steps: int | None, guidance: float | None, seed: int | None
+) -> None:
+    _check_at_least(f"{owner}.steps", steps, 1)
+    _check_at_least(f"{owner}.seed", seed, 0)
+    finite = guidance is None or math.isfinite(guidance)
+    require(finite, f"{owner}.guidance", "a finite number", guidance)
 
 
-def _check_at_least(settings: Any, name: str, least: int) -> None:
-    value = getattr(settings, name)
-    subject = f"{type(settings).__name__}.{name}"
+def _check_at_least(subject: str, value: int | None, least: int) -> None:
     require(value is None or value >= least, subject, f"a whole number >= {least}", value)
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of the tables: audio, and how it comes about.
+    """Row of the tables: a way to produce audio that is then scored.
 
     Attributes:
-        name: of its files and in `scores.json`.
-        source: "model" draws features from the notes, "encoded" takes the features of the true
-            audio, "raw" is the true audio itself.
-        title: how tables call it; by default the name in words.
-        sampler: this and the next four are how a model draws, by default as in `Evaluation`.
-        steps: see `sampler`.
-        guidance: see `sampler`.
-        variance: see `sampler`.
-        seed: see `sampler`.
-        inverter: what turns features into audio, by default as in `Evaluation`. Rows that differ
-            in nothing else share their features.
+        name: identifier in file names and in `scores.json`.
+        source: "model" renders the notes, "encoded" inverts the features of the recording, "raw"
+            is the recording itself.
+        title: title in tables; by default the name in words.
+        sampler: sampler of the model; None for that of `Evaluation`.
+        steps: denoising steps per segment; None for those of `Evaluation`.
+        guidance: guidance weight; None for that of `Evaluation`.
+        variance: variance of the sampler; None for that of `Evaluation`.
+        seed: seed of the sampling; None for that of `Evaluation`.
+        inverter: an .onnx file or "griffin-lim"; None for that of `Evaluation`. Rows that differ
+            only in the inverter share their features.
     """
 
     name: str
@@ -69,27 +68,34 @@ class Row:
         usable = re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name) and self.name != RECORDING
         expected = f"small letters, digits, _ and -, and not {RECORDING!r}"
         require(bool(usable), "Row.name", expected, self.name)
-        _check_drawing(self)
+        _check_sampling("Row", self.steps, self.guidance, self.seed)
 
     @property
-    def words(self) -> str:
-        """Name in tables."""
+    def heading(self) -> str:
+        """Title in tables, or else the name in words."""
         return self.title or self.name.replace("_", " ").capitalize()
+
+    @property
+    def sampling(self) -> SamplingChanges:
+        """Settings of the sampling, without the seed."""
+        return SamplingChanges(
+            sampler=self.sampler, steps=self.steps, guidance=self.guidance, variance=self.variance
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What is rendered, and what is measured."""
+    """Settings of an evaluation: songs, rows, sampling and metrics."""
 
-    title: str | None = None  # of the report
+    title: str | None = None  # title of the report; None for one with the name of the model
     datasets: tuple[str, ...] = ()  # as "corpus/config", or "corpus/config:split"
-    split: str = "test"
-    songs: int | None = None  # of each dataset, its first; None for all
-    max_minutes: float = 10.0  # of a song
+    split: str = "test"  # split of datasets that name none
+    songs: int | None = None  # number of songs per dataset, the first ones; None for all
+    max_minutes: float = 10.0  # songs are cut to this length
     rows: tuple[Row, ...] = (Row("model", "model"), Row("encoded", "encoded"), Row("raw", "raw"))
     references_only: bool = False  # leaves out the rows that need a model
 
-    # How the model is run, and the instruments its songs are played on; None for the model's own.
+    # Sampling, and the instruments that songs are rendered with; None for the model's own settings.
     sampler: SamplerName | None = None
     steps: int | None = None
     guidance: float | None = None
@@ -98,14 +104,14 @@ class Evaluation:
     seed: int = 0
     inverter: str | None = None  # an .onnx file or "griffin-lim"; None for the model's own
     precision: Literal["float32", "bfloat16"] = "float32"
-    batch_size: int = 8  # songs rendered side by side
+    batch_size: int = 8  # number of songs that are rendered together
 
     vggish: str | None = None  # weights in a file, or a SavedModel as a folder or URL
     trill: str | None = None  # a SavedModel as a folder or URL
-    onnx: tuple[str, ...] = ()  # any embeddings in ONNX files
-    transcriber: str | None = None  # the folder of MT3's weights, or "basic_pitch"
-    replicates: int = 200  # of the bootstrap; 0 for no intervals
-    speed_segments: int = 4  # timed one after another; 0 for no measurement
+    onnx: tuple[str, ...] = ()  # other embeddings, in ONNX files
+    transcriber: str | None = None  # folder of MT3's weights, or "basic_pitch"
+    replicates: int = 200  # bootstrap replicates of confidence intervals; 0 for no intervals
+    speed_segments: int = 4  # number of segments that are timed; 0 for no measurement of speed
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -116,24 +122,24 @@ class Evaluation:
             "rows of different names",
             names,
         )
-        _check_drawing(self)
-        for name in ("songs", "batch_size"):
-            _check_at_least(self, name, 1)
-        for name in ("replicates", "speed_segments"):
-            _check_at_least(self, name, 0)
+        _check_sampling("Evaluation", self.steps, self.guidance, self.seed)
+        _check_at_least("Evaluation.songs", self.songs, 1)
+        _check_at_least("Evaluation.batch_size", self.batch_size, 1)
+        _check_at_least("Evaluation.replicates", self.replicates, 0)
+        _check_at_least("Evaluation.speed_segments", self.speed_segments, 0)
         require(self.max_minutes > 0, "Evaluation.max_minutes", "a number > 0", self.max_minutes)
 
-    def of_model(self, sampling: Sampling, tokenization: Tokenization) -> "Evaluation":
-        """The same with the model's own settings where no others are asked for."""
-        own = {**dataclasses.asdict(sampling), "program_map": tokenization.program_map}
-        missing = {name: value for name, value in own.items() if getattr(self, name) is None}
-        return dataclasses.replace(self, **missing)
+    def with_model_defaults(self, sampling: Sampling, tokenization: Tokenization) -> "Evaluation":
+        """Returns a copy with the model's own settings in place of those that are None."""
+        ours = {**self._sampling, "program_map": self.program_map}
+        defaults = {**dataclasses.asdict(sampling), "program_map": tokenization.program_map}
+        return dataclasses.replace(self, **_for_missing(ours, defaults))
 
     def wanted_rows(self) -> list[Row]:
-        """The rows to compute, with what they leave open as in these settings.
+        """Returns the rows to compute; settings that they leave open are those of the evaluation.
 
         Raises:
-            ConfigError: if none are left.
+            ConfigError: if no rows are left.
         """
         rows = [
             self._complete(row)
@@ -144,8 +150,18 @@ class Evaluation:
             raise ConfigError("Evaluation.rows", "a row without a model", "references_only")
         return rows
 
+    @property
+    def _sampling(self) -> SamplingChanges:
+        return SamplingChanges(
+            sampler=self.sampler, steps=self.steps, guidance=self.guidance, variance=self.variance
+        )
+
     def _complete(self, row: Row) -> Row:
-        inherited = ("sampler", "steps", "guidance", "variance", "seed", "inverter")
-        chosen = {name: getattr(row, name) for name in inherited}
-        ours = {name: getattr(self, name) for name, value in chosen.items() if value is None}
-        return dataclasses.replace(row, **ours)
+        own = {**row.sampling, "seed": row.seed, "inverter": row.inverter}
+        ours = {**self._sampling, "seed": self.seed, "inverter": self.inverter}
+        return dataclasses.replace(row, **_for_missing(own, ours))
+
+
+def _for_missing(settings: Mapping[str, object], defaults: Mapping[str, object]) -> dict[str, Any]:
+    """Returns the defaults of those settings that are None."""
+    return {name: defaults[name] for name, value in settings.items() if value is None}

@@ -1,4 +1,4 @@
-"""The songs of an evaluation: those of a split of a prepared corpus, cut to their first minutes."""
+"""Songs of an evaluation: recordings of a prepared corpus, cut to their first minutes."""
 
 import dataclasses
 import logging
@@ -13,8 +13,8 @@ from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import RecordingSource, load_source, prepared_configs
-from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.scores import MINUTE_SAMPLES
+from spectrodiff.evaluation.checksums import json_checksum, recording_checksum
+from spectrodiff.evaluation.metrics.minutes import MINUTE_SAMPLES
 from spectrodiff.music.notes import Notes
 
 logger = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class EvaluationSong:
-    """What a rendering of a song is compared with.
+    """Notes to render, and the recording that the rendering is compared with.
 
     Attributes:
-        id: of the recording, unique in its corpus.
+        id: id of the recording, unique in its corpus.
         audio: float32 [samples] at 16 kHz.
-        notes: those that begin in it, cut at its end.
+        notes: notes with onsets in the audio, cut at its end.
     """
 
     id: str
@@ -36,21 +36,21 @@ class EvaluationSong:
 
     @property
     def checksum(self) -> str:
-        """Changes with the audio and the notes."""
-        return checksums.of_recording(self.audio, self.notes)
+        """Checksum of the audio and the notes."""
+        return recording_checksum(self.audio, self.notes)
 
 
 @dataclass(frozen=True)
 class EvaluationCorpus:
-    """A split of a corpus, read from disk a song at a time.
+    """Split of a prepared corpus; songs are read from disk one at a time.
 
     Attributes:
         name: "corpus/config".
-        split: the split's name.
-        recordings: all of the split.
-        count: how many of them are evaluated.
-        asked: how many were asked for.
-        max_minutes: what is evaluated of a song.
+        split: name of the split.
+        recordings: all recordings of the split.
+        count: number of recordings to evaluate, the first ones.
+        asked: number of recordings that were asked for.
+        max_minutes: length to which songs are cut.
     """
 
     name: str
@@ -64,7 +64,7 @@ class EvaluationCorpus:
         return self.count
 
     def __getitem__(self, number: int) -> EvaluationSong:
-        return cut(self.recordings[number], self.max_minutes)
+        return cut_recording(self.recordings[number], self.max_minutes)
 
 
 def open_corpora(
@@ -75,18 +75,18 @@ def open_corpora(
     songs: int | None,
     max_minutes: float,
 ) -> list[EvaluationCorpus]:
-    """Opens corpora for evaluation.
+    """Opens prepared corpora for evaluation.
 
     Args:
-        datasets: as "corpus/config" or "corpus", or with another split as "corpus/config:split".
-        data_dir: where they were prepared.
-        split: of those that name none.
-        songs: how many of each to evaluate; None for all.
-        max_minutes: what to evaluate of a song.
+        datasets: "corpus/config" or "corpus", or with a split "corpus/config:split".
+        data_dir: folder of the prepared corpora.
+        split: split of datasets that name none.
+        songs: number of songs per corpus; None for all.
+        max_minutes: length to which songs are cut.
 
     Raises:
-        ConfigError: if none are named.
-        CorpusError: if one is not there, has no such split or no songs in it, or is named twice.
+        ConfigError: if there are no datasets.
+        CorpusError: if a corpus is missing, lacks the split, has no songs, or is named twice.
     """
     if not datasets:
         raise ConfigError("datasets", "at least one prepared corpus", "none")
@@ -108,17 +108,17 @@ def open_corpora(
     return corpora
 
 
-def longest(corpora: Sequence[EvaluationCorpus]) -> EvaluationSong:
-    """The longest song of all, the first of its length."""
+def longest_song(corpora: Sequence[EvaluationCorpus]) -> EvaluationSong:
+    """Returns the longest song of all corpora, the first one if there are several."""
     songs = (corpus[number] for corpus in corpora for number in range(len(corpus)))
     return max(songs, key=lambda song: len(song.audio))
 
 
-def cut(recording: Recording, max_minutes: float) -> EvaluationSong:
-    """The beginning of a recording.
+def cut_recording(recording: Recording, max_minutes: float) -> EvaluationSong:
+    """Returns the first minutes of a recording.
 
     Raises:
-        CorpusError: if there are no notes in it.
+        CorpusError: if there are no notes in them.
     """
     audio = recording.audio[: round(max_minutes * MINUTE_SAMPLES)]
     seconds = len(audio) / SAMPLE_RATE
@@ -132,6 +132,6 @@ def cut(recording: Recording, max_minutes: float) -> EvaluationSong:
 
 
 def folder_name(id: str) -> str:
-    """A name for a recording's files: its own, unless that would not do."""
+    """Returns a folder name for a recording: its id, or a safe name with a checksum of the id."""
     name = re.sub(r"[^\w.-]+", "_", id).lstrip(".")
-    return name if name == id else f"{name}-{checksums.of_json(id)}"
+    return name if name == id else f"{name}-{json_checksum(id)}"

@@ -1,21 +1,21 @@
-"""The folder of an evaluation: what lies where, and whether it is of the same evaluation.
+"""Folder of an evaluation: layout of its files, and the check that it belongs to this evaluation.
 
-    evaluation.json                      how the audio of each row came about
-    media/CORPUS/CONFIG/SONG/song.json   which recording it is
+    evaluation.json                      description of the audio of each row
+    media/CORPUS/CONFIG/SONG/song.json   id and checksum of the recording
                              ROW.flac    audio of a row
-                             ROW.json    its scores
-                             ROW.*.npy   its embeddings; recording.*.npy: of the true audio
-    features/KEY/CORPUS/CONFIG/SONG.npy  what a model drew, for one way of drawing
-    speed.json, scores.json              results
+                             ROW.json    scores of a row
+                             ROW.*.npy   embeddings of a row; recording.*.npy: of the recording
+    features/KEY/CORPUS/CONFIG/SONG.npy  features from a model, for one setting of the sampling
+    speed.json                           measured speeds
+    scores.json                          results (see `results.py`)
 
-Files appear complete or not at all, and what is there is not made again.
+Files are either complete or absent, and existing files are not computed again.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,25 +24,26 @@ from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, ConfigError
 from spectrodiff.core.files import atomic_file, check_writable
 from spectrodiff.core.json_files import read_json
-from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.checksums import json_checksum
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.settings import RECORDING, Row
 from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong, folder_name
 
 FORMAT = 1
-EVALUATION, SCORES, SPEED, MEDIA = "evaluation.json", "scores.json", "speed.json", "media"
+EVALUATION, SPEED, MEDIA = "evaluation.json", "speed.json", "media"
 
-Scores = Mapping[str, Score]  # by metric
+# Settings that the audio of a row depends on, as JSON (see `rendering.describe`).
+Description = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class SongFiles:
-    """The files of one song.
+    """Files of one song.
 
     Attributes:
-        root: the evaluation's folder.
+        root: folder of the evaluation.
         corpus: "corpus/config".
-        song: the recording's id.
+        song: id of the recording.
     """
 
     root: Path
@@ -51,50 +52,50 @@ class SongFiles:
 
     @property
     def folder(self) -> Path:
-        """Where its audio and scores lie."""
+        """Folder of its audio and scores."""
         return self.root / MEDIA / self.corpus / folder_name(self.song)
 
     def audio(self, row: Row) -> Path:
-        """Audio of a row."""
+        """Path of the audio of a row."""
         return self.folder / f"{row.name}.flac"
 
     def features(self, key: str) -> Path:
-        """Features drawn by a model, float32 [frames, 128], unscaled."""
+        """Path of features from a model, float32 [frames, 128], unscaled."""
         return self.root / "features" / key / self.corpus / f"{folder_name(self.song)}.npy"
 
     def read_audio(self, row: Row) -> np.ndarray:
-        """What is scored: always what was stored, in 16 bits, float32 [samples]."""
+        """Reads the audio of a row as stored, in 16 bits, float32 [samples]; this is scored."""
         return read_audio(self.audio(row), SAMPLE_RATE)
 
     def write_audio(self, row: Row, audio: np.ndarray) -> None:
-        """Stores float [samples] of a row."""
+        """Writes the audio of a row, float [samples]."""
         write_audio(self.audio(row), audio, SAMPLE_RATE)
 
-    def embedding(self, row: Row | None, scorer: str) -> Path:
-        """Embedding of a row's audio, or of the true audio."""
+    def embedding(self, row: Row | None, metric: str) -> Path:
+        """Path of the embedding of a row's audio; of the recording for None and "raw" rows."""
         name = RECORDING if row is None or row.source == "raw" else row.name
-        return self.folder / f"{name}.{scorer}.npy"
+        return self.folder / f"{name}.{metric}.npy"
 
     def read_scores(self, row: Row) -> dict[str, dict[str, Score]]:
-        """By scorer and metric; empty if there are none yet."""
+        """Reads the scores of a row by metric and column; empty if there are none yet."""
         path = self.folder / f"{row.name}.json"
         if not path.is_file():
             return {}
         stored = read_json(path)
         return {
-            scorer: {metric: Score(*score) for metric, score in scores.items()}
-            for scorer, scores in stored.items()
+            metric: {column: Score(*score) for column, score in scores.items()}
+            for metric, scores in stored.items()
         }
 
-    def write_scores(self, row: Row, scores: Mapping[str, Scores]) -> None:
-        """Replaces what was there."""
+    def write_scores(self, row: Row, scores: Mapping[str, Mapping[str, Score]]) -> None:
+        """Writes the scores of a row by metric and column, in place of those stored before."""
         write_json(self.folder / f"{row.name}.json", scores)
 
     def claim(self, song: EvaluationSong) -> None:
-        """Notes down which recording the folder is of.
+        """Records which recording the folder belongs to.
 
         Raises:
-            ConfigError: if it is of another.
+            ConfigError: if it belongs to another recording.
         """
         path, found = self.folder / "song.json", {"id": song.id, "checksum": song.checksum}
         if path.is_file() and read_json(path) != found:
@@ -104,32 +105,31 @@ class SongFiles:
 
 
 def files_of(root: Path, corpus: EvaluationCorpus, song: EvaluationSong) -> SongFiles:
-    """The files of a song of a corpus."""
+    """Returns the files of a song of a corpus."""
     return SongFiles(root, corpus.name, song.id)
 
 
 def open_store(
     folder: Path,
-    rows: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Description],
     corpora: Sequence[EvaluationCorpus],
     *,
     write: bool,
 ) -> None:
-    """Begins an evaluation, or goes on with the one in the folder.
+    """Starts an evaluation in a new folder, or continues the one in an existing folder.
 
     Args:
         folder: made if it does not exist.
-        rows: how the audio of each row comes about, by its name (see `rendering.describe`).
-        corpora: what is evaluated.
+        rows: description of the audio of each row, by name.
+        corpora: corpora to evaluate.
         write: False for all processes but one.
 
     Raises:
-        ConfigError: if the folder holds audio that came about in another way, or other things.
-        OutputError: if it cannot be written to.
+        ConfigError: if the folder has audio of other settings, or is not that of an evaluation.
+        OutputError: if it is not writable.
     """
     path = folder / EVALUATION
-    now: dict[str, Any] = {
-        "format": FORMAT,
+    now: dict[str, dict[str, Description]] = {
         "rows": dict(rows),
         "corpora": {
             corpus.name: {"split": corpus.split, "max_minutes": corpus.max_minutes}
@@ -149,11 +149,11 @@ def open_store(
         raise ConfigError(str(folder), expected, f"one without {EVALUATION}")
     if write:
         check_writable(folder)
-        write_json(path, now)
+        write_json(path, {"format": FORMAT, **now})
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, complete or not at all."""
+def write_json(path: Path, value: object) -> None:
+    """Writes a JSON file, complete or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n")
 
@@ -165,7 +165,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Reads what `write_array` wrote.
+    """Reads an array that `write_array` wrote.
 
     Raises:
         AudioError: if it is missing or damaged.
@@ -177,16 +177,16 @@ def read_array(path: Path) -> np.ndarray:
     return array
 
 
-def feature_key(description: Mapping[str, Any]) -> str:
-    """Names what a model drew: rows that differ in the inverter alone share it."""
-    return checksums.of_json({k: v for k, v in description.items() if k != "inverter"})
+def feature_key(description: Description) -> str:
+    """Returns the key of a row's features; rows that differ only in the inverter share it."""
+    return json_checksum({k: v for k, v in description.items() if k != "inverter"})
 
 
-def _check_same(path: Path, name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _check_same(path: Path, name: str, before: Description, now: Description) -> None:
     for setting in sorted(before.keys() | now.keys()):
         if before.get(setting) != now.get(setting):
             raise ConfigError(
                 f"{path}: {setting} of {name}",
-                f"{before.get(setting)}, of which the audio there is (or another --out)",
+                f"{before.get(setting)}, as for the audio in this folder (or another --out)",
                 str(now.get(setting)),
             )

@@ -1,4 +1,4 @@
-"""What an evaluation found, to be read, seen and heard; and a blind listening test of several."""
+"""Report of an evaluation as a web page, and a blind listening test of several evaluations."""
 
 from spectrodiff.report.listening import write_listening_sheet
 from spectrodiff.report.page import write_report

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: as many digits as mean something, the same down a column."""
+"""Formatting of numbers and times for readers."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,10 @@ _MINUS = "−"
 
 
 def column_decimals(values: Iterable[float | None]) -> int:
-    """How many decimals the numbers of a column get: three digits for the largest, two at least."""
+    """Returns the number of decimals of a column, which depends on its largest number.
+
+    1 for numbers of 100 and more, 2 down to 1, 3 down to 0.1, and 4 below.
+    """
     sizes = [abs(value) for value in values if value is not None and math.isfinite(value)]
     largest = max(sizes, default=0.0)
     if largest >= 100:
@@ -19,9 +22,9 @@ def column_decimals(values: Iterable[float | None]) -> int:
 
 
 def format_number(value: float | None, decimals: int, *, sign: bool = False) -> str:
-    """A number with a fixed number of decimals; with `sign`, as a difference.
+    """Formats a number with a fixed number of decimals; with `sign`, as a difference.
 
-    What rounds to zero has no sign, so that no difference is "-0.00".
+    Numbers that round to zero have no sign, so no difference is "-0.00".
     """
     if value is None or not math.isfinite(value):
         return NOTHING
@@ -33,12 +36,12 @@ def format_number(value: float | None, decimals: int, *, sign: bool = False) -> 
 
 
 def format_count(count: int) -> str:
-    """A whole number with separated thousands."""
+    """Formats a whole number with separated thousands."""
     return f"{count:,}"
 
 
 def format_seconds(seconds: float) -> str:
-    """A length of time as m:ss or h:mm:ss."""
+    """Formats a duration as m:ss or h:mm:ss."""
     total = round(seconds)
     minutes, rest = divmod(total, 60)
     hours, minutes = divmod(minutes, 60)
@@ -46,7 +49,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About `count` round numbers in [low, high]: multiples of 1, 2 or 5 times a power of ten."""
+    """Returns about `count` multiples of 1, 2 or 5 times a power of ten in [low, high]."""
     if not high > low:
         return [low]
     rough = (high - low) / count
@@ -57,7 +60,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def time_ticks(seconds: float, count: int = 8) -> list[float]:
-    """At most `count` + 1 round times from 0 to `seconds`."""
+    """Returns at most `count` + 1 round times from 0 to `seconds`."""
     steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
     step = next((step for step in steps if seconds / step <= count), 1200)
     return [float(second) for second in range(0, math.floor(seconds) + 1, step)]

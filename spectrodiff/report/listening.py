@@ -1,7 +1,7 @@
-"""A blind listening test of two or more evaluations: a folder with a page, and a key beside it.
+"""Blind listening test of two or more evaluations: a folder with a page, and a key beside it.
 
 Listeners hear the same song from two models, in random order and on random sides, and say which one
-they prefer. Nothing in the folder names a model; the key says which file came from where.
+they prefer. Nothing in the folder names a model; the key names the source of each file.
 """
 
 import hashlib
@@ -11,26 +11,55 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spectrodiff.audio.files import read_audio, write_audio
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, ReportError
-from spectrodiff.core.files import atomic_file, atomic_folder
+from spectrodiff.core.files import atomic_folder
 from spectrodiff.core.progress import Progress
+from spectrodiff.evaluation.dataclass_json import to_json, write_dataclass
+from spectrodiff.evaluation.results import FILE_NAME, Results, read_results
 from spectrodiff.report.media import media_file
 from spectrodiff.report.page import render
-from spectrodiff.report.scores import FILE_NAME, Evaluation, read_scores
 
 KEY_FORMAT = 1
 
 SongId = tuple[str, str, str]
-"""Corpus, split and name of a song."""
+"""Corpus, split and id of a song."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Source of an audio file of a sheet: folder, model and row of a report, and the song."""
+
+    report: str
+    model: str
+    row: str
+    corpus: str
+    split: str
+    song: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """Key of a sheet: its id, and the origins of its audio files by name."""
+
+    sheet: str
+    files: Mapping[str, Origin]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Comparison of two audio files: song, sorted names, and length of the longer one."""
+
+    song: SongId
+    files: tuple[str, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)
 class _Source:
-    """One model of the test: its evaluation and the audio of its songs."""
+    """Model of the test: its evaluation and the audio of its songs."""
 
     folder: Path
     model: str
@@ -49,22 +78,23 @@ def write_listening_sheet(
     """Writes a blind preference test of the songs that evaluations share.
 
     Args:
-        reports: folders of two or more evaluations; every two of them are compared.
-        out: the folder to make. The key goes beside it, to `<out>-key.json`: listeners must not
+        reports: folders of two or more evaluations; each pair of them is compared.
+        out: folder to make. The key is written beside it, to `<out>-key.json`; listeners must not
             have it.
-        row: whose audio is compared.
-        title: of the page; listeners see it.
-        max_songs: how many songs at most, evenly spread over those shared; None for all.
-        excerpt_seconds: only this much from the middle of each song; None for whole songs.
+        row: name of the row whose audio is compared.
+        title: title of the page, which listeners see.
+        max_songs: maximum number of songs, evenly spread over the shared ones; None for all.
+        excerpt_seconds: length of an excerpt from the middle of each song; None for whole songs.
 
     Returns:
         The page, `index.html` in `out`.
 
     Raises:
-        ConfigError: if there are fewer than two reports, one twice, or a number is not positive.
-        ReportError: if a report is none, has no audio of the row, or two share no songs.
+        ConfigError: if there are fewer than two reports, one is given twice, or a number is not
+            positive.
+        ReportError: if a report is damaged, has no audio of the row, or two share no songs.
         AudioError: if audio is missing or cannot be read.
-        OutputError: if `out` holds something already or cannot be written.
+        OutputError: if `out` is not empty or not writable.
     """
     for name, value in (("max_songs", max_songs), ("excerpt_seconds", excerpt_seconds)):
         if value is not None and not value > 0:
@@ -77,8 +107,8 @@ def write_listening_sheet(
         for first, second in itertools.combinations(sources, 2)
         for song in _shared(first, second, max_songs)
     ]
-    trials: list[dict[str, Any]] = []
-    origins: dict[str, dict[str, str]] = {}
+    trials: list[Trial] = []
+    origins: dict[str, Origin] = {}
     with atomic_folder(out) as folder:
         (folder / "audio").mkdir()
         with Progress("copying", len(comparisons), "comparison") as progress:
@@ -87,48 +117,40 @@ def write_listening_sheet(
                 for source in pair:
                     name, seconds = _copy(source, song, folder / "audio", excerpt_seconds)
                     lengths[name] = seconds
-                    origins[name] = {
-                        "report": str(source.folder),
-                        "model": source.model,
-                        "row": row,
-                    }
-                    origins[name] |= zip(("corpus", "split", "song"), song, strict=True)
-                # Sorted, for the order of the reports would tell which is which.
-                trials.append(
-                    {"song": song, "files": sorted(lengths), "seconds": max(lengths.values())}
-                )
+                    origins[name] = Origin(str(source.folder), source.model, row, *song)
+                # Sorted, since the order of the reports would reveal the models.
+                trials.append(Trial(song, tuple(sorted(lengths)), max(lengths.values())))
                 progress.advance()
         sheet_id = hashlib.sha256("".join(sorted(origins)).encode()).hexdigest()[:12]
-        sheet = {"id": sheet_id, "trials": sorted(trials, key=lambda trial: trial["files"])}
+        trials.sort(key=lambda trial: trial.files)
+        sheet = {"id": sheet_id, "trials": to_json(trials)}
         page = render("sheet.html", title=title, sheet=sheet)
         (folder / "index.html").write_text(page, encoding="utf-8", errors="replace")
-    with atomic_file(key_path(out)) as key:
-        content = {"format": KEY_FORMAT, "sheet": sheet_id, "files": origins}
-        key.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_dataclass(key_path(out), Key(sheet_id, origins), KEY_FORMAT)
     return out / "index.html"
 
 
 def key_path(out: Path) -> Path:
-    """Where the key of a sheet goes."""
+    """Returns the path of the key of a sheet."""
     return out.with_name(f"{out.name}-key.json")
 
 
 def _open(folder: Path, row: str) -> _Source:
-    evaluation = read_scores(folder)
+    results = read_results(folder)
     audio = {
         (corpus.name, corpus.split, song.name): media_file(folder, song.media[row])
-        for corpus in evaluation.corpora
+        for corpus in results.corpora
         for song in corpus.per_song
         if row in song.media
     }
     if not audio:
-        rows = ", ".join(_rows_with_audio(evaluation)) or "none"
+        rows = ", ".join(_rows_with_audio(results)) or "none"
         raise ReportError(folder / FILE_NAME, f"audio of the row {row!r}", f"rows: {rows}")
-    return _Source(folder, evaluation.model, audio)
+    return _Source(folder, results.model, audio)
 
 
-def _rows_with_audio(evaluation: Evaluation) -> list[str]:
-    songs = [song for corpus in evaluation.corpora for song in corpus.per_song]
+def _rows_with_audio(results: Results) -> list[str]:
+    songs = [song for corpus in results.corpora for song in corpus.per_song]
     return sorted({row for song in songs for row in song.media})
 
 
@@ -142,7 +164,7 @@ def _check_different(sources: Sequence[_Source]) -> None:
 
 
 def _shared(first: _Source, second: _Source, max_songs: int | None) -> list[SongId]:
-    """Songs of both, in the first's order, evenly thinned out to `max_songs`."""
+    """Returns up to `max_songs` songs of both, evenly spread, in the order of the first."""
     songs = [song for song in first.audio if song in second.audio]
     if not songs:
         expected = f"songs that {first.folder} has as well"
@@ -155,7 +177,7 @@ def _shared(first: _Source, second: _Source, max_songs: int | None) -> list[Song
 def _copy(
     source: _Source, song: SongId, folder: Path, excerpt_seconds: float | None
 ) -> tuple[str, float]:
-    """Copies audio under a name that tells nothing; returns the name and the length in seconds."""
+    """Copies audio to a file named by a hash; returns the name and the length in seconds."""
     file = source.audio[song]
     audio = read_audio(file, SAMPLE_RATE)
     identity = json.dumps([str(source.folder.resolve()), song, excerpt_seconds]).encode()
@@ -166,7 +188,7 @@ def _copy(
     else:
         name += ".flac"
         samples = round(excerpt_seconds * SAMPLE_RATE)
-        # From the middle, rounded to seconds, so that versions of about one length start together.
+        # Rounded to seconds, so that versions of slightly different lengths start together.
         start = max(0, (len(audio) - samples) // 2) // SAMPLE_RATE * SAMPLE_RATE
         audio = audio[start : start + samples]
         write_audio(folder / name, audio, SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Audio of a report: which songs are shown with pictures, and where their files lie."""
+"""Audio of a report: choice of the songs with spectrograms, and addresses of the files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from urllib.parse import quote
 
 import numpy as np
 
-from spectrodiff.audio.features import cut_segment, segment_log_mel
 from spectrodiff.audio.files import read_audio
-from spectrodiff.audio.pictures import write_bare_spectrogram
-from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, ReportError
+from spectrodiff.evaluation.columns import Column
+from spectrodiff.evaluation.results import CorpusResults, ResultRow, SongResults
 from spectrodiff.report.formatting import column_decimals, format_number
 from spectrodiff.report.plots import song_scores
-from spectrodiff.report.scores import Corpus, Metric, Row, Song
 
-# By which score songs are chosen, the first that there is: what the ear agrees with comes first.
+# Columns that songs are chosen by; the first that has scores counts. Those that agree best with
+# listeners come first.
 _CHOOSE_BY = (
     "trill_reconstruction",
     "vggish_reconstruction",
@@ -25,31 +25,30 @@ _CHOOSE_BY = (
     "log_mel_l1",
     "transcription_f1_full",
 )
-_BLOCK_FRAMES = 512
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A song to be shown, and why it was chosen."""
+    """Song to show with spectrograms, and the reason why it was chosen."""
 
-    song: Song
+    song: SongResults
     reason: str
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One row of a song: its audio file's address and its picture's.
+    """Audio and spectrogram of one row of a song.
 
     Attributes:
         row: the row.
-        number: of the row, for its colour.
+        number: number of the row, which sets its colour.
         audio: address of the audio, relative to the report.
-        picture: address of the picture.
-        seconds: of the audio.
-        width_percent: of the picture, on a time axis as long as the song's longest audio.
+        picture: address of the spectrogram.
+        seconds: length of the audio.
+        width_percent: width of the spectrogram in percent of the longest audio of the song.
     """
 
-    row: Row
+    row: ResultRow
     number: int
     audio: str
     picture: str
@@ -57,31 +56,23 @@ class Strip:
     width_percent: float
 
 
-def choose_metric(corpus: Corpus, metrics: Sequence[Metric], row: str) -> Metric | None:
-    """The score to choose songs by: one that at least two songs have, else None."""
-    scored = [metric for metric in metrics if len(song_scores(corpus, row, metric.name)) > 1]
-    by_name = {metric.name: metric for metric in scored}
-    known = [by_name[name] for name in _CHOOSE_BY if name in by_name]
-    return next(iter([*known, *scored]), None)
-
-
 def choose_songs(
-    corpus: Corpus, metrics: Sequence[Metric], row: str, count: int = 3
+    corpus: CorpusResults, columns: Sequence[Column], row: str, count: int = 3
 ) -> list[Choice]:
-    """Songs from best to worst, evenly apart in rank; only songs that can be heard.
+    """Chooses songs with audio from best to worst, evenly spaced in rank.
 
     Args:
-        corpus: the corpus.
-        metrics: the scores there are.
-        row: whose score counts.
-        count: how many songs at most.
+        corpus: results of the corpus.
+        columns: columns of the tables.
+        row: name of the row whose scores count.
+        count: maximum number of songs.
     """
     audible = [song for song in corpus.per_song if song.media]
-    metric = choose_metric(corpus, metrics, row)
-    if metric is None:
+    column = _ranking_column(corpus, columns, row)
+    if column is None:
         return [Choice(song, "") for song in audible[:count]]
-    values = dict(song_scores(corpus, row, metric.name))
-    sign = 1 if metric.better == "lower" else -1
+    values = dict(song_scores(corpus, row, column.name))
+    sign = 1 if column.better == "lower" else -1
     ranked = sorted(
         (song for song in audible if song.name in values), key=lambda song: sign * values[song.name]
     )
@@ -92,13 +83,13 @@ def choose_songs(
     choices = []
     for place in places:
         song = ranked[place]
-        score = f"{metric.title} {format_number(values[song.name], decimals)}"
+        score = f"{column.title} {format_number(values[song.name], decimals)}"
         choices.append(Choice(song, f"{_rank(int(place), len(ranked))}: {score}"))
     return choices
 
 
 def media_file(folder: Path, address: str) -> Path:
-    """The file that a relative address in `scores.json` names.
+    """Returns the file of a relative address in `scores.json`.
 
     Raises:
         ReportError: if the address leads out of the folder.
@@ -114,34 +105,37 @@ def media_file(folder: Path, address: str) -> Path:
 
 
 def media_url(address: str) -> str:
-    """The relative URL of a file, whatever characters its name has."""
-    # "./" keeps a first folder with a colon from being read as a scheme.
+    """Returns the relative URL of a file, with all special characters quoted."""
+    # Without "./" a colon in the first folder would end a scheme.
     return "./" + quote(str(PurePosixPath(address)), errors="surrogateescape")
 
 
 def draw_strips(
-    folder: Path, song: Song, rows: Sequence[Row], stem: str, max_width: int = 2400
+    folder: Path, song: SongResults, rows: Sequence[ResultRow], stem: str
 ) -> list[Strip]:
     """Draws the spectrogram of each row of a song that has audio.
 
     Args:
-        folder: of the report.
-        song: the song.
-        rows: the rows to show, in this order.
-        stem: begins the names of the pictures, which lie in `pictures/`.
-        max_width: of the pictures, in pixels.
+        folder: folder of the report.
+        song: results of the song.
+        rows: rows to show, in this order.
+        stem: first part of the names of the pictures, which are stored in `pictures/`.
 
     Raises:
         ReportError: if the address of the audio leads out of the folder.
         AudioError: if the audio is missing or cannot be read.
     """
-    drawn: list[tuple[int, Row, str, float, float]] = []
+    # These import JAX, which commands that only read results do not need.
+    from spectrodiff.audio.pictures import write_bare_spectrogram
+    from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
+
+    drawn: list[tuple[int, ResultRow, str, float, float]] = []
     for number, row in enumerate(rows):
         if row.name not in song.media:
             continue
         audio = read_audio(media_file(folder, song.media[row.name]), SAMPLE_RATE)
         picture = f"pictures/{stem}-{number}.png"
-        covered = write_bare_spectrogram(folder / picture, _log_mel(audio), max_width)
+        covered = write_bare_spectrogram(folder / picture, blockwise_log_mel(audio))
         drawn.append((number, row, picture, len(audio) / SAMPLE_RATE, covered))
     longest = max((seconds for *_, seconds, _ in drawn), default=0.0)
     return [
@@ -152,8 +146,8 @@ def draw_strips(
     ]
 
 
-def song_links(folder: Path, song: Song, rows: Sequence[Row]) -> Mapping[str, str]:
-    """Titles of rows -> URLs of their audio, for the rows of a song that have any."""
+def song_links(folder: Path, song: SongResults, rows: Sequence[ResultRow]) -> Mapping[str, str]:
+    """Returns the URLs of a song's audio by title of the row, for rows that have audio."""
     links = {}
     for row in rows:
         if row.name in song.media:
@@ -162,14 +156,12 @@ def song_links(folder: Path, song: Song, rows: Sequence[Row]) -> Mapping[str, st
     return links
 
 
-def _log_mel(audio: np.ndarray) -> np.ndarray:
-    """Spectrogram [frames, 128] of audio [samples], in blocks of one shape: one compilation."""
-    num_frames = -(-len(audio) // HOP_SAMPLES)
-    blocks = [
-        np.asarray(segment_log_mel(cut_segment(audio, start, _BLOCK_FRAMES)))
-        for start in range(0, num_frames, _BLOCK_FRAMES)
-    ]
-    return np.concatenate(blocks)[:num_frames]
+def _ranking_column(corpus: CorpusResults, columns: Sequence[Column], row: str) -> Column | None:
+    """Returns the column to rank songs by: one with scores of two songs or more, else None."""
+    scored = [column for column in columns if len(song_scores(corpus, row, column.name)) > 1]
+    by_name = {column.name: column for column in scored}
+    known = [by_name[name] for name in _CHOOSE_BY if name in by_name]
+    return next(iter([*known, *scored]), None)
 
 
 def _rank(place: int, count: int) -> str:

@@ -1,13 +1,21 @@
-"""The report: a folder with a page that opens in a browser without a server."""
+"""Page of a report, which opens in a browser without a server."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spectrodiff.core.files import atomic_file
 from spectrodiff.core.progress import Progress
+from spectrodiff.evaluation.columns import Column
+from spectrodiff.evaluation.results import (
+    CorpusResults,
+    ResultRow,
+    Results,
+    SongResults,
+    read_results,
+)
 from spectrodiff.report import paper, tables
 from spectrodiff.report.formatting import (
     column_decimals,
@@ -16,8 +24,7 @@ from spectrodiff.report.formatting import (
     time_ticks,
 )
 from spectrodiff.report.media import Strip, choose_songs, draw_strips, song_links
-from spectrodiff.report.plots import mark_svg, plots
-from spectrodiff.report.scores import Corpus, Evaluation, Metric, Song, read_scores
+from spectrodiff.report.plots import corpus_plots, mark_svg
 
 if TYPE_CHECKING:
     import jinja2
@@ -25,44 +32,81 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deck:
-    """A song with its rows side by side.
+    """Player of a song with all of its rows.
 
     Attributes:
-        song: the song.
-        reason: why it was chosen.
+        song: results of the song.
+        reason: reason why it was chosen.
         strips: its rows.
-        seconds: of the longest.
-        ticks: of the time axis: place from the left in percent, and label.
+        seconds: length of the longest row.
+        ticks: ticks of the time axis: distance from the left in percent, and label.
     """
 
-    song: Song
+    song: SongResults
     reason: str
     strips: Sequence[Strip]
     seconds: float
     ticks: Sequence[tuple[float, str]]
 
 
+@dataclass(frozen=True)
+class SongLine:
+    """Line of the table of all songs: name, length, scores and URLs of the audio by row."""
+
+    name: str
+    length: str
+    scores: Sequence[str]
+    links: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class CorpusView:
+    """Section of the page on one corpus.
+
+    Attributes:
+        corpus: results of the corpus.
+        length: length of all recordings.
+        paper: the same corpus in the paper, if there is one.
+        table: scores by column and row.
+        plots: plots of minutes and of songs.
+        decks: songs with spectrograms.
+        song_columns: headings of the scores in the table of all songs.
+        song_lines: lines of the table of all songs.
+        scored_row: row whose scores are in that table.
+    """
+
+    corpus: CorpusResults
+    length: str
+    paper: paper.PaperCorpus | None
+    table: tables.Table
+    plots: Mapping[str, list[tuple[Column, str]]]
+    decks: Sequence[Deck]
+    song_columns: Sequence[str]
+    song_lines: Sequence[SongLine]
+    scored_row: ResultRow | None
+
+
 def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
     """Writes the report on an evaluation into its folder.
 
     Args:
-        folder: holds `scores.json`, and the audio it names.
-        songs_per_corpus: how many songs are shown with spectrograms, from the best to the worst.
+        folder: folder of `scores.json` and of the audio that it names.
+        songs_per_corpus: number of songs with spectrograms, from the best to the worst.
 
     Returns:
         The page, `index.html`; beside it are `table.md` and the folder `pictures`.
 
     Raises:
-        ReportError: if `scores.json` is missing or not what an evaluation writes.
+        ReportError: if `scores.json` is missing or damaged.
         AudioError: if audio that it names is missing or cannot be read.
-        OutputError: if the folder cannot be written to.
+        OutputError: if the folder is not writable.
     """
     folder = Path(folder)
-    evaluation = read_scores(folder)
-    decks = _decks(folder, evaluation, songs_per_corpus)
+    results = read_results(folder)
+    decks = _decks(folder, results, songs_per_corpus)
     corpora = [
-        _corpus_view(folder, evaluation, corpus, of_corpus)
-        for corpus, of_corpus in zip(evaluation.corpora, decks, strict=True)
+        _corpus_view(folder, results, corpus, of_corpus)
+        for corpus, of_corpus in zip(results.corpora, decks, strict=True)
     ]
     drawn = {folder / strip.picture for few in decks for deck in few for strip in deck.strips}
     for stale in set((folder / "pictures").glob("*-*-*.png")) - drawn:
@@ -70,27 +114,29 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
     page = render(
         "report.html",
         with_arrow=tables.with_arrow,
-        evaluation=evaluation,
-        summary=tables.summary_table(evaluation),
-        measured_paper=tables.has_paper_scores(evaluation),
-        other=tables.other_table(evaluation),
-        comparison=tables.comparison_note(evaluation),
-        missing=tables.missing_groups(evaluation),
-        settings=_flat(evaluation.settings),
-        speed=_speed_line(evaluation),
-        legend=[(number, row, mark_svg(number)) for number, row in enumerate(evaluation.rows)],
+        results=results,
+        warnings=tables.warnings(results),
+        summary=tables.summary_table(results),
+        measured_paper=tables.has_paper_scores(results),
+        other=tables.other_table(results),
+        comparison=tables.comparison_note(results),
+        missing=tables.missing_groups(results),
+        settings=_flat(results.settings),
+        speed=_speed_line(results),
+        legend=[(number, row, mark_svg(number)) for number, row in enumerate(results.rows)],
         corpora=corpora,
     )
     with atomic_file(folder / "table.md") as file:
-        file.write_text(tables.markdown(evaluation), encoding="utf-8", errors="replace")
+        text = tables.markdown_table(results)
+        file.write_text(text, encoding="utf-8", errors="replace")
     index = folder / "index.html"
     with atomic_file(index) as file:
         file.write_text(page, encoding="utf-8", errors="replace")
     return index
 
 
-def render(template: str, **values: Any) -> str:
-    """Fills a template of this package; every value is escaped unless it is markup."""
+def render(template: str, **values: object) -> str:
+    """Fills a template of this package; values are escaped unless the template marks them safe."""
     return _environment().get_template(template).render(**values)
 
 
@@ -106,19 +152,18 @@ def _environment() -> "jinja2.Environment":
     )
 
 
-def _decks(folder: Path, evaluation: Evaluation, songs_per_corpus: int) -> list[list[Deck]]:
-    """The songs to show of each corpus, with their pictures drawn."""
-    row = evaluation.rows[0].name if evaluation.rows else ""
+def _decks(folder: Path, results: Results, songs_per_corpus: int) -> list[list[Deck]]:
+    """Chooses songs of each corpus and draws their spectrograms."""
+    row = results.rows[0].name if results.rows else ""
     chosen = [
-        choose_songs(corpus, evaluation.metrics, row, songs_per_corpus)
-        for corpus in evaluation.corpora
+        choose_songs(corpus, results.columns, row, songs_per_corpus) for corpus in results.corpora
     ]
     decks: list[list[Deck]] = []
     with Progress("drawing", sum(map(len, chosen)), "song") as progress:
         for number, choices in enumerate(chosen):
             decks.append([])
             for place, choice in enumerate(choices):
-                strips = draw_strips(folder, choice.song, evaluation.rows, f"{number}-{place}")
+                strips = draw_strips(folder, choice.song, results.rows, f"{number}-{place}")
                 if strips:
                     seconds = max(strip.seconds for strip in strips)
                     deck = Deck(choice.song, choice.reason, strips, seconds, _axis(seconds))
@@ -128,62 +173,57 @@ def _decks(folder: Path, evaluation: Evaluation, songs_per_corpus: int) -> list[
 
 
 def _axis(seconds: float) -> list[tuple[float, str]]:
-    """Places of round times in percent, and their labels, which must fit in before the end."""
+    """Returns places of round times in percent, and labels where there is space for them."""
     places = [(100 * at / seconds, format_seconds(at)) for at in time_ticks(seconds)]
     return [(percent, label if percent < 92 else "") for percent, label in places]
 
 
 def _corpus_view(
-    folder: Path, evaluation: Evaluation, corpus: Corpus, decks: Sequence[Deck]
-) -> dict[str, Any]:
-    reference = paper.find_corpus(corpus.name, corpus.split)
-    return {
-        "corpus": corpus,
-        "length": format_seconds(corpus.seconds),
-        "paper": reference,
-        "table": tables.corpus_table(evaluation, corpus),
-        "plots": plots(corpus, evaluation.metrics, evaluation.rows),
-        "decks": decks,
-        **_all_songs(folder, evaluation, corpus),
-    }
-
-
-def _all_songs(folder: Path, evaluation: Evaluation, corpus: Corpus) -> dict[str, Any]:
-    """Every song with the scores of the first row and links to all of its audio."""
-    row = evaluation.rows[0] if evaluation.rows else None
+    folder: Path, results: Results, corpus: CorpusResults, decks: Sequence[Deck]
+) -> CorpusView:
+    row = results.rows[0] if results.rows else None
     columns = [
-        (metric, [_song_score(song, row.name, metric) for song in corpus.per_song])
-        for metric in evaluation.metrics
+        (column, [song.scores.get(row.name, {}).get(column.name) for song in corpus.per_song])
+        for column in results.columns
         if row is not None
     ]
-    columns = [(metric, values) for metric, values in columns if any(v is not None for v in values)]
+    columns = [(column, values) for column, values in columns if any(v is not None for v in values)]
     lines = []
     for place, song in enumerate(corpus.per_song):
-        cells = [format_number(values[place], column_decimals(values)) for _, values in columns]
-        links = song_links(folder, song, evaluation.rows)
-        lines.append((song.name, format_seconds(song.seconds), cells, links))
-    titles = [tables.with_arrow(metric.title, metric.better) for metric, _ in columns]
-    return {"song_columns": titles, "song_lines": lines, "scored_row": row}
+        scores = [format_number(values[place], column_decimals(values)) for _, values in columns]
+        links = song_links(folder, song, results.rows)
+        lines.append(SongLine(song.name, format_seconds(song.seconds), scores, links))
+    return CorpusView(
+        corpus=corpus,
+        length=format_seconds(corpus.seconds),
+        paper=paper.find_corpus(corpus.name, corpus.split),
+        table=tables.corpus_table(results, corpus),
+        plots=corpus_plots(corpus, results.columns, results.rows),
+        decks=decks,
+        song_columns=[tables.with_arrow(column.title, column.better) for column, _ in columns],
+        song_lines=lines,
+        scored_row=row,
+    )
 
 
-def _song_score(song: Song, row: str, metric: Metric) -> float | None:
-    return song.scores.get(row, {}).get(metric.name)
-
-
-def _speed_line(evaluation: Evaluation) -> str:
+def _speed_line(results: Results) -> str:
+    speed = results.speed
+    if speed is None:
+        return ""
+    parts = {"features": speed.features, "inversion": speed.inversion, "both": speed.both}
     measured = [
         f"{part} {format_number(value, column_decimals([value]))}"
-        for part, value in evaluation.speed.items()
+        for part, value in parts.items()
         if value is not None
     ]
     if not measured:
         return ""
-    note = f" ({evaluation.speed_note})" if evaluation.speed_note else ""
+    note = f" ({speed.note})" if speed.note else ""
     return f"Measured here: {', '.join(measured)}{note}."
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Settings, however nested, as lines of name and value."""
+def _flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Returns settings, nested to any depth, as pairs of name and value."""
     lines: list[tuple[str, str]] = []
     for name, value in settings.items():
         if isinstance(value, Mapping):

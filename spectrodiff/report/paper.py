@@ -1,17 +1,19 @@
-"""The paper's numbers: Table 1 and its table per corpus (arXiv:2206.05408v3).
+"""Scores published in the paper: Table 1 and the table per corpus (arXiv:2206.05408v3).
 
-Scores are those of whole songs, averaged over the songs of a corpus, then over the six corpora.
-Real time is seconds of audio per second on one TPUv4, batch size 1.
+Whole songs are scored; means are over the songs of a corpus, then over the six corpora. Real time
+is seconds of audio per second on one TPUv4, batch size 1.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-REAL_TIME = "real_time"
-"""Name of the column that is measured, not scored: seconds of audio per second of wall time."""
+from spectrodiff.evaluation.columns import Better
 
-COLUMNS: Mapping[str, tuple[str, str]] = {
+REAL_TIME = "real_time"
+"""Name of the column of speeds, in seconds of audio per second of wall time."""
+
+COLUMNS: Mapping[str, tuple[str, Better]] = {
     "vggish_reconstruction": ("VGGish rec.", "lower"),
     "vggish_frechet": ("VGGish FAD", "lower"),
     "trill_reconstruction": ("TRILL rec.", "lower"),
@@ -19,7 +21,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "transcription_f1_full": ("F1", "higher"),
     REAL_TIME: ("RT", "higher"),
 }
-"""Names of the columns of Table 1: their titles, and whether lower or higher is better."""
+"""Title, and whether lower or higher is better, of the columns of Table 1 by name."""
 
 SMALL_AUTOREGRESSIVE = "Small autoregressive"
 SMALL_NO_CONTEXT = "Small w/o context"
@@ -50,18 +52,18 @@ MEAN = _table(
         RAW: (0.00, 0.00, 0.00, 0.00, 0.63, None),
     }
 )
-"""Table 1: row -> column -> mean over the six corpora."""
+"""Mean over the six corpora by row and column (Table 1)."""
 
 
 @dataclass(frozen=True)
 class PaperCorpus:
-    """One corpus of the paper.
+    """Corpus of the paper.
 
     Attributes:
-        title: what the paper calls it, with the split.
-        splits: our names of the split the paper evaluates.
-        songs: how many songs it has there.
-        rows: row -> column -> score.
+        title: name and split in the paper.
+        splits: our names of the split that the paper evaluates.
+        songs: number of songs in that split.
+        rows: score by row and column.
     """
 
     title: str
@@ -165,24 +167,24 @@ CORPORA: Mapping[str, PaperCorpus] = {
         ),
     ),
 }
-"""Name of the corpus, as `spectrodiff prepare` has it -> its scores in the paper."""
+"""Scores in the paper by name of the corpus, as in `spectrodiff prepare`."""
 
 
 def find_corpus(name: str, split: str) -> PaperCorpus | None:
-    """The paper's corpus of that name, as in "maestro/v3", if this is the split it evaluates."""
+    """Returns the paper's corpus by our name, such as "maestro/v3"; None for another split."""
     corpus = CORPORA.get(name.split("/")[0].lower())
     return corpus if corpus is not None and split in corpus.splits else None
 
 
 def find_row(row: str, *descriptions: str) -> str | None:
-    """Which row of the paper a row of ours repeats.
+    """Returns the row of the paper that a row of an evaluation reproduces.
 
     Args:
-        row: its name; "model" is the model with its own inverter.
-        descriptions: what is known of the model: its name or path, the title of its evaluation.
+        row: name of the row; "model" is the model with its own inverter.
+        descriptions: name or path of the model, title of the evaluation.
 
     Returns:
-        A key of `MEAN`, or None if the model is none of the paper's or cannot be told.
+        A key of `MEAN`; None if the model is not one of the paper's, or is not recognised.
     """
     if row in ("encoded", "raw"):
         return {"encoded": ENCODED, "raw": RAW}[row]

@@ -1,7 +1,7 @@
 """Plots of a report as SVG inside the page, so that their colours follow its style.
 
-Everything is drawn in the units of the viewBox, which is `WIDTH` wide. A row has the class
-"row-0", "row-1" and so on, and a mark of its own shape, so that rows can be told without colour.
+Coordinates are in units of the viewBox, which is `WIDTH` wide. Each row has a class ("row-0",
+"row-1", ...) and a shape of its marks, so that rows can be distinguished without colour.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +9,9 @@ from html import escape
 
 import numpy as np
 
+from spectrodiff.evaluation.columns import Column
+from spectrodiff.evaluation.results import CorpusResults, ResultRow
 from spectrodiff.report.formatting import column_decimals, format_number, ticks
-from spectrodiff.report.scores import Corpus, Metric, Row
 
 WIDTH = 360
 _HEIGHT = 190
@@ -21,19 +22,19 @@ _MAX_MARKS = 200
 Point = tuple[float, float]
 
 
-def minutes_plot(corpus: Corpus, metric: Metric, rows: Sequence[Row]) -> str | None:
-    """Mean score of each minute over the songs that have this minute, a line per row.
+def minutes_plot(corpus: CorpusResults, column: Column, rows: Sequence[ResultRow]) -> str | None:
+    """Plots the mean score of each minute over the songs that have this minute, a line per row.
 
     Returns:
         An <svg> element, or None if no song has scores of two minutes.
     """
-    lines = {row.name: _minute_means(corpus, row.name, metric.name) for row in rows}
+    lines = {row.name: _minute_means(corpus, row.name, column.name) for row in rows}
     lines = {name: points for name, points in lines.items() if points}
     last_minute = max((points[-1][0] for points in lines.values()), default=0)
     if last_minute < 2:
         return None
     values = [mean for points in lines.values() for _, mean, _ in points]
-    # From zero, where every distance and every F1 begins: else a small drift looks like a large.
+    # Axes include zero, the minimum of all distances and F1: otherwise a small drift looks large.
     low, high = min(0.0, *values), max(0.0, *values) * 1.08 or 1.0
     x = _scale(1, last_minute, _LEFT + 6, WIDTH - _RIGHT - 6)
     y = _scale(low, high, _HEIGHT - _BOTTOM, _TOP)
@@ -48,18 +49,18 @@ def minutes_plot(corpus: Corpus, metric: Metric, rows: Sequence[Row]) -> str | N
         for minute, mean, songs in points:
             note = f"{row.title}, minute {minute}: {format_number(mean, decimals)}, {songs} songs"
             parts.append(_mark(number, (x(minute), y(mean)), note))
-    return _svg(f"{metric.title} of each minute, {corpus.title}", _HEIGHT, parts)
+    return _svg(f"{column.title} of each minute, {corpus.title}", _HEIGHT, parts)
 
 
-def songs_plot(corpus: Corpus, metric: Metric, rows: Sequence[Row]) -> str | None:
-    """Scores of songs, a lane of marks per row with a line at the median of all.
+def songs_plot(corpus: CorpusResults, column: Column, rows: Sequence[ResultRow]) -> str | None:
+    """Plots the scores of songs, a lane of marks per row with a line at the median.
 
-    Of very many songs every second, third, ... one has a mark.
+    With more than 200 songs only every second, third, ... song has a mark.
 
     Returns:
         An <svg> element, or None if fewer than two songs have this score.
     """
-    scores = {row.name: song_scores(corpus, row.name, metric.name) for row in rows}
+    scores = {row.name: song_scores(corpus, row.name, column.name) for row in rows}
     drawn = [(number, row) for number, row in enumerate(rows) if scores[row.name]]
     values = [value for per_song in scores.values() for _, value in per_song]
     if max(map(len, scores.values()), default=0) < 2:
@@ -74,7 +75,7 @@ def songs_plot(corpus: Corpus, metric: Metric, rows: Sequence[Row]) -> str | Non
         parts.append(
             f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{height - _BOTTOM}"/>'
         )
-    parts += _x_labels(x, ticks(low, high), _tick_decimals(low, high), height, metric.title)
+    parts += _x_labels(x, ticks(low, high), _tick_decimals(low, high), height, column.title)
     for lane, (number, row) in enumerate(drawn):
         middle = _TOP + _LANE * (lane + 0.5)
         per_song = scores[row.name]
@@ -87,27 +88,27 @@ def songs_plot(corpus: Corpus, metric: Metric, rows: Sequence[Row]) -> str | Non
             f'<line class="median row-{number}" x1="{median:.1f}" x2="{median:.1f}" '
             f'y1="{middle - _LANE * 0.42:.1f}" y2="{middle + _LANE * 0.42:.1f}"/>'
         )
-    return _svg(f"{metric.title} of all songs, {corpus.title}", height, parts)
+    return _svg(f"{column.title} of all songs, {corpus.title}", height, parts)
 
 
 def mark_svg(number: int) -> str:
-    """The mark of a row alone, for a legend."""
+    """Returns the mark of a row, for a legend."""
     return f'<svg class="key" viewBox="-6 -6 12 12" aria-hidden="true">{_shape(number, 0, 0)}</svg>'
 
 
-def song_scores(corpus: Corpus, row: str, metric: str) -> list[tuple[str, float]]:
-    """Names and scores of the songs that have this score, in the corpus' order."""
+def song_scores(corpus: CorpusResults, row: str, column: str) -> list[tuple[str, float]]:
+    """Returns names and scores of the songs that have this score, in the order of the corpus."""
     found = []
     for song in corpus.per_song:
-        value = song.scores.get(row, {}).get(metric)
+        value = song.scores.get(row, {}).get(column)
         if value is not None:
             found.append((song.name, value))
     return found
 
 
-def _minute_means(corpus: Corpus, row: str, metric: str) -> list[tuple[int, float, int]]:
-    """Minute, counted from 1, mean score and number of songs, for the minutes that have any."""
-    per_song = [song.minutes.get(row, {}).get(metric, ()) for song in corpus.per_song]
+def _minute_means(corpus: CorpusResults, row: str, column: str) -> list[tuple[int, float, int]]:
+    """Returns minute (from 1), mean score and number of songs, of the minutes with scores."""
+    per_song = [song.minutes.get(row, {}).get(column, ()) for song in corpus.per_song]
     means = []
     for index in range(max(map(len, per_song), default=0)):
         values = [minutes[index] for minutes in per_song if index < len(minutes)]
@@ -156,8 +157,8 @@ def _tick_decimals(low: float, high: float) -> int:
 
 
 def _spread(count: int) -> np.ndarray:
-    """Heights in [-1, 1] for marks that lie beside one another, the same at every writing."""
-    # Multiples of the golden ratio fill the range evenly, however many there are.
+    """Returns heights in [-1, 1] that keep neighbouring marks apart, always the same ones."""
+    # Multiples of the golden ratio fill the range evenly for any number of marks.
     return 2 * ((np.arange(count) * 0.618034 + 0.5) % 1) - 1
 
 
@@ -182,13 +183,13 @@ def _svg(title: str, height: float, parts: Sequence[str]) -> str:
     )
 
 
-def plots(
-    corpus: Corpus, metrics: Sequence[Metric], rows: Sequence[Row]
-) -> Mapping[str, list[tuple[Metric, str]]]:
-    """All plots of a corpus: "minutes" and "songs", each a list of metrics and <svg> elements."""
+def corpus_plots(
+    corpus: CorpusResults, columns: Sequence[Column], rows: Sequence[ResultRow]
+) -> Mapping[str, list[tuple[Column, str]]]:
+    """Returns all plots of a corpus: "minutes" and "songs", with a column and <svg> per plot."""
     kinds = {"minutes": minutes_plot, "songs": songs_plot}
-    found: dict[str, list[tuple[Metric, str]]] = {}
-    for kind, draw in kinds.items():
-        drawn = [(metric, draw(corpus, metric, rows)) for metric in metrics]
-        found[kind] = [(metric, svg) for metric, svg in drawn if svg is not None]
+    found: dict[str, list[tuple[Column, str]]] = {}
+    for kind, plot in kinds.items():
+        plots = [(column, plot(corpus, column, rows)) for column in columns]
+        found[kind] = [(column, svg) for column, svg in plots if svg is not None]
     return found

@@ -1,23 +1,28 @@
-"""The tables of a report, as rows of cells that HTML and Markdown are made from."""
+"""Tables of a report, as lines of cells for HTML and Markdown."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from spectrodiff.evaluation.columns import Better, Column
+from spectrodiff.evaluation.results import (
+    CorpusResults,
+    CorpusScore,
+    MissingColumn,
+    Results,
+)
 from spectrodiff.report import paper
 from spectrodiff.report.formatting import NOTHING, column_decimals, format_count, format_number
-from spectrodiff.report.scores import Corpus, Evaluation, Metric, Missing, Score, parse_scores
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, what is said below it, and how it is to be read.
+    """Cell of a table.
 
     Attributes:
         text: the number.
-        notes: an interval, for example.
-        kind: "" or, of a difference from the paper, "better" or "worse".
+        notes: small texts below it, such as an interval.
+        kind: "better" or "worse" for a difference from the paper, else "".
     """
 
     text: str
@@ -27,12 +32,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table.
+    """Line of a table.
 
     Attributes:
-        title: its heading.
+        title: heading of the line.
         cells: one per column.
-        kind: "ours", "paper", "difference" or "reference" (a row of the paper that ours is not).
+        kind: "ours", "paper", "difference", or "reference" for a row that only the paper has.
     """
 
     title: str
@@ -42,7 +47,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; each group of lines belongs together."""
+    """Table with groups of lines.
+
+    Attributes:
+        columns: headings of the columns.
+        groups: groups of lines that are set apart from one another.
+        corner: heading of the headings of the lines.
+    """
 
     columns: Sequence[str]
     groups: Sequence[Sequence[Line]]
@@ -50,24 +61,37 @@ class Table:
 
     @property
     def lines(self) -> list[Line]:
-        """All lines of all groups."""
+        """Lines of all groups."""
         return [line for group in self.groups for line in group]
 
 
-def summary_table(evaluation: Evaluation) -> Table:
-    """The paper's Table 1: our means over corpora, the paper's numbers and the difference."""
-    ours = {row.name: _summary_values(evaluation, row.name) for row in evaluation.rows}
-    matched = {row.name: matched_row(evaluation, row.name) for row in evaluation.rows}
-    theirs, _ = comparable_means(evaluation)
+def warnings(results: Results) -> list[str]:
+    """Returns warnings about songs that are missing, and about corpora of a single song."""
+    lines = [
+        f"{corpus.title}: scores of {corpus.songs} of {corpus.asked} songs"
+        for corpus in results.corpora
+        if corpus.songs != corpus.asked
+    ]
+    for corpus in results.corpora:
+        if corpus.songs == 1:
+            lines.append(f"{corpus.title}: one song only, so no score has an interval")
+    return lines
+
+
+def summary_table(results: Results) -> Table:
+    """Returns the paper's Table 1: our means over corpora, the paper's and the differences."""
+    ours = {row.name: _summary_values(results, row.name) for row in results.rows}
+    matched = {row.name: matched_row(results, row.name) for row in results.rows}
+    theirs, _ = comparable_means(results)
     shown = theirs or paper.MEAN
     all_values: list[Mapping[str, float | None]] = [*ours.values(), *paper.MEAN.values()]
     decimals = {
         column: column_decimals(values.get(column) for values in all_values)
         for column in paper.COLUMNS
     }
-    titles = {metric.name: metric.title for metric in evaluation.metrics}
+    titles = {column.name: column.title for column in results.columns}
     groups = []
-    for row in evaluation.rows:
+    for row in results.rows:
         own = ours[row.name]
         group = [Line(row.title, _cells(own, decimals))]
         if match := matched[row.name]:
@@ -92,63 +116,56 @@ def summary_table(evaluation: Evaluation) -> Table:
     return Table(columns, [group for group in groups if group], "Mean over corpora")
 
 
-def has_paper_scores(evaluation: Evaluation) -> bool:
-    """Whether anything was measured that stands in the paper's Table 1."""
+def has_paper_scores(results: Results) -> bool:
+    """Returns True if there is a score in any column of the paper's Table 1."""
     return any(
-        _value(evaluation.mean, row.name, column) is not None
-        for row in evaluation.rows
+        _value(results.mean, row.name, column) is not None
+        for row in results.rows
         for column in paper.COLUMNS
     )
 
 
-def other_table(evaluation: Evaluation) -> Table | None:
-    """Means over corpora of the scores that the paper does not report; None if there are none."""
-    metrics = [
-        metric
-        for metric in evaluation.metrics
-        if metric.name not in paper.COLUMNS
-        and any(
-            _value(evaluation.mean, row.name, metric.name) is not None for row in evaluation.rows
-        )
-    ]
-    if not metrics:
+def other_table(results: Results) -> Table | None:
+    """Returns the means over corpora of columns that the paper lacks; None if there are none."""
+    lines = []
+    for column in results.columns:
+        values = [_value(results.mean, row.name, column.name) for row in results.rows]
+        if column.name not in paper.COLUMNS and any(value is not None for value in values):
+            cells = [Cell(format_number(value, column_decimals([value]))) for value in values]
+            lines.append(Line(with_arrow(column.title, column.better), cells))
+    if not lines:
         return None
-    lines = []
-    for metric in metrics:
-        values = [_value(evaluation.mean, row.name, metric.name) for row in evaluation.rows]
-        cells = [Cell(format_number(value, column_decimals([value]))) for value in values]
-        lines.append(Line(with_arrow(metric.title, metric.better), cells))
-    return Table([row.title for row in evaluation.rows], [lines], "Mean over corpora")
+    return Table([row.title for row in results.rows], [lines], "Mean over corpora")
 
 
-def corpus_table(evaluation: Evaluation, corpus: Corpus) -> Table:
-    """All scores of a corpus, with intervals, FAD without bias, N, and the paper's number."""
+def corpus_table(results: Results, corpus: CorpusResults) -> Table:
+    """Returns all scores of a corpus, with intervals, extrapolated FAD, N and the paper's score."""
     reference = paper.find_corpus(corpus.name, corpus.split)
-    matched = {row.name: matched_row(evaluation, row.name) for row in evaluation.rows}
+    matched = {row.name: matched_row(results, row.name) for row in results.rows}
     lines = []
-    for metric in evaluation.metrics:
-        scores = [corpus.scores.get(row.name, {}).get(metric.name) for row in evaluation.rows]
+    for column in results.columns:
+        scores = [corpus.scores.get(row.name, {}).get(column.name) for row in results.rows]
         if all(score is None or score.value is None for score in scores):
             continue
         cells = []
-        for row, score in zip(evaluation.rows, scores, strict=True):
+        for row, score in zip(results.rows, scores, strict=True):
             published = None
             if reference is not None and (match := matched[row.name]):
-                published = reference.rows[match].get(metric.name)
-            cells.append(_score_cell(score, metric, published))
-        lines.append(Line(with_arrow(metric.title, metric.better), cells))
-    return Table([row.title for row in evaluation.rows], [lines], "Score")
+                published = reference.rows[match].get(column.name)
+            cells.append(_score_cell(score, column, published))
+        lines.append(Line(with_arrow(column.title, column.better), cells))
+    return Table([row.title for row in results.rows], [lines], "Score")
 
 
 def comparable_means(
-    evaluation: Evaluation,
+    results: Results,
 ) -> tuple[Mapping[str, Mapping[str, float]], list[str]]:
-    """The paper's means over the corpora that were evaluated here, and the names of those corpora.
+    """Returns the paper's means over the corpora evaluated here, and the titles of these corpora.
 
-    Both are empty if a corpus is none of the paper's: a mean over other music says nothing about
-    the paper's.
+    Both are empty if one of the corpora is not in the paper, since means over other music are not
+    comparable.
     """
-    corpora = [paper.find_corpus(corpus.name, corpus.split) for corpus in evaluation.corpora]
+    corpora = [paper.find_corpus(corpus.name, corpus.split) for corpus in results.corpora]
     known = [corpus for corpus in corpora if corpus is not None]
     if not known or len(known) < len(corpora):
         return {}, []
@@ -167,98 +184,90 @@ def comparable_means(
     return means, titles
 
 
-def comparison_note(evaluation: Evaluation) -> str:
-    """What the paper's numbers in the summary are of, and why there may be no differences."""
-    means, titles = comparable_means(evaluation)
+def comparison_note(results: Results) -> str:
+    """Explains the paper's scores in the summary, and why there may be no differences."""
+    means, titles = comparable_means(results)
     if means is paper.MEAN:
-        note = "The paper's numbers are those of its Table 1, means over the same six corpora."
-        return note + _unequal_songs(evaluation)
+        note = "The paper's scores are those of its Table 1, means over the same six corpora."
+        return note + _unequal_songs(results)
     if means:
         note = (
-            "The paper's numbers here are means over the corpora evaluated here "
+            "The paper's scores here are means over the corpora evaluated here "
             f"({', '.join(titles)}), from its table per corpus."
         )
-        return note + _unequal_songs(evaluation)
-    strangers = [
+        return note + _unequal_songs(results)
+    others = [
         corpus.title
-        for corpus in evaluation.corpora
+        for corpus in results.corpora
         if paper.find_corpus(corpus.name, corpus.split) is None
     ]
     return (
-        "The paper's numbers are means over its six corpora. There is no difference to them, since "
-        f"{', '.join(strangers) or 'no corpus'} {'are' if len(strangers) > 1 else 'is'} not among "
-        "these: compare rows within one evaluation."
+        "The paper's scores are means over its six corpora. They are not comparable with this "
+        f"evaluation, since {', '.join(others) or 'no corpus'} "
+        f"{'are' if len(others) > 1 else 'is'} not among these: compare rows of this evaluation "
+        "only."
     )
 
 
-def _unequal_songs(evaluation: Evaluation) -> str:
-    """Where the paper has other numbers of songs than were evaluated."""
+def _unequal_songs(results: Results) -> str:
+    """Names the corpora whose number of songs differs from that in the paper."""
     unequal = []
-    for corpus in evaluation.corpora:
+    for corpus in results.corpora:
         reference = paper.find_corpus(corpus.name, corpus.split)
         if reference is not None and reference.songs != corpus.songs:
             unequal.append(f"{reference.title} {corpus.songs} here, {reference.songs} there")
     if not unequal:
         return ""
-    return f" They are of other numbers of songs, so not quite comparable: {'; '.join(unequal)}."
+    return f" Numbers of songs differ, so scores are not fully comparable: {'; '.join(unequal)}."
 
 
-def matched_row(evaluation: Evaluation, row: str) -> str | None:
-    """The row of the paper that one of ours repeats."""
-    return paper.find_row(row, evaluation.model, evaluation.title)
+def matched_row(results: Results, row: str) -> str | None:
+    """Returns the row of the paper that a row of an evaluation reproduces, if there is one."""
+    return paper.find_row(row, results.model, results.title)
 
 
-def with_arrow(title: str, better: str) -> str:
-    """A score's title and which way is better."""
-    # A space that does not break.
+def with_arrow(title: str, better: Better) -> str:
+    """Returns the title of a column with an arrow towards better scores."""
+    # The space is a non-breaking one.
     return f"{title}\u00a0{'↓' if better == 'lower' else '↑'}"
 
 
-def markdown_table(scores: dict[str, Any]) -> str:
-    """The report's tables in Markdown, from what `scores.json` holds.
-
-    Raises:
-        ReportError: if that is not what an evaluation writes.
-    """
-    return markdown(parse_scores(scores))
-
-
-def markdown(evaluation: Evaluation) -> str:
-    """The report's tables in Markdown."""
-    parts = [f"# {_escape(evaluation.title)}", _escape(f"Model: {evaluation.model}")]
-    if evaluation.warnings:
-        parts.append("\n".join(f"- **{_escape(warning)}**" for warning in evaluation.warnings))
-    parts += [_markdown(summary_table(evaluation)), comparison_note(evaluation)]
-    if other := other_table(evaluation):
+def markdown_table(results: Results) -> str:
+    """Returns the tables of a report in Markdown."""
+    parts = [f"# {_escape(results.title)}", _escape(f"Model: {results.model}")]
+    if lines := warnings(results):
+        parts.append("\n".join(f"- **{_escape(line)}**" for line in lines))
+    parts += [_markdown(summary_table(results)), comparison_note(results)]
+    if other := other_table(results):
         parts.append(_markdown(other))
-    if evaluation.missing:
-        parts.append("\n".join(_missing_line(*group) for group in missing_groups(evaluation)))
-    for corpus in evaluation.corpora:
+    if results.missing:
+        parts.append("\n".join(_missing_line(*group) for group in missing_groups(results)))
+    for corpus in results.corpora:
         songs = f"{corpus.songs} of {corpus.asked} song{'s' if corpus.asked != 1 else ''}"
         parts.append(f"## {_escape(corpus.title)}\n\n{songs}")
-        parts.append(_markdown(corpus_table(evaluation, corpus)))
+        parts.append(_markdown(corpus_table(results, corpus)))
     return "\n\n".join(parts) + "\n"
 
 
-def missing_groups(evaluation: Evaluation) -> list[tuple[str, Missing]]:
-    """Titles of empty columns, those with one cause together, and that cause."""
+def missing_groups(results: Results) -> list[tuple[str, MissingColumn]]:
+    """Groups empty columns by cause; returns their titles and one of them per group."""
     titles = {name: title for name, (title, _) in paper.COLUMNS.items()}
-    titles |= {metric.name: metric.title for metric in evaluation.metrics}
-    groups: dict[tuple[str, str, str], list[Missing]] = {}
-    for entry in evaluation.missing:
+    titles |= {column.name: column.title for column in results.columns}
+    groups: dict[tuple[str, str, str], list[MissingColumn]] = {}
+    for entry in results.missing:
         groups.setdefault((entry.file, entry.published, entry.reason), []).append(entry)
     return [
-        (", ".join(titles.get(e.metric, e.metric.replace("_", " ")) for e in entries), entries[0])
+        (", ".join(titles.get(e.column, e.column.replace("_", " ")) for e in entries), entries[0])
         for entries in groups.values()
     ]
 
 
-def _summary_values(evaluation: Evaluation, row: str) -> dict[str, float | None]:
-    values = dict(evaluation.mean.get(row, {}))
-    if row == "model":
-        values[paper.REAL_TIME] = evaluation.speed["both"]
-    elif row == "encoded":
-        values[paper.REAL_TIME] = evaluation.speed["inversion"]
+def _summary_values(results: Results, row: str) -> dict[str, float | None]:
+    values = dict(results.mean.get(row, {}))
+    if results.speed is not None and row == "model":
+        values[paper.REAL_TIME] = results.speed.both
+    elif results.speed is not None and row == "encoded":
+        values[paper.REAL_TIME] = results.speed.inversion
     return values
 
 
@@ -284,7 +293,7 @@ def _differences(
     return cells
 
 
-def _difference(difference: float, better: str, decimals: int) -> Cell:
+def _difference(difference: float, better: Better, decimals: int) -> Cell:
     if round(difference, decimals) == 0:
         kind = ""
     else:
@@ -292,7 +301,7 @@ def _difference(difference: float, better: str, decimals: int) -> Cell:
     return Cell(format_number(difference, decimals, sign=True), kind=kind)
 
 
-def _score_cell(score: Score | None, metric: Metric, published: float | None) -> Cell:
+def _score_cell(score: CorpusScore | None, column: Column, published: float | None) -> Cell:
     if score is None or score.value is None:
         return Cell(NOTHING)
     decimals = column_decimals([score.value])
@@ -306,7 +315,7 @@ def _score_cell(score: Score | None, metric: Metric, published: float | None) ->
         notes.append(f"N {format_count(score.frames)}")
     kind = ""
     if published is not None:
-        difference = _difference(score.value - published, metric.better, decimals)
+        difference = _difference(score.value - published, column.better, decimals)
         notes.append(f"paper {published:.2f} ({difference.text})")
         kind = difference.kind
     return Cell(format_number(score.value, decimals), notes, kind)
@@ -329,9 +338,9 @@ def _markdown(table: Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rest))
 
 
-def _missing_line(columns: str, cause: Missing) -> str:
+def _missing_line(columns: str, cause: MissingColumn) -> str:
     published = f"; published at {cause.published}" if cause.published else ""
-    return f"- {_escape(f'{columns}: empty, since {cause.reason} ({cause.file}{published})')}"
+    return f"- {_escape(f'{columns}: empty, because {cause.reason} ({cause.file}{published})')}"
 
 
 def _bold(line: Line) -> str:

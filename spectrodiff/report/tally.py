@@ -1,31 +1,30 @@
-"""What listeners preferred: the answers of a listening sheet, joined with its key."""
+"""Preferences of listeners: the answers of a listening test, joined with its key."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spectrodiff.core.errors import ReportError
-from spectrodiff.report.listening import KEY_FORMAT
+from spectrodiff.evaluation.dataclass_json import read_dataclass
+from spectrodiff.report.listening import KEY_FORMAT, Key
 
 _COLUMNS = ("sheet", "listener", "song", "left", "right", "answer")
 
 
 @dataclass(frozen=True)
 class Preference:
-    """How often one of two models was preferred.
+    """Preferences between two models.
 
     Attributes:
-        first: folder of a report.
-        second: folder of the other.
+        first: folder of the report of the first model.
+        second: folder of the report of the second model.
         first_better: number of answers that prefer the first.
-        same: number of answers that hear no difference.
+        same: number of answers "no difference".
         second_better: number of answers that prefer the second.
-        p_value: of the two-sided sign test of both being preferred equally often, without the
-            answers that hear no difference; answers of one listener count as independent.
+        p_value: p-value of the two-sided sign test that both are preferred equally often, without
+            the answers "no difference". Answers of one listener count as independent.
     """
 
     first: str
@@ -39,29 +38,28 @@ class Preference:
 def tally(key: Path, answers: Sequence[Path]) -> list[Preference]:
     """Counts the answers of all listeners.
 
-    An answer that stands in several files, as it does when a listener exports twice, counts once:
-    as it is in the last of them.
+    If a listener answered a comparison in several files, only the answer in the last file counts.
 
     Args:
-        key: what `write_listening_sheet` wrote beside its folder.
-        answers: the files that listeners downloaded.
+        key: key that `write_listening_sheet` wrote beside its folder.
+        answers: files that listeners downloaded.
 
     Returns:
-        One entry for every two reports with answers.
+        One entry per pair of reports with answers.
 
     Raises:
-        ReportError: if a file is missing, is no such file, or is of another sheet.
+        ReportError: if a file is missing, damaged, or belongs to another sheet.
     """
     from scipy.stats import binomtest
 
-    sheet, files = _read_key(key)
+    sheet = read_dataclass(Key, key, KEY_FORMAT, "the key of a listening sheet")
     latest: dict[tuple[str, frozenset[str]], dict[str, str]] = {}
     for path in answers:
-        for line in _read_answers(path, sheet, files):
+        for line in _read_answers(path, sheet):
             latest[line["listener"], frozenset((line["left"], line["right"]))] = line
     counts: dict[tuple[str, str], Counter[str]] = {}
     for line in latest.values():
-        left, right = files[line["left"]]["report"], files[line["right"]]["report"]
+        left, right = sheet.files[line["left"]].report, sheet.files[line["right"]].report
         first, second = sorted((left, right))
         preferred = {"left": left, "right": right, "same": ""}[line["answer"]]
         counts.setdefault((first, second), Counter())[preferred] += 1
@@ -75,19 +73,7 @@ def tally(key: Path, answers: Sequence[Path]) -> list[Preference]:
     return preferences
 
 
-def _read_key(path: Path) -> tuple[str, dict[str, dict[str, str]]]:
-    try:
-        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-        if content["format"] != KEY_FORMAT:
-            raise ReportError(f"{path}: format", str(KEY_FORMAT), repr(content["format"]))
-        return str(content["sheet"]), dict(content["files"])
-    except FileNotFoundError:
-        raise ReportError(path, "the key of a listening sheet", "no such file") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReportError(path, "the key of a listening sheet", repr(error)) from None
-
-
-def _read_answers(path: Path, sheet: str, files: dict[str, dict[str, str]]) -> list[dict[str, str]]:
+def _read_answers(path: Path, sheet: Key) -> list[dict[str, str]]:
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             lines = list(csv.DictReader(file))
@@ -100,10 +86,10 @@ def _read_answers(path: Path, sheet: str, files: dict[str, dict[str, str]]) -> l
         missing = [column for column in _COLUMNS if line.get(column) is None]
         if missing:
             raise ReportError(where, f"a column {missing[0]!r}", "none")
-        if line["sheet"] != sheet:
-            raise ReportError(where, f"answers to the sheet {sheet}", repr(line["sheet"]))
+        if line["sheet"] != sheet.sheet:
+            raise ReportError(where, f"answers to the sheet {sheet.sheet}", repr(line["sheet"]))
         for side in ("left", "right"):
-            if line[side] not in files:
+            if line[side] not in sheet.files:
                 raise ReportError(where, f"audio of the sheet on the {side}", repr(line[side]))
         if line["answer"] not in ("left", "right", "same"):
             raise ReportError(where, "the answer left, right or same", repr(line["answer"]))

@@ -71,7 +71,7 @@ def read(path):
 def drawn(modules, monkeypatch):
     """A model that draws the recordings, louder by 1 / steps; returns the settings it was given."""
     sweeps, measures, _ = modules
-    monkeypatch.setattr(sweeps.cli, "enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(sweeps, "enable_compilation_cache", lambda: None)
     cells = []
 
     def draw(model, cell, music):

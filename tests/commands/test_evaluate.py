@@ -1,4 +1,4 @@
-"""The command line as a user runs it: all columns, no work done twice, killed and gone on with."""
+"""Command line of an evaluation: all columns, no work done twice, killed and continued."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ Evaluation.batch_size = 1
 Evaluation.replicates = 5
 Evaluation.speed_segments = 1
 """
-# Kills the process when the first song has been drawn and stored, but not scored.
+# Kills the process when the first song has been rendered and stored, but not scored.
 KILL = """
 import os, signal, sys
 from spectrodiff.commands import evaluate, program
@@ -57,7 +57,7 @@ program.finish(program.run(evaluate.main))
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A prepared corpus with three songs to test on, and settings."""
+    """Folder with a prepared corpus of three test songs, and settings."""
     home = tmp_path_factory.mktemp("home")
     for number in range(4):
         name = home / "pairs" / ("test" if number else "train") / str(number)
@@ -122,7 +122,7 @@ class Trill:
 
 @pytest.fixture
 def trill(monkeypatch):
-    monkeypatch.setattr("spectrodiff.evaluation.open_scorers.load_trill", lambda source: Trill())
+    monkeypatch.setattr("spectrodiff.evaluation.open_metrics.load_trill", lambda source: Trill())
     # Random weights never end a segment by themselves.
     monkeypatch.setattr("spectrodiff.checkpoints.layouts.mt3.MAX_TOKENS", 24)
 
@@ -137,11 +137,11 @@ def with_weights(weights):
 
 @pytest.fixture(scope="module")
 def full(home, golden, weights):
-    """An evaluation with all columns, and what it printed."""
+    """Runs an evaluation with all columns; its scores and its output."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         set_up(patch, home)
-        patch.setattr("spectrodiff.evaluation.open_scorers.load_trill", lambda source: Trill())
+        patch.setattr("spectrodiff.evaluation.open_metrics.load_trill", lambda source: Trill())
         # Random weights never end a segment by themselves.
         patch.setattr("spectrodiff.checkpoints.layouts.mt3.MAX_TOKENS", 24)
         evaluate.main(arguments(home, golden, "full", *with_weights(weights)))
@@ -186,9 +186,9 @@ def test_what_is_scored_is_what_is_heard(home, full):
 def test_nothing_is_done_twice(home, golden, weights, full, trill, monkeypatch):
     for name in (
         "synthesis.load",
-        "vocoder.OnnxInverter.__call__",
-        "evaluation.scorers.embed",
-        "evaluation.transcriber.Mt3Transcriber.__call__",
+        "inverter.OnnxInverter.__call__",
+        "evaluation.scoring.embed",
+        "evaluation.metrics.transcriber.Mt3Transcriber.__call__",
     ):
         monkeypatch.setattr(f"spectrodiff.{name}", refuse)
     evaluate.main(arguments(home, golden, "full", *with_weights(weights)))
@@ -217,7 +217,7 @@ def assert_same_means(home, out, full):
     return ours.keys()
 
 
-def test_killed_and_gone_on_with(home, golden, full, caplog):
+def test_killed_and_continued(home, golden, full, caplog):
     flags = arguments(home, golden, "killed", *bindings("Evaluation.speed_segments = 0"))
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
     killed = subprocess.run(
@@ -229,12 +229,12 @@ def test_killed_and_gone_on_with(home, golden, full, caplog):
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (home / "killed/scores.json").exists()
-    (drawn,) = (home / "killed").glob("media/pairs/own/*/model.flac")
-    before = drawn.stat().st_mtime_ns
+    (rendered,) = (home / "killed").glob("media/pairs/own/*/model.flac")
+    before = rendered.stat().st_mtime_ns
     caplog.set_level("INFO", "spectrodiff")
     evaluate.main(flags)
-    assert "drawing 2 songs for model, rough" in caplog.text
-    assert drawn.stat().st_mtime_ns == before
+    assert "rendering 2 songs for model, rough" in caplog.text
+    assert rendered.stat().st_mtime_ns == before
     # As if nothing had happened; without weights their columns are empty and the others the same.
     assert assert_same_means(home, "killed", full) == {"model", "rough", "encoded", "raw"}
     missing = json.loads((home / "killed/scores.json").read_text())["missing"]

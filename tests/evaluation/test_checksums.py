@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 
 from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.evaluation import checksums
+from spectrodiff.evaluation.checksums import checkpoint_checksum, json_checksum, path_checksum
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.tokenization import Tokenization
 
@@ -11,17 +11,17 @@ from spectrodiff.music.tokenization import Tokenization
 def test_files_and_folders(tmp_path):
     (tmp_path / "a").write_bytes(b"123456789")
     # The check value of CRC-32.
-    assert checksums.of_path(tmp_path / "a") == "cbf43926"
-    before = checksums.of_path(tmp_path)
+    assert path_checksum(tmp_path / "a") == "cbf43926"
+    before = path_checksum(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
-    renamed = checksums.of_path(tmp_path)
+    renamed = path_checksum(tmp_path)
     (tmp_path / "b").write_bytes(b"123456780")
-    assert len({before, renamed, checksums.of_path(tmp_path)}) == 3
-    assert checksums.of_path("https://example.org/a") != checksums.of_path("https://example.org/b")
+    assert len({before, renamed, path_checksum(tmp_path)}) == 3
+    assert path_checksum("https://example.org/a") != path_checksum("https://example.org/b")
 
 
 def test_the_order_of_keys_means_nothing():
-    assert checksums.of_json({"a": 1, "b": 2}) == checksums.of_json({"b": 2, "a": 1})
+    assert json_checksum({"a": 1, "b": 2}) == json_checksum({"b": 2, "a": 1})
 
 
 def test_models():
@@ -34,4 +34,4 @@ def test_models():
         dataclasses.replace(model, config=SIZES["small"]),
         dataclasses.replace(model, tokenization=Tokenization(velocity_bins=127)),
     ]
-    assert len({checksums.of_checkpoint(other) for other in [model, model, *others]}) == 5
+    assert len({checkpoint_checksum(other) for other in [model, model, *others]}) == 5

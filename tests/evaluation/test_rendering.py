@@ -1,4 +1,4 @@
-"""What is rendered, from what and how often, with a synthesiser whose features are known."""
+"""Rendering of rows with a synthesizer whose features are known, and how often it happens."""
 
 import dataclasses
 
@@ -10,8 +10,8 @@ from spectrodiff.checkpoints import bundled, open_checkpoint
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
-from spectrodiff.evaluation import checksums
-from spectrodiff.evaluation.rendering import Inverters, Model, Renderer, describe
+from spectrodiff.evaluation.checksums import checkpoint_checksum
+from spectrodiff.evaluation.rendering import Inverters, ModelInfo, Renderer, describe
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles
@@ -33,14 +33,14 @@ ROWS = (
         ),
         steps=10,
     )
-    .of_model(PAPER_SAMPLING, RELEASED_TOKENIZATION)
+    .with_model_defaults(PAPER_SAMPLING, RELEASED_TOKENIZATION)
     .wanted_rows()
 )
-BARE = Model("untrained", "0123abcd", Checkpoint(SIZES["tiny"], {}))
+BARE = ModelInfo("untrained", "0123abcd", Checkpoint(SIZES["tiny"], {}))
 
 
 class Inverter:
-    """One number per frame, held."""
+    """Inverter whose audio is constant within a frame."""
 
     context_frames = 0
 
@@ -113,7 +113,7 @@ def test_references(renderer, synthesizer):
     assert not synthesizer.calls
 
 
-def test_each_way_to_draw_is_drawn_once(renderer, synthesizer):
+def test_rows_of_equal_sampling_are_sampled_once(renderer, synthesizer):
     renderer.model(Corpus(), [0, 1, 2])
     # Two rows share ten steps.
     assert synthesizer.calls == [(10, 3, 2), (5, 3, 2)]
@@ -182,12 +182,12 @@ def test_descriptions(tmp_path):
     encoded = describe(Row("encoded", "encoded", inverter=str(file)), BARE, "float32")
     assert encoded == {"source": "encoded", "inverter": "inverter.onnx cbf43926"}
     # The model's own inverter, where it has one.
-    own = Model("m", "0", dataclasses.replace(BARE.bare, inverter=file))
+    own = ModelInfo("m", "0", dataclasses.replace(BARE.bare, inverter=file))
     assert describe(ROWS[0], own, "float32")["inverter"] == "inverter.onnx cbf43926"
 
 
 def test_rows_that_need_a_model(caplog):
-    nothing = Model.look_at(None)
+    nothing = ModelInfo.read(None)
     with pytest.raises(ConfigError, match="model: expected a model for the row model, got none"):
         describe(ROWS[0], nothing, "float32")
     assert describe(ROWS[3], nothing, "float32")["inverter"] == "griffin-lim"
@@ -199,12 +199,12 @@ def test_impossible_samplers_and_models():
     with pytest.raises(ConfigError, match="variance"):
         describe(dataclasses.replace(ROWS[0], variance="huge"), BARE, "float32")
     with pytest.raises(CheckpointError, match="nowhere"):
-        Model.look_at("nowhere/at/all")
+        ModelInfo.read("nowhere/at/all")
     with pytest.raises(CheckpointError, match="no such file"):
         Inverters(BARE, "cpu")("nowhere.onnx")
 
 
 def test_a_model_is_looked_at(golden):
-    model = Model.look_at(str(golden / "checkpoints/t5x"))
+    model = ModelInfo.read(str(golden / "checkpoints/t5x"))
     assert model.bare.params == {}
-    assert model.checksum == checksums.of_checkpoint(open_checkpoint(golden / "checkpoints/t5x"))
+    assert model.checksum == checkpoint_checksum(open_checkpoint(golden / "checkpoints/t5x"))

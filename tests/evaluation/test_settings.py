@@ -8,7 +8,9 @@ from spectrodiff.music.tokenization import Tokenization
 
 def test_what_is_not_asked_for_is_the_models_own():
     sampling = Sampling("dpmpp", 7, 1.25, "small")
-    settings = Evaluation(guidance=3.0).of_model(sampling, Tokenization(program_map="flat"))
+    settings = Evaluation(guidance=3.0).with_model_defaults(
+        sampling, Tokenization(program_map="flat")
+    )
     assert (settings.sampler, settings.steps, settings.variance) == ("dpmpp", 7, "small")
     assert (settings.guidance, settings.program_map) == (3.0, "flat")
     assert settings.max_minutes == 10.0
@@ -31,8 +33,8 @@ def test_references_only():
 
 
 def test_titles():
-    assert Row("griffin-lim_fast").words == "Griffin-lim fast"
-    assert Row("x", title="Inverter").words == "Inverter"
+    assert Row("griffin-lim_fast").heading == "Griffin-lim fast"
+    assert Row("x", title="Inverter").heading == "Inverter"
 
 
 @pytest.mark.parametrize(

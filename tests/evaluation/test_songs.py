@@ -4,7 +4,7 @@ import pytest
 from spectrodiff.commands.prepare import main as prepare
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import Recording
-from spectrodiff.evaluation.songs import cut, folder_name, longest, open_corpora
+from spectrodiff.evaluation.songs import cut_recording, folder_name, longest_song, open_corpora
 from tests.support.corpora import write_notes, write_tone
 from tests.support.notation import note_rows, note_table
 
@@ -19,19 +19,19 @@ def note(onset, offset):
 
 
 def test_the_first_minutes_and_their_notes():
-    song = cut(recording(4.0, note(0.5, 1), note(1, 3.5), note(2.5, 4)), 2.5 / 60)
+    song = cut_recording(recording(4.0, note(0.5, 1), note(1, 3.5), note(2.5, 4)), 2.5 / 60)
     assert len(song.audio) == 40_000
     np.testing.assert_array_equal(song.audio[:3], [0, 1 / 32768, 2 / 32768])
     # The second note is cut; the third begins just where the audio ends.
     assert note_rows(song.notes) == [note(0.5, 1), note(1, 2.5)]
     assert song.notes.total_seconds == 2.5
-    whole = cut(recording(4.0, note(0.5, 1)), 10)
+    whole = cut_recording(recording(4.0, note(0.5, 1)), 10)
     assert (len(whole.audio), whole.notes.total_seconds) == (64_000, 4.0)
 
 
 def test_a_beginning_without_notes_is_refused():
     with pytest.raises(CorpusError, match=r"one: expected notes in its first 1\.0 s, got none"):
-        cut(recording(4.0, note(2, 3)), 1 / 60)
+        cut_recording(recording(4.0, note(2, 3)), 1 / 60)
 
 
 def test_checksums_change_with_audio_and_notes():
@@ -41,7 +41,7 @@ def test_checksums_change_with_audio_and_notes():
         recording(1.0, note(0.1, 0.2)),
         Recording("one", song.audio[::-1].copy(), song.notes),
     ]
-    checksums = {cut(other, 10).checksum for other in [song, song, *others]}
+    checksums = {cut_recording(other, 10).checksum for other in [song, song, *others]}
     assert len(checksums) == 4
 
 
@@ -78,7 +78,7 @@ def test_opening(data_dir, caplog):
     (corpus,) = open_corpora(["pairs"], data_dir, "test", songs=5, max_minutes=10)
     assert (len(corpus), corpus.asked) == (2, 5)
     assert "5 songs were asked for, there are 2" in caplog.text
-    assert longest([corpus]).id == "test/1"
+    assert longest_song([corpus]).id == "test/1"
 
 
 def test_what_cannot_be_opened(data_dir):

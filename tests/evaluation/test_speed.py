@@ -1,4 +1,4 @@
-"""With a clock that only moves when something is drawn or inverted."""
+"""Speeds measured with a clock that only moves when features are sampled or inverted."""
 
 import time
 
@@ -70,26 +70,26 @@ def test_compilation_and_the_first_segment_do_not_count(tmp_path, clock):
     speeds = make_meter(tmp_path, synthesizer, inverter).measure([MODEL, RAW], DESCRIPTIONS)
     assert speeds.keys() == {"model"}
     # Four seconds of audio, half a second each; inverted in a tenth of their length.
-    assert speeds["model"]["features"] == pytest.approx(2.0)
-    assert speeds["model"]["inversion"] == pytest.approx(10.0)
-    assert speeds["model"]["both"] == pytest.approx(4.0 / 2.4)
-    note = speeds["model"]["note"]
+    assert speeds["model"].features == pytest.approx(2.0)
+    assert speeds["model"].inversion == pytest.approx(10.0)
+    assert speeds["model"].both == pytest.approx(4.0 / 2.4)
+    note = speeds["model"].note
     assert "4.0 s of audio" in note
     assert "some card" in note
     assert synthesizer.runs == [("dpmpp", 10, 2.0, "large", 0)] * 2
     assert inverter.calls == [1.0, 1.0]  # from the second segment on
 
 
-def test_rows_that_share_features_are_drawn_once(tmp_path, clock):
+def test_rows_that_share_features_are_sampled_once(tmp_path, clock):
     synthesizer, inverter = Synthesizer(clock), Inverter(clock)
     other = Row("other", "model", None, "dpmpp", 10, 2.0, "large", 0, "b")
     meter = make_meter(tmp_path, synthesizer, inverter)
     speeds = meter.measure([MODEL, other, SLOW, ENCODED], DESCRIPTIONS)
     assert len(synthesizer.runs) == 4
-    assert speeds["other"]["features"] == pytest.approx(2.0)
-    assert speeds["slow"]["features"] == pytest.approx(1 / 50)
-    assert speeds["encoded"]["features"] is None
-    assert speeds["encoded"]["both"] == speeds["encoded"]["inversion"] == pytest.approx(10.0)
+    assert speeds["other"].features == pytest.approx(2.0)
+    assert speeds["slow"].features == pytest.approx(1 / 50)
+    assert speeds["encoded"].features is None
+    assert speeds["encoded"].both == speeds["encoded"].inversion == pytest.approx(10.0)
 
 
 def test_what_was_measured_is_kept(tmp_path, clock):

@@ -1,4 +1,4 @@
-"""The pages in a real browser; skipped where there is no `chromium`."""
+"""Pages in a real browser; skipped if there is no `chromium`."""
 
 import csv
 import io
@@ -46,7 +46,7 @@ def report(browser, evaluations):
 
 
 def state(browser, deck=0):
-    """Row, position, whether it plays, and what is shown of that."""
+    """Row, position and state of a player, and how the page shows them."""
     return browser.run(
         f"(() => {{ const root = document.querySelectorAll('[data-deck]')[{deck}], p = root.player;"
         "const line = root.querySelector('.lane .playhead').getBoundingClientRect();"
@@ -60,7 +60,7 @@ def state(browser, deck=0):
 
 
 def centre(browser, selector, share=0.5):
-    """A point in an element, `share` of its width from the left."""
+    """Point in an element, `share` of its width from the left."""
     return browser.run(
         f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
         "e.scrollIntoView({block: 'center', behavior: 'instant'});"
@@ -154,7 +154,7 @@ def test_jumps_wait_for_one_another(report):
     assert positions == pytest.approx([SECONDS, 0, 5, 7.5], abs=0.01)
     report.wait_for(f"!{player}.audio.seeking && {player}.audio.currentTime === 7.5")
     assert report.run("jumps") == [[pytest.approx(SECONDS, abs=0.01), False], [7.5, False]]
-    # By way of the end, where the browser pauses: it goes on playing.
+    # A seek through the end, where the browser pauses: playback continues.
     report.run(f"{player}.play(); {player}.seek(20); {player}.seek(3)")
     report.wait_for(f"{player}.audio.currentTime > 3.05 && {player}.audio.currentTime < 7")
     assert report.run(f"{player}.wanted && !{player}.audio.paused")
@@ -207,7 +207,7 @@ def test_audio_lost_later_is_said(browser, evaluations, tmp_path):
 def hear(browser, side):
     browser.press("ab"[side])
     assert browser.run("player.index") == side
-    # Four times as fast, to be done sooner; what is heard is counted in seconds of the music.
+    # Four times as fast to save time; `heard` counts seconds of the music.
     browser.run("player.audio.playbackRate = 4; if (!player.wanted) player.play();")
     browser.wait_for(f"player.heard[{side}] >= 1")
 
@@ -234,7 +234,7 @@ def test_a_listening_test_from_beginning_to_end(browser, evaluations, tmp_path):
     browser.click(*centre(browser, "[value=clearly] + span"))
     first_pair = browser.run("sidesOf(state.order[0])")
 
-    # Closed and opened again, it goes on with what was answered.
+    # Closed and opened again, the page continues with the stored answers.
     browser.open(page)
     browser.wait_for("player !== null")
     assert browser.run("document.querySelector('[name=answer]:checked').value") == "right"

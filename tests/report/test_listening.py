@@ -135,7 +135,7 @@ def test_what_cannot_be_compared_is_said(reports, tmp_path):
 
 
 def answers(path, sheet, lines):
-    """A file as the page exports it; `lines` are listener, left, right, answer."""
+    """Writes a file as the page exports it; `lines` are listener, left, right, answer."""
     head = "sheet,listener,place,corpus,split,song,left,right,answer,strength"
     rows = [f'"{sheet}","{who}","1","c","s","x","{a}","{b}","{y}",""' for who, a, b, y in lines]
     path.write_text("\r\n".join([head, *rows]) + "\r\n")
@@ -149,7 +149,7 @@ def test_tally_undoes_the_sides(reports, tmp_path, capsys):
     one, two = str(reports[0]), str(reports[1])
 
     def line(who, trial, answer, swap=False):
-        """An answer "one", "two" or "same", given with sides in either order."""
+        """Answer "one", "two" or "same", given with sides in either order."""
         names = sorted(sheet["trials"][trial]["files"], key=lambda name: files[name]["report"])
         left, right = reversed(names) if swap else names
         sides = {files[left]["report"]: "left", files[right]["report"]: "right"}

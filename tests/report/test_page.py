@@ -10,8 +10,7 @@ from spectrodiff.core.errors import AudioError, ReportError
 from spectrodiff.report import write_report
 from spectrodiff.report.media import choose_songs, media_url
 from spectrodiff.report.plots import minutes_plot, songs_plot
-from spectrodiff.report.scores import parse_scores
-from tests.support.made_up import HOSTILE, METRICS, ROWS, make_evaluation
+from tests.support.made_up import HOSTILE, METRICS, ROWS, as_results, make_evaluation
 from tests.support.page_parser import local_file, parse, table_cells
 
 PLAIN = [f"song {k}" for k in range(7)]
@@ -98,7 +97,7 @@ def test_missing_songs_and_columns_stand_out(document):
 
 
 def test_a_picture_lies_on_the_time_axis_of_its_sound(page, document):
-    """Where the tone begins in the picture is second 1 of the deck's time axis."""
+    """The tone begins in the picture at second 1 of the deck's time axis."""
     deck = document.all("article")[0]
     seconds = float(deck.attributes["data-seconds"])
     assert seconds == 2.0
@@ -142,11 +141,11 @@ def test_songs_from_best_to_worst(document):
 def test_higher_is_better_where_it_is(tmp_path):
     content = make_evaluation(tmp_path, {"own/songs:test": PLAIN}, seconds=1.1)
     content["metrics"] = [m for m in content["metrics"] if m["better"] == "higher"]
-    evaluation = parse_scores(content)
-    [corpus] = evaluation.corpora
-    chosen = choose_songs(corpus, evaluation.metrics, "model", 2)
+    results = as_results(content)
+    [corpus] = results.corpora
+    chosen = choose_songs(corpus, results.columns, "model", 2)
     assert [choice.song.name for choice in chosen] == ["song 6", "song 0"]
-    assert len(choose_songs(corpus, evaluation.metrics, "model", 99)) == 7
+    assert len(choose_songs(corpus, results.columns, "model", 99)) == 7
     assert [c.song.name for c in choose_songs(corpus, [], "model", 2)] == ["song 0", "song 1"]
 
 
@@ -166,9 +165,9 @@ def test_minutes_are_means_over_the_songs_that_have_them(tmp_path):
     first, second = content["corpora"][0]["per_song"]
     first["minutes"] = {"model": {"onset_f1": [0.2, 0.4, None, 0.8]}}
     second["minutes"] = {"model": {"onset_f1": [0.4, 0.6]}, "raw": {"onset_f1": [0.8, 0.8]}}
-    evaluation = parse_scores(content)
-    metric = next(m for m in evaluation.metrics if m.name == "onset_f1")
-    root, lines = points(minutes_plot(evaluation.corpora[0], metric, evaluation.rows))
+    results = as_results(content)
+    column = next(c for c in results.columns if c.name == "onset_f1")
+    root, lines = points(minutes_plot(results.corpora[0], column, results.rows))
     assert list(lines) == ["row-0", "row-2"]
     notes = [title.text for title in root.iter("title")]
     assert notes == [
@@ -188,9 +187,9 @@ def test_minutes_are_means_over_the_songs_that_have_them(tmp_path):
 
 def test_a_mark_per_song_and_the_median(tmp_path):
     content = make_evaluation(tmp_path, {"own/songs:test": PLAIN}, seconds=1.1)
-    evaluation = parse_scores(content)
-    metric = next(m for m in evaluation.metrics if m.name == "vggish_reconstruction")
-    root, _ = points(songs_plot(evaluation.corpora[0], metric, evaluation.rows))
+    results = as_results(content)
+    column = next(c for c in results.columns if c.name == "vggish_reconstruction")
+    root, _ = points(songs_plot(results.corpora[0], column, results.rows))
     model = list(root.iter("circle"))
     assert len(model) == len(list(root.iter("rect"))) == len(list(root.iter("polygon"))) == 7
     places = [float(circle.get("cx")) for circle in model]
@@ -202,11 +201,11 @@ def test_a_mark_per_song_and_the_median(tmp_path):
 
 def test_one_song_and_one_minute_have_no_plot(tmp_path):
     content = make_evaluation(tmp_path, {"own/songs:test": ["a"]}, seconds=1.1, minutes=1)
-    evaluation = parse_scores(content)
-    [corpus] = evaluation.corpora
-    for metric in evaluation.metrics:
-        assert minutes_plot(corpus, metric, evaluation.rows) is None
-        assert songs_plot(corpus, metric, evaluation.rows) is None
+    results = as_results(content)
+    [corpus] = results.corpora
+    for column in results.columns:
+        assert minutes_plot(corpus, column, results.rows) is None
+        assert songs_plot(corpus, column, results.rows) is None
     document = parse(write_report(tmp_path))
     assert [p.text for p in document.all("header")[-1].all("p")] == []
     assert "one song only" in document.all("aside")[0].text
@@ -219,7 +218,7 @@ def test_addresses_of_any_name():
 
 
 def test_names_that_are_no_text(tmp_path):
-    """A file name may be any bytes; Python has those that are no UTF-8 as lone surrogates."""
+    """File names can be any bytes; Python represents invalid UTF-8 as lone surrogates."""
     content = make_evaluation(tmp_path, {"own/songs:test": ["cafe"]}, seconds=1.1)
     content["title"] = content["corpora"][0]["per_song"][0]["song"] = "caf\udce9"
     (tmp_path / "scores.json").write_text(json.dumps(content))

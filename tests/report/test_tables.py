@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from spectrodiff.core.errors import ReportError
+from spectrodiff.evaluation.results import read_results
 from spectrodiff.report import markdown_table, paper
 from spectrodiff.report.formatting import (
     column_decimals,
@@ -13,9 +14,8 @@ from spectrodiff.report.formatting import (
     ticks,
     time_ticks,
 )
-from spectrodiff.report.scores import parse_scores, read_scores
 from spectrodiff.report.tables import comparable_means, summary_table
-from tests.support.made_up import make_evaluation
+from tests.support.made_up import as_results, make_evaluation
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs/paper").glob("*.gin"))
 SIX = {
@@ -29,7 +29,7 @@ SIX = {
 
 
 def cells(markdown):
-    """Every table row of a Markdown text as {its first cell: the others}."""
+    """Table rows of a Markdown text as pairs of the first cell and the others."""
     rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line[:1] == "|"]
     return [(row[0].strip("*"), row[1:]) for row in rows]
 
@@ -99,7 +99,7 @@ def test_a_corpus_is_the_papers_only_on_the_papers_split():
 
 def test_summary_beside_table_1_and_the_difference(tmp_path):
     scores = make_evaluation(tmp_path, SIX, seconds=1.1)
-    rows = cells(markdown_table(scores))
+    rows = cells(markdown_table(as_results(scores)))
     assert rows[0][1] == [
         f"{title}\u00a0{arrow}"
         for title, arrow in [
@@ -121,20 +121,20 @@ def test_summary_beside_table_1_and_the_difference(tmp_path):
         ("Paper", ["2.14", "0.51", "1.54", "0.05", "0.36", "12.25"]),
         ("Difference", ["−0.04", "+0.01", "–", "–", "−0.005", "+0.95"]),
     ]
-    kinds = [cell.kind for cell in summary_table(parse_scores(scores)).lines[2].cells]
+    kinds = [cell.kind for cell in summary_table(as_results(scores)).lines[2].cells]
     assert kinds == ["worse", "worse", "", "", "worse", "better"]
     assert ("Paper: Small w/ context", ["3.56", "1.10", "6.40", "0.53", "0.25", "3.07"]) in rows
 
 
 def test_some_of_the_papers_corpora_are_compared_with_its_means_over_those(tmp_path):
     scores = make_evaluation(tmp_path, {name: SIX[name] for name in list(SIX)[2:4]}, seconds=1.1)
-    means, titles = comparable_means(parse_scores(scores))
+    means, titles = comparable_means(as_results(scores))
     assert titles == ["MusicNet test", "Slakh2100 test"]
     # (3.74 + 2.80) / 2 and (0.25 + 0.39) / 2, by hand.
     assert means[paper.BASE_CONTEXT]["vggish_reconstruction"] == pytest.approx(3.27)
     assert means[paper.BASE_CONTEXT]["transcription_f1_full"] == pytest.approx(0.32)
     assert means[paper.BASE_CONTEXT][paper.REAL_TIME] == 1.05
-    text = markdown_table(scores)
+    text = markdown_table(as_results(scores))
     assert "| Paper: Base w/ context | 3.27 |" in text
     assert "| Difference | −0.07 |" in text
     assert "MusicNet test, Slakh2100 test" in text
@@ -143,7 +143,7 @@ def test_some_of_the_papers_corpora_are_compared_with_its_means_over_those(tmp_p
 
 def test_other_music_has_no_difference_but_the_papers_numbers_stand_beside(tmp_path):
     corpora = {"maestro/v3:test": ["a"], "soundfont/narrow:test": ["a"]}
-    text = markdown_table(make_evaluation(tmp_path, corpora, seconds=1.1))
+    text = markdown_table(as_results(make_evaluation(tmp_path, corpora, seconds=1.1)))
     assert "Difference" not in text
     assert "soundfont/narrow, test is not among these" in text
     assert "| Paper: Base w/ context | 3.13 |" in text
@@ -152,7 +152,8 @@ def test_other_music_has_no_difference_but_the_papers_numbers_stand_beside(tmp_p
 
 
 def test_corpus_table_says_interval_extrapolation_and_frames(tmp_path):
-    text = markdown_table(make_evaluation(tmp_path, {"own/songs:test": ["a", "b"]}, seconds=1.1))
+    scores = make_evaluation(tmp_path, {"own/songs:test": ["a", "b"]}, seconds=1.1)
+    text = markdown_table(as_results(scores))
     table = dict(cells(text.split("## own/songs, test")[1]))
     assert table["VGGish FAD\u00a0↓"][0] == "1.04<br>[0.94, 1.14]<br>∞ 0.83<br>N 12,345"
     assert table["Onset F1\u00a0↑"] == [
@@ -167,9 +168,9 @@ def test_fewer_songs_than_asked_and_missing_columns_are_said(tmp_path):
     scores["corpora"][0]["asked"] = 8
     scores["corpora"][0]["scores"]["raw"]["onset_f1"] = None
     scores["mean"]["model"]["vggish_frechet"] = float("nan")
-    text = markdown_table(scores)
+    text = markdown_table(as_results(scores))
     assert "- **own/songs, test: scores of 2 of 8 songs**" in text
-    assert "TRILL FAD: empty, since its weights are not here" in text
+    assert "TRILL FAD: empty, because its weights are not here" in text
     rows = cells(text)
     assert dict(rows)["Onset F1\u00a0↑"][2] == "–"
     assert rows[2] == ("Model", ["3.20", "–", "–", "–", "0.312", "1.35"])
@@ -179,7 +180,7 @@ def test_markdown_of_hostile_names_stays_one_table(tmp_path):
     title = "a|b\n<script>*x*</script>"
     scores = make_evaluation(tmp_path, {"own|x/y:test": ["a"]}, seconds=1.1, title=title)
     scores["rows"][0]["title"] = "one|two"
-    text = markdown_table(scores)
+    text = markdown_table(as_results(scores))
     assert text.startswith("# a|b \\<script\\>\\*x\\*\\</script\\>\n")
     widths = {line.replace("\\|", "").count("|") for line in text.splitlines() if line[:1] == "|"}
     assert widths == {8, 5}
@@ -215,24 +216,30 @@ def test_numbers_and_times():
 
 def test_scores_that_are_none_are_refused(tmp_path):
     with pytest.raises(ReportError, match=r"scores\.json: expected the scores .* no such file"):
-        read_scores(tmp_path)
+        read_results(tmp_path)
     (tmp_path / "scores.json").write_text("{")
     with pytest.raises(ReportError, match=r"scores\.json: expected the scores of an evaluation"):
-        read_scores(tmp_path)
+        read_results(tmp_path)
     (tmp_path / "scores.json").write_text(json.dumps({"format": 2}))
     with pytest.raises(ReportError, match=r"scores\.json: format: expected 1, got 2"):
-        read_scores(tmp_path)
+        read_results(tmp_path)
     good = make_evaluation(tmp_path, {"own/songs:test": ["a"]}, seconds=1.1)
     for change, message in (
         ({"rows": "model"}, r"\.rows: expected a list, got a text"),
         ({"rows": [{"name": "x"}]}, r"\.rows\[0\]\.title: expected a text, got nothing"),
-        ({"metrics": [{"name": "x", "better": "up"}]}, r"\[0\]\.better: expected lower or higher"),
-        ({"corpora": [{"name": "x", "songs": -1}]}, r"\.songs: expected a whole number >= 0"),
+        (
+            {"metrics": [{"name": "x", "title": "X", "better": "up"}]},
+            r"\[0\]\.better: expected lower or higher",
+        ),
+        (
+            {"corpora": [{"name": "x", "split": "", "songs": -1}]},
+            r"\.songs: expected a whole number >= 0",
+        ),
         ({"mean": {"model": {"x": "y"}}}, r"\.mean\.model\.x: expected a number, got a text"),
         ({"mean": [1]}, r"\.mean: expected an object, got a list"),
     ):
         with pytest.raises(ReportError, match=message):
-            markdown_table(good | change)
+            markdown_table(as_results(good | change))
     # What may be missing is only the optional.
     optional = ("device", "settings", "missing", "speed", "created", "mean")
-    markdown_table({key: value for key, value in good.items() if key not in optional})
+    markdown_table(as_results({key: good[key] for key in good if key not in optional}))

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from spectrodiff.evaluation.dataclass_json import from_json
+from spectrodiff.evaluation.results import Results
+
 ROWS = {"model": "Model", "encoded": "Ground truth encoded", "raw": "Ground truth raw"}
 METRICS = {
     "vggish_reconstruction": ("VGGish rec.", "lower", True, (3.2, 2.1, 0.0)),
@@ -70,6 +73,11 @@ def make_evaluation(
     content.update(changes)
     (folder / "scores.json").write_text(json.dumps(content))
     return content
+
+
+def as_results(content: dict) -> Results:
+    """Parses the content of a `scores.json`."""
+    return from_json(Results, content, "scores.json")
 
 
 def _corpus(folder, number, corpus, songs, seconds, offset, minutes):

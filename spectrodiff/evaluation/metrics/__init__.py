@@ -1,1 +1,1 @@
-"""Metrics: embeddings, distances, transcription, and their uncertainty."""
+"""Functions that score audio, with their uncertainty; they know neither files nor tables."""

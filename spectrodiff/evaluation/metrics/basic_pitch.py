@@ -1,21 +1,20 @@
 """Adapter for basic-pitch (Bittner et al., ICASSP 2022, arXiv:2203.09893), a small transcriber.
 
-For use where MT3's weights are not at hand. It tells neither instruments nor drums, so that only
-scores at granularity "flat", of what is not a drum, compare with others; and it is another
-transcriber: its scores do not compare with MT3's.
+An alternative if the weights of MT3 are not available. It recognises neither instruments nor drums,
+so only pitches and onsets of notes that are not drums are scored; its scores cannot be compared
+with those of MT3.
 
-Its package carries the model as an ONNX file, which is run here, and asks for a TensorFlow of its
-own time, which is not needed: `pip install resampy`, then `pip install --no-deps basic-pitch`.
+The package contains the model as an ONNX file, which is run here. The old TensorFlow that it
+requires is not needed: `pip install resampy`, then `pip install --no-deps basic-pitch`.
 """
 
 import contextlib
 import importlib
 import importlib.util
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -30,38 +29,36 @@ _INSTALL = "basic-pitch and resampy (pip install resampy && pip install --no-dep
 _INPUT = "serving_default_input_2:0"
 _FRAMES, _ONSETS = "StatefulPartitionedCall:1", "StatefulPartitionedCall:2"
 
-# What the model was trained on, and how its authors cut longer audio.
+# Input format of the model, and the windows into which its authors cut longer audio.
 _MODEL_RATE = 22_050  # Hz
 _HOP_SAMPLES = 256
 _FRAMES_PER_SECOND = _MODEL_RATE // _HOP_SAMPLES
 _WINDOW_SAMPLES = 2 * _MODEL_RATE - _HOP_SAMPLES
 _OVERLAP_FRAMES = 30
-_WINDOWS_AT_ONCE = 8
+_BATCH_WINDOWS = 8
 
-# The defaults of the package.
+# Defaults of the package.
 _ONSET_THRESHOLD = 0.5
 _FRAME_THRESHOLD = 0.3
 _MIN_NOTE_FRAMES = 11  # 127.7 ms
 
 
 class BasicPitch:
-    """Hears pitches and when they sound; every note has program 0 and is no drum.
-
-    Args:
-        model: the ONNX file; by default the one in the installed package.
+    """Transcriber of pitches and times; all notes have program 0 and are not drums.
 
     Raises:
-        CheckpointError: if the package or the model is missing.
+        CheckpointError: if the package or its model is missing.
     """
 
     name = "basic-pitch"
+    tells_programs = False
 
-    def __init__(self, model: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self) -> None:
         self._note_creation = _import_note_creation()
-        self._session = open_session(Path(model) if model else _package_folder() / _MODEL)
+        self._session = open_session(_package_folder() / _MODEL)
 
     def __call__(self, audio: np.ndarray) -> Notes:
-        """The notes in mono audio, float32 [samples] at 16 kHz.
+        """Transcribes mono audio, float32 [samples] at 16 kHz.
 
         Raises:
             AudioError: if the audio is not mono or empty, or holds NaN.
@@ -84,12 +81,15 @@ class BasicPitch:
         )
 
     def activations(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How likely each of 88 pitches sounds, and begins, in every frame of 22.05 kHz audio.
+        """Returns the probabilities that pitches are active, and that they begin, in each frame.
 
-        Windows overlap; the frames near their edges are dropped, as the package does.
+        Windows overlap; frames near their edges are dropped, as in the package.
+
+        Args:
+            audio: float32 [samples] at 22.05 kHz.
 
         Returns:
-            Two arrays float32 [frames, 88].
+            Two arrays float32 [frames, 88], for active pitches and for onsets.
         """
         margin = _OVERLAP_FRAMES // 2
         hop = _WINDOW_SAMPLES - _OVERLAP_FRAMES * _HOP_SAMPLES
@@ -100,7 +100,7 @@ class BasicPitch:
         windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[::hop]
         outputs = [
             self._session.run([_FRAMES, _ONSETS], {_INPUT: batch[..., np.newaxis]})
-            for batch in np.split(windows, range(_WINDOWS_AT_ONCE, num_windows, _WINDOWS_AT_ONCE))
+            for batch in np.split(windows, range(_BATCH_WINDOWS, num_windows, _BATCH_WINDOWS))
         ]
         num_frames = len(audio) * _FRAMES_PER_SECOND // _MODEL_RATE
         frames, onsets = (
@@ -109,9 +109,11 @@ class BasicPitch:
         )
         return frames, onsets
 
-    def _find_notes(self, frames: np.ndarray, onsets: np.ndarray) -> list[Any]:
-        """Notes as (first frame, last frame, pitch, loudness in 0..1)."""
-        with np.errstate(invalid="ignore"):  # where nothing at all sounds, 0 / 0
+    def _find_notes(
+        self, frames: np.ndarray, onsets: np.ndarray
+    ) -> list[tuple[int, int, int, float]]:
+        """Returns notes as (first frame, last frame, pitch, loudness in 0..1)."""
+        with np.errstate(invalid="ignore"):  # silence gives 0 / 0
             return self._note_creation.output_to_notes_polyphonic(
                 frames,
                 onsets,
@@ -131,7 +133,7 @@ def _package_folder() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _import_note_creation() -> Any:
+def _import_note_creation() -> ModuleType:
     _package_folder()
     try:
         with _quiet_root_logger():
@@ -142,8 +144,8 @@ def _import_note_creation() -> Any:
 
 @contextlib.contextmanager
 def _quiet_root_logger() -> Iterator[None]:
-    """The package warns at import about every other runtime it does not find."""
-    # With any handler on it, the root logger is not given one of its own for good.
+    """Silences the package, which warns at import about each runtime that is not installed."""
+    # Without a handler, the first warning would add a permanent one to the root logger.
     handler, level = logging.NullHandler(), logging.root.manager.disable
     logging.root.addHandler(handler)
     logging.disable(logging.WARNING)

@@ -1,7 +1,7 @@
 """Distances between embeddings of rendered and of recorded audio.
 
-Sums are float64, and merged by the formulas of Chan, Golub and LeVeque (1983), so that frames can
-come in any number of parts, from any number of processes.
+Sums are float64 and merged by the formulas of Chan, Golub and LeVeque (1983), so frames can be
+added in any number of parts, from any number of processes.
 """
 
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ MAX_FULL_DIMS = 1024
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Mean and covariance of some frames, in a form that can be merged.
+    """Mean and covariance of the frames of an embedding, in a form that can be merged.
 
     Attributes:
         count: number of frames.
         mean: float64 [dims].
-        scatter: sum over frames of the products of deviations from the mean, float64 [dims, dims];
-            above 1024 dimensions only its diagonal [dims].
+        scatter: sum over frames of the outer products of deviations from the mean, float64
+            [dims, dims]; above 1024 dimensions only its diagonal [dims].
     """
 
     count: int
@@ -32,7 +32,7 @@ class Statistics:
 
     @classmethod
     def of(cls, frames: np.ndarray) -> "Statistics":
-        """Of an embedding [frames, dims].
+        """Computes the statistics of an embedding [frames, dims].
 
         Raises:
             AudioError: if there are no frames, or NaN in them.
@@ -50,10 +50,10 @@ class Statistics:
         return cls(len(frames), mean, deviations.T @ deviations)
 
     def merge(self, other: "Statistics") -> "Statistics":
-        """Of the frames of both.
+        """Returns the statistics of the frames of both.
 
         Raises:
-            AudioError: if they are of different embeddings.
+            AudioError: if their dimensions differ.
         """
         _check_same_dims(self, other)
         count = self.count + other.count
@@ -68,15 +68,15 @@ class Statistics:
 
     @property
     def covariance(self) -> np.ndarray:
-        """scatter / count, not count - 1, as in the paper."""
+        """Covariance of the frames, divided by count, not by count - 1, as in the paper."""
         return self.scatter / self.count
 
 
 def merge_all(parts: Iterable[Statistics]) -> Statistics:
-    """Of the frames of all parts, at least one.
+    """Returns the statistics of the frames of all parts.
 
     Raises:
-        AudioError: if there are none, or of different embeddings.
+        AudioError: if there are no parts, or their dimensions differ.
     """
     total = None
     for part in parts:
@@ -87,14 +87,15 @@ def merge_all(parts: Iterable[Statistics]) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """|mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr sqrt(S_a S_b), the distance of two Gaussians.
+    """Computes the Frechet distance of two Gaussians.
 
-    The last term is the sum of the singular values of sqrt(S_a) sqrt(S_b). Symmetric square roots
-    exist for singular covariances too, as those of fewer frames than dimensions are; the paper's
-    code takes the root of the product, and where that fails adds 1e-7 to both diagonals.
+    |mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr sqrt(S_a S_b). The last trace is the sum of the
+    singular values of sqrt(S_a) sqrt(S_b). Symmetric square roots also exist for singular
+    covariances, such as those of fewer frames than dimensions. The paper's code takes the root of
+    the product, and adds 1e-7 to both diagonals where that fails.
 
     Raises:
-        AudioError: if they are of different embeddings.
+        AudioError: if their dimensions differ.
     """
     _check_same_dims(a, b)
     between_means = float(np.sum((a.mean - b.mean) ** 2))
@@ -105,17 +106,21 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
         _square_root(a.covariance) @ _square_root(b.covariance), compute_uv=False
     )
     traces = np.trace(a.covariance) + np.trace(b.covariance)
-    # Rounding can leave a little less than nothing.
+    # Rounding can make the result slightly negative.
     return max(between_means + float(traces - 2 * root_of_product.sum()), 0.0)
 
 
-def reconstruction_distance(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Mean over frames of the L2 distance of two embeddings [frames, dims] of one song.
+def frame_distances(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Computes the L2 distance of two embeddings [frames, dims] of one song, frame by frame.
 
-    What one has more frames than the other is left out.
+    Its mean is the paper's reconstruction distance. The longer embedding is cut to the length of
+    the shorter one.
+
+    Returns:
+        float64 [frames].
 
     Raises:
-        AudioError: if there are no frames, NaN in them, or other dimensions.
+        AudioError: if there are no frames, NaN in them, or their dimensions differ.
     """
     frames = min(len(prediction), len(target))
     if prediction.shape[1:] != target.shape[1:] or not frames:
@@ -124,12 +129,13 @@ def reconstruction_distance(prediction: np.ndarray, target: np.ndarray) -> float
     differences = prediction[:frames].astype(np.float64) - target[:frames]
     if not np.isfinite(differences).all():
         raise AudioError("embeddings", "finite vectors", "NaN or infinity")
-    return float(np.linalg.norm(differences, axis=1).mean())
+    distances: np.ndarray = np.linalg.norm(differences, axis=1)
+    return distances
 
 
 def _square_root(covariance: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(covariance)
-    # What should be zero comes out as rounding noise of either sign, whose root would not be small.
+    # Eigenvalues that should be zero come out as rounding noise, whose root would not be small.
     noise = len(values) * np.finfo(np.float64).eps * max(values[-1], 0)
     return (vectors * np.sqrt(np.where(values > noise, values, 0))) @ vectors.T
 

@@ -1,4 +1,4 @@
-"""Embeddings: what turns audio into the vectors whose distances are measured."""
+"""Embeddings of audio: the interface of all of them, and loading of the two that the paper used."""
 
 import os
 from pathlib import Path
@@ -12,33 +12,30 @@ from spectrodiff.evaluation.metrics.inputs import check_audio
 
 
 class Embedding(Protocol):
-    """Turns audio into a sequence of vectors."""
+    """Function from audio to a sequence of vectors."""
 
     @property
     def name(self) -> str:
-        """How reports call it."""
+        """Name in reports; column names are derived from it."""
         ...
 
     @property
     def sample_rate(self) -> int:
-        """Of the audio it takes, in Hz."""
+        """Sample rate of its input in Hz."""
         ...
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
-        """Audio float32 [samples], whole seconds of it -> float32 [frames, dims]."""
+        """Embeds audio, float32 [samples] of whole seconds, to float32 [frames, dims]."""
         ...
 
 
-def embed(
-    embedding: Embedding, audio: np.ndarray, subject: str, sample_rate: int = SAMPLE_RATE
-) -> np.ndarray:
-    """Returns the embedding of a recording, padded as the paper did.
+def embed(embedding: Embedding, audio: np.ndarray, subject: str) -> np.ndarray:
+    """Returns the embedding of a recording, padded to whole seconds as in the paper.
 
     Args:
         embedding: the embedding.
-        audio: floating point [samples].
-        subject: the recording, for error messages.
-        sample_rate: of the audio in Hz; it is resampled if the embedding wants another.
+        audio: floating point [samples] at 16 kHz; resampled if the embedding has another rate.
+        subject: name of the recording, for error messages.
 
     Returns:
         float32 [frames, dims], at least one frame.
@@ -48,10 +45,10 @@ def embed(
         CheckpointError: if the embedding returns anything but finite vectors.
     """
     audio = check_audio(audio, subject)
-    if sample_rate != embedding.sample_rate:
+    if embedding.sample_rate != SAMPLE_RATE:
         import librosa
 
-        audio = librosa.resample(audio, orig_sr=sample_rate, target_sr=embedding.sample_rate)
+        audio = librosa.resample(audio, orig_sr=SAMPLE_RATE, target_sr=embedding.sample_rate)
     frames = np.asarray(embedding(pad_to_whole_seconds(audio, embedding.sample_rate)))
     if frames.ndim != 2 or not frames.size:
         got = f"shape {frames.shape} for {subject}"
@@ -63,24 +60,23 @@ def embed(
 
 
 def pad_to_whole_seconds(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Puts zeros on both sides of audio [samples], as few as make it a whole number of seconds.
+    """Pads audio [samples] with zeros on both sides to the next whole number of seconds.
 
-    Where their number is odd, the additional one comes last.
+    If the number of zeros is odd, the additional one is at the end.
     """
     missing = -len(audio) % sample_rate
     return np.pad(audio, (missing // 2, missing - missing // 2))
 
 
 def load_vggish(source: str | os.PathLike[str]) -> Embedding:
-    """Loads VGGish, in either of the forms in which it is published.
+    """Loads VGGish from a TF-Hub SavedModel or from a file of weights.
 
     Args:
-        source: a TF-Hub SavedModel, as a folder or URL (needs TensorFlow, and is what the paper
-            used), or weights in a file `.npz`, `.safetensors` or `.pth` (see
-            `spectrodiff.checkpoints.layouts.vggish`).
+        source: folder or URL of the SavedModel, which the paper used (needs TensorFlow), or a file
+            `.npz`, `.safetensors` or `.pth` (see `spectrodiff.checkpoints.layouts.vggish`).
 
     Raises:
-        CheckpointError: if it is not there, or something is wrong with it.
+        CheckpointError: if it is missing or damaged.
     """
     if Path(source).suffix in (".npz", ".safetensors", ".pth", ".bin"):
         from spectrodiff.evaluation.metrics.vggish import VggishEmbedding
@@ -92,10 +88,10 @@ def load_vggish(source: str | os.PathLike[str]) -> Embedding:
 
 
 def load_trill(source: str | os.PathLike[str]) -> Embedding:
-    """Loads TRILL, which needs TensorFlow, from the folder or URL of its TF-Hub SavedModel.
+    """Loads TRILL from the folder or URL of its TF-Hub SavedModel (needs TensorFlow).
 
     Raises:
-        CheckpointError: if it is not there, or something is wrong with it.
+        CheckpointError: if it is missing or damaged.
     """
     from spectrodiff.evaluation.metrics.tf_hub import TRILL, TfHubEmbedding
 

@@ -1,4 +1,4 @@
-"""Refusing audio that would turn into numbers that mean nothing."""
+"""Validation of audio before scoring."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def check_audio(audio: np.ndarray, subject: str) -> np.ndarray:
     """Returns mono audio as float32 [samples].
 
     Raises:
-        AudioError: if it is not a row of finite floating point samples, or there are none.
+        AudioError: unless it is a non-empty vector of finite floating point samples.
     """
     audio = np.asarray(audio)
     if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating):
@@ -24,37 +24,25 @@ def check_audio(audio: np.ndarray, subject: str) -> np.ndarray:
     return audio.astype(np.float32, copy=False)
 
 
-def check_pair(
-    prediction: np.ndarray,
-    target: np.ndarray,
-    subject: str,
-    *,
-    prediction_rate: int = SAMPLE_RATE,
-    target_rate: int = SAMPLE_RATE,
-    tolerance_seconds: float = SEGMENT_SECONDS,
-) -> None:
-    """Makes sure that two recordings can be of the same song.
+def check_pair(prediction: np.ndarray, target: np.ndarray, subject: str) -> None:
+    """Checks that rendered audio can be compared with a recording.
+
+    Lengths may differ by one segment, since renderings are whole segments long.
 
     Args:
-        prediction: rendered audio, float [samples].
-        target: the recording it should sound like, float [samples].
-        subject: the song, for error messages.
-        prediction_rate: sample rate in Hz.
-        target_rate: sample rate in Hz.
-        tolerance_seconds: how much their lengths may differ; renderings are whole segments long.
+        prediction: rendered audio, float [samples] at 16 kHz.
+        target: recording of the same song, float [samples] at 16 kHz.
+        subject: name of the song, for error messages.
 
     Raises:
-        AudioError: if either cannot be used, or they differ in sample rate or in length.
+        AudioError: if one of them is not usable or their lengths differ by more than a segment.
     """
     check_audio(prediction, f"{subject}: prediction")
     check_audio(target, f"{subject}: target")
-    if prediction_rate != target_rate:
-        got = f"{prediction_rate} Hz of the prediction and {target_rate} Hz of the target"
-        raise AudioError(subject, "one sample rate", got)
-    seconds, target_seconds = len(prediction) / prediction_rate, len(target) / target_rate
-    if abs(seconds - target_seconds) > tolerance_seconds:
+    seconds, target_seconds = len(prediction) / SAMPLE_RATE, len(target) / SAMPLE_RATE
+    if abs(seconds - target_seconds) > SEGMENT_SECONDS:
         raise AudioError(
             subject,
-            f"lengths that differ by at most {tolerance_seconds:g} s",
+            f"lengths that differ by at most {SEGMENT_SECONDS:g} s",
             f"{seconds:.2f} s of the prediction and {target_seconds:.2f} s of the target",
         )

@@ -1,22 +1,23 @@
-"""Scores of a song, and of every minute of it."""
+"""Score of a song, with the scores of its minutes."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from spectrodiff.evaluation.scores import MINUTE_SAMPLES
+from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.music.notes import Notes
 
 MINUTE_SECONDS = 60.0
+MINUTE_SAMPLES = 60 * SAMPLE_RATE
 
 
 class Score(NamedTuple):
-    """One score of one song.
+    """Score of a song.
 
     Attributes:
-        whole: of the song.
-        minutes: of its minutes one by one, the last of which may be shorter; None where a minute
-            holds nothing to score.
+        whole: score of the whole song.
+        minutes: scores of its minutes; the last minute may be shorter. None for a minute that has
+            nothing to score.
     """
 
     whole: float
@@ -24,12 +25,12 @@ class Score(NamedTuple):
 
 
 def count_minutes(num_samples: int) -> int:
-    """How many minutes audio at 16 kHz has, the last of which may be shorter."""
+    """Returns the number of minutes of 16 kHz audio; a shorter last minute counts as one."""
     return max(1, -(-num_samples // MINUTE_SAMPLES))
 
 
 def mean_of_frames(values: np.ndarray, frames_per_minute: float) -> Score:
-    """The mean of a value per frame, of all and by minutes.
+    """Returns the mean of a value per frame, over the song and over each minute.
 
     Args:
         values: [frames], at least one.
@@ -42,13 +43,13 @@ def mean_of_frames(values: np.ndarray, frames_per_minute: float) -> Score:
 
 
 def sum_scores(scores: list[Score]) -> Score:
-    """The sum of scores of the same song."""
+    """Returns the sum of several scores of one song, over the song and over each minute."""
     columns = zip(*(score.minutes for score in scores), strict=True)
     minutes = [None if None in column else sum(filter(None, column), 0.0) for column in columns]
     return Score(sum(score.whole for score in scores), minutes)
 
 
 def notes_by_minute(notes: Notes, count: int) -> list[Notes]:
-    """The notes that begin in each of the first minutes."""
+    """Returns the notes with onsets in each of the first `count` minutes."""
     minute = (notes.onset_seconds // MINUTE_SECONDS).astype(int)
     return [notes.select(minute == number) for number in range(count)]

@@ -1,4 +1,4 @@
-"""Any embedding that lies in an ONNX file."""
+"""Embeddings in ONNX files."""
 
 import os
 from pathlib import Path
@@ -13,29 +13,22 @@ _EXPECTED = "an ONNX graph from float samples [n] or [1, n] to vectors [frames, 
 
 
 class OnnxEmbedding:
-    """Runs a graph from samples to vectors.
+    """Embedding computed by an ONNX graph; its name is that of the file.
 
-    Samples go in as [n] or [1, n], as the graph declares. Vectors come as [dims], [frames, dims] or
-    [1, frames, dims]; of several outputs the first is taken.
+    The input is samples [n] or [1, n], as the graph declares. The first output is vectors [dims],
+    [frames, dims] or [1, frames, dims].
 
     Args:
         path: the .onnx file.
-        name: how reports call it; by default the file's name.
-        sample_rate: of the audio it takes, in Hz.
+        sample_rate: sample rate of its input in Hz.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, or takes anything else.
+        CheckpointError: if the file is missing, damaged, or has other inputs.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        name: str | None = None,
-        sample_rate: int = SAMPLE_RATE,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) -> None:
         self._path = Path(path)
-        self.name, self.sample_rate = name or self._path.stem, sample_rate
+        self.name, self.sample_rate = self._path.stem, sample_rate
         self._session = open_session(self._path)
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) > 2:
@@ -46,7 +39,7 @@ class OnnxEmbedding:
         self._output = self._session.get_outputs()[0].name
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
-        """Audio float32 [samples] -> float32 [frames, dims]."""
+        """Embeds audio, float32 [samples], to float32 [frames, dims]."""
         samples = audio[np.newaxis] if self._has_batch_axis else audio
         try:
             (vectors,) = self._session.run([self._output], {self._input: samples})

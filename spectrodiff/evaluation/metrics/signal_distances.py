@@ -1,4 +1,4 @@
-"""Distances of two recordings that need no learned model."""
+"""Distances between two signals that need no learned model."""
 
 from collections.abc import Iterator
 
@@ -6,60 +6,65 @@ import numpy as np
 
 from spectrodiff.audio.features import log_mel
 from spectrodiff.core.constants import FRAMES_PER_SECOND, HOP_SAMPLES
-from spectrodiff.evaluation.metrics.minutes import Score, mean_of_frames, sum_scores
-from spectrodiff.evaluation.pieces import map_pieces
-from spectrodiff.evaluation.scores import MINUTE_SAMPLES
+from spectrodiff.evaluation.metrics.blocks import map_blocks
+from spectrodiff.evaluation.metrics.minutes import (
+    MINUTE_SAMPLES,
+    Score,
+    mean_of_frames,
+    sum_scores,
+)
 
 FFT_SAMPLES = (2048, 1024, 512, 256, 128, 64)
 MIN_MAGNITUDE = 1e-5
 
-_FRAMES_AT_ONCE = 15 * FRAMES_PER_SECOND
+_FRAMES_PER_BLOCK = 15 * FRAMES_PER_SECOND
 
 
-def log_mel_of(audio: np.ndarray) -> np.ndarray:
-    """The synthesiser's features of a recording of any length.
+def blockwise_log_mel(audio: np.ndarray) -> np.ndarray:
+    """Computes the features of a recording of any length, block by block.
+
+    Same result as `spectrodiff.log_mel`, in bounded memory and with one program for all lengths.
 
     Args:
         audio: float [samples] at 16 kHz.
 
     Returns:
-        float32 [frames, 128], unscaled: what `spectrodiff.log_mel` returns, in bounded memory and
-        with one program for all lengths.
+        Unscaled log-mel float32 [frames, 128].
     """
-    return map_pieces(
-        # The frame behind the last of a piece is of its padding.
+    return map_blocks(
+        # The last frame belongs to the overhang.
         lambda samples: log_mel(samples)[:-1],
         audio,
-        count=-(-len(audio) // HOP_SAMPLES),
-        at_once=_FRAMES_AT_ONCE,
+        num_rows=-(-len(audio) // HOP_SAMPLES),
+        block_rows=_FRAMES_PER_BLOCK,
         hop_samples=HOP_SAMPLES,
         overhang_samples=HOP_SAMPLES,
     )
 
 
 def log_mel_l1(prediction: np.ndarray, target: np.ndarray) -> Score:
-    """Mean absolute difference of unscaled log-mel spectrograms: of natural logarithms.
+    """Computes the mean absolute difference of unscaled log-mel spectrograms (natural logarithms).
 
     Args:
         prediction: float [samples] at 16 kHz.
-        target: float [samples]; what one has more than the other is left out.
+        target: float [samples] at 16 kHz; the longer signal is cut to the length of the other.
     """
     prediction, target = _same_length(prediction, target)
-    differences = np.abs(log_mel_of(prediction) - log_mel_of(target))
+    differences = np.abs(blockwise_log_mel(prediction) - blockwise_log_mel(target))
     return mean_of_frames(differences.mean(axis=1), MINUTE_SAMPLES / HOP_SAMPLES)
 
 
 def spectral_distance(prediction: np.ndarray, target: np.ndarray) -> Score:
-    """Multi-scale spectral distance, the loss of DDSP (arXiv:2001.04643) with alpha 1.
+    """Computes the multi-scale spectral distance, the loss of DDSP (arXiv:2001.04643), alpha = 1.
 
-    Sum over n in 2048, 1024, ..., 64 of mean |S_n - T_n| + mean |ln S_n - ln T_n|, where S_n and
-    T_n are magnitudes of Fourier transforms of n samples under a periodic Hann window, every n / 4
-    samples; means are over frames and bins, logarithms of at least 1e-5. Frame i begins at sample
-    i * n / 4, and the end is padded with zeros.
+    Sum over n in 2048, 1024, ..., 64 of mean |S_n - T_n| + mean |ln S_n - ln T_n|. S_n and T_n are
+    magnitudes of Fourier transforms of n samples under a periodic Hann window with a hop of n / 4;
+    means are over frames and bins, magnitudes are at least 1e-5 in logarithms. Frame i begins at
+    sample i * n / 4, and the end is padded with zeros.
 
     Args:
         prediction: float [samples] at 16 kHz.
-        target: float [samples]; what one has more than the other is left out.
+        target: float [samples] at 16 kHz; the longer signal is cut to the length of the other.
     """
     prediction, target = _same_length(prediction, target)
     scales = []
@@ -76,7 +81,7 @@ def spectral_distance(prediction: np.ndarray, target: np.ndarray) -> Score:
 
 
 def _magnitudes(audio: np.ndarray, num_samples: int) -> Iterator[np.ndarray]:
-    """Yields magnitudes [frames, n // 2 + 1], a minute at a time."""
+    """Yields the magnitudes [frames, n // 2 + 1] of one minute after another."""
     import scipy.fft
 
     hop = num_samples // 4
@@ -84,9 +89,9 @@ def _magnitudes(audio: np.ndarray, num_samples: int) -> Iterator[np.ndarray]:
     for start in range(0, len(audio), MINUTE_SAMPLES):
         num_frames = -(-min(len(audio) - start, MINUTE_SAMPLES) // hop)
         length = (num_frames - 1) * hop + num_samples
-        piece = audio[start : start + length]
-        piece = np.pad(piece, (0, length - len(piece)))
-        frames = np.lib.stride_tricks.sliding_window_view(piece, num_samples)[::hop]
+        minute = audio[start : start + length]
+        minute = np.pad(minute, (0, length - len(minute)))
+        frames = np.lib.stride_tricks.sliding_window_view(minute, num_samples)[::hop]
         yield np.abs(scipy.fft.rfft(frames * window.astype(np.float32)))
 
 

@@ -1,4 +1,4 @@
-"""Embeddings as TF-Hub SavedModels, the form in which the paper used them. Needs TensorFlow."""
+"""Embeddings in TF-Hub SavedModels, the form in which the paper used them. Needs TensorFlow."""
 
 import os
 from collections.abc import Callable
@@ -16,16 +16,18 @@ _INSTALL = "pip install 'spectrodiff[tensorflow]'"
 
 @dataclass(frozen=True)
 class HubModel:
-    """A published SavedModel that takes 16 kHz audio.
+    """Published SavedModel that embeds 16 kHz audio.
 
     Attributes:
-        name: how reports call it.
-        url: where it is published.
-        run: how to call it: (the loaded model, samples [n]) to vectors [frames, dims].
+        name: name in reports.
+        url: address where it is published.
+        run: function that calls it: (loaded model, tensor of samples [n]) -> tensor of vectors
+            [frames, dims].
     """
 
     name: str
     url: str
+    # TensorFlow is optional, so its types cannot be named here.
     run: Callable[[Any, Any], Any]
 
 
@@ -42,36 +44,31 @@ TRILL = HubModel(
 
 
 class TfHubEmbedding:
-    """A SavedModel as an embedding.
+    """Embedding computed by a SavedModel.
 
     Args:
-        model: which.
-        source: the folder it was unpacked to, or a URL.
+        model: the published model.
+        source: folder that it was unpacked to, or a URL.
 
     Raises:
-        CheckpointError: if it is not there, is damaged, or TensorFlow is missing.
+        CheckpointError: if it is missing or damaged, or TensorFlow is missing.
     """
 
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, model: HubModel, source: str | os.PathLike[str] | None = None) -> None:
-        self._model, self._source = model, os.fspath(source or model.url)
+    def __init__(self, model: HubModel, source: str | os.PathLike[str]) -> None:
+        self.name = model.name
+        self._model, self._source = model, os.fspath(source)
         self._loaded = _load(model, self._source)
 
-    @property
-    def name(self) -> str:
-        """How reports call it."""
-        return self._model.name
-
     def __call__(self, audio: np.ndarray) -> np.ndarray:
-        """Audio float32 [samples] -> float32 [frames, dims]."""
+        """Embeds audio, float32 [samples], to float32 [frames, dims]."""
         import tensorflow as tf
 
         try:
             frames = self._model.run(self._loaded, tf.constant(audio, tf.float32))
             return np.asarray(frames, np.float32)
-        # Another model may refuse the audio, or return something else, in any number of ways.
-        except Exception as error:
+        except Exception as error:  # another model can fail in any way, or return something else
             raise CheckpointError(self._source, _wanted(self._model), str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""What hears notes in audio: any function that does, and MT3, with which the paper was scored."""
+"""Transcription of audio to notes: the interface of all transcribers, and MT3, the paper's."""
 
 import functools
 import os
@@ -25,15 +25,20 @@ from spectrodiff.music.vocabulary import RELEASED_VOCABULARY
 
 
 class Transcriber(Protocol):
-    """Hears the notes in audio."""
+    """Function from audio to the notes that it contains."""
 
     @property
     def name(self) -> str:
-        """How reports call it."""
+        """Name in reports."""
+        ...
+
+    @property
+    def tells_programs(self) -> bool:
+        """True if its notes have programs and drums; otherwise all have program 0."""
         ...
 
     def __call__(self, audio: np.ndarray) -> Notes:
-        """The notes in mono audio, float32 [samples] at 16 kHz.
+        """Transcribes mono audio, float32 [samples] at 16 kHz.
 
         Raises:
             AudioError: if the audio is not mono or empty, or holds NaN.
@@ -42,15 +47,16 @@ class Transcriber(Protocol):
 
 
 class Mt3Transcriber:
-    """MT3 as the paper used it: segment by segment, the likeliest token at every step.
+    """MT3 as used in the paper: segments are decoded independently and greedily.
 
     Args:
         config: sizes of the network.
-        params: its parameters.
-        batch_size: how many segments are decoded side by side.
+        params: parameters of the network.
+        batch_size: number of segments that are decoded together.
     """
 
     name = "MT3"
+    tells_programs = True
 
     def __init__(self, config: ModelConfig, params: Params, *, batch_size: int = 16) -> None:
         self._segment_samples = config.target_frames * TRANSCRIPTION.hop_samples
@@ -61,7 +67,7 @@ class Mt3Transcriber:
         self._decode = jax.jit(functools.partial(_decode, definition, config.note_tokens))
 
     def __call__(self, audio: np.ndarray) -> Notes:
-        """The notes in mono audio, float32 [samples] at 16 kHz.
+        """Transcribes mono audio, float32 [samples] at 16 kHz.
 
         Raises:
             AudioError: if the audio is not mono or empty, or holds NaN.
@@ -72,7 +78,7 @@ class Mt3Transcriber:
         return decode_tokens(list(rows), starts, RELEASED_VOCABULARY).notes
 
     def tokens(self, audio: np.ndarray) -> np.ndarray:
-        """The tokens of all segments, int32 [segments, max tokens]."""
+        """Returns the tokens of all segments, int32 [segments, max tokens]."""
         audio = check_audio(audio, "audio to transcribe")
         rows = [
             np.asarray(self._decode(self._params, samples, num_frames))[:count]
@@ -81,7 +87,7 @@ class Mt3Transcriber:
         return np.concatenate(rows)
 
     def _batches(self, audio: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-        """Samples [B, segment], numbers of frames int32 [B], and how many rows are of use."""
+        """Yields samples [B, segment], numbers of frames int32 [B] and the number of valid rows."""
         length, batch_size = self._segment_samples, self._batch_size
         num_segments = -(-len(audio) // length)
         segments = np.pad(audio, (0, num_segments * length - len(audio))).reshape(-1, length)
@@ -89,17 +95,17 @@ class Mt3Transcriber:
         starts = np.arange(num_segments) * length
         num_frames = np.minimum(-(-(len(audio) - starts) // hop), length // hop)
         for first in range(0, num_segments, batch_size):
-            # A batch is filled up with its last segment, which takes no more steps than that does.
+            # A batch is filled up with copies of its last segment, which need no additional steps.
             rows = np.minimum(np.arange(first, first + batch_size), num_segments - 1)
             count = min(batch_size, num_segments - first)
             yield segments[rows], num_frames[rows].astype(np.int32), count
 
 
-def load_mt3(folder: str | os.PathLike[str], *, batch_size: int = 16) -> Mt3Transcriber:
+def load_mt3(folder: str | os.PathLike[str]) -> Mt3Transcriber:
     """Loads MT3 from the folder of its published T5X checkpoint.
 
     Raises:
-        CheckpointError: if there is none, or something is wrong with it.
+        CheckpointError: if it is missing or damaged, or has other sizes.
     """
     config, params = import_mt3(Path(folder))
     for name, got, wanted in (
@@ -108,7 +114,7 @@ def load_mt3(folder: str | os.PathLike[str], *, batch_size: int = 16) -> Mt3Tran
     ):
         if got != wanted:
             raise CheckpointError(folder, f"{wanted} {name}", str(got))
-    return Mt3Transcriber(config, params, batch_size=batch_size)
+    return Mt3Transcriber(config, params)
 
 
 def _decode(
@@ -118,9 +124,9 @@ def _decode(
     samples: jax.Array,
     num_frames: jax.Array,
 ) -> jax.Array:
-    """Samples [B, segment] -> tokens int32 [B, max_tokens]."""
-    # Unlike the synthesiser's, the frames at the end of a segment do not see what comes after it:
-    # MT3 was trained on segments cut before analysis, and on frames of zeros after the end.
+    """Decodes samples [B, segment] to tokens int32 [B, max_tokens]."""
+    # MT3 was trained on segments that were cut before the analysis, and on frames of zeros after
+    # the end. So, unlike the synthesizer's features, the last frames do not see the next segment.
     features = log_mel(samples, TRANSCRIPTION)
     exists = jnp.arange(features.shape[1])[None] < num_frames[:, None]
     features = jnp.where(exists[..., None], features, 0.0)

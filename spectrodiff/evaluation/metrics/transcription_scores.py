@@ -1,11 +1,11 @@
-"""How well transcribed notes agree with those that were to be played.
+"""Agreement of transcribed notes with the notes of the song.
 
-A reference note and an estimated one agree if they have the same pitch and the same instrument,
+A reference note and an estimated one match if they have the same pitch and the same instrument,
 their onsets are at most 50 ms apart and, unless they are drums, their offsets at most 50 ms or a
-fifth of the reference note's duration, whichever is more. Each note agrees with one other at most.
-These are the "onset + offset + program" scores of MT3 (arXiv:2111.03017), where
-precision and recall of each instrument are weighted by its numbers of notes: which is the same as
-counting the pairs of all instruments together.
+fifth of the reference note's duration, whichever is more. Each note matches one other at most.
+These are the "onset + offset + program" scores of MT3 (arXiv:2111.03017). MT3 weights precision and
+recall of each instrument by its number of notes, which equals counting the pairs of all instruments
+together.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ ONSET_TOLERANCE_SECONDS = 0.05
 OFFSET_TOLERANCE_SECONDS = 0.05
 OFFSET_TOLERANCE_RATIO = 0.2  # of the reference note's duration
 
-_DRUMS = -1  # stands for the program of all drums
+_DRUMS = -1  # program of all drums
 _ANY_HZ = 440.0
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Numbers of notes; their sums over songs or instruments are of the same kind."""
+    """Numbers of notes and of matching pairs; can be added over songs or instruments."""
 
     pairs: int
     references: int
@@ -45,45 +45,45 @@ class Agreement:
 
     @property
     def precision(self) -> float:
-        """The share of the estimated notes that are right; 0 where there are none."""
+        """Fraction of the estimated notes that match; 0 if there are none."""
         return self.pairs / self.estimates if self.estimates else 0.0
 
     @property
     def recall(self) -> float:
-        """The share of the reference notes that were found; 0 where there are none."""
+        """Fraction of the reference notes that were found; 0 if there are none."""
         return self.pairs / self.references if self.references else 0.0
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of precision and recall; 0 where nothing agrees."""
+        """Harmonic mean of precision and recall; 0 if nothing matches."""
         return 2 * self.pairs / (self.references + self.estimates) if self.pairs else 0.0
 
 
 @dataclass(frozen=True)
 class TranscriptionScores:
-    """Agreement of one song's notes when programs count as alike at one granularity."""
+    """Agreement of the notes of one song at one granularity of programs."""
 
     drums: Agreement
     nondrums: Agreement
 
     @property
     def all(self) -> Agreement:
-        """Of drums and all else together: what the paper's tables call F1, at "full"."""
+        """Agreement of all notes; at "full" its F1 is the one in the paper's tables."""
         return self.drums + self.nondrums
 
 
 def score_transcription(
     reference: Notes, estimate: Notes
 ) -> dict[Granularity, TranscriptionScores]:
-    """Compares the notes of a song with what was heard in its audio.
+    """Compares the notes of a song with the transcription of its audio.
 
     Args:
-        reference: the notes that were to be played.
-        estimate: the transcriber's notes.
+        reference: notes of the song.
+        estimate: notes of the transcriber.
 
     Returns:
-        Scores by granularity of the programs: "flat" tells only drums from all else, "midi_class"
-        also the families of eight programs, "full" every program.
+        Scores by granularity: "flat" distinguishes only drums from other notes, "midi_class" also
+        the families of eight programs, "full" all programs.
     """
     return {
         granularity: TranscriptionScores(
@@ -95,10 +95,10 @@ def score_transcription(
 
 
 def score_onsets(reference: Notes, estimate: Notes) -> Agreement:
-    """Compares pitches and onsets alone, of what is no drum, whatever instrument plays it.
+    """Compares only pitches and onsets, of all notes that are not drums.
 
-    For transcribers that know neither instruments nor drums, and hear ends less well. Two
-    instruments in unison are two notes of the reference, of which such a transcriber finds one.
+    For transcribers that recognise neither instruments nor drums, and offsets less well. Two
+    instruments in unison are two reference notes, of which such a transcriber finds one.
     """
     return _agreement(reference, estimate, "flat", drums=False, offsets=False)
 
@@ -113,8 +113,8 @@ def _agreement(
 ) -> Agreement:
     references = _intervals_by_key(reference, granularity, drums)
     estimates = _intervals_by_key(estimate, granularity, drums)
-    # Only notes of one key can agree, so keys can be matched apart; the whole song at once would
-    # take a table of all its notes times all its notes.
+    # Only notes of the same key can match, so keys are matched separately. Matching them together
+    # would need a table of all reference notes times all estimated notes.
     pairs = sum(
         _count_pairs(references[key], estimates[key], offsets=offsets and not drums)
         for key in references.keys() & estimates.keys()
@@ -129,8 +129,8 @@ def _agreement(
 def _intervals_by_key(
     notes: Notes, granularity: Granularity, drums: bool
 ) -> dict[tuple[int, int], np.ndarray]:
-    """Onsets and offsets [n, 2] of the notes of each (program, pitch)."""
-    # As in the published scores, what has no duration is no note.
+    """Returns onsets and offsets [n, 2] of the notes of each (program, pitch)."""
+    # As in the published scores, notes without duration do not count.
     wanted = (notes.is_drum == drums) & (notes.offset_seconds > notes.onset_seconds)
     notes = notes.select(wanted)
     programs = map_program_numbers(notes.program, granularity)

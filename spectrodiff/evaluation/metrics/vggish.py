@@ -1,4 +1,4 @@
-"""VGGish in JAX as an embedding; see `spectrodiff.models.vggish`."""
+"""VGGish embedding computed with JAX; see `spectrodiff.models.vggish`."""
 
 import functools
 import os
@@ -10,7 +10,7 @@ from flax import nnx
 from spectrodiff.checkpoints.layouts.vggish import import_vggish
 from spectrodiff.checkpoints.model import Params
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.evaluation.pieces import map_pieces
+from spectrodiff.evaluation.metrics.blocks import map_blocks
 from spectrodiff.models.vggish import (
     OVERHANG_SAMPLES,
     PATCH_SAMPLES,
@@ -21,15 +21,15 @@ from spectrodiff.models.vggish import (
 )
 
 # XLA's convolutions on a CPU are fastest on batches of about this size.
-PATCHES_AT_ONCE = 32
+PATCHES_PER_BLOCK = 32
 
 
 class VggishEmbedding:
-    """One vector per 0.96 s of 16 kHz audio.
+    """Embedding with one vector per 0.96 s of 16 kHz audio.
 
     Args:
         config: widths of the network.
-        params: its parameters.
+        params: parameters of the network.
     """
 
     name = "VGGish"
@@ -46,12 +46,12 @@ class VggishEmbedding:
         return cls(*import_vggish(path))
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
-        """Audio float32 [samples], at least 0.975 s -> float32 [frames, 128]."""
-        return map_pieces(
+        """Embeds audio, float32 [samples] of at least 0.975 s, to float32 [frames, 128]."""
+        return map_blocks(
             functools.partial(self._embed, self._params),
             audio,
-            count=count_patches(len(audio)),
-            at_once=PATCHES_AT_ONCE,
+            num_rows=count_patches(len(audio)),
+            block_rows=PATCHES_PER_BLOCK,
             hop_samples=PATCH_SAMPLES,
             overhang_samples=OVERHANG_SAMPLES,
         )

@@ -5,38 +5,38 @@ function clockText(seconds) {
   return Math.floor(whole / 60) + ":" + String(whole % 60).padStart(2, "0");
 }
 
-// Several recordings of the same music: one is heard, and switching keeps the position.
+// Player of several versions of the same music: plays one at a time; switching keeps the position.
 class Player {
   static playing = null;
 
   // audios: <audio> elements; seconds: length of the time axis; onChange: called with the player
-  // whenever position, row or state changes.
+  // when its position, version or state changes.
   constructor(audios, seconds, onChange) {
     this.audios = audios;
     this.seconds = seconds;
     this.onChange = onChange;
     this.index = 0;
-    this.target = null;  // seconds: where to go after the jump that is under way
+    this.target = null;  // position in seconds to seek to when the current seek has ended
     this.wanted = false;
     this.ticking = false;
     this.failed = null;
     this.heard = audios.map(() => 0);  // seconds
     this.counted = 0;
     audios.forEach((audio, index) => {
-      // The event also comes late, when the position has been moved away from the end again.
+      // The event can come late, after a seek away from the end.
       audio.addEventListener("ended", () => {
         if (index === this.index && audio.ended && this.target === null) this.pause();
       });
       audio.addEventListener("error", () => this.fail(index));
       audio.addEventListener("loadedmetadata", () => this.onChange(this));
-      // Also while the page is hidden and draws no frames.
+      // Counts also while the page is hidden, where there are no animation frames.
       audio.addEventListener("timeupdate", () => index === this.index && this.count());
       audio.addEventListener("seeked", () => {
-        if (index === this.index) this.goOn();
+        if (index === this.index) this.seekToTarget();
         this.onChange(this);
       });
       audio.addEventListener("pause", () => {
-        // Paused by the browser or a headset, not by this page.
+        // Only pauses by the browser or a headset, not those by this page.
         if (index !== this.index || this.target !== null) return;
         if (this.wanted && audio.paused && !audio.ended) this.pause();
       });
@@ -51,11 +51,11 @@ class Player {
     Player.playing = this;
     this.wanted = true;
     const audio = this.audio;
-    // All of them, so that switching does not wait.
+    // Loads all versions, so that switching does not wait.
     for (const each of this.audios) each.preload = "auto";
     if ((audio.ended && this.target === null) || this.position >= audio.duration) this.moveTo(0);
     audio.play().catch((error) => {
-      // A switch or a pause before playing began is no failure.
+      // A switch or a pause before playback starts is not a failure.
       if (error.name !== "AbortError" && audio === this.audio) this.pause();
     });
     this.counted = this.position;
@@ -91,7 +91,7 @@ class Player {
     this.onChange(this);
   }
 
-  // One jump at a time: Chromium may hang in a jump for ever when another overtakes it.
+  // Seeks once at a time, since Chromium can hang when a seek begins during another one.
   moveTo(seconds) {
     const { audio } = this;
     const to = Number.isFinite(audio.duration) ? Math.min(seconds, audio.duration) : seconds;
@@ -100,13 +100,13 @@ class Player {
     this.counted = this.position;
   }
 
-  // After a jump: to where it has been asked to go meanwhile.
-  goOn() {
+  // Seeks to the position that was asked for during the last seek.
+  seekToTarget() {
     const to = this.target;
     if (to === null) return;
     this.target = null;
     this.moveTo(to);
-    // The jump before led to the end, where the browser pauses.
+    // The browser pauses if the last seek reached the end.
     if (this.wanted && this.audio.paused) this.play();
   }
 
@@ -118,11 +118,11 @@ class Player {
     requestAnimationFrame(() => this.tick());
   }
 
-  // Adds to `heard` what has played since the last count; jumps are not hearing.
+  // Adds the time played since the last call to `heard`, without seeks.
   count() {
     const at = this.position;
     const passed = at - this.counted;
-    // A browser's clock may also be set back a little when playing begins.
+    // The position can go back a little when playback starts.
     if (this.wanted && Math.abs(passed) < 2) this.heard[this.index] += passed;
     this.counted = at;
   }
@@ -134,7 +134,7 @@ class Player {
   }
 }
 
-// Makes an element a slider for a player: pointer and keyboard.
+// Makes an element a slider for a player, controlled by keys.
 function makeSlider(element, player) {
   element.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5, PageDown: -30, PageUp: 30 };
@@ -146,7 +146,7 @@ function makeSlider(element, player) {
   });
 }
 
-// Seeks where the pointer is pressed or dragged.
+// Seeks to the position where the pointer is pressed or dragged; calls `before` when pressed.
 function followPointer(element, player, before) {
   const seek = (event) => {
     const box = element.getBoundingClientRect();
@@ -156,7 +156,7 @@ function followPointer(element, player, before) {
   element.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     down = event.pointerId;
-    // Not for touch, where a vertical movement must scroll the page.
+    // Not for touch, where vertical movements scroll the page.
     if (event.pointerType === "mouse") element.setPointerCapture(down);
     if (before) before();
     seek(event);
@@ -167,7 +167,7 @@ function followPointer(element, player, before) {
   }
 }
 
-// What a slider and a clock show of a player.
+// Shows position and state of a player on its slider, clock and button.
 function showPosition(root, player) {
   const at = player.seconds ? Math.min(player.position / player.seconds, 1) : 0;
   root.style.setProperty("--at", at.toFixed(6));

@@ -11,7 +11,7 @@ function startDeck(root) {
     failure.hidden = player.failed === null;
     if (player.failed !== null) {
       const name = choices[player.failed].nextElementSibling.textContent;
-      failure.textContent = "The audio of “" + name + "” cannot be played: is the file there?";
+      failure.textContent = "The audio of “" + name + "” cannot be played. Is the file missing?";
     }
   }
 
@@ -38,7 +38,7 @@ function startDeck(root) {
   root.classList.add("ready");
   root.player = player;
   show(player);
-  // Files that were missing before this script ran have already failed.
+  // Files that failed to load before this script ran send no more events.
   audios.forEach((audio, index) => { if (audio.error) player.fail(index); });
 }
 

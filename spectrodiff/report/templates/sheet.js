@@ -1,6 +1,6 @@
 const sheet = JSON.parse(document.getElementById("sheet").textContent);
 const storageKey = "listening-sheet-" + sheet.id;
-// How long each side has to be heard before there can be an answer.
+// Seconds that each side has to be played before it can be answered.
 const leastSeconds = 1;
 const element = (id) => document.getElementById(id);
 let state = load();
@@ -12,7 +12,7 @@ function load() {
     const kept = JSON.parse(localStorage.getItem(storageKey));
     if (kept && kept.order && kept.order.length === sheet.trials.length) return kept;
   } catch (error) {
-    element("not-kept").hidden = false;
+    element("not-stored").hidden = false;
   }
   return newState(crypto.getRandomValues(new Uint32Array(1))[0]);
 }
@@ -21,11 +21,11 @@ function save() {
   try {
     localStorage.setItem(storageKey, JSON.stringify(state));
   } catch (error) {
-    element("not-kept").hidden = false;
+    element("not-stored").hidden = false;
   }
 }
 
-// The visitor's order of songs and of sides follows from one number.
+// The order of songs and of sides depends only on the seed.
 function newState(seed) {
   const random = generator(seed);
   const order = sheet.trials.map((_, index) => index);
@@ -112,7 +112,7 @@ function follow(trial) {
   deck.querySelectorAll(".switch input")[player.index].checked = true;
   const failure = deck.querySelector("[data-failure]");
   failure.hidden = player.failed === null;
-  failure.textContent = "This audio cannot be played. Please tell whoever asked you.";
+  failure.textContent = "This audio cannot be played. Please tell the person who invited you.";
   const heard = record.seconds.every((seconds, side) => heardEnough(seconds, side));
   element("answers").disabled = !heard;
   element("strengths").disabled = !heard || !["left", "right"].includes(record.answer);
@@ -148,7 +148,7 @@ function answer(name, value) {
 const columns = ["sheet", "listener", "place", "corpus", "split", "song", "left", "right", "answer",
   "strength", "seconds_left", "seconds_right", "switches", "answered_at"];
 
-// RFC 4180; one line per answered comparison, in the order they were heard.
+// Answers as CSV (RFC 4180), one line per comparison in the order of playback.
 function csv() {
   const quoted = (value) => '"' + String(value).replaceAll('"', '""') + '"';
   const lines = [columns.join(",")];

@@ -47,7 +47,7 @@ def test_all_measures_of_known_differences():
     from listening.programme import Form, programme
     from listening.sources import Sound
 
-    from spectrodiff.evaluation.metrics.signal_distances import log_mel_of
+    from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 
     form = Form("tiny", 1, 3.0, 3.0, (0,), 12, 3)
     pieces = programme(form, HELD_BACK)
@@ -56,7 +56,7 @@ def test_all_measures_of_known_differences():
         sounds = {}
         for piece in pieces:
             audio = play(piece)
-            sounds[piece.name] = Sound(audio, log_mel_of(audio))
+            sounds[piece.name] = Sound(audio, blockwise_log_mel(audio))
         return sounds
 
     reference = render(lambda piece: additive(piece.notes))

@@ -1,4 +1,4 @@
-"""With a stand-in for the package everywhere, and with the package where it is installed."""
+"""Adapter of basic-pitch, with a stand-in for the package and, if installed, the package itself."""
 
 import importlib.util
 import logging
@@ -38,7 +38,7 @@ def noise(num_samples, seed=0):
 
 
 def save_model(path):
-    """A graph that returns, for each of 172 frames, its first sample: times 1, and plus 1."""
+    """Saves a graph that returns the first sample of each of 172 frames, and that sample plus 1."""
     picked = np.arange(172) * 256
     nodes = [
         helper.make_node("Gather", ["serving_default_input_2:0", "frames"], ["first"], axis=1),
@@ -66,7 +66,7 @@ def save_model(path):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A stand-in for the package, which warns at import like the real one."""
+    """Stand-in for the package, which warns at import like the real one."""
     folder = tmp_path / "basic_pitch"
     (folder / "saved_models/icassp_2022").mkdir(parents=True)
     (folder / "__init__.py").write_text("import logging; logging.warning('no TensorFlow')")
@@ -122,8 +122,11 @@ def test_unusable_audio_is_refused(package):
 
 
 def test_missing_package_and_model(package, monkeypatch):
+    model = package / "saved_models/icassp_2022/nmp.onnx"
+    model.rename(package / "model.onnx")
     with pytest.raises(CheckpointError, match="no such file"):
-        BasicPitch(package / "other.onnx")
+        BasicPitch()
+    (package / "model.onnx").rename(model)
     (package / "note_creation.py").write_text("import no_such_resampler")
     sys.modules.pop("basic_pitch.note_creation", None)
     with pytest.raises(CheckpointError, match="pip install --no-deps basic-pitch"):
@@ -140,7 +143,7 @@ def test_the_package_itself_hears_a_scale():
     tones = [sum(np.sin(2 * np.pi * k * turn) / k for k in range(1, 6)) for turn in turns]
     audio = np.concatenate([0.2 * tone * np.exp(-3 * second) for tone in tones])
     notes = BasicPitch()(audio.astype(np.float32))
-    # It may hear overtones too.
+    # Overtones can be transcribed as well.
     heard = sorted(row for row in note_rows(notes) if row[2] in pitches)
     assert [row[2] for row in heard] == pitches
     np.testing.assert_allclose([row[0] for row in heard], [0, 0.5, 1.0, 1.5], atol=0.05)

@@ -19,7 +19,7 @@ def test_count(seconds, count):
 
 
 def test_a_whole_number_of_frames_per_minute():
-    # Frames 0..3 are the first minute, 4..7 the second, 8 and 9 what there is of the third.
+    # Frames 0..3 are the first minute, 4..7 the second, 8 and 9 the incomplete third.
     score = mean_of_frames(np.arange(10.0), 4)
     assert score == Score(4.5, [1.5, 5.5, 8.5])
     assert mean_of_frames(np.arange(8.0), 4) == Score(3.5, [1.5, 5.5])
@@ -46,5 +46,5 @@ def test_notes_belong_to_the_minute_they_begin_in():
     assert first.pitch.tolist() == [60, 61]
     assert second.pitch.tolist() == [62]
     assert len(third) == 0
-    # What is heard behind the end of the recording belongs to no minute.
+    # Notes after the end of the recording belong to no minute.
     assert [len(part) for part in notes_by_minute(notes, 1)] == [2]

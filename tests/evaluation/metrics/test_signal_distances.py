@@ -7,8 +7,8 @@ import pytest
 from spectrodiff.audio.features import log_mel
 from spectrodiff.evaluation.metrics import signal_distances
 from spectrodiff.evaluation.metrics.signal_distances import (
+    blockwise_log_mel,
     log_mel_l1,
-    log_mel_of,
     spectral_distance,
 )
 
@@ -69,7 +69,7 @@ def magnitudes(audio):
 
 
 def test_minutes_are_those_of_their_own_frames(monkeypatch):
-    """With minutes of 4096 samples: only the last frames of one reach into the next."""
+    """Minutes have 4096 samples here; only the last frames of one reach into the next."""
     monkeypatch.setattr(signal_distances, "MINUTE_SAMPLES", 4096)
     prediction, target = noise(9_000), noise(9_000, seed=1)
     target[4_096:] = prediction[4_096:]
@@ -85,7 +85,7 @@ def test_minutes_are_those_of_their_own_frames(monkeypatch):
 @pytest.mark.parametrize("num_samples", [100, 16_000 * 15, 16_000 * 15 + 1, 16_000 * 33])
 def test_features_of_long_recordings(num_samples):
     audio = noise(num_samples)
-    ours = log_mel_of(audio)
+    ours = blockwise_log_mel(audio)
     assert ours.shape == (-(-num_samples // 320), 128)
     np.testing.assert_allclose(ours, log_mel(audio), atol=2e-5)
 
@@ -101,7 +101,7 @@ def test_log_mel_l1():
     half = audio.copy()
     half[60 * 16_000 :] = 0
     score = log_mel_l1(half, audio)
-    # The last frame of the first minute hears half of what follows it.
+    # The last frame of the first minute reaches into the second one.
     assert score.minutes[0] < 0.001
     expected = (np.asarray(log_mel(audio[60 * 16_000 :])) - np.log(1e-5)).mean()
     assert score.minutes[1] == pytest.approx(expected, rel=1e-4)

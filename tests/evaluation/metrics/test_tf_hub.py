@@ -1,4 +1,4 @@
-"""With a stand-in for TensorFlow everywhere, and with TensorFlow where it is installed."""
+"""SavedModels, with a stand-in for TensorFlow and, if installed, TensorFlow itself."""
 
 import sys
 import types
@@ -23,7 +23,7 @@ class FakeVggish:
 
 @pytest.fixture
 def tensorflow(monkeypatch):
-    """A module that keeps what was loaded, and whose tensors are arrays."""
+    """Stand-in module whose SavedModels are in a dict and whose tensors are arrays."""
     module = types.ModuleType("tensorflow")
     module.float32 = np.float32
     module.constant = np.asarray

@@ -68,7 +68,7 @@ def test_notes_are_those_of_the_tokens(network, transcriber):
 
 
 def test_segments_start_every_2048_ms(network, monkeypatch):
-    """A note half a second into each of three segments."""
+    """Each of three segments has a note after half a second."""
     transcriber = Mt3Transcriber(*network)
     row = [TIE, shift(50), program(5), ON, pitch(60), shift(51), 1132, pitch(60), END]
     monkeypatch.setattr(transcriber, "tokens", lambda audio: np.array([row] * 3))

@@ -58,7 +58,7 @@ def mel_matrix():
 
 
 def reference_patches(audio):
-    """Every whole 0.96 s: 96 frames of 25 ms, 10 ms apart, cut one by one."""
+    """Patches of 0.96 s: 96 frames of 25 ms with a hop of 10 ms, cut one by one."""
     window = scipy.signal.get_window("hann", 400, fftbins=True)
     frames = [
         np.abs(np.fft.rfft(audio[start : start + 400] * window, 512))
@@ -126,10 +126,10 @@ def test_embedding_against_scipy(seconds):
     assert ours.std(axis=0).max() > 0.01 or seconds == 1
 
 
-def test_no_trace_of_the_pieces(monkeypatch):
+def test_no_trace_of_the_blocks(monkeypatch):
     audio, weights = noise(16_000 * 7), random_weights()
     whole = VggishEmbedding(SMALL, weights)(audio)
-    monkeypatch.setattr(vggish, "PATCHES_AT_ONCE", 3)
+    monkeypatch.setattr(vggish, "PATCHES_PER_BLOCK", 3)
     np.testing.assert_allclose(VggishEmbedding(SMALL, weights)(audio), whole, atol=1e-4)
     assert whole.shape == (7, 10)
 

@@ -1,5 +1,6 @@
-"""Sums of scores of songs, against the same numbers worked out from the stored ones."""
+"""Results of an evaluation against the same numbers computed from the stored scores."""
 
+import dataclasses
 import json
 import types
 
@@ -7,16 +8,17 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.evaluation.columns import Metric, embedding_metrics
+from spectrodiff.evaluation.columns import Column, embedding_columns
 from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.metrics.uncertainty import frechet_at_infinity
-from spectrodiff.evaluation.open_scorers import Missing
-from spectrodiff.evaluation.results import Results
-from spectrodiff.evaluation.scorers import EmbeddingScorer, SignalScorer
+from spectrodiff.evaluation.open_metrics import MissingMetric
+from spectrodiff.evaluation.results import Speed, write_results
+from spectrodiff.evaluation.scoring import EmbeddingMetric, SignalMetric
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles, write_array
+from spectrodiff.evaluation.summary import Summarizer
 from tests.support.notation import note_table
 
 MODEL, RAW = Row("model", title="Our model"), Row("raw", "raw")
@@ -37,11 +39,11 @@ class Corpus:
         return EvaluationSong(f"{self.name} {number}", audio, note_table([], 0.0))
 
 
-EMBEDDING = EmbeddingScorer(types.SimpleNamespace(name="VGGish", sample_rate=16_000), "0123")
+EMBEDDING = EmbeddingMetric(types.SimpleNamespace(name="VGGish", sample_rate=16_000), "0123")
 
 
 def embeddings(name, frames=30):
-    """Of the model and of the recording, other ones for every song."""
+    """Embeddings of the model and of the recording, different for every song."""
     seed = sum(name.encode())
     rng = np.random.default_rng(seed)
     return rng.normal(1, 2, (frames, 3)), rng.normal(size=(frames, 3))
@@ -64,23 +66,31 @@ def store(root, corpus):
 
 
 @pytest.fixture
-def results(tmp_path):
+def summarizer(tmp_path):
     missing = [
-        Missing(metric, "weights/trill", "https://example.org", "no such folder")
-        for metric in embedding_metrics("TRILL")
+        MissingMetric(
+            embedding_columns("TRILL"), "weights/trill", "https://example.org", "no such folder"
+        )
     ]
     settings = Evaluation(replicates=20)
-    return Results(tmp_path, settings, [MODEL, RAW], [SignalScorer(), EMBEDDING], missing)
+    return Summarizer(tmp_path, settings, [MODEL, RAW], [SignalMetric(), EMBEDDING], missing)
+
+
+def summarize(summarizer, *corpora, speeds=None):
+    """Contents of `scores.json`."""
+    results = summarizer.summarize(corpora, model="runs/a", device="cpu", speeds=speeds or {})
+    write_results(summarizer.root, results)
+    text = (summarizer.root / "scores.json").read_text()
+    assert "NaN" not in text
+    return json.loads(text)
 
 
 @pytest.fixture
-def summary(results):
+def summary(summarizer):
     corpora = [Corpus("a/x", 2.0, 3.0), Corpus("b/y", 61.0, asked=4)]
     for corpus in corpora:
-        store(results.root, corpus)
-    summary = results.summarize(corpora, model="runs/a", device="cpu")
-    # What is written is what JSON can hold.
-    return json.loads(json.dumps(summary, allow_nan=False))
+        store(summarizer.root, corpus)
+    return summarize(summarizer, *corpora)
 
 
 def test_what_it_is_of(summary):
@@ -142,14 +152,14 @@ def test_scores_of_corpora(summary):
     assert frechet["frames"] == 60
     predictions = [vectors.astype(np.float32) for vectors, _ in parts]
     # To rounding: how a matrix product is summed up may depend on what else the machine does.
-    infinite = frechet_at_infinity(predictions, target).value
+    infinite = frechet_at_infinity(predictions, target)
     assert frechet["extrapolated"] == pytest.approx(infinite, rel=1e-12)
     assert frechet["low"] < frechet["high"]
     distances = [np.linalg.norm(ours - theirs, axis=1).mean() for ours, theirs in parts]
     expected = pytest.approx(np.mean(distances), rel=1e-6)
     assert scores["model"]["vggish_reconstruction"]["value"] == expected
     assert scores["raw"]["vggish_frechet"]["value"] == pytest.approx(0, abs=1e-9)
-    # One song tells nothing about others; thirty frames are too few to extrapolate from.
+    # One song has no interval, and thirty frames are too few to extrapolate.
     alone = summary["corpora"][1]["scores"]["model"]["vggish_frechet"]
     assert (alone["low"], alone["extrapolated"]) == (None, None)
 
@@ -163,28 +173,37 @@ def test_corpora_count_alike(summary):
     assert summary["mean"]["raw"]["spectral_distance"] == 0
 
 
-def test_never_of_fewer_songs_than_there_are(results):
+def test_never_of_fewer_songs_than_there_are(summarizer):
     corpus = Corpus("a/x", 1.0, 1.0, 1.0)
-    store(results.root, corpus)
-    files = SongFiles(results.root, "a/x", "a/x 1")
+    store(summarizer.root, corpus)
+    files = SongFiles(summarizer.root, "a/x", "a/x 1")
     stored = files.read_scores(MODEL)
     files.write_scores(MODEL, {"signal": stored["signal"]})
     with pytest.raises(CorpusError, match=r"a/x: expected scores of 3 songs, got 2 \(not of a/x 1"):
-        results.summarize([corpus], model=None, device="cpu")
+        summarize(summarizer, corpus)
 
 
-def test_speed_is_that_of_the_model(results):
-    speeds = {"encoded": {"both": 1.0}, "model": {"both": 2.0}}
+def test_speed_is_that_of_the_model(summarizer):
     rows = [Row("encoded", "encoded"), Row("model"), Row("raw", "raw")]
-    results = Results(results.root, results.settings, rows, [], [])
-    assert results.with_speeds(speeds) == {"speed": {"both": 2.0}, "speeds": speeds}
-    assert results.with_speeds({"encoded": {"both": 1.0}})["speed"] == {"both": 1.0}
-    assert results.with_speeds({})["speed"] is None
+    summarizer = dataclasses.replace(summarizer, rows=rows, metrics=[], missing=[])
+    corpus = Corpus("a/x", 1.0)
+    encoded = Speed(inversion=1.0, both=1.0, note="on a CPU")
+    speeds = {"encoded": encoded, "model": Speed(2.0, 2.0, 2.0)}
+    summary = summarize(summarizer, corpus, speeds=speeds)
+    assert summary["speed"] == {"features": 2.0, "inversion": 2.0, "both": 2.0, "note": ""}
+    assert summary["speeds"]["encoded"] == {
+        "features": None,
+        "inversion": 1.0,
+        "both": 1.0,
+        "note": "on a CPU",
+    }
+    assert summarize(summarizer, corpus, speeds={"encoded": encoded})["speed"]["both"] == 1.0
+    assert summarize(summarizer, corpus)["speed"] is None
 
 
-def test_titles_of_metrics():
-    assert embedding_metrics("VGGish") == (
-        Metric("vggish_reconstruction", "VGGish rec.", "lower", paper=True),
-        Metric("vggish_frechet", "VGGish FAD", "lower", paper=True),
+def test_titles_of_columns():
+    assert embedding_columns("VGGish") == (
+        Column("vggish_reconstruction", "VGGish rec.", "lower", paper=True),
+        Column("vggish_frechet", "VGGish FAD", "lower", paper=True),
     )
-    assert not embedding_metrics("log-mel statistics")[0].paper
+    assert not embedding_columns("log-mel statistics")[0].paper

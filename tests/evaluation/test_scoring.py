@@ -1,15 +1,16 @@
-"""Scores of songs by scorers whose answers are known, and what is kept of them."""
+"""Scores of songs by metrics whose answers are known, and what is stored of them."""
 
 import numpy as np
 import pytest
 
 from spectrodiff.core.errors import AudioError
+from spectrodiff.evaluation.metrics.log_mel_statistics import LogMelStatistics
 from spectrodiff.evaluation.metrics.minutes import Score
-from spectrodiff.evaluation.scorers import (
-    EmbeddingScorer,
-    SignalScorer,
-    Take,
-    TranscriptionScorer,
+from spectrodiff.evaluation.scoring import (
+    Comparison,
+    EmbeddingMetric,
+    SignalMetric,
+    TranscriptionMetric,
     score_songs,
 )
 from spectrodiff.evaluation.settings import Row
@@ -37,8 +38,9 @@ class Loudness:
 class Hears:
     name = "Ears"
 
-    def __init__(self, *rows):
+    def __init__(self, *rows, tells_programs=False):
         self.notes = note_table(rows)
+        self.tells_programs = tells_programs
         self.calls = 0
 
     def __call__(self, audio):
@@ -55,9 +57,9 @@ def song(seconds=90, *rows):
     return EvaluationSong("one", audio, note_table(rows or [note(0.1)], seconds))
 
 
-def take(tmp_path, song, audio=None, row=MODEL):
+def comparison(tmp_path, song, audio=None, row=MODEL):
     files = SongFiles(tmp_path, "pairs/own", song.id)
-    return Take(files, row, song.audio if audio is None else audio, song)
+    return Comparison(files, row, song.audio if audio is None else audio, song)
 
 
 def test_embeddings_are_compared_by_minutes_and_kept(tmp_path):
@@ -65,28 +67,42 @@ def test_embeddings_are_compared_by_minutes_and_kept(tmp_path):
     audio[:MINUTE] += 0.5
     audio[MINUTE:] -= 0.25
     embedding = Loudness()
-    scorer = EmbeddingScorer(embedding, "0123abcd")
-    assert scorer.id == "loudness_2_0-0123abcd"
-    assert [metric.name for metric in scorer.metrics] == [
+    metric = EmbeddingMetric(embedding, "0123abcd")
+    assert metric.id == "loudness_2_0-0123abcd"
+    assert [column.name for column in metric.columns] == [
         "loudness_2_0_reconstruction",
         "loudness_2_0_frechet",
     ]
     # 60 seconds are 0.5 off, 30 are 0.25.
     expected = {"loudness_2_0_reconstruction": Score(37.5 / 90, [0.5, 0.25])}
-    assert scorer(take(tmp_path, song(), audio)) == expected
+    assert metric(comparison(tmp_path, song(), audio)) == expected
     assert embedding.calls == 2
     names = sorted(path.name for path in (tmp_path / "media/pairs/own/one").iterdir())
     assert names == [f"{name}.loudness_2_0-0123abcd.npy" for name in ("model", "recording")]
-    assert scorer(take(tmp_path, song(), audio)) == expected
+    assert metric(comparison(tmp_path, song(), audio)) == expected
     # The true audio's row needs no embedding of its own.
-    assert scorer(take(tmp_path, song(), row=RAW)) == {
+    assert metric(comparison(tmp_path, song(), row=RAW)) == {
         "loudness_2_0_reconstruction": Score(0.0, [0.0, 0.0])
     }
     assert embedding.calls == 2
 
 
+def test_louder_noise_is_further_from_a_recording(tmp_path):
+    noise = np.random.default_rng(1).standard_normal(160_000).astype(np.float32)
+    target = EvaluationSong("one", 0.1 * noise, note_table([note(0.1)], 10))
+    other = np.random.default_rng(2).standard_normal(160_000).astype(np.float32)
+    metric = EmbeddingMetric(LogMelStatistics())
+    near, far, silent = (
+        metric(comparison(tmp_path, target, level * other, Row(f"row-{number}")))
+        for number, level in enumerate((0.11, 0.5, 0.0))
+    )
+    [name] = near
+    # Silence is embedded as well: a bad score, but a number.
+    assert near[name].whole < far[name].whole < silent[name].whole < np.inf
+
+
 def test_songs_shorter_than_a_minute_have_one(tmp_path):
-    score = EmbeddingScorer(Loudness())(take(tmp_path, song(2.5)))
+    score = EmbeddingMetric(Loudness())(comparison(tmp_path, song(2.5)))
     assert score["loudness_2_0_reconstruction"] == Score(0.0, [0.0])
 
 
@@ -103,8 +119,9 @@ def test_transcription_with_programs(tmp_path):
         note(2, program=41, pitch=62),  # another instrument of the family
         note(3.04, 3.1, pitch=36, is_drum=True),  # right: drums have no end
         note(61, 61.5, program=4, pitch=64),  # ends half a second early
+        tells_programs=True,
     )
-    scores = TranscriptionScorer(heard, "0123abcd", programs=True)(take(tmp_path, played))
+    scores = TranscriptionMetric(heard, "0123abcd")(comparison(tmp_path, played))
     assert scores == {
         "transcription_f1_full": Score(2 / 4, [2 / 3, 0.0]),
         "transcription_f1_midi_class": Score(3 / 4, [1.0, 0.0]),
@@ -123,11 +140,14 @@ def test_transcription_without_programs(tmp_path):
         note(2, pitch=36, is_drum=True),
         note(121, pitch=70),
     )
-    scorer = TranscriptionScorer(Hears(note(1.02, 1.5)), "package", programs=False)
-    assert [metric.name for metric in scorer.metrics] == ["onset_f1", "onset_offset_f1"]
+    metric = TranscriptionMetric(Hears(note(1.02, 1.5)), "package")
+    assert [column.name for column in metric.columns] == ["onset_f1", "onset_offset_f1"]
     # One of one heard, of three played: 2 * 1 / (1 + 3). Nothing is played in the second minute.
     expected = Score(0.5, [2 / 3, None, 0.0])
-    assert scorer(take(tmp_path, played)) == {"onset_f1": expected, "onset_offset_f1": expected}
+    assert metric(comparison(tmp_path, played)) == {
+        "onset_f1": expected,
+        "onset_offset_f1": expected,
+    }
 
 
 class Corpus:
@@ -145,12 +165,12 @@ def test_what_is_stored_is_not_scored_again(tmp_path):
     files = SongFiles(tmp_path, "pairs/own", "one")
     files.write_audio(MODEL, song(2.0).audio * 0.5)
     heard = Hears(note(0.1))
-    scorers = [SignalScorer(), TranscriptionScorer(heard, "a", programs=False)]
-    score_songs(scorers[:1], tmp_path, [MODEL], corpus, [0], progress=False)
+    metrics = [SignalMetric(), TranscriptionMetric(heard, "a")]
+    score_songs(metrics[:1], tmp_path, [MODEL], corpus, [0], progress=False)
     before = files.read_scores(MODEL)
     assert before["signal"]["log_mel_l1"].whole == pytest.approx(np.log(2), rel=0.2)
     for _ in range(2):
-        score_songs(scorers, tmp_path, [MODEL], corpus, [0], progress=False)
+        score_songs(metrics, tmp_path, [MODEL], corpus, [0], progress=False)
     assert heard.calls == 1
     assert files.read_scores(MODEL).keys() == {"signal", "ears-a"}
     assert files.read_scores(MODEL)["signal"] == before["signal"]
@@ -158,10 +178,10 @@ def test_what_is_stored_is_not_scored_again(tmp_path):
 
 def test_audio_that_cannot_be_of_the_song(tmp_path):
     files = SongFiles(tmp_path, "pairs/own", "one")
-    corpus, scorers = Corpus(song(90)), [SignalScorer()]
+    corpus, metrics = Corpus(song(90)), [SignalMetric()]
     with pytest.raises(AudioError, match=r"model.flac: expected an audio file, got no such file"):
-        score_songs(scorers, tmp_path, [MODEL], corpus, [0], progress=False)
+        score_songs(metrics, tmp_path, [MODEL], corpus, [0], progress=False)
     files.write_audio(MODEL, np.zeros(16_000, np.float32))
     with pytest.raises(AudioError, match="one: model: expected lengths that differ by at most"):
-        score_songs(scorers, tmp_path, [MODEL], corpus, [0], progress=False)
+        score_songs(metrics, tmp_path, [MODEL], corpus, [0], progress=False)
     assert files.read_scores(MODEL) == {}

@@ -1,8 +1,8 @@
 import pytest
 
 from spectrodiff.core.errors import CheckpointError, ConfigError
-from spectrodiff.evaluation import open_scorers as module
-from spectrodiff.evaluation.open_scorers import open_scorers
+from spectrodiff.evaluation import open_metrics as module
+from spectrodiff.evaluation.open_metrics import open_metrics
 from spectrodiff.evaluation.settings import Evaluation
 
 PAPER = {
@@ -14,20 +14,20 @@ PAPER = {
 }
 
 
-def columns(scorers):
-    return [metric.name for scorer in scorers for metric in scorer.metrics]
+def columns(metrics):
+    return [column.name for metric in metrics for column in metric.columns]
 
 
 def test_without_weights_the_papers_columns_are_empty_and_it_is_said_why(caplog):
-    scorers, missing = open_scorers(Evaluation())
-    assert [scorer.id for scorer in scorers] == ["signal", "log_mel_statistics"]
-    assert columns(scorers) == [
+    metrics, missing = open_metrics(Evaluation())
+    assert [metric.id for metric in metrics] == ["signal", "log_mel_statistics"]
+    assert columns(metrics) == [
         "log_mel_l1",
         "spectral_distance",
         "log_mel_statistics_reconstruction",
         "log_mel_statistics_frechet",
     ]
-    assert {one.metric.name for one in missing if one.metric.paper} == PAPER
+    assert {column.name for one in missing for column in one.columns if column.paper} == PAPER
     assert len(caplog.records) == 3  # a line for each file
     assert (
         "the weights of VGGish: Evaluation.vggish names no weights; published at "
@@ -37,10 +37,10 @@ def test_without_weights_the_papers_columns_are_empty_and_it_is_said_why(caplog)
 
 def test_weights_that_are_not_there(tmp_path, caplog):
     paths = {name: str(tmp_path / name) for name in ("vggish", "trill", "mt3")}
-    _, missing = open_scorers(
+    _, missing = open_metrics(
         Evaluation(vggish=paths["vggish"], trill=paths["trill"], transcriber=paths["mt3"])
     )
-    by_name = {one.metric.name: one for one in missing}
+    by_name = {column.name: one for one in missing for column in one.columns}
     assert by_name.keys() >= PAPER
     assert by_name["trill_frechet"].file == paths["trill"]
     assert by_name["transcription_f1_full"].published == "gs://mt3/checkpoints/mt3/"
@@ -58,7 +58,7 @@ def test_weights_that_are_there_and_cannot_be_used_are_an_error(tmp_path):
         ({"onnx": (str(tmp_path / "none.onnx"),)}, "no such file"),
     ):
         with pytest.raises(CheckpointError, match=message):
-            open_scorers(Evaluation(**settings))
+            open_metrics(Evaluation(**settings))
 
 
 class Named:
@@ -70,22 +70,27 @@ class Named:
 
 def test_onnx_embeddings_have_columns_of_their_own(monkeypatch):
     monkeypatch.setattr(module, "OnnxEmbedding", Named)
-    scorers, _ = open_scorers(Evaluation(onnx=("clap.onnx", "encodec.onnx")))
-    assert "clap_frechet" in columns(scorers)
-    assert not any(metric.paper for scorer in scorers for metric in scorer.metrics)
+    metrics, _ = open_metrics(Evaluation(onnx=("clap.onnx", "encodec.onnx")))
+    assert "clap_frechet" in columns(metrics)
+    assert not any(column.paper for metric in metrics for column in metric.columns)
     # Two of one name, or one that would fill a column that is not its own.
-    for paths in (("clap.onnx", "CLAP.onnx"), ("vggish.onnx",), ("log-mel statistics.onnx",)):
+    for paths in (
+        ("clap.onnx", "CLAP.onnx"),
+        ("vggish.onnx",),
+        ("VGGish.onnx",),
+        ("log-mel statistics.onnx",),
+    ):
         with pytest.raises(ConfigError, match=r"Evaluation.onnx: expected files with names"):
-            open_scorers(Evaluation(onnx=paths))
+            open_metrics(Evaluation(onnx=paths))
 
 
 def test_basic_pitch_leaves_the_papers_column_empty(monkeypatch, caplog):
     class Stand:
-        name = "basic-pitch"
+        name, tells_programs = "basic-pitch", False
 
     monkeypatch.setattr("spectrodiff.evaluation.metrics.basic_pitch.BasicPitch", Stand)
-    scorers, missing = open_scorers(Evaluation(transcriber="basic_pitch"))
-    assert columns(scorers)[-2:] == ["onset_f1", "onset_offset_f1"]
-    assert scorers[-1].id == "basic_pitch-package"
-    (full,) = [one for one in missing if one.metric.name == "transcription_f1_full"]
-    assert full.reason == "basic-pitch tells neither instruments nor drums"
+    metrics, missing = open_metrics(Evaluation(transcriber="basic_pitch"))
+    assert columns(metrics)[-2:] == ["onset_f1", "onset_offset_f1"]
+    assert metrics[-1].id == "basic_pitch-package"
+    (full,) = [one for one in missing if "transcription_f1_full" in columns([one])]
+    assert full.reason == "basic-pitch recognises neither instruments nor drums"
