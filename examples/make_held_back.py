@@ -15,7 +15,8 @@ from held_back_songs import SONGS
 from make_examples import write
 
 from spectrodiff import write_midi
-from spectrodiff.composer.compose import NARROW, compose
+from spectrodiff.composer.compose import compose
+from spectrodiff.composer.settings import NARROW
 
 SEED = 1_000_003
 COMPOSED = 10

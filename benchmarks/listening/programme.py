@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from spectrodiff.composer.compose import FULL, ComposeSettings, compose
+from spectrodiff.composer.compose import compose
+from spectrodiff.composer.settings import FULL, ComposeSettings
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.music.instruments import instrument
 from spectrodiff.music.notes import Notes, read_midi

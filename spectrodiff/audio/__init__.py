@@ -1,1 +1,1 @@
-"""Audio files, their features, and pictures of them."""
+"""Audio files, log-mel features, loudness, and pictures of spectrograms."""

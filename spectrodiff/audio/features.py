@@ -1,7 +1,7 @@
-"""Audio to log-mel spectrogram and its scaling for the network, in JAX.
+"""Log-mel spectrograms and their scaling for the network, in JAX.
 
-Everything here can run inside a jitted training step, so recordings travel as int16 samples and are
-analysed on the accelerator. Axis letters: F frames, M mel bins.
+All functions can run inside a jitted training step, so that recordings are transferred as int16
+samples and analysed on the accelerator. Axis letters: F frames, M mel bins.
 """
 
 import functools
@@ -28,18 +28,18 @@ Array = np.ndarray | jax.Array
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """How audio becomes a log-mel spectrogram.
+    """Parameters of a log-mel spectrogram.
 
     Attributes:
         sample_rate: in Hz.
         frame_samples: length of the periodic Hann window.
-        hop_samples: distance between the starts of neighbouring frames.
-        fft_samples: length of the Fourier transform; each windowed frame is zero-padded at its end.
+        hop_samples: distance between the starts of consecutive frames.
+        fft_samples: length of the Fourier transform; windowed frames are zero-padded at the end.
         num_mels: number of triangular bands, M.
-        low_hz: where the lowest band begins.
-        high_hz: where the highest band ends.
-        floor: "clip" limits magnitudes to [1e-5, 1e8] before the logarithm; "zeros" puts 1e-5 in
-            place of zeros and leaves everything else as it is.
+        low_hz: lower edge of the lowest band.
+        high_hz: upper edge of the highest band.
+        floor: "clip" clips magnitudes to [1e-5, 1e8] before the logarithm; "zeros" replaces only
+            zeros, by 1e-5.
     """
 
     sample_rate: int = SAMPLE_RATE
@@ -53,7 +53,7 @@ class FrontEnd:
 
 
 SYNTHESIS = FrontEnd()
-"""What the synthesiser is trained to produce."""
+"""Features that the synthesis models are trained to generate."""
 
 TRANSCRIPTION = FrontEnd(
     frame_samples=2048,
@@ -64,20 +64,20 @@ TRANSCRIPTION = FrontEnd(
     high_hz=7600.0,
     floor="zeros",
 )
-"""What the MT3 transcriber listens to."""
+"""Input features of the MT3 transcription model."""
 
 
 @functools.partial(jax.jit, static_argnames="front_end")
 def log_mel(audio: Array, front_end: FrontEnd = SYNTHESIS) -> jax.Array:
-    """Returns the log-mel spectrogram of mono audio, natural logarithm of magnitudes.
+    """Returns the log-mel spectrogram of mono audio: natural logarithms of magnitudes.
 
     Args:
         audio: [..., samples], floating point in [-1, 1] or int16.
-        front_end: the analysis to use.
+        front_end: parameters of the spectrogram.
 
     Returns:
-        float32 [..., F, M], unscaled. Frame i covers the samples from i * hop on; the end is padded
-        with zeros, so that F = ceil(samples / hop).
+        float32 [..., F, M], unscaled. Frame i starts at sample i * hop; the end is padded with
+        zeros, so that F = ceil(samples / hop).
 
     Raises:
         AudioError: if the samples are of another type.
@@ -94,10 +94,10 @@ def segment_log_mel(samples: Array, front_end: FrontEnd = SYNTHESIS) -> jax.Arra
 
     Args:
         samples: [..., (F + EXTRA_FRAMES) * hop], floating point or int16.
-        front_end: the analysis to use.
+        front_end: parameters of the spectrogram.
 
     Returns:
-        float32 [..., F, M], unscaled: what `log_mel` of the whole recording has at these frames.
+        float32 [..., F, M], unscaled; equals these frames of the whole recording's `log_mel`.
     """
     return log_mel(samples, front_end)[..., :-EXTRA_FRAMES, :]
 
@@ -105,17 +105,16 @@ def segment_log_mel(samples: Array, front_end: FrontEnd = SYNTHESIS) -> jax.Arra
 def cut_segment(
     audio: np.ndarray, start_frame: int, num_frames: int, hop_samples: int = HOP_SAMPLES
 ) -> np.ndarray:
-    """Cuts frames out of a recording, with the audio after them that `segment_log_mel` needs.
+    """Cuts a segment out of a recording, with the extra frames that `segment_log_mel` needs.
 
     Args:
         audio: [samples] of any type.
-        start_frame: the first frame; may be negative.
-        num_frames: how many frames the segment has.
+        start_frame: first frame; negative before the start of the recording.
+        num_frames: number of frames of the segment.
         hop_samples: samples per frame.
 
     Returns:
-        [(num_frames + EXTRA_FRAMES) * hop_samples] of the same type, zero before the start and past
-        the end of the recording.
+        [(num_frames + EXTRA_FRAMES) * hop_samples] of the same type, zero outside the recording.
     """
     start = start_frame * hop_samples
     stop = start + (num_frames + EXTRA_FRAMES) * hop_samples
@@ -125,22 +124,22 @@ def cut_segment(
 
 
 def scale(log_mel: Array) -> jax.Array:
-    """Maps unscaled log-mel to what the network sees: [ln 1e-5, 4] to [-1, 1], clipped."""
+    """Maps unscaled log-mel to network features: [ln 1e-5, 4] to [-1, 1], clipped."""
     unit = (jnp.asarray(log_mel) - MIN_LOG_MEL) / (MAX_LOG_MEL - MIN_LOG_MEL)
     return jnp.clip(2 * unit - 1, -1.0, 1.0)
 
 
 def unscale(scaled_mel: Array) -> jax.Array:
-    """Maps network features in [-1, 1] back to log-mel, the inverse of `scale`."""
+    """Maps network features in [-1, 1] back to unscaled log-mel; the inverse of `scale`."""
     return (jnp.asarray(scaled_mel) + 1) / 2 * (MAX_LOG_MEL - MIN_LOG_MEL) + MIN_LOG_MEL
 
 
 @functools.cache
 def mel_weights(front_end: FrontEnd = SYNTHESIS) -> np.ndarray:
-    """Returns float32 [fft // 2 + 1, M]: the share of every Fourier bin in every mel band.
+    """Returns the weight of each Fourier bin in each mel band, float32 [fft // 2 + 1, M].
 
-    Bands are triangles on the mel axis (not on the frequency axis) with unit peaks; the constant
-    (0 Hz) belongs to none.
+    Bands are triangles on the mel axis (not on the frequency axis) with unit peaks; the 0 Hz bin
+    has zero weight in all bands.
     """
     bin_hz = np.linspace(0, front_end.sample_rate / 2, front_end.fft_samples // 2 + 1)
     edges = _band_edges_mel(front_end)
@@ -153,15 +152,15 @@ def mel_weights(front_end: FrontEnd = SYNTHESIS) -> np.ndarray:
 
 
 def mel_centers_hz(front_end: FrontEnd = SYNTHESIS) -> np.ndarray:
-    """Returns float64 [M]: the frequency at the peak of every mel band."""
+    """Returns the frequency at the peak of each mel band, float64 [M]."""
     return 700 * np.expm1(_band_edges_mel(front_end)[1:-1] / 1127)
 
 
 def check_log_mel(log_mel: Array, subject: str = "spectrogram") -> np.ndarray:
-    """Returns `log_mel` as a float32 numpy array [F, M] that can be inverted or drawn.
+    """Validates a spectrogram and returns it as a float32 numpy array [F, M].
 
     Raises:
-        AudioError: if it has no frames, another number of bins, or values that are not finite.
+        AudioError: if it has no frames, a wrong number of bins, or non-finite values.
     """
     checked = np.asarray(log_mel, np.float32)
     if checked.ndim != 2 or checked.shape[1] != NUM_MELS or not len(checked):
@@ -177,7 +176,7 @@ def _hz_to_mel(hz: np.ndarray) -> np.ndarray:
 
 
 def _band_edges_mel(front_end: FrontEnd) -> np.ndarray:
-    # Band i rises from edge i to its peak at edge i + 1 and falls until edge i + 2.
+    # Band i rises from edge i to its peak at edge i + 1 and falls to zero at edge i + 2.
     low, high = _hz_to_mel(np.array([front_end.low_hz, front_end.high_hz]))
     return np.linspace(low, high, front_end.num_mels + 2)
 
@@ -192,11 +191,11 @@ def _to_float32(audio: Array) -> jax.Array:
 
 
 def _windowed_frames(audio: jax.Array, front_end: FrontEnd) -> jax.Array:
-    """Returns [..., F, fft]: frames times the window, zero-padded at their ends."""
+    """Returns the windowed frames, zero-padded at the end, [..., F, fft]."""
     frame, hop = front_end.frame_samples, front_end.hop_samples
     num_frames = -(-audio.shape[-1] // hop)
-    # A frame is a run of neighbouring blocks, so shifted views of the blocks side by side are all
-    # frames; this copies contiguous memory where indexing sample by sample would be a slow gather.
+    # A frame is a run of consecutive blocks, so all frames are a concatenation of shifted views of
+    # the blocks. This copies contiguous memory; indexing single samples would be a slow gather.
     block = math.gcd(frame, hop)
     blocks_per_frame, blocks_per_hop = frame // block, hop // block
     num_blocks = num_frames * blocks_per_hop + blocks_per_frame

@@ -1,16 +1,19 @@
-"""Audio files: reading any of them as mono at one rate, writing WAV, FLAC and OGG."""
+"""Audio files: reads any format as mono at one sample rate; writes WAV, FLAC and OGG."""
 
 import io
 import logging
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spectrodiff.core.errors import AudioError, OutputError
 from spectrodiff.core.files import atomic_file
+
+if TYPE_CHECKING:
+    import soundfile
 
 logger = logging.getLogger(__name__)
 
@@ -19,23 +22,22 @@ _ENCODINGS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("
 
 _BLOCK_FRAMES = 1 << 20
 
-# Programs that write WAV into a pipe cannot know its length and declare about the largest there is.
+# Programs that write WAV to a pipe do not know its length and declare roughly the largest possible.
 _UNKNOWN_LENGTH_BYTES = 0x7FFFF000
 
 
 def write_audio(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: int) -> None:
-    """Writes mono audio with 16 bits per sample, in the format that the suffix of `path` names.
+    """Writes mono audio with 16 bits per sample, in the format given by the suffix of `path`.
 
-    Samples beyond [-1, 1] are clipped, and a warning says how many. The file appears complete or
-    not at all.
+    Samples outside [-1, 1] are clipped, with a warning. The write is atomic.
 
     Args:
-        path: a name ending in .wav, .flac or .ogg.
+        path: file name ending in .wav, .flac or .ogg.
         audio: floating point [samples], nominally in [-1, 1].
         sample_rate: in Hz.
 
     Raises:
-        AudioError: if the audio is empty, not mono, or holds NaN or infinity.
+        AudioError: if the audio is empty, not mono, or contains NaN or infinity.
         OutputError: if the suffix is unknown or the file cannot be written.
     """
     path = Path(path)
@@ -50,14 +52,14 @@ def write_audio(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: in
     num_clipped = np.count_nonzero(np.abs(audio) > 1)
     if num_clipped:
         logger.warning(
-            "%s: %d of %d samples are clipped, the loudest is %.3g times full scale",
+            "%s: %d of %d samples clipped, peak %.3g times full scale",
             path,
             num_clipped,
             len(audio),
             np.abs(audio).max(),
         )
     pcm = np.clip(np.round(audio * 32768.0), -32768, 32767).astype(np.int16)
-    # libsndfile does not report a full disk; encoding to memory first leaves writing to Python.
+    # Encodes to memory and writes with Python, since libsndfile does not report a full disk.
     encoded = _encode(pcm, sample_rate, *_ENCODINGS[path.suffix.lower()])
     with atomic_file(path) as temporary:
         temporary.write_bytes(encoded)
@@ -67,14 +69,15 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> np.nd
     """Reads a whole audio file as mono at `sample_rate`.
 
     Args:
-        path: any format libsndfile knows: WAV, FLAC, OGG, MP3, AIFF and more.
-        sample_rate: the rate wanted, in Hz; channels are averaged, then resampled.
+        path: file in any format of libsndfile: WAV, FLAC, OGG, MP3, AIFF and more.
+        sample_rate: output rate in Hz; channels are averaged, then resampled.
 
     Returns:
         float32 [samples].
 
     Raises:
-        AudioError: if the file is missing, empty, cut off, not audio, or holds NaN.
+        AudioError: if the file is missing, empty, truncated, not audio, or contains NaN or
+            infinity.
     """
     import soundfile
 
@@ -87,8 +90,8 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> np.nd
             num_declared, log = file.frames, file.extra_info
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(path, "a readable audio file", str(error).rstrip(".")) from error
-    if num_read < num_declared or _is_cut_off(log):
-        raise AudioError(path, "a complete audio file", "one that is cut off")
+    if num_read < num_declared or _is_truncated(log):
+        raise AudioError(path, "a complete audio file", "a truncated one")
     if not num_read:
         raise AudioError(path, "at least one sample", "none")
     if not np.isfinite(audio).all():
@@ -96,24 +99,24 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> np.nd
     return audio
 
 
-def _resampled_mono(file: Any, sample_rate: int) -> tuple[np.ndarray, int]:
-    """Audio at the rate wanted, and how many frames were read for it.
+def _resampled_mono(file: "soundfile.SoundFile", sample_rate: int) -> tuple[np.ndarray, int]:
+    """Returns the resampled mono audio and the number of frames read from the file.
 
-    Block by block, since an hour of stereo in floating point would be more than a gigabyte.
+    Works in blocks, since an hour of stereo in floating point takes more than a gigabyte.
     """
     import soxr
 
     same_rate = file.samplerate == sample_rate
     stream = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
-    pieces, num_read = [], 0
-    # Not `file.blocks`, which goes by the declared length and fills up a file that is cut off.
+    blocks, num_read = [np.zeros(0, np.float32)], 0
+    # Not `file.blocks`, which pads a truncated file to its declared length.
     while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
         mono = block.mean(axis=1)
-        pieces.append(mono if same_rate else stream.resample_chunk(mono))
+        blocks.append(mono if same_rate else stream.resample_chunk(mono))
         num_read += len(mono)
     if num_read and not same_rate:
-        pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-    return np.concatenate([np.zeros(0, np.float32), *pieces]), num_read
+        blocks.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate(blocks), num_read
 
 
 def _encode(pcm: np.ndarray, sample_rate: int, container: str, subtype: str) -> bytes:
@@ -121,14 +124,14 @@ def _encode(pcm: np.ndarray, sample_rate: int, container: str, subtype: str) -> 
 
     encoded = io.BytesIO()
     with soundfile.SoundFile(encoded, "w", sample_rate, 1, subtype, format=container) as file:
-        # In blocks: libsndfile's Vorbis encoder puts all it is given at once on the stack.
+        # In blocks, since libsndfile's Vorbis encoder copies each block to the stack.
         for start in range(0, len(pcm), sample_rate):
             file.write(pcm[start : start + sample_rate])
     return encoded.getvalue()
 
 
-def _is_cut_off(log: str) -> bool:
-    """Whether libsndfile, in its log of the file's structure, found less than the file declares."""
+def _is_truncated(log: str) -> bool:
+    """Returns True if libsndfile's log says that the file is shorter than declared."""
     if "Ogg: Junk after the last page" in log:
         return True
     short = re.search(r"^ *(?:data|SSND) : (\d+) \(should be \d+\)", log, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Loudness of sounds, and a limiter that keeps them within full scale."""
+"""Loudness measurement (ITU-R BS.1770-4) and a peak limiter."""
 
 from collections.abc import Sequence
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from spectrodiff.core.errors import ConfigError
 
-# How long before and after a peak the limiter turns the sound down: long enough not to be heard as
-# distortion of low notes, short enough not to be heard as a swell.
+# Time before and after a peak in which the limiter reduces the gain: long enough not to distort low
+# notes, short enough not to be audible as a change of level.
 REACH_SECONDS = 0.025
 LOWEST_LUFS, HIGHEST_LUFS = -70.0, 0.0
-_BLOCK_SECONDS = 0.4  # of the measurement; shorter sounds have no loudness
+_BLOCK_SECONDS = 0.4  # measurement block; the loudness of shorter audio is undefined
 
 
 def integrated_loudness(audio: np.ndarray, sample_rate: int) -> float:
-    """Integrated loudness by ITU-R BS.1770-4, in LUFS.
+    """Returns the integrated loudness by ITU-R BS.1770-4, in LUFS.
 
     Args:
         audio: float [samples], mono.
         sample_rate: in Hz.
 
     Returns:
-        Minus infinity for silence, and for sounds shorter than 0.4 s.
+        Loudness in LUFS; minus infinity for silence and for audio shorter than 0.4 s.
     """
     import pyloudnorm
 
@@ -31,10 +31,10 @@ def integrated_loudness(audio: np.ndarray, sample_rate: int) -> float:
 
 
 def check_lufs(lufs: float) -> None:
-    """Makes sure that a loudness is possible.
+    """Validates a target loudness.
 
     Raises:
-        ConfigError: if it is not in -70..0 LUFS.
+        ConfigError: if it is outside -70..0 LUFS.
     """
     if not LOWEST_LUFS <= lufs <= HIGHEST_LUFS:
         expected = f"LUFS in {LOWEST_LUFS:g}..{HIGHEST_LUFS:g}"
@@ -42,35 +42,35 @@ def check_lufs(lufs: float) -> None:
 
 
 def gain_to(songs: Sequence[np.ndarray], sample_rate: int, lufs: float) -> float:
-    """The one factor that gives songs, one after another, a loudness.
+    """Returns the common gain that gives the concatenated songs a target loudness.
 
     Args:
         songs: float [samples] each, mono.
         sample_rate: in Hz.
-        lufs: the loudness wanted, in -70..0.
+        lufs: target loudness in -70..0.
 
     Returns:
-        1 if they are silent.
+        Linear gain; 1 if the songs are silent.
 
     Raises:
-        ConfigError: if no sound has that loudness.
+        ConfigError: if the target loudness is out of range.
     """
     check_lufs(lufs)
-    found = integrated_loudness(np.concatenate(songs), sample_rate)
-    return 10 ** ((lufs - found) / 20) if np.isfinite(found) else 1.0
+    measured = integrated_loudness(np.concatenate(songs), sample_rate)
+    return 10 ** ((lufs - measured) / 20) if np.isfinite(measured) else 1.0
 
 
 def limit(audio: np.ndarray, sample_rate: int, peak: float = 1.0) -> np.ndarray:
-    """Turns a sound down for a moment wherever it would be louder than a peak.
+    """Limits audio to a peak by reducing the gain around louder samples.
 
-    The gain is the smallest that any sample within 25 ms asks for, smoothed over as long, so that
-    it never jumps and no sample is louder than allowed. Everything further from a peak stays as it
-    is.
+    The gain is the minimum over 25 ms before and after each sample, smoothed over the same
+    distance: it changes gradually, and no sample exceeds the peak. Samples further than 50 ms from
+    a louder one are unchanged.
 
     Args:
         audio: float32 [samples].
         sample_rate: in Hz.
-        peak: the largest absolute value allowed, above 0.
+        peak: largest absolute value allowed, above 0.
 
     Returns:
         float32 [samples].
@@ -82,14 +82,14 @@ def limit(audio: np.ndarray, sample_rate: int, peak: float = 1.0) -> np.ndarray:
 
     if not peak > 0:
         raise ConfigError("peak", "a number above 0", f"{peak:g}")
-    size = np.abs(audio)
-    if size.max(initial=0.0) <= peak:
+    magnitude = np.abs(audio)
+    if magnitude.max(initial=0.0) <= peak:
         return audio
-    wanted = np.minimum(1.0, peak / np.maximum(size, 1e-9))
+    required = np.minimum(1.0, peak / np.maximum(magnitude, 1e-9))
     reach = max(int(REACH_SECONDS * sample_rate), 1)
-    gain = minimum_filter1d(wanted, 2 * reach + 1, mode="nearest")
-    # Two means reach as far as the minimum together.
+    gain = minimum_filter1d(required, 2 * reach + 1, mode="nearest")
+    # Together, the two means reach as far as the minimum filter.
     for _ in range(2):
         gain = uniform_filter1d(gain, reach // 2 * 2 + 1, mode="nearest")
-    # What is left above the peak is rounding.
+    # Clips only rounding errors.
     return np.clip(audio * gain, -peak, peak).astype(np.float32)

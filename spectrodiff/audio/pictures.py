@@ -1,4 +1,4 @@
-"""Pictures of spectrograms."""
+"""Spectrogram pictures as PNG files."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from spectrodiff.core.files import atomic_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# One scale for all pictures, so that equal colours mean equal loudness.
+# Common colour scale of all pictures, so that equal colours mean equal magnitudes.
 _LOG_RANGE = (-9.0, 4.0)
 _TICKS_HZ = (100, 200, 500, 1000, 2000, 4000, 7000)
 
@@ -25,15 +25,15 @@ def write_spectrogram(
     log_mel: np.ndarray | Mapping[str, np.ndarray],
     dots_per_inch: int = 110,
 ) -> None:
-    """Draws one spectrogram, or several above one another on the same time axis, as a PNG file.
+    """Writes one spectrogram, or several stacked on a common time axis, as a PNG file.
 
     Args:
-        path: a name ending in .png.
+        path: file name ending in .png.
         log_mel: unscaled [frames, 128], or a mapping from titles to such arrays, of any lengths.
         dots_per_inch: resolution.
 
     Raises:
-        AudioError: if a spectrogram has no frames, another number of bins, or NaN.
+        AudioError: if a spectrogram has no frames, a wrong number of bins, or NaN.
         OutputError: if the suffix is not .png or the file cannot be written.
     """
     path = Path(path)
@@ -49,21 +49,21 @@ def write_spectrogram(
 def write_bare_spectrogram(
     path: str | os.PathLike[str], log_mel: np.ndarray, max_width: int = 2400
 ) -> float:
-    """Draws a spectrogram without axes or margins, to lie on a time axis drawn by others.
+    """Writes a spectrogram without axes or margins as a PNG file, for use on another time axis.
 
-    The picture is 128 pixels high, low frequencies at the bottom, and has a pixel per frame; where
-    that would be too many, a pixel shows the loudest of several frames.
+    The picture is 128 pixels high, low frequencies at the bottom, with one pixel per frame. Longer
+    spectrograms have one pixel for the maximum of several frames.
 
     Args:
-        path: a name ending in .png.
+        path: file name ending in .png.
         log_mel: unscaled [frames, 128].
         max_width: in pixels.
 
     Returns:
-        How many seconds the width of the picture is, from 0 on.
+        Duration in seconds that the width of the picture covers.
 
     Raises:
-        AudioError: if a spectrogram has no frames, another number of bins, or NaN.
+        AudioError: if the spectrogram has no frames, a wrong number of bins, or NaN.
         OutputError: if the suffix is not .png or the file cannot be written.
     """
     from matplotlib.image import imsave
@@ -83,7 +83,7 @@ def write_bare_spectrogram(
 
 def draw_spectrograms(panels: Mapping[str, np.ndarray]) -> "Figure":
     """Returns a matplotlib figure with one panel per title; see `write_spectrogram`."""
-    # Figure without pyplot: nothing global is kept, and no display is asked for.
+    # Not pyplot, which keeps global state and may need a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -100,7 +100,7 @@ def draw_spectrograms(panels: Mapping[str, np.ndarray]) -> "Figure":
             cmap="magma",
             vmin=_LOG_RANGE[0],
             vmax=_LOG_RANGE[1],
-            # Bins are drawn around their numbers, the first at 0, so that ticks meet bin centres.
+            # Bin i is centred at i, so that ticks are at bin centres.
             extent=(0, len(mel) / FRAMES_PER_SECOND, -0.5, NUM_MELS - 0.5),
         )
         axes.set_title(title, loc="left", fontsize="medium")

@@ -16,7 +16,7 @@ from typing import get_args
 
 from spectrodiff.commands.flags import natural, share
 from spectrodiff.commands.program import usage_name
-from spectrodiff.composer.compose import FULL, NARROW
+from spectrodiff.composer.settings import FULL, NARROW
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
 from spectrodiff.data.corpora.slakh_splits import Variant
 from spectrodiff.data.prepare.prepare import prepare

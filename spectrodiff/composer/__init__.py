@@ -1,1 +1,1 @@
-"""A writer of synthetic music, the same music for the same seed."""
+"""Seeded composition of synthetic music for training."""

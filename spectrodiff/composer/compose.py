@@ -1,8 +1,8 @@
-"""A seeded composer: music without end to train on, for any band, tempo and density.
+"""Seeded composer of songs for training, with any instruments, tempo and density.
 
-`compose(seed, settings, index)` writes piece number `index` of the series `seed`. Pieces do not
-depend on each other, so that many processes can write a corpus together: each calls `compose` for
-its own indices (the function, its settings and the notes can all be pickled).
+`compose(seed, settings, index)` writes song number `index` of the series `seed`. Songs are
+independent, so that several processes can write a corpus in parallel, each with its own indices
+(the function, its settings and the notes can all be pickled).
 """
 
 import itertools
@@ -10,24 +10,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spectrodiff.composer.form import Player, Section, gather, write_sections
-from spectrodiff.composer.harmony import Dice
-from spectrodiff.composer.settings import FULL, NARROW, ComposeSettings
+from spectrodiff.composer.patterns import Event
+from spectrodiff.composer.players import Player, choose_players
+from spectrodiff.composer.sections import Section, write_sections
+from spectrodiff.composer.seeded_random import SeededRandom
+from spectrodiff.composer.settings import FULL, ComposeSettings
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.music.notes import Notes
-
-__all__ = ["FULL", "NARROW", "ComposeSettings", "compose"]
 
 MIN_NOTE_MS = 40
 DRUM_HIT_MS = 100
 
-# Each note's loudness and each bar's tempo stray from what is written by up to this share.
+# Maximum relative deviation of the loudness of each note and of the tempo of each bar.
 _LOUDNESS_SPREAD = 0.08
 _TEMPO_SPREAD = 0.02
 
 
 class _Row(NamedTuple):
-    """A note of the finished piece; rows sort by time."""
+    """Note of the finished song; rows sort by time."""
 
     onset_ms: int
     offset_ms: int
@@ -37,32 +37,38 @@ class _Row(NamedTuple):
     velocity: int
 
 
-class _Clock(NamedTuple):
-    """When the beats of a section fall: times at its bar lines, linear in between."""
+class TempoMap(NamedTuple):
+    """Map from the beats of a section to milliseconds, linear within each bar.
+
+    Attributes:
+        beats: float64 [bars + 1], the bar lines in beats.
+        ms: float64 [bars + 1], the bar lines in milliseconds.
+        swing: share of each beat that its first half takes.
+    """
 
     beats: np.ndarray
     ms: np.ndarray
     swing: float
 
     def at(self, beats: list[float]) -> np.ndarray:
-        """Milliseconds of some beats; the first half of each beat takes the share `swing` of it."""
+        """Converts beats to milliseconds, float64 [beats]."""
         whole, part = np.divmod(np.asarray(beats, np.float64), 1.0)
         late = np.where(part < 0.5, 2 * part * self.swing, 1 - 2 * (1 - part) * (1 - self.swing))
         return np.interp(whole + late, self.beats, self.ms)
 
 
 def compose(seed: int, settings: ComposeSettings = FULL, index: int = 0) -> Notes:
-    """Writes a piece; the same arguments give the same notes on every machine.
+    """Writes a song; the same arguments give the same notes on every machine.
 
-    Times are whole milliseconds, and no two notes of one program and pitch overlap.
+    Times are whole milliseconds. Notes of the same program and pitch do not overlap.
 
     Args:
-        seed: names a series of pieces, 0 or more.
-        settings: what may be written.
-        index: which piece of the series, 0 or more.
+        seed: number of the series of songs, 0 or more.
+        settings: constraints on the songs.
+        index: number of the song in the series, 0 or more.
 
     Returns:
-        At least one note, sorted by onset, all ended before `total_seconds`, which lies in
+        At least one note, sorted by onset. All notes end before `total_seconds`, which is in
         `settings.seconds`.
 
     Raises:
@@ -71,64 +77,64 @@ def compose(seed: int, settings: ComposeSettings = FULL, index: int = 0) -> Note
     if min(seed, index) < 0:
         raise ConfigError("seed", "seed and index of 0 or more", f"{seed} and {index}")
     for attempt in itertools.count():
-        dice = Dice(seed, index, attempt)
-        total_ms = round(1000 * dice.uniform(*settings.seconds))
-        rows = _compose_rows(dice, settings, total_ms)
+        rng = SeededRandom(seed, index, attempt)
+        total_ms = round(1000 * rng.uniform(*settings.seconds))
+        rows = _compose_rows(rng, settings, total_ms)
         if rows:
             return _table(rows, total_ms)
     raise AssertionError("unreachable")
 
 
-def _compose_rows(dice: Dice, settings: ComposeSettings, total_ms: int) -> list[_Row]:
-    # The last notes die away before the end, and some pieces begin with silence.
-    end_ms = total_ms - round(dice.uniform(0.01, 0.1) * min(total_ms, 15_000))
-    start_ms = round(dice.uniform(0, 0.05) * min(total_ms, 20_000)) if dice.chance(0.3) else 0
-    band = gather(dice, settings)
-    sections = write_sections(dice, settings, band, (end_ms - start_ms) / 1000)
-    clocks = _clocks(dice, sections, start_ms)
-    piece: list[_Row] = []
-    for number, player in enumerate(band):
+def _compose_rows(rng: SeededRandom, settings: ComposeSettings, total_ms: int) -> list[_Row]:
+    # Leaves time for the decay of the last notes; some songs start with silence.
+    end_ms = total_ms - round(rng.uniform(0.01, 0.1) * min(total_ms, 15_000))
+    start_ms = round(rng.uniform(0, 0.05) * min(total_ms, 20_000)) if rng.chance(0.3) else 0
+    players = choose_players(rng, settings)
+    sections = write_sections(rng, settings, players, (end_ms - start_ms) / 1000)
+    tempo_maps = _tempo_maps(rng, sections, start_ms)
+    song: list[_Row] = []
+    for number, player in enumerate(players):
         part = [
             row
-            for section, clock in zip(sections, clocks, strict=True)
-            for row in _perform(dice, settings, player, number, section, clock)
+            for section, tempo_map in zip(sections, tempo_maps, strict=True)
+            for row in _perform(rng, settings, player, section.parts[number], section, tempo_map)
         ]
-        piece += _limit_voices(_without_overlaps(part, end_ms), player.compass.voices)
-    return _limit_voices(piece, settings.max_voices)
+        song += _limit_voices(_without_overlaps(part, end_ms), player.limits.voices)
+    return _limit_voices(song, settings.max_voices)
 
 
-def _clocks(dice: Dice, sections: list[Section], start_ms: float) -> list[_Clock]:
-    clocks = []
+def _tempo_maps(rng: SeededRandom, sections: list[Section], start_ms: float) -> list[TempoMap]:
+    tempo_maps = []
     for section in sections:
         beats = np.append(np.arange(0, section.beats, section.bar_beats), section.beats)
         middle = (beats[:-1] + beats[1:]) / 2
         bpm = section.bpm + (section.bpm_at_end - section.bpm) * middle / section.beats
-        bpm *= [dice.uniform(1 - _TEMPO_SPREAD, 1 + _TEMPO_SPREAD) for _ in middle]
+        bpm *= [rng.uniform(1 - _TEMPO_SPREAD, 1 + _TEMPO_SPREAD) for _ in middle]
         ms = start_ms + np.append(0.0, np.cumsum(np.diff(beats) * 60_000 / bpm))
-        clocks.append(_Clock(beats, ms, section.swing))
+        tempo_maps.append(TempoMap(beats, ms, section.swing))
         start_ms = float(ms[-1])
-    return clocks
+    return tempo_maps
 
 
 def _perform(
-    dice: Dice,
+    rng: SeededRandom,
     settings: ComposeSettings,
     player: Player,
-    number: int,
+    part: list[Event],
     section: Section,
-    clock: _Clock,
+    tempo_map: TempoMap,
 ) -> list[_Row]:
-    """The notes of player `number` in a section: written events put into time and loudness."""
-    events = [event for event in section.parts[number] if event.start < section.beats]
-    onsets_ms = clock.at([event.start for event in events])
-    offsets_ms = clock.at([min(event.start + event.length, section.beats) for event in events])
+    """Converts a player's events in a section to notes with times and velocities."""
+    events = [event for event in part if event.start < section.beats]
+    onsets_ms = tempo_map.at([event.start for event in events])
+    offsets_ms = tempo_map.at([min(event.start + event.length, section.beats) for event in events])
     least, most = settings.velocity_range
     rows = []
     for event, onset, offset in zip(events, onsets_ms, offsets_ms, strict=True):
-        late_ms = dice.uniform(-player.unsteady_ms, player.unsteady_ms)
+        late_ms = rng.uniform(-player.jitter_ms, player.jitter_ms)
         onset_ms = max(0, round(float(onset) + late_ms))
         offset_ms = max(onset_ms + MIN_NOTE_MS, round(float(offset) + late_ms))
-        loudness = section.loudness * dice.uniform(1 - _LOUDNESS_SPREAD, 1 + _LOUDNESS_SPREAD)
+        loudness = section.loudness * rng.uniform(1 - _LOUDNESS_SPREAD, 1 + _LOUDNESS_SPREAD)
         velocity = min(max(round(player.velocity * event.accent * loudness), least), most)
         is_drum = player.program is None
         if is_drum:
@@ -139,7 +145,7 @@ def _perform(
 
 
 def _without_overlaps(part: list[_Row], end_ms: int) -> list[_Row]:
-    """Ends each note where its key is struck again, and all by `end_ms`; very short ones go."""
+    """Ends notes at the next onset of their pitch and by `end_ms`; drops very short notes."""
     next_onset_ms: dict[int, int] = {}
     kept = []
     for row in sorted(part, reverse=True):
@@ -151,9 +157,9 @@ def _without_overlaps(part: list[_Row], end_ms: int) -> list[_Row]:
 
 
 def _limit_voices(rows: list[_Row], voices: int) -> list[_Row]:
-    """At most `voices` notes at once: a new note ends the oldest, unless that has just begun."""
+    """Limits the polyphony: a new note ends the oldest, or is dropped if that has just started."""
     kept: list[_Row] = []
-    sounding: list[int] = []  # rows of `kept`, the oldest first
+    sounding: list[int] = []  # indices into `kept`, the oldest first
     for row in sorted(rows):
         sounding = [place for place in sounding if kept[place].offset_ms > row.onset_ms]
         if len(sounding) == voices:

@@ -1,65 +1,13 @@
-"""Dice, metres, keys, chords and progressions: what all players of a composed piece agree on."""
+"""Meters, keys, chords and chord progressions, which all players of a song share."""
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numpy as np
-
+from spectrodiff.composer.seeded_random import SeededRandom
 from spectrodiff.music.instruments import OCTAVE
-
-T = TypeVar("T")
-
-
-class Dice:
-    """Random choices that are the same on every machine.
-
-    Only uniform doubles are drawn from the generator: they are the bits of PCG64, while the
-    algorithms behind NumPy's other distributions may change between its versions.
-    """
-
-    def __init__(self, *entropy: int) -> None:
-        bits = np.random.PCG64(np.random.SeedSequence(entropy))
-        self._random = np.random.Generator(bits).random
-
-    def uniform(self, low: float, high: float) -> float:
-        """A number in [low, high)."""
-        return low + (high - low) * float(self._random())
-
-    def log_uniform(self, low: float, high: float) -> float:
-        """A number in [low, high) whose logarithm is uniform; both limits are positive."""
-        return low * (high / low) ** float(self._random())
-
-    def integer(self, low: int, high: int) -> int:
-        """An integer in low..high, both included."""
-        return low + int((high - low + 1) * float(self._random()))
-
-    def chance(self, probability: float) -> bool:
-        """True with the given probability."""
-        return float(self._random()) < probability
-
-    def pick(self, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
-        """One of the options, by weight if there are weights."""
-        if weights is None:
-            return options[self.integer(0, len(options) - 1)]
-        mark = self.uniform(0, math.fsum(weights))
-        for option, weight in zip(options, weights, strict=True):
-            mark -= weight
-            if mark < 0:
-                return option
-        return options[-1]
-
-    def shuffle(self, options: Sequence[T]) -> list[T]:
-        """All options in a random order."""
-        shuffled = list(options)
-        for last in range(len(shuffled) - 1, 0, -1):
-            other = self.integer(0, last)
-            shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
-        return shuffled
 
 
 class Meter(NamedTuple):
-    """How a bar is counted: the lengths of its pulses in beats (quarter notes)."""
+    """Lengths of the pulses of a bar in beats (quarter notes)."""
 
     pulses: tuple[float, ...]
 
@@ -70,11 +18,11 @@ class Meter(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """Sixteenths in a bar, the grid that drums are written on."""
+        """Number of sixteenths in a bar, the grid of drum patterns."""
         return round(4 * self.bar_beats)
 
     def pulse_beats(self) -> list[float]:
-        """Where in the bar each pulse begins."""
+        """Returns the start of each pulse in beats since the start of the bar."""
         return [sum(self.pulses[:number]) for number in range(len(self.pulses))]
 
 
@@ -91,43 +39,43 @@ SCALE_WEIGHTS = (45, 35, 10, 10)
 
 
 class Key(NamedTuple):
-    """A tonic (pitch class) and the steps of its seven-note scale in semitones above it."""
+    """Tonic (a pitch class), and its seven-note scale in semitones above the tonic."""
 
     tonic: int
     scale: tuple[int, ...]
 
     def pitch(self, degree: int) -> int:
-        """The pitch of a scale degree; degree 0 is the tonic in the octave of MIDI pitch 0."""
+        """Returns the pitch of a scale degree; degree 0 is the tonic in MIDI pitches 0..11."""
         octave, step = divmod(degree, len(self.scale))
         return self.tonic + OCTAVE * octave + self.scale[step]
 
     def degree(self, pitch: int) -> int:
-        """The highest scale degree that is not above `pitch`."""
+        """Returns the highest scale degree that is not above `pitch`."""
         octave, rest = divmod(pitch - self.tonic, OCTAVE)
         return len(self.scale) * octave + sum(step <= rest for step in self.scale) - 1
 
 
 class Chord(NamedTuple):
-    """Pitch classes, root first, that sound from `start` on for `length` beats."""
+    """Pitch classes, root first, with start and length in beats."""
 
     start: float
     length: float
     classes: tuple[int, ...]
 
     def nearest(self, pitch: int) -> int:
-        """The chord tone nearest to `pitch`, the lower one of two."""
+        """Returns the chord tone nearest to `pitch`; the lower of two equally near ones."""
         return min(
             range(pitch - OCTAVE // 2, pitch + OCTAVE // 2 + 1),
             key=lambda tone: (tone % OCTAVE not in self.classes, abs(tone - pitch), tone),
         )
 
     def tones(self, low: int, high: int) -> list[int]:
-        """All chord tones in low..high, from the lowest up."""
+        """Returns all chord tones in low..high, in ascending order."""
         return [pitch for pitch in range(low, high + 1) if pitch % OCTAVE in self.classes]
 
 
 class Passage(NamedTuple):
-    """Some bars of music as all players see them; chord times count from its beginning."""
+    """Bars of music with a key and chords; chord times are relative to its start."""
 
     key: Key
     meter: Meter
@@ -141,17 +89,17 @@ class Passage(NamedTuple):
         return self.bars * self.meter.bar_beats
 
     def chord_at(self, beat: float) -> Chord:
-        """The chord that sounds at a beat of the passage."""
+        """Returns the chord at a beat of the passage."""
         sounding = [chord for chord in self.chords if chord.start <= beat + 1e-6]
         return sounding[-1] if sounding else self.chords[0]
 
 
-# Progressions as scale degrees counted from 1, each a commonplace of tonal or popular music.
+# Common progressions of tonal and popular music, as scale degrees counted from 1.
 _PROGRESSIONS = (
     "1564", "1645", "1625", "6415", "1415", "2511", "1345", "14", "1454", "4151", "1715", "16",
     "36251", "15634145", "1736", "1765", "6543", "1463", "1111444411554411",
 )  # fmt: skip
-# How likely degree `column` follows degree `row`, by common practice: dominants go home.
+# Relative probability that degree `column` follows degree `row`, from common practice harmony.
 _FOLLOWS = (
     (1, 3, 2, 5, 5, 4, 1),
     (1, 0, 1, 1, 6, 0, 2),
@@ -164,50 +112,50 @@ _FOLLOWS = (
 _MAJOR_THIRD = 4
 
 
-def random_key(dice: Dice) -> Key:
-    """A key: any tonic, most often major or minor."""
-    return Key(dice.integer(0, OCTAVE - 1), dice.pick(SCALES, SCALE_WEIGHTS))
+def random_key(rng: SeededRandom) -> Key:
+    """Returns a random key: any tonic, in most cases major or minor."""
+    return Key(rng.integer(0, OCTAVE - 1), rng.choice(SCALES, SCALE_WEIGHTS))
 
 
-def random_passage(dice: Dice, key: Key, meter: Meter, bars: int, density: float) -> Passage:
-    """A passage with a chord progression of its own, one of the commonplaces or a random walk."""
-    chords_per_bar = dice.pick((0.5, 1.0, 2.0), (2, 6, 2))
+def random_passage(rng: SeededRandom, key: Key, meter: Meter, bars: int, density: float) -> Passage:
+    """Returns a passage with a chord progression: a common one or a random walk."""
+    chords_per_bar = rng.choice((0.5, 1.0, 2.0), (2, 6, 2))
     count = max(1, round(bars * chords_per_bar))
-    degrees = _progression(dice, count)
-    # 3 is a triad, 4 adds the seventh, 5 the ninth.
-    richness = dice.pick((3, 4, 5), (6, 3, 1))
+    degrees = _progression(rng, count)
+    # Notes per chord: 3 is a triad, 4 adds the seventh, 5 the ninth.
+    richness = rng.choice((3, 4, 5), (6, 3, 1))
     length = bars * meter.bar_beats / count
     chords = tuple(
-        Chord(number * length, length, _chord_classes(dice, key, degree, richness))
+        Chord(number * length, length, _chord_classes(rng, key, degree, richness))
         for number, degree in enumerate(degrees)
     )
     return Passage(key, meter, bars, chords, density)
 
 
-def _progression(dice: Dice, count: int) -> list[int]:
-    """`count` scale degrees counted from 0."""
-    if dice.chance(0.6):
-        degrees = [int(digit) - 1 for digit in dice.pick(_PROGRESSIONS)]
+def _progression(rng: SeededRandom, count: int) -> list[int]:
+    """Returns `count` scale degrees counted from 0."""
+    if rng.chance(0.6):
+        degrees = [int(digit) - 1 for digit in rng.choice(_PROGRESSIONS)]
         return [degrees[number % len(degrees)] for number in range(count)]
-    degrees = [dice.pick((0, 5, 3))]
+    degrees = [rng.choice((0, 5, 3))]
     while len(degrees) < count:
-        degrees.append(dice.pick(range(7), _FOLLOWS[degrees[-1]]))
+        degrees.append(rng.choice(range(7), _FOLLOWS[degrees[-1]]))
     return degrees
 
 
-def _chord_classes(dice: Dice, key: Key, degree: int, richness: int) -> tuple[int, ...]:
-    """Thirds stacked on a scale degree; a dominant may borrow its leading note."""
+def _chord_classes(rng: SeededRandom, key: Key, degree: int, richness: int) -> tuple[int, ...]:
+    """Stacks thirds on a scale degree; the third of a dominant is often raised to a major third."""
     root = key.pitch(degree)
     above = [key.pitch(degree + 2 * third) - root for third in range(richness)]
-    if degree == 4 and dice.chance(0.7):
+    if degree == 4 and rng.chance(0.7):
         above[1] = _MAJOR_THIRD
-    if dice.chance(0.06):
-        above[1] += dice.pick((-1, 1)) if above[1] == _MAJOR_THIRD else 1
+    if rng.chance(0.06):
+        above[1] += rng.choice((-1, 1)) if above[1] == _MAJOR_THIRD else 1
     return tuple(dict.fromkeys((root + interval) % OCTAVE for interval in above))
 
 
 def voicing(chord: Chord, low: int, high: int, voices: int, center: float) -> list[int]:
-    """The `voices` neighbouring chord tones in low..high whose mean lies nearest to `center`."""
+    """Returns the `voices` adjacent chord tones in low..high with the mean nearest to `center`."""
     tones = chord.tones(low, high)
     windows = [tones[first : first + voices] for first in range(max(1, len(tones) - voices + 1))]
     return min(windows, key=lambda window: abs(sum(window) / max(1, len(window)) - center))

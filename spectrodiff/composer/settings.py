@@ -1,4 +1,4 @@
-"""What the composer may write, and two ready-made answers to that."""
+"""Settings of the composer, and two presets."""
 
 import dataclasses
 
@@ -9,23 +9,23 @@ from spectrodiff.music.programs import SLAKH_CLASSES
 
 @dataclasses.dataclass(frozen=True)
 class ComposeSettings:
-    """What the composer may write. Pairs are (least, most), both allowed.
+    """Constraints on composed songs. Pairs are inclusive ranges (least, most).
 
     Attributes:
-        seconds: length of a piece.
-        parts: pitched players, each with a program of its own (so at most as many as there are
-            programs); one is a solo.
-        programs: General MIDI programs they may play; their compasses are those of Slakh classes.
-        drums_probability: how often there is a drummer too.
+        seconds: length of a song.
+        parts: number of pitched players, each with a different program (so limited by the number
+            of programs); 1 is a solo.
+        programs: available General MIDI programs, with the pitch ranges of their Slakh classes.
+        drums_probability: probability that there is a drummer.
         tempo_bpm: pulses per minute.
-        density: from 0 (calm) to 1 (busy).
+        density: density of notes, from 0 (lowest) to 1 (highest).
         pitch_range: MIDI pitches of all pitched players.
         velocity_range: MIDI velocities.
-        max_voices: notes that sound at once; the oldest makes room for a new one.
-        salad_probability: share of passages that follow no rule.
+        max_voices: maximum number of simultaneous notes; a new note ends the oldest.
+        random_notes_probability: probability that a section consists of random notes.
 
     Raises:
-        ConfigError: if a value is impossible.
+        ConfigError: if a value is invalid.
     """
 
     seconds: tuple[float, float] = (20.0, 60.0)
@@ -37,7 +37,7 @@ class ComposeSettings:
     pitch_range: tuple[int, int] = (21, 108)
     velocity_range: tuple[int, int] = (25, 125)
     max_voices: int = 24
-    salad_probability: float = 0.2
+    random_notes_probability: float = 0.2
 
     def __post_init__(self) -> None:
         for name, (least, most) in _PAIR_LIMITS.items():
@@ -45,7 +45,7 @@ class ComposeSettings:
             if not least <= low <= high <= most:
                 expected = f"{least:g} <= least <= most <= {most:g}"
                 raise ConfigError(name, expected, f"{low:g}, {high:g}")
-        for name in ("drums_probability", "salad_probability"):
+        for name in ("drums_probability", "random_notes_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(name, "a number from 0 to 1", f"{getattr(self, name):g}")
         if self.max_voices < 1:
@@ -53,7 +53,7 @@ class ComposeSettings:
         if not all(0 <= program <= 127 for program in self.programs):
             raise ConfigError("programs", "numbers in 0..127", str(self.programs))
         if not playable(self.programs, self.pitch_range):
-            expected = "an instrument with an octave of its compass in pitch_range"
+            expected = "an instrument with at least an octave of its range in pitch_range"
             raise ConfigError("programs", expected, f"{self.programs} in {self.pitch_range}")
 
 
@@ -67,7 +67,7 @@ _PAIR_LIMITS = {
 }
 
 FULL = ComposeSettings()
-"""All instrument classes of Slakh, drums, up to eight players."""
+"""Preset with all instrument classes of Slakh, drums, and up to eight pitched players."""
 
 NARROW = ComposeSettings(
     parts=(1, 4),
@@ -78,4 +78,4 @@ NARROW = ComposeSettings(
     velocity_range=(50, 110),
     max_voices=6,
 )
-"""Piano, guitar, electric bass, strings and flute, six notes at once: what a CPU can learn."""
+"""Preset for models trained on a CPU: five instruments, no drums, at most six notes at once."""

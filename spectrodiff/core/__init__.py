@@ -1,1 +1,1 @@
-"""What every room needs: errors, files, settings, devices, and processes."""
+"""Shared foundations: constants, errors, files, settings, devices and processes."""

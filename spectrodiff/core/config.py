@@ -1,22 +1,25 @@
-"""Types of settings, which gin does not check."""
+"""Type checks for settings, since gin has none."""
 
 import types
 import typing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def check_types(settings: Any) -> None:
+
+def check_types(settings: "DataclassInstance") -> None:
     """Checks the fields of a frozen dataclass against their annotations.
 
-    Numbers of NumPy become Python's, a whole number passes for a float and a list for a tuple.
-    Meant to be called from `__post_init__`.
+    Converts NumPy numbers to Python numbers, int to float and list to tuple where the annotation
+    requires it. Call it from `__post_init__`.
 
     Raises:
-        ConfigError: naming the first field of another type.
+        ConfigError: names the first field with a wrong type.
     """
     for name, annotation in typing.get_type_hints(type(settings)).items():
         value = getattr(settings, name)
@@ -28,15 +31,15 @@ def check_types(settings: Any) -> None:
             ) from None
 
 
-def require(condition: bool, subject: str, expected: str, value: Any) -> None:
-    """Raises ConfigError about a setting unless the condition holds."""
+def require(condition: bool, subject: str, expected: str, value: object) -> None:
+    """Raises ConfigError for a setting unless the condition holds."""
     if not condition:
         raise ConfigError(subject, expected, repr(value))
 
 
 def _converted(value: Any, annotation: Any) -> Any:
-    """The value as the annotation has it; TypeError if it is of another type."""
-    if isinstance(value, np.generic) and value.dtype.kind in "biufU":  # no dates
+    """Converts a value to its annotated type; raises TypeError if that is impossible."""
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":  # not dates
         value = value.item()
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
@@ -56,13 +59,14 @@ def _converted(value: Any, annotation: Any) -> Any:
         return tuple(_converted(item, arguments[0]) for item in value)
     if annotation is float and type(value) is int:
         return float(value)
-    # Not isinstance: True would be a whole number.
+    # Not isinstance, because True would pass as an int.
     if type(value) is not annotation:
         raise TypeError
     return value
 
 
 def _in_words(annotation: Any) -> str:
+    """Describes an annotation for error messages."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return f"one of {', '.join(map(repr, arguments))}"

@@ -1,4 +1,4 @@
-"""Rates and sizes that the released models share."""
+"""Sample rate, frame rate and sizes common to all released models."""
 
 import math
 
@@ -10,8 +10,8 @@ SEGMENT_FRAMES = 256
 SEGMENT_SAMPLES = SEGMENT_FRAMES * HOP_SAMPLES
 SEGMENT_SECONDS = SEGMENT_SAMPLES / SAMPLE_RATE
 
-# A segment cut from longer audio is encoded with this much of what follows it, which is then
-# dropped: otherwise its last frames would hold zero padding, heard as a pop once they are inverted.
+# Frames computed past the end of a segment and then dropped. Without them the segment's last frames
+# would contain zero padding, which is audible as a pop after inversion.
 EXTRA_FRAMES = 16
 
 MIN_LOG_MEL = math.log(1e-5)

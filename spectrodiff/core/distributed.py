@@ -1,4 +1,4 @@
-"""Several processes as one program, and being asked to stop."""
+"""Multi-process runs, requests to stop, and process exit."""
 
 import contextlib
 import logging
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How often a wait looks whether it was asked to stop, and how long an ending waits for a thread.
-LOOK_SECONDS, END_SECONDS = 0.1, 2.0
-# What was given up, and may never come to an end.
+# Polling interval while waiting for a stop request; longest wait for a thread at the end.
+POLL_SECONDS, END_SECONDS = 0.1, 2.0
+# Threads that are no longer waited for, and may never finish.
 _given_up: list[threading.Thread] = []
 
 
@@ -30,34 +30,34 @@ def connect(
     num_processes: int | None = None,
     process_id: int | None = None,
 ) -> None:
-    """Joins the other processes of a run; before anything else is done with JAX.
+    """Connects to the other processes of a run; must precede any other use of JAX.
 
-    Without arguments JAX finds them by itself: under Slurm, Open MPI and on Cloud TPUs.
+    Without arguments JAX detects the processes: under Slurm, Open MPI and on Cloud TPUs.
 
     Raises:
-        ConfigError: if they cannot be found or do not answer.
+        ConfigError: if the other processes cannot be found or do not answer.
     """
     try:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(coordinator_address, num_processes, process_id)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
-            "--coordinator_address", "processes that find each other", str(error).splitlines()[0]
+            "--coordinator_address", "reachable processes", str(error).splitlines()[0]
         ) from error
 
 
 def is_leader() -> bool:
-    """Whether this process writes what is written once."""
+    """Returns True in the one process that writes shared files."""
     return jax.process_index() == 0
 
 
 def largest(value: int) -> int:
-    """The largest of the processes' values; all have to ask."""
+    """Returns the maximum over all processes; a collective call."""
     return largest_of(value)[0]
 
 
 def largest_of(*values: int) -> tuple[int, ...]:
-    """For each number the largest of the processes' values; all have to ask."""
+    """Returns the maximum over all processes for each value; a collective call."""
     if jax.process_count() == 1:
         return values
     from jax.experimental import multihost_utils
@@ -67,44 +67,43 @@ def largest_of(*values: int) -> tuple[int, ...]:
 
 
 def wait_for_all() -> None:
-    """Returns when all processes have come here."""
+    """Blocks until all processes have called it."""
     largest(0)
 
 
 class StopRequest:
-    """Notices SIGTERM and Ctrl-C, so that a run can save before it ends.
+    """Records SIGTERM and Ctrl-C, so that a run can save before it ends.
 
-    Wherever the training loop waits for something that may take long, it looks here meanwhile. A
-    second Ctrl-C ends it at once.
+    The training loop polls it during long waits. A second Ctrl-C ends the run immediately.
     """
 
     def __init__(self) -> None:
         self._asked = False
-        self._before: dict[int, Any] = {}
+        self._previous_handlers: dict[int, Any] = {}
 
     @property
     def asked(self) -> bool:
-        """True once this process was asked."""
+        """True after this process received a signal."""
         return self._asked
 
     def agreed(self) -> bool:
-        """True once any process was asked; all have to ask this, and get the same answer."""
-        # A signal reaches processes at different steps, and a checkpoint needs all of them.
+        """Returns True in all processes after any received a signal; a collective call."""
+        # Signals arrive at different steps, and writing a checkpoint needs all processes.
         return largest(int(self._asked)) > 0
 
     def unless_asked(self, work: Callable[[], T]) -> T | None:
-        """Does something that may take long; gives it up, and returns None, when asked to stop.
+        """Runs long work; abandons it and returns None when a stop is requested.
 
         Args:
-            work: done in a thread of its own, which is left alone when it is given up.
+            work: runs in its own thread, which keeps running when abandoned.
 
         Raises:
-            Exception: what the work raises.
+            Exception: any exception that `work` raises.
         """
         if self._asked:
             return None
         thread = _Thread(work)
-        while not thread.finished.wait(LOOK_SECONDS):
+        while not thread.finished.wait(POLL_SECONDS):
             if self._asked:
                 _given_up.append(thread)
                 return None
@@ -113,7 +112,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._ask)
+            self._previous_handlers[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(
@@ -122,7 +121,7 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -133,20 +132,20 @@ class StopRequest:
 
 
 class Closable(Protocol):
-    """Anything that can be closed."""
+    """Object with a `close` method."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Releases the object's resources."""
         ...
 
 
 @contextlib.contextmanager
-def closing_soon(thing: Closable) -> Iterator[None]:
-    """Closes something in the end, but does not wait for it any longer than a moment."""
+def closing_soon(resource: Closable) -> Iterator[None]:
+    """Closes a resource on exit, waiting at most END_SECONDS for it."""
     try:
         yield
     finally:
-        thread = _Thread(thing.close)
+        thread = _Thread(resource.close)
         if thread.finished.wait(END_SECONDS):
             thread.result()
         else:
@@ -154,10 +153,10 @@ def closing_soon(thing: Closable) -> Iterator[None]:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process, also where a thread that was given up would never let it end.
+    """Exits the process, even if an abandoned thread would keep it alive.
 
     Args:
-        status: of the process; 130 says that someone has lost patience.
+        status: exit status; 130 (interrupted by the user) exits without waiting for threads.
     """
     if status != 130 and not any(thread.is_alive() for thread in _given_up):
         sys.exit(status)
@@ -167,12 +166,12 @@ def leave(status: int) -> NoReturn:
             stream.flush()
     if status == 0 and jax.process_count() > 1:
         with contextlib.suppress(RuntimeError):
-            jax.distributed.shutdown()  # the others would take a silent end for a failure
+            jax.distributed.shutdown()  # otherwise the other processes report a failure
     os._exit(status)
 
 
 class _Thread(threading.Thread):
-    """Work beside the main thread, which keeps noticing signals."""
+    """Runs work outside the main thread, which stays free to handle signals."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         super().__init__(daemon=True)

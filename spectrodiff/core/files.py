@@ -1,4 +1,4 @@
-"""Writing results so that a file or folder is either complete under its final name or not there."""
+"""Atomic writes: a file or folder exists under its final name only when it is complete."""
 
 import contextlib
 import os
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from spectrodiff.core.errors import OutputError
 
-# Begins the names of what is not complete yet, and of what a killed process left so.
+# Name prefix of incomplete files and folders, including those left by a killed process.
 PARTIAL = ".partial-"
 
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; it takes the final name only if the block succeeds.
+    """Yields a temporary path beside `path`, renamed to `path` if the block succeeds.
 
-    The temporary name keeps the suffix of `path`, since writers choose their format by it.
+    The temporary name keeps the suffix of `path`, since some writers choose their format by it.
 
     Raises:
-        OutputError: if the folder cannot be written to or the disk is full.
+        OutputError: if the folder is not writable or the disk is full.
     """
     final = Path(path)
     try:
@@ -32,7 +32,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp files are private; a result gets the permissions any new file would get.
+        # mkstemp creates private files; give the result the default permissions.
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, final)
     except OSError as error:
@@ -43,14 +43,14 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Like `atomic_file`, for a folder; an existing non-empty folder of that name is refused.
+    """Yields a temporary folder beside `path`, renamed to `path` if the block succeeds.
 
     Raises:
-        OutputError: if `path` exists and is not an empty folder, or cannot be written.
+        OutputError: if `path` exists and is not an empty folder, or is not writable.
     """
     final = Path(path)
     if final.exists() and (not final.is_dir() or any(final.iterdir())):
-        raise OutputError(final, "a new or empty folder", "one that already holds something")
+        raise OutputError(final, "a new or empty folder", "an existing one with contents")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=final.parent))
@@ -58,7 +58,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise unwritable(final, error) from error
     try:
         yield temporary
-        # Temporary folders are private, and so are the files of some writers.
+        # mkdtemp creates private folders, and some writers create private files.
         mask = _umask()
         for path in (temporary, *temporary.rglob("*")):
             path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
@@ -72,10 +72,10 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:
-    """Makes a folder and makes sure that files can be made in it, before hours of work.
+    """Creates a folder and checks that it is writable, to fail before long work.
 
     Raises:
-        OutputError: if not.
+        OutputError: if the folder cannot be created or is not writable.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
 
 
 def cache_folder() -> Path:
-    """For downloads and compiled programs: $SPECTRODIFF_CACHE or ~/.cache/spectrodiff."""
+    """Returns the folder for downloads: $SPECTRODIFF_CACHE or ~/.cache/spectrodiff."""
     return Path(os.environ.get("SPECTRODIFF_CACHE") or "~/.cache/spectrodiff").expanduser()
 
 
@@ -98,5 +98,5 @@ def _umask() -> int:
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:
-    """The error to raise for one of the system."""
+    """Returns an OutputError for an OSError raised while writing."""
     return OutputError(path, "a place that can be written to", error.strerror or str(error))

@@ -1,4 +1,4 @@
-"""Small text and JSON files, read with errors that name the file."""
+"""Readers of small text and JSON files with errors that name the file."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,28 @@ MAX_TEXT_BYTES = 1 << 20
 
 
 def read_text(path: Path) -> str:
-    """Returns the contents of a small text file; CheckpointError if it is none."""
+    """Returns the contents of a UTF-8 text file of at most 1 MiB.
+
+    Raises:
+        CheckpointError: if the file cannot be read, is larger, or is not UTF-8.
+    """
     try:
         if path.stat().st_size > MAX_TEXT_BYTES:
             raise CheckpointError(path, "a configuration file", "one of more than a megabyte")
         return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(path, "a readable text file", _reason(error)) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except UnicodeDecodeError as error:
+        reason = str(error)
+    raise CheckpointError(path, "a readable text file", reason)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object in a JSON file; CheckpointError if there is none."""
+    """Returns the object in a JSON file.
+
+    Raises:
+        CheckpointError: as `read_text`, and if the file does not contain a JSON object.
+    """
     text = read_text(path)
     try:
         value = json.loads(text)
@@ -29,7 +40,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(path, "a JSON object", f"a {type(value).__name__}")
     return value
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -1,4 +1,4 @@
-"""One process at a time trains the run in a folder."""
+"""Lock on a run folder, so that only one process trains it at a time."""
 
 import contextlib
 import datetime
@@ -21,21 +21,21 @@ _WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, e
 
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Holds the folder of a run; the system lets go of it when the process ends, however it ends.
+    """Holds an exclusive lock on a run folder; the system releases it when the process ends.
 
-    Where a file system knows no locks, it only warns.
+    On file systems without locks it only logs a warning.
 
     Args:
-        folder: of the run; made if it does not exist.
+        folder: run folder; created if it does not exist.
 
     Raises:
-        ConfigError: if another process holds it, naming that one.
-        OutputError: if it cannot be written to.
+        ConfigError: if another process holds the lock; the message names that process.
+        OutputError: if the folder is not writable.
     """
     path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Not emptied: it may say who holds it.
+        # Not truncated, since it may name the process that holds the lock.
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -52,11 +52,11 @@ def lock_run(folder: Path) -> Iterator[None]:
 
 
 def _take(file: int) -> bool:
-    """True if the lock is ours, or there is no such thing."""
+    """Returns True if the lock was acquired, or the system has no locks."""
     try:
         import fcntl
     except ImportError:  # not on Windows
-        logger.warning("no file locks here: nothing keeps a second process from the same run")
+        logger.warning("no file locks on this system: a second process could train the same run")
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,7 +65,7 @@ def _take(file: int) -> bool:
     except OSError as error:
         if error.errno not in _WITHOUT_LOCKS:
             raise
-        logger.warning("no file locks on this disk: nothing keeps a second process from this run")
+        logger.warning("no file locks on this disk: a second process could train the same run")
     return True
 
 
@@ -83,5 +83,5 @@ def _holder(text: bytes) -> str:
     try:
         holder = json.loads(text)
         return "process {pid} on {host}, which has done so since {since}".format(**holder)
-    except (ValueError, TypeError, KeyError):  # it has only just taken the lock
-        return "one that has just begun"
+    except (ValueError, TypeError, KeyError):  # the holder has not written the file yet
+        return "another process that has just started"

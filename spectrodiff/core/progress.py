@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, log lines otherwise; never on standard output."""
+"""Progress reports: a bar on a terminal, log lines otherwise, nothing on standard output."""
 
 import logging
 import sys
@@ -9,13 +9,13 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts finished units of work and says how far it is.
+    """Counter of finished units of work that reports progress.
 
     Args:
-        description: what is being done, for example "rendering".
-        total: how many units there will be; None if that is unknown.
-        unit: the name of one unit, for example "segment".
-        enabled: False for silence (processes other than the first, for example).
+        description: name of the work, for example "rendering".
+        total: number of units; None if unknown.
+        unit: name of one unit, for example "segment".
+        enabled: False turns reports off, for example in processes other than the first.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Progress:
         )
 
     def show(self, note: str) -> None:
-        """Shows a note on the bar without counting anything; logs nothing."""
+        """Shows a note on the bar without counting or logging."""
         self._bar.set_postfix_str(note)
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Counts `units` more as done; `note` is shown behind the count ("3.2 s of audio/s")."""
+        """Counts `units` as done and shows `note` after the count ("3.2 s of audio/s")."""
         self._done += units
         if note:
             self._bar.set_postfix_str(note, refresh=False)
@@ -50,7 +50,7 @@ class Progress:
             self._log(note)
 
     def _log(self, note: str) -> None:
-        # Ten lines for any amount of work: a log should show that it moves, not every step.
+        # About ten lines in total, however many units there are.
         percent = 100 * self._done // self._total if self._total else 0
         if self._total and percent < 100 and percent < self._logged_percent + 10:
             return

@@ -1,4 +1,4 @@
-"""Devices, the cache of compiled programs, and memory of this process."""
+"""Process setup: devices, the cache of compiled programs, and memory allocation."""
 
 import ctypes
 import os
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def find_devices(kind: str) -> "list[jax.Device]":
-    """All devices of a kind: "auto" (the fastest there is), "cpu", "gpu" or "tpu".
+    """Returns all devices of a kind: "auto" (the fastest available), "cpu", "gpu" or "tpu".
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is no such device.
     """
     import jax
 
@@ -29,10 +29,10 @@ def find_devices(kind: str) -> "list[jax.Device]":
 
 
 def enable_compilation_cache() -> Path:
-    """Keeps compiled programs from one process to the next; returns the folder.
+    """Enables JAX's cache of compiled programs on disk; returns its folder.
 
-    It is $JAX_COMPILATION_CACHE_DIR if that is set, and else lies in the cache folder of the
-    package. The folder must be one that only trusted people can write to.
+    The folder is $JAX_COMPILATION_CACHE_DIR, or else `compiled` in `cache_folder()`. Only trusted
+    users may have write access to it, since programs in it are executed.
     """
     import jax
 
@@ -40,19 +40,18 @@ def enable_compilation_cache() -> Path:
 
     folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder() / "compiled")
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Keep even what compiles quickly: a program needs many small ones before its first sound.
+    # Cache even short compilations: rendering needs many small programs before its first output.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return folder
 
 
 def keep_memory() -> None:
-    """Has freed memory stay with this process; for work that needs the same again and again.
+    """Keeps freed memory in this process, for faster repeated allocations (glibc only).
 
-    A training step on a CPU allocates gigabytes and frees them. By default the C library returns
-    them to the system, which clears and maps every page anew in the next step. The process stays
-    as large as it has ever been, and needs more at most, for freed blocks of one size are not
-    always of use for another: 2.4 GB instead of 1.9 in a training run with evaluations and
-    previews. Has to come before JAX starts its threads; does nothing without glibc.
+    A training step on a CPU allocates and frees gigabytes. By default the C library returns them
+    to the system, which then clears and maps every page again in the next step. The process stays
+    at its peak size, and the peak rises through fragmentation: 2.4 GB instead of 1.9 GB in a
+    training run with evaluations and previews. Call it before JAX starts its threads.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -60,8 +59,8 @@ def keep_memory() -> None:
             mallopt(option, value)
 
 
-# Numbers of malloc.h: never trim, nothing apart from the heap, one heap for all threads (only the
-# first can grow without bounds).
+# Options of malloc.h: never trim; no mmap; one arena for all threads, since only the first arena
+# can grow without bounds.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _KEEP_MEMORY = ((_M_TRIM_THRESHOLD, -1), (_M_MMAP_MAX, 0), (_M_ARENA_MAX, 1))
 

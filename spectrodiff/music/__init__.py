@@ -1,1 +1,1 @@
-"""Notes and instruments, and the tokens that stand for them."""
+"""Notes, instruments and their tokenization."""

@@ -1,4 +1,4 @@
-"""From token ids, such as a transcriber predicts, back to notes."""
+"""Decoding of token ids, such as a transcriber predicts, into notes."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from spectrodiff.music.vocabulary import END_ID, STEPS_PER_SECOND, Event, Vocabu
 
 _MIN_NOTE_STEPS = 1
 _DRUM_STEPS = 1
-_DEFAULT_VELOCITY = 100  # of notes that come before any velocity event
+_DEFAULT_VELOCITY = 100  # velocity of notes before the first velocity event
 
 
 @dataclass(frozen=True)
 class DecodedNotes:
-    """Notes read from tokens, and how many of the tokens made no sense.
+    """Notes decoded from tokens, with counts of the tokens that were skipped.
 
     Attributes:
-        notes: in the order in which they ended, times on the grid of 1/100 s.
-        invalid_events: tokens that were skipped: unknown ids, events earlier than their
-            predecessor, note-offs and ties of silent notes, second tie sections, drums of no
-            velocity.
-        dropped_events: tokens that were left out since their segment had come to its end.
+        notes: in order of their offsets, times on a grid of 1/100 s.
+        invalid_events: number of invalid tokens: unknown ids, events earlier than their
+            predecessor, note-offs and ties of notes that are not sounding, second tie sections,
+            drums with velocity 0.
+        dropped_events: number of tokens after the end of their segment.
     """
 
     notes: Notes
@@ -39,26 +39,26 @@ def decode_tokens(
     *,
     ties: bool = True,
 ) -> DecodedNotes:
-    """Reads the notes of consecutive segments.
+    """Decodes the notes of consecutive segments.
 
     Args:
-        rows: the token ids of each segment, int [n] each; what follows an end-of-sequence id is
-            not looked at.
-        start_seconds: when each segment starts, ascending.
-        vocabulary: what the ids mean.
-        ties: whether each segment opens with a tie section.
+        rows: token ids of each segment, int [n] each; ids after the first end-of-sequence id are
+            ignored.
+        start_seconds: start time of each segment, ascending.
+        vocabulary: maps ids to events.
+        ties: whether each segment starts with a tie section.
     """
-    # Rounded down to a step in floating point, where some starts fall just below their own step:
-    # 15.36 s becomes step 1535. The published scores are computed from such times.
+    # Floored in floating point, which puts some starts one step too low: 15.36 s becomes step 1535.
+    # The published scores are computed from these times.
     starts = [int(seconds // (1 / STEPS_PER_SECOND)) for seconds in start_seconds]
-    player = _Player(vocabulary, in_tie_section=ties)
+    decoder = _Decoder(vocabulary, in_tie_section=ties)
     spans = itertools.zip_longest(starts, starts[1:])
     for row, (start, next_start) in zip(rows, spans, strict=True):
         if ties:
-            player.open_tie_section()
-        player.play_segment(np.asarray(row).tolist(), start, next_start)
-    player.end_all_notes()
-    return DecodedNotes(_note_table(player.notes), player.invalid_events, player.dropped_events)
+            decoder.open_tie_section()
+        decoder.decode_segment(np.asarray(row).tolist(), start, next_start)
+    decoder.end_all_notes()
+    return DecodedNotes(_note_table(decoder.notes), decoder.invalid_events, decoder.dropped_events)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class _Note:
 
 
 @dataclass
-class _Player:
-    """Follows the events of one song; every time is a step since the song's start."""
+class _Decoder:
+    """State machine over the events of one song; times are steps since the start of the song."""
 
     vocabulary: Vocabulary
     in_tie_section: bool
@@ -81,7 +81,7 @@ class _Player:
     program: int = 0
     velocity: int = _DEFAULT_VELOCITY
     sounding: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-    """(program, pitch) to (onset step, velocity)."""
+    """Onset step and velocity of the sounding notes by (program, pitch)."""
     tied: set[tuple[int, int]] = field(default_factory=set)
     notes: list[_Note] = field(default_factory=list)
     invalid_events: int = 0
@@ -91,8 +91,8 @@ class _Player:
         self.in_tie_section = True
         self.tied = set()
 
-    def play_segment(self, tokens: list[int], start: int, next_start: int | None) -> None:
-        """Plays a segment's tokens up to its end, that of the tokens or the next one's start."""
+    def decode_segment(self, tokens: list[int], start: int, next_start: int | None) -> None:
+        """Applies the events of a segment until its tokens end or the next segment starts."""
         if END_ID in tokens:
             tokens = tokens[: tokens.index(END_ID)]
         shift, step = 0, start
@@ -101,7 +101,7 @@ class _Player:
             if event is None:
                 self.invalid_events += 1
             elif event.kind == "shift":
-                # Longer shifts than one token holds are written as several in a row.
+                # A shift longer than one token can hold is written as consecutive shifts.
                 shift += event.value
                 step = start + shift
                 if next_start is not None and step > next_start:
@@ -109,7 +109,7 @@ class _Player:
                     return
             else:
                 shift = 0
-                if step < self.step or not self._play(event, step):
+                if step < self.step or not self._apply(event, step):
                     self.invalid_events += 1
 
     def end_all_notes(self) -> None:
@@ -118,8 +118,8 @@ class _Player:
         for key in list(self.sounding):
             self._end_note(key)
 
-    def _play(self, event: Event, step: int) -> bool:
-        """Plays one event other than a shift; False if it makes no sense."""
+    def _apply(self, event: Event, step: int) -> bool:
+        """Applies one event other than a shift; returns False if it is invalid."""
         self.step = step
         match event.kind:
             case "program":
@@ -129,9 +129,9 @@ class _Player:
             case "pitch" if self.in_tie_section:
                 return self._tie((self.program, event.value))
             case "pitch":
-                return self._switch((self.program, event.value))
+                return self._start_or_end((self.program, event.value))
             case "drum":
-                return self._hit(event.value)
+                return self._drum_hit(event.value)
             case "tie":
                 return self._close_tie_section()
         return True
@@ -142,8 +142,8 @@ class _Player:
         self.tied.add(key)
         return True
 
-    def _switch(self, key: tuple[int, int]) -> bool:
-        """Starts or ends a note, depending on the velocity in force."""
+    def _start_or_end(self, key: tuple[int, int]) -> bool:
+        """Starts a note, or ends it if the current velocity is 0."""
         was_sounding = key in self.sounding
         if was_sounding:
             self._end_note(key)
@@ -151,7 +151,7 @@ class _Player:
             self.sounding[key] = (self.step, self.velocity)
         return was_sounding or self.velocity > 0
 
-    def _hit(self, drum: int) -> bool:
+    def _drum_hit(self, drum: int) -> bool:
         if self.velocity > 0:
             end = self.step + _DRUM_STEPS
             self.notes.append(_Note(self.step, end, drum, self.velocity, program=0, is_drum=True))

@@ -1,6 +1,6 @@
-"""The onsets and offsets of a song in order, and the token ids of any segment cut out of it.
+"""Sorted onsets and offsets of a song, and the token ids of any segment of it.
 
-A song is indexed once, in O(n log n); after that a segment costs what sounds in it, no more.
+Indexing a song takes O(n log n) once; the cost of a segment then depends only on its own events.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_TOKENS = 2048  # N of the released models
 
 _STEPS_PER_FRAME = STEPS_PER_SECOND * HOP_SAMPLES // SAMPLE_RATE
 _CHECKPOINT_EVENTS = 1024
-# Columns of a row of ids, which stands for one event; 0 where it has no such token.
+# Columns of the ids of one event; 0 where the event has no such token.
 _SHIFT, _PROGRAM, _VELOCITY, _PITCH = range(4)
 
 
@@ -27,18 +27,18 @@ def index_notes(
     ties: bool = True,
     program_map: ProgramMap = "full",
 ) -> "SongEvents":
-    """Puts the onsets and offsets of a song in order, ready to be cut into segments.
+    """Sorts the onsets and offsets of a song for the tokenization of its segments.
 
     Args:
-        notes: the song; without any notes its segments are silent.
-        vocabulary: ids of the events.
-        ties: whether segments open with a list of the notes that are already sounding.
-        program_map: the set of instruments; "flat" leaves program tokens out.
+        notes: the song; may have no notes.
+        vocabulary: maps events to ids.
+        ties: whether segments start with a tie section, which lists the notes already sounding.
+        program_map: set of instruments that programs are reduced to; "flat" omits program tokens.
     """
     notes = map_programs(notes, program_map)
     by_key = np.lexsort((notes.pitch, notes.program, notes.is_drum))
     pitched = by_key[~notes.is_drum[by_key]]
-    # Sorting by time is stable, so this order holds at equal times: offsets first, drums last.
+    # The sort by time is stable and keeps this order at equal times: offsets first, drums last.
     row = np.concatenate([pitched, by_key])
     is_onset = np.arange(len(row)) >= len(pitched)
     seconds = np.where(is_onset, notes.onset_seconds[row], notes.offset_seconds[row])
@@ -66,12 +66,12 @@ def index_notes(
 
 @dataclass(frozen=True, eq=False)
 class SegmentTokens:
-    """The tokens of one segment.
+    """Tokens of one segment.
 
     Attributes:
-        tokens: int32 [n], closed by an end-of-sequence id, not padded.
-        num_tokens: how many tokens all of its events need; more than n if it was cut.
-        left_out_events: how many onsets, offsets and tied notes at its end did not fit.
+        tokens: int32 [n], terminated by an end-of-sequence id, not padded.
+        num_tokens: number of tokens of all its events; larger than n if it was truncated.
+        left_out_events: number of onsets, offsets and tied notes truncated at the end.
     """
 
     tokens: np.ndarray
@@ -79,20 +79,21 @@ class SegmentTokens:
     left_out_events: int
 
     def padded(self, length: int) -> np.ndarray:
-        """The tokens with padding behind them, int32 [length]."""
+        """Returns the tokens padded to a length, int32 [length]."""
         return np.pad(self.tokens, (0, length - len(self.tokens)), constant_values=PADDING_ID)
 
 
 @dataclass(frozen=True, eq=False)
 class SongEvents:
-    """The events of a song in the order in which they are played, made by `index_notes`.
+    """Events of a song in order of time, created by `index_notes`.
 
     Attributes:
-        vocabulary: meaning of the ids.
+        vocabulary: maps events to ids.
         num_samples: length of the song at 16 kHz.
-        step: int64 [events], when each happens, in 1/100 s since the song's start.
-        ids: int32 [events, 4], its tokens: shift (still empty), program, velocity, pitch or drum.
-        sounding: finds the notes to tie; None leaves tie sections out.
+        step: time of each event in 1/100 s since the start of the song, int64 [events].
+        ids: token ids of each event, int32 [events, 4]: shift (filled in per segment), program,
+            velocity, pitch or drum.
+        sounding: index of sounding notes for tie sections; None omits tie sections.
     """
 
     vocabulary: Vocabulary
@@ -103,7 +104,7 @@ class SongEvents:
 
     @property
     def num_frames(self) -> int:
-        """How many spectrogram frames the song has."""
+        """Number of spectrogram frames of the song."""
         return self.num_samples // HOP_SAMPLES + 1
 
     def segment(
@@ -112,14 +113,14 @@ class SongEvents:
         max_tokens: int = MAX_TOKENS,
         segment_frames: int = SEGMENT_FRAMES,
     ) -> SegmentTokens:
-        """The tokens of frames [start_frame, start_frame + segment_frames).
+        """Returns the tokens of frames [start_frame, start_frame + segment_frames).
 
-        A segment that reaches the song's last frame holds everything up to the end of the song.
+        A segment that reaches the last frame of the song contains all events up to its end.
 
         Args:
-            start_frame: any frame from 0 on; after the song's end there is silence.
-            max_tokens: how many tokens there is room for, at least 2.
-            segment_frames: length of the segment.
+            start_frame: first frame, 0 or more; frames past the end of the song are silent.
+            max_tokens: maximum number of tokens, at least 2.
+            segment_frames: length of the segment in frames.
         """
         start_step = start_frame * _STEPS_PER_FRAME
         end_frame = start_frame + segment_frames
@@ -137,7 +138,7 @@ class SongEvents:
         return _join(rows, len(ties), max_tokens)
 
     def _tie_section(self, index: int) -> np.ndarray:
-        """Rows of the notes that sound before the event with that index, and of the closing tie."""
+        """Returns rows for the notes sounding before an event, and for the closing tie."""
         if self.sounding is None:
             return self.ids[:0]
         ties = self.ids[self.sounding.before(index)]
@@ -149,7 +150,7 @@ class SongEvents:
 
 
 def _blank_repeats(column: np.ndarray, before: int) -> None:
-    """Sets to 0, in place, each token that equals the one last set before it in its column."""
+    """Sets repeated tokens of a column to 0, in place; `before` is the token before the first."""
     present = np.flatnonzero(column)
     tokens = column[present]
     last = np.concatenate([[before], tokens[:-1]])
@@ -157,7 +158,7 @@ def _blank_repeats(column: np.ndarray, before: int) -> None:
 
 
 def _join(rows: np.ndarray, num_ties: int, max_tokens: int) -> SegmentTokens:
-    """Joins as many whole rows as there is room for; a tie section is closed in any case."""
+    """Joins as many complete rows as fit; always keeps the closing tie of a tie section."""
     ends = np.cumsum(np.count_nonzero(rows, axis=1))
     num_tokens = int(ends[-1]) + 1 if len(rows) else 1
     kept = rows[ends < max_tokens]
@@ -169,16 +170,17 @@ def _join(rows: np.ndarray, num_ties: int, max_tokens: int) -> SegmentTokens:
 
 @dataclass(frozen=True, eq=False)
 class SoundingNotes:
-    """Finds the notes that sound at some point of a song without going through what was before.
+    """Index of the notes that are sounding at any event of a song.
 
-    An onset makes its pitch and program sound until the next event of that pitch and program, as a
-    listener would follow the tokens. At every 1024th event the sounding notes are written down.
+    A note sounds from its onset to the next event of its pitch and program, as a decoder would
+    read the tokens. The sounding notes are stored at every 1024th event (a checkpoint), so that a
+    lookup scans at most 1024 events.
 
     Attributes:
-        until: int64 [events], for an onset the index of the event up to which it sounds (the number
-            of events if it is never ended); -1 for events after which nothing sounds.
-        listed: int64, event indices of the notes sounding at each checkpoint, one after the other.
-        list_start: int64 [checkpoints + 1], where in `listed` those of a checkpoint start.
+        until: int64 [events], for an onset the index of the event that ends it (the number of
+            events if there is none); -1 for other events.
+        listed: int64, event indices of the notes sounding at each checkpoint, concatenated.
+        list_start: int64 [checkpoints + 1], start of each checkpoint's entries in `listed`.
     """
 
     until: np.ndarray
@@ -186,7 +188,7 @@ class SoundingNotes:
     list_start: np.ndarray
 
     def before(self, index: int) -> np.ndarray:
-        """Onset events of the notes that sound right before the event with that index."""
+        """Returns the onset events of the notes sounding immediately before an event."""
         checkpoint = index // _CHECKPOINT_EVENTS
         listed = self.listed[self.list_start[checkpoint] : self.list_start[checkpoint + 1]]
         since = np.arange(checkpoint * _CHECKPOINT_EVENTS, index)
@@ -195,7 +197,12 @@ class SoundingNotes:
 
 
 def _index_sounding(note_key: np.ndarray, starts_sounding: np.ndarray) -> SoundingNotes:
-    """Takes int [events], equal where pitch and program are, and bool [events]."""
+    """Builds the index of sounding notes.
+
+    Args:
+        note_key: int [events], unique for each pair of pitch and program.
+        starts_sounding: bool [events], True for onsets of pitched notes.
+    """
     num_events = len(note_key)
     by_key = np.argsort(note_key, kind="stable")
     event, next_event = by_key[:-1], by_key[1:]
@@ -208,7 +215,7 @@ def _index_sounding(note_key: np.ndarray, starts_sounding: np.ndarray) -> Soundi
     first_checkpoint = onset // _CHECKPOINT_EVENTS + 1
     num_checkpoints = np.maximum(until[onset] // _CHECKPOINT_EVENTS - first_checkpoint + 1, 0)
     listed = np.repeat(onset, num_checkpoints)
-    # Each onset in the list is at the checkpoints first, first + 1, ...
+    # Each listed onset appears at its checkpoints first, first + 1, ...
     list_position = np.cumsum(num_checkpoints) - num_checkpoints
     checkpoint = np.arange(len(listed)) + np.repeat(
         first_checkpoint - list_position, num_checkpoints

@@ -1,12 +1,9 @@
-"""Plain names of the instruments and drums of General MIDI."""
+"""Names of the General MIDI instruments and drums."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-FAMILY_SIZE = 8
-"""General MIDI lists its 128 programs in sixteen families of eight."""
-
-# The names of the standard (General MIDI Level 1), without numbers and brackets, a family a line.
+# Names of the standard (General MIDI Level 1), without numbers and brackets, one family per line.
 _PROGRAMS = """
 piano, bright piano, electric grand piano, honky-tonk piano, electric piano, second electric piano, harpsichord, clavinet
 celesta, glockenspiel, music box, vibraphone, marimba, xylophone, tubular bells, dulcimer
@@ -25,7 +22,7 @@ sitar, banjo, shamisen, koto, kalimba, bagpipe, fiddle, shanai
 tinkle bell, agogo, steel drums, woodblock, taiko drum, melodic tom, synth drum, reverse cymbal
 guitar fret noise, breath noise, seashore, bird tweet, telephone, helicopter, applause, gunshot
 """  # noqa: E501
-# From key 27 on (General MIDI Level 2; those of Level 1 are 35 to 81).
+# Keys 27 to 87 (General MIDI Level 2; Level 1 has 35 to 81).
 _FIRST_DRUM = 27
 _DRUMS = """
 high q, slap, scratch push, scratch pull, sticks, square click, metronome click, metronome bell
@@ -44,31 +41,31 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 PROGRAM_NAMES = _names(_PROGRAMS)
-"""Names of the 128 programs, counted from 0."""
+"""Names of the programs 0 to 127."""
 
 DRUM_NAMES = dict(enumerate(_names(_DRUMS), _FIRST_DRUM))
-"""Names of the drums by their keys, 27 to 87."""
+"""Names of the drums by key, 27 to 87."""
 
-# Endings of names that say enough where a band has only one of the kind.
+# Last words of names that identify an instrument if no other in the list has the same last word.
 _NOUNS = frozenset(
     ("piano", "organ", "guitar", "bass", "strings", "trumpet", "saxophone", "flute", "lead", "pad")
 )
 
 
 def drum_name(key: int) -> str:
-    """The name of a drum; keys that General MIDI does not name are called by number."""
+    """Returns the name of a drum; "drum N" for keys without a General MIDI name."""
     return DRUM_NAMES.get(key, f"drum {key}")
 
 
 def short_names(programs: Sequence[int], taken: Collection[str] = ()) -> dict[int, str]:
-    """Names of a band's instruments, each as short as it can be without confusion.
+    """Returns names for a set of instruments, abbreviated where that is unambiguous.
 
     Args:
-        programs: the band, General MIDI programs 0..127.
-        taken: names that mean something else here, and are no abbreviations therefore.
+        programs: General MIDI programs 0..127.
+        taken: names that are not available as abbreviations.
 
     Returns:
-        The name of each program: "guitar" for the nylon guitar in a band without another guitar.
+        Name of each program: "guitar" for the nylon guitar if there is no other guitar.
     """
     nouns = {program: PROGRAM_NAMES[program].rsplit(" ", 1)[-1] for program in set(programs)}
     count = Counter(nouns.values())
@@ -81,6 +78,6 @@ def short_names(programs: Sequence[int], taken: Collection[str] = ()) -> dict[in
 
 
 def enumerate_names(names: Sequence[str]) -> str:
-    """Names as a phrase: "a", "a and b", "a, b and c"."""
+    """Joins names to a phrase: "a", "a and b", "a, b and c"."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last

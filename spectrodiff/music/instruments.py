@@ -1,4 +1,4 @@
-"""What the composer knows of each instrument: its compass, and what it is good for in a band."""
+"""Pitch range, polyphony and musical roles of each instrument class."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -9,14 +9,14 @@ Role = Literal["melody", "chords", "arpeggio", "pad", "bass"]
 
 
 class Instrument(NamedTuple):
-    """An instrument as a composer sees it.
+    """Properties of an instrument that matter for composing and for substitution.
 
     Attributes:
-        low: lowest pitch written for it.
-        high: highest.
-        voices: notes it can play at once.
-        roles: what it can do in a band, the most fitting first.
-        rings: whether its notes die away by themselves, so that they may be left to ring.
+        low: lowest MIDI pitch of its range.
+        high: highest MIDI pitch of its range.
+        voices: maximum number of simultaneous notes.
+        roles: suitable roles in an ensemble, the most suitable first.
+        rings: whether notes decay by themselves, so that they may ring on.
     """
 
     low: int
@@ -27,12 +27,12 @@ class Instrument(NamedTuple):
 
 
 def instrument(program: int) -> Instrument:
-    """The instrument of a General MIDI program, which is that of its Slakh class."""
+    """Returns the properties of a General MIDI program: those of its Slakh class."""
     return _INSTRUMENTS[max(first for first in _INSTRUMENTS if first <= program)]
 
 
 def playable(programs: Sequence[int], pitch_range: tuple[int, int]) -> list[int]:
-    """The programs that have at least an octave of their compass in a range of pitches."""
+    """Returns the programs whose pitch range overlaps another range by at least an octave."""
     least, most = pitch_range
     return [
         program
@@ -48,8 +48,8 @@ _WIND: tuple[Role, ...] = ("melody",)
 _LOW_WIND: tuple[Role, ...] = ("bass", "melody")
 _SECTION: tuple[Role, ...] = ("pad", "melody", "chords")
 
-# The comfortable compasses of orchestration manuals, as far as FluidR3 GM has samples for them.
-# What the programs are called is in programs.SLAKH_CLASSES.
+# Comfortable ranges from orchestration manuals, limited to the samples of FluidR3 GM. For the names
+# of the programs see programs.SLAKH_CLASSES.
 _INSTRUMENTS = {
     0: Instrument(21, 108, 10, _KEYS, rings=True),
     4: Instrument(28, 103, 8, _KEYS, rings=True),

@@ -1,8 +1,8 @@
 """Adaptation of a song to the instruments that a model knows.
 
-A model that was trained on five instruments renders a sixth as anything. So a part that it does not
-know gets a known instrument, chosen by `spectrodiff.music.substitution`. Unknown drums are left
-out: no other would do.
+The output of a model for an instrument that is not in its training data is arbitrary. Therefore
+unknown programs are replaced by known ones, chosen by `spectrodiff.music.substitution`. Unknown
+drums are left out, since no other drum is a suitable replacement.
 """
 
 import dataclasses
@@ -17,21 +17,21 @@ from spectrodiff.music.notes import Notes
 from spectrodiff.music.programs import ProgramMap, map_program_numbers
 from spectrodiff.music.substitution import Register, choose
 
-# Longer lists are told in part or by their number, so that a line stays a line.
-_NAMES_TOLD = 8
+# Maximum number of names in a message; longer lists are abbreviated.
+_MAX_NAMES = 8
 
 
 class Instruments(Protocol):
-    """The instruments a model knows."""
+    """Instruments that a model knows; `Tokenization` is one implementation."""
 
     @property
     def program_map(self) -> ProgramMap:
-        """The set of instruments that songs are mapped to before the model sees them."""
+        """Map applied to the programs of songs before tokenization."""
         ...
 
     @property
     def programs(self) -> tuple[int, ...] | None:
-        """Known programs of that set; None for all."""
+        """Known programs, after `program_map`; None for all."""
         ...
 
     @property
@@ -41,25 +41,25 @@ class Instruments(Protocol):
 
 
 class Replacement(NamedTuple):
-    """A part that is played on another instrument.
+    """Program of a song that is replaced by a known one.
 
     Attributes:
-        program: the song's General MIDI program.
-        played_as: the known program that plays it.
-        notes: how many notes it has.
+        program: General MIDI program of the song.
+        replaced_by: known program.
+        notes: number of its notes.
     """
 
     program: int
-    played_as: int
+    replaced_by: int
     notes: int
 
 
 class LeftOutDrum(NamedTuple):
-    """A drum that is not played.
+    """Drum of a song that is left out.
 
     Attributes:
-        key: its MIDI key.
-        hits: how often the song has it.
+        key: MIDI key of the drum.
+        hits: number of its notes.
     """
 
     key: int
@@ -68,59 +68,59 @@ class LeftOutDrum(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Adaptation:
-    """A song as a model can play it.
+    """Song adapted to the instruments of a model, and the changes made.
 
     Attributes:
-        notes: what is to be played; a replaced part has a known program.
-        replacements: of all programs that are replaced, in order of their numbers.
-        left_out: all drums that are left out, in order of their keys.
-        drums_left: whether other drums are left.
+        notes: adapted notes, with known programs and drums only.
+        replacements: replaced programs, sorted by program.
+        left_out: drums left out, sorted by key.
+        has_drums: whether the adapted notes contain drums.
     """
 
     notes: Notes
     replacements: tuple[Replacement, ...]
     left_out: tuple[LeftOutDrum, ...]
-    drums_left: bool
+    has_drums: bool
 
 
 def check_instruments(known: Instruments) -> None:
-    """Refuses instruments that no model can have.
+    """Validates the instruments of a model.
 
     Raises:
-        ConfigError: if there are no programs, some are not of the set that songs are mapped to, or
-            drums are out of range.
+        ConfigError: if there are no programs, a program is not in the image of the program map, or
+            a drum key is out of range.
     """
     if known.programs is not None:
         mapped = map_program_numbers(np.arange(128), known.program_map)
-        strange = set(known.programs) - set(mapped.tolist())
-        if strange or not known.programs:
+        invalid = set(known.programs) - set(mapped.tolist())
+        if invalid or not known.programs:
             expected = f"programs of the map {known.program_map!r}, at least one"
-            got = ", ".join(map(str, sorted(strange))) or "none"
+            got = ", ".join(map(str, sorted(invalid))) or "none"
             raise ConfigError("programs", expected, got)
-    strange = {key for key in known.drums or () if not 0 <= key <= 127}
-    if strange:
-        raise ConfigError("drums", "keys in 0..127", ", ".join(map(str, sorted(strange))))
+    invalid = {key for key in known.drums or () if not 0 <= key <= 127}
+    if invalid:
+        raise ConfigError("drums", "keys in 0..127", ", ".join(map(str, sorted(invalid))))
 
 
 def adapt(
     notes: Notes, known: Instruments, *, song: str = "song", model: str = "this model"
 ) -> Adaptation:
-    """Puts a song's unknown parts on known instruments and leaves out unknown drums.
+    """Replaces unknown programs by known ones and leaves out unknown drums.
 
-    Unknown are the programs whose image under the model's program map it does not know; what plays
-    them is chosen by what they are in the song. Onsets, pitches and velocities stay. Where parts
-    meet on one instrument, a note ends when the same key is struck again, and notes struck at once
-    become one: the longest, as loud as the loudest.
+    A program is unknown if the model does not know its image under the program map. Replacements
+    depend on the program before mapping. Onsets, pitches and velocities are kept. Where several
+    parts are mapped to one instrument, a note ends at the next onset of the same pitch, and notes
+    with the same onset and pitch become one, with the latest offset and the highest velocity.
 
     Args:
-        notes: a song.
-        known: the model's instruments, as its tokenization has them.
-        song: name of the song in the error.
-        model: name of the model in the error.
+        notes: the song.
+        known: instruments of the model, usually its tokenization.
+        song: name of the song in errors.
+        model: name of the model in errors.
 
     Raises:
-        MidiError: if a song has notes and none of them can be played.
-        ConfigError: as `check_instruments` does.
+        MidiError: if the song has notes and none is left.
+        ConfigError: see `check_instruments`.
     """
     check_instruments(known)
     notes, left_out = _leave_out_drums(notes, known.drums)
@@ -131,24 +131,24 @@ def adapt(
 
 
 def describe(adaptation: Adaptation, known: Instruments, *, song: str, model: str) -> str | None:
-    """Says in one line what is played how, and what the model knows; None if nothing changes.
+    """Describes an adaptation and the known instruments in one line; None without changes.
 
     Args:
-        adaptation: what `adapt` made of the song.
-        known: the same instruments.
+        adaptation: result of `adapt`.
+        known: instruments of the model.
         song: name of the song.
         model: name of the model.
     """
-    changes = _played_as(adaptation.replacements, known)
+    changes = _describe_replacements(adaptation.replacements, known)
     separator = "; " if len(changes) > 1 else ", "
-    if adaptation.left_out and adaptation.drums_left:
+    if adaptation.left_out and adaptation.has_drums:
         drums = [drum_name(drum.key) for drum in adaptation.left_out]
-        changes.append(f"{_some(drums, 'other drums')} left out")
+        changes.append(f"{_abbreviated(drums, 'other drums')} left out")
     elif adaptation.left_out:
         changes.append("drums left out")
     if not changes:
         return None
-    return f"{song}: {separator.join(changes)} ({model} knows {_known(known)})"
+    return f"{song}: {separator.join(changes)} ({model} knows {_describe_known(known)})"
 
 
 def _leave_out_drums(
@@ -167,92 +167,90 @@ def _nothing_left(
 ) -> MidiError:
     if not known.drums:
         return MidiError(song, f"notes other than drums ({model} has no drums)", "only drums")
-    names = _some([drum_name(drum.key) for drum in left_out], "other drums")
+    names = _abbreviated([drum_name(drum.key) for drum in left_out], "other drums")
     return MidiError(song, f"notes, or drums that {model} knows", f"only {names}")
 
 
 def _replace_programs(notes: Notes, known: Instruments) -> tuple[Notes, tuple[Replacement, ...]]:
     if known.programs is None:
         return notes, ()
-    played_by = np.where(notes.is_drum, -1, map_program_numbers(notes.program, known.program_map))
-    unknown = ~notes.is_drum & ~np.isin(played_by, known.programs)
+    target = np.where(notes.is_drum, -1, map_program_numbers(notes.program, known.program_map))
+    unknown = ~notes.is_drum & ~np.isin(target, known.programs)
     program, replacements = notes.program.copy(), []
     for part in np.unique(notes.program[unknown]).tolist():
         rows = unknown & (notes.program == part)
-        played_as = choose(part, find_register(notes.select(rows)), known.programs)
-        program[rows] = played_by[rows] = played_as
-        replacements.append(Replacement(part, played_as, int(rows.sum())))
-    # Where a replaced part has an instrument to itself, its notes meet no other's.
+        replaced_by = choose(part, find_register(notes.select(rows)), known.programs)
+        program[rows] = target[rows] = replaced_by
+        replacements.append(Replacement(part, replaced_by, int(rows.sum())))
+    # Only instruments that now hold several parts can have conflicting notes.
     shared = [
-        target
-        for target in {replacement.played_as for replacement in replacements}
-        if len(np.unique(notes.program[played_by == target])) > 1
+        known_program
+        for known_program in {replacement.replaced_by for replacement in replacements}
+        if len(np.unique(notes.program[target == known_program])) > 1
     ]
     replaced = dataclasses.replace(notes, program=program)
-    return _untangle(replaced, played_by, np.isin(played_by, shared)), tuple(replacements)
+    return _merge_parts(replaced, target, np.isin(target, shared)), tuple(replacements)
 
 
-def _untangle(notes: Notes, played_by: np.ndarray, rows: np.ndarray) -> Notes:
-    """Keeps the keys of an instrument from being struck while they are down.
+def _merge_parts(notes: Notes, target: np.ndarray, rows: np.ndarray) -> Notes:
+    """Ends notes at the next onset of the same pitch and merges simultaneous ones.
 
     Args:
-        notes: a song.
-        played_by: int [n], equal where the same instrument plays.
-        rows: bool [n], the notes to look at.
+        notes: the song.
+        target: int [n], the program that each note is rendered with.
+        rows: bool [n], the notes to process.
     """
     chosen = np.flatnonzero(rows)
-    columns = (notes.offset_seconds, notes.onset_seconds, notes.pitch, played_by)
+    columns = (notes.offset_seconds, notes.onset_seconds, notes.pitch, target)
     chosen = chosen[np.lexsort([column[chosen] for column in columns])]
     earlier, later = chosen[:-1], chosen[1:]
-    same_key = (played_by[earlier] == played_by[later]) & (
-        notes.pitch[earlier] == notes.pitch[later]
-    )
+    same_key = (target[earlier] == target[later]) & (notes.pitch[earlier] == notes.pitch[later])
     next_onset = np.where(same_key, notes.onset_seconds[later], np.inf)
-    at_once = notes.onset_seconds[earlier] == next_onset
+    simultaneous = notes.onset_seconds[earlier] == next_onset
 
     offset_seconds, velocity = notes.offset_seconds.copy(), notes.velocity.copy()
     offset_seconds[earlier] = np.minimum(offset_seconds[earlier], next_onset)
-    # The last of those that are struck at once is the longest.
-    stroke = np.cumsum(np.concatenate([[0], ~at_once]))[: len(chosen)]
+    # Of simultaneous notes the last one, which has the latest offset, is kept.
+    group = np.cumsum(np.concatenate([[0], ~simultaneous]))[: len(chosen)]
     loudest = np.zeros(len(chosen), velocity.dtype)
-    np.maximum.at(loudest, stroke, velocity[chosen])
-    velocity[chosen] = loudest[stroke]
+    np.maximum.at(loudest, group, velocity[chosen])
+    velocity[chosen] = loudest[group]
     kept = np.full(len(notes), True)
-    kept[earlier[at_once]] = False
-    untangled = dataclasses.replace(notes, offset_seconds=offset_seconds, velocity=velocity)
-    return untangled.select(kept)
+    kept[earlier[simultaneous]] = False
+    merged = dataclasses.replace(notes, offset_seconds=offset_seconds, velocity=velocity)
+    return merged.select(kept)
 
 
 def find_register(notes: Notes) -> Register:
-    """The quartiles of a part's pitches, each as often as it sounds; lower ones of two.
+    """Returns the quartiles of a part's pitches, weighted by duration.
 
     Args:
-        notes: a part, at least one note.
+        notes: the part, at least one note.
     """
     order = np.argsort(notes.pitch, kind="stable")
     seconds = (notes.offset_seconds - notes.onset_seconds)[order]
-    # Notes of no length count where there are no others.
+    # Equal weights if no note has a duration.
     sounding = np.cumsum(seconds if seconds.any() else np.ones(len(notes)))
     low, high = np.searchsorted(sounding, sounding[-1] * np.array([0.25, 0.75]))
     return Register(int(notes.pitch[order][low]), int(notes.pitch[order][high]))
 
 
-def _played_as(replacements: Sequence[Replacement], known: Instruments) -> list[str]:
-    """Phrases such as "trumpet and clarinet played as flute", then "oboe as strings"."""
+def _describe_replacements(replacements: Sequence[Replacement], known: Instruments) -> list[str]:
+    """Returns phrases such as "trumpet and clarinet replaced by flute", then "oboe by strings"."""
     parts: dict[int, list[str]] = {}
     for replacement in replacements:
         name = PROGRAM_NAMES[replacement.program]
-        parts.setdefault(replacement.played_as, []).append(name)
+        parts.setdefault(replacement.replaced_by, []).append(name)
     taken = {name for names in parts.values() for name in names}
     short = short_names(known.programs or (), taken)
     phrases: list[str] = []
     for target, names in parts.items():
-        verb = "as" if phrases else "played as"
-        phrases.append(f"{_some(names, 'other instruments')} {verb} {short[target]}")
+        verb = "by" if phrases else "replaced by"
+        phrases.append(f"{_abbreviated(names, 'other instruments')} {verb} {short[target]}")
     return phrases
 
 
-def _known(known: Instruments) -> str:
+def _describe_known(known: Instruments) -> str:
     names = ["all instruments"]
     if known.programs is not None:
         programs = sorted(set(known.programs))
@@ -267,12 +265,12 @@ def _known(known: Instruments) -> str:
 
 
 def _names_or_number(names: list[str], noun: str) -> list[str]:
-    return names if len(names) <= _NAMES_TOLD else [f"{len(names)} {noun}"]
+    return names if len(names) <= _MAX_NAMES else [f"{len(names)} {noun}"]
 
 
-def _some(names: Sequence[str], others: str) -> str:
-    """All names as a phrase, or the first and how many others there are."""
-    told = list(names)
-    if len(told) > _NAMES_TOLD:
-        told[_NAMES_TOLD - 1 :] = [f"{len(told) - _NAMES_TOLD + 1} {others}"]
-    return enumerate_names(told)
+def _abbreviated(names: Sequence[str], others: str) -> str:
+    """Joins names to a phrase; of long lists, the first names and the number of others."""
+    shown = list(names)
+    if len(shown) > _MAX_NAMES:
+        shown[_MAX_NAMES - 1 :] = [f"{len(shown) - _MAX_NAMES + 1} {others}"]
+    return enumerate_names(shown)

@@ -1,4 +1,4 @@
-"""Note tables: what is played, when and by what; read from MIDI files and written to them."""
+"""Note tables, and their conversion from and to MIDI files."""
 
 import dataclasses
 import os
@@ -6,7 +6,7 @@ import struct
 import warnings
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from spectrodiff.core.errors import MidiError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.music.programs import ProgramMap, map_program_numbers
 
-# Far above any real song; a file that claims more would take all memory when it is tokenised.
+# Far above any real song; tokenizing longer ones could take all memory.
 MAX_SONG_SECONDS = 24 * 3600.0
 MAX_FILE_BYTES = 4 * 2**20
 
@@ -22,7 +22,7 @@ _MAX_TICKS = 1e7
 _WRITTEN_TICKS_PER_SECOND = 1000
 _WRITTEN_TEMPO = 120.0  # beats per minute
 
-_COLUMNS = {
+NOTE_COLUMNS: dict[str, type[np.generic]] = {
     "onset_seconds": np.float64,
     "offset_seconds": np.float64,
     "pitch": np.int32,
@@ -30,6 +30,8 @@ _COLUMNS = {
     "program": np.int32,
     "is_drum": np.bool_,
 }
+"""Names and types of the columns of a note table."""
+
 _RANGES = {
     "onset_seconds": (0, MAX_SONG_SECONDS),
     "offset_seconds": (0, MAX_SONG_SECONDS),
@@ -42,19 +44,19 @@ _RANGES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Notes:
-    """A table of notes, one per row, in no particular order.
+    """Table of notes, one per row, in any order.
 
     Attributes:
-        onset_seconds: float64 [n], 0 or later.
+        onset_seconds: float64 [n], 0 or more.
         offset_seconds: float64 [n], not before the onset.
         pitch: int32 [n], MIDI pitch 0..127.
         velocity: int32 [n], 1..127.
         program: int32 [n], General MIDI program 0..127.
-        is_drum: bool [n]; a drum's pitch says which drum it is, and its program means nothing.
-        total_seconds: length of the song; at least that of the last offset.
+        is_drum: bool [n]; the pitch of a drum is its key, and its program is ignored.
+        total_seconds: length of the song; at least the last offset.
 
     Raises:
-        MidiError: if a column has the wrong length or a value is out of its range.
+        MidiError: if a column has the wrong length or a value is out of range.
     """
 
     onset_seconds: np.ndarray
@@ -66,7 +68,7 @@ class Notes:
     total_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, dtype in _COLUMNS.items():
+        for name, dtype in NOTE_COLUMNS.items():
             column = np.asarray(getattr(self, name))
             if column.shape != (len(self.onset_seconds),):
                 raise _invalid(f"{len(self.onset_seconds)} values of {name}", str(column.shape))
@@ -87,13 +89,14 @@ class Notes:
         return len(self.onset_seconds)
 
     def select(self, rows: np.ndarray) -> "Notes":
-        """The notes that a boolean mask or an array of indices picks; the song keeps its length."""
-        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS})
+        """Returns the rows of a boolean mask or an index array; `total_seconds` is kept."""
+        columns = {name: getattr(self, name)[rows] for name in NOTE_COLUMNS}
+        return dataclasses.replace(self, **columns)
 
 
 def _check_range(name: str, column: np.ndarray) -> None:
     low, high = _RANGES[name]
-    # Written so that NaN counts as out of range.
+    # Negated, so that NaN is out of range.
     outside = ~((column >= low) & (column <= high))
     if outside.any():
         raise _invalid(f"{name} in {low}..{high:g}", f"{column[outside][0]:g}")
@@ -104,16 +107,16 @@ def _invalid(expected: str, got: str) -> MidiError:
 
 
 def map_programs(notes: Notes, program_map: ProgramMap) -> Notes:
-    """The same notes with programs from a coarser set (see `map_program_numbers`); drums as is."""
+    """Maps the programs of pitched notes (see `map_program_numbers`); drums are unchanged."""
     mapped = map_program_numbers(notes.program, program_map)
     return dataclasses.replace(notes, program=np.where(notes.is_drum, notes.program, mapped))
 
 
 def trim_overlaps(notes: Notes) -> Notes:
-    """Ends each note where the next of the same pitch and instrument begins.
+    """Ends each note at the next onset of the same pitch and program.
 
-    Notes that have no duration, before or after that, are removed. Training data are prepared like
-    this; songs to be rendered are not.
+    Removes notes that have no duration, before or after that. Applied to training data, not to
+    songs to be rendered.
     """
     order = np.lexsort((notes.onset_seconds, notes.pitch, notes.program, notes.is_drum))
     earlier, later = order[:-1], order[1:]
@@ -130,10 +133,10 @@ def trim_overlaps(notes: Notes) -> Notes:
 
 
 def read_midi(path: str | os.PathLike[str]) -> Notes:
-    """Reads a MIDI file; the sustain pedal lengthens the notes it holds.
+    """Reads a MIDI file; notes held by the sustain pedal are extended.
 
     Raises:
-        MidiError: if the file cannot be read or is not a sound MIDI file.
+        MidiError: if the file cannot be read or is not a valid MIDI file.
     """
     try:
         with open(path, "rb") as file:
@@ -144,10 +147,14 @@ def read_midi(path: str | os.PathLike[str]) -> Notes:
 
 
 def parse_midi(data: bytes, name: str) -> Notes:
-    """Like `read_midi`, from the contents of a file; `name` stands for it in error messages.
+    """Parses the contents of a MIDI file; see `read_midi`.
+
+    Args:
+        data: contents of the file.
+        name: name of the file in errors.
 
     Raises:
-        MidiError: if `data` is not a sound MIDI file.
+        MidiError: if `data` is not a valid MIDI file.
     """
     _check_header(data, name)
     note_seq = _import_note_seq()
@@ -156,7 +163,7 @@ def parse_midi(data: bytes, name: str) -> Notes:
             warnings.simplefilter("ignore")
             sequence = note_seq.midi_to_note_sequence(data)
             sequence = note_seq.apply_sustain_control_changes(sequence)
-    except Exception as error:  # The parsers below note-seq let almost any exception through.
+    except Exception as error:  # note-seq and its parsers raise almost any exception.
         raise MidiError(name, "a MIDI file", _describe(error)) from error
     try:
         return Notes(
@@ -173,7 +180,7 @@ def parse_midi(data: bytes, name: str) -> Notes:
 
 
 def _check_header(data: bytes, name: str) -> None:
-    """Refuses what the parser would refuse without saying why, or would not refuse at all."""
+    """Raises MidiError for defects that the parser does not report clearly, or not at all."""
     if len(data) > MAX_FILE_BYTES:
         raise MidiError(name, f"at most {MAX_FILE_BYTES >> 20} MiB of MIDI", "a longer file")
     if len(data) < 14 or data[:4] != b"MThd":
@@ -188,33 +195,33 @@ def _check_header(data: bytes, name: str) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """Says in one line what a MIDI parser had to complain about."""
+    """Describes an exception of a MIDI parser in one line."""
     cause = error.__context__ or error
     if isinstance(cause, EOFError):
         return "one that ends too early"
     return f"one that cannot be parsed ({type(cause).__name__}: {' '.join(str(cause).split())})"
 
 
-def _import_note_seq() -> Any:
+def _import_note_seq() -> ModuleType:
     with warnings.catch_warnings():
-        # note-seq drags in an audio library that complains about players it cannot find.
+        # note-seq imports an audio library that warns about missing programs.
         warnings.simplefilter("ignore")
         import note_seq
         import pretty_midi
-    # note-seq lifts this limit for the whole process, and then a file of sixty bytes can take
+    # note-seq removes this limit for the whole process; without it a file of sixty bytes can take
     # gigabytes of memory.
     pretty_midi.pretty_midi.MAX_TICK = _MAX_TICKS
     return note_seq
 
 
 def write_midi(notes: Notes, path: str | os.PathLike[str]) -> None:
-    """Writes a MIDI file, one track per instrument, times rounded to milliseconds.
+    """Writes a MIDI file with one track per instrument and times rounded to milliseconds.
 
-    MIDI has fifteen channels for pitched instruments. Where there are more programs, tracks share
-    channels; readers that keep programs per track, as `read_midi` does, tell them apart.
+    MIDI has fifteen channels for pitched instruments. With more programs, tracks share channels;
+    readers that keep programs per track, such as `read_midi`, still distinguish them.
 
     Raises:
-        MidiError: if the song is too long for the file's clock to be read back.
+        MidiError: if the song is too long for the file's resolution.
         OutputError: if the file cannot be written.
     """
     import pretty_midi
@@ -225,8 +232,8 @@ def write_midi(notes: Notes, path: str | os.PathLike[str]) -> None:
         raise MidiError(path, f"a song of at most {limit_seconds:.0f} s to write", got)
     ticks_per_beat = round(_WRITTEN_TICKS_PER_SECOND * 60 / _WRITTEN_TEMPO)
     midi = pretty_midi.PrettyMIDI(resolution=ticks_per_beat, initial_tempo=_WRITTEN_TEMPO)
-    tracks: dict[tuple[bool, int], list[Any]] = defaultdict(list)
-    # A note of no ticks would be switched off before it is switched on, and never end.
+    tracks: dict[tuple[bool, int], list[pretty_midi.Note]] = defaultdict(list)
+    # The note-off of a note without ticks would precede its note-on, and the note would never end.
     offset_seconds = np.maximum(
         notes.offset_seconds, notes.onset_seconds + 1 / _WRITTEN_TICKS_PER_SECOND
     )

@@ -1,4 +1,4 @@
-"""General MIDI programs, and the coarser sets of instruments that models are trained on."""
+"""Maps from General MIDI programs to smaller sets of instruments."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import numpy as np
 
 ProgramMap = Literal["full", "midi_class", "flat", "slakh"]
 
-# The instrument classes of Slakh2100 by their General MIDI program, counted from 0.
+# Instrument classes of Slakh2100 by General MIDI program, counted from 0.
 SLAKH_CLASSES: dict[int, str] = {
     0: "Acoustic Piano",
     4: "Electric Piano",
@@ -45,20 +45,23 @@ SLAKH_CLASSES: dict[int, str] = {
 }
 
 _SLAKH_PROGRAMS = np.array(sorted(SLAKH_CLASSES), np.int32)
-_FAMILY_PROGRAMS = 8  # General MIDI lists its instruments in sixteen families of eight.
+_FAMILY_PROGRAMS = 8  # General MIDI has sixteen families of eight programs.
 
 
 def map_program_numbers(programs: np.ndarray, program_map: ProgramMap) -> np.ndarray:
-    """Replaces program numbers by those of a coarser set.
+    """Maps program numbers to a smaller set of instruments.
 
     Args:
         programs: int [...], each 0..127.
-        program_map: "full" keeps all 128; "midi_class" takes the first program of the family of
-            eight; "flat" makes all of them 0; "slakh" takes the largest Slakh class program that is
-            not above the given one, which is what the released models were trained on.
+        program_map: "full" keeps all 128; "midi_class" maps to the first program of the family of
+            eight; "flat" maps to 0; "slakh" maps to the largest Slakh class program that is not
+            above the given one, as the released models were trained.
 
     Returns:
         int32 [...].
+
+    Raises:
+        ValueError: if there is no such map.
     """
     programs = np.asarray(programs, np.int32)
     match program_map:

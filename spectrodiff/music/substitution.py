@@ -1,14 +1,14 @@
-"""Choice of a known instrument to play the part of one that a model does not know.
+"""Choice of a known instrument to replace one that a model does not know.
 
-The rules, the weightiest first:
+Criteria in order of priority:
 
-1. Not far out of reach: the part's register, the middle half of its sounding time, reaches at most
-   half an octave out of the compass of the instrument that plays it, or else as little as possible.
-2. What dies away by itself (plucked, struck) stays so, and what is held (bowed, blown) stays so.
-3. Of the same kind, which is mostly the family of General MIDI: one whose compass holds the
-   register, then the next in number.
-4. Of other kinds: one whose compass holds the register, then the most akin as `_KINDS` has them,
-   then the one with the register nearest to the middle of its compass.
+1. Pitch range: the part's register (the middle half of its sounding time) exceeds the range of the
+   replacement by at most half an octave, or else by as little as possible.
+2. Decay: decaying notes (plucked, struck) stay decaying, sustained ones (bowed, blown) sustained.
+3. Same kind (mostly the General MIDI family): an instrument whose range contains the register, then
+   the nearest program number.
+4. Other kinds: an instrument whose range contains the register, then the most similar kind in the
+   order of `_KINDS`, then the one whose range is centred nearest to the register.
 """
 
 from collections.abc import Iterable
@@ -20,11 +20,11 @@ FAR_SEMITONES = 6
 
 
 class Register(NamedTuple):
-    """MIDI pitches between which a part sounds half of its time, a quarter below, a quarter above.
+    """Quartiles of a part's MIDI pitches, weighted by duration.
 
     Attributes:
-        low: the lower one.
-        high: the upper one, not below the other.
+        low: first quartile.
+        high: third quartile, not below `low`.
     """
 
     low: int
@@ -32,40 +32,40 @@ class Register(NamedTuple):
 
 
 def choose(program: int, register: Register, programs: Iterable[int]) -> int:
-    """The known program that plays a part by the rules of this module.
+    """Returns the known program that replaces a part's own, by the criteria of this module.
 
     Args:
         program: the part's General MIDI program, 0..127.
-        register: where the part lies.
+        register: the part's register.
         programs: known programs, at least one.
     """
     kind = _kind(program)
 
     def unfitness(other: int) -> tuple[float, ...]:
-        others_kind, compass = _kind(other), instrument(other)
-        outside = max(compass.low - register.low, register.high - compass.high, 0)
+        others_kind, candidate = _kind(other), instrument(other)
+        outside = max(candidate.low - register.low, register.high - candidate.high, 0)
         far = outside if outside > FAR_SEMITONES else 0
         order = (far, _KINDS[kind].decays != _KINDS[others_kind].decays)
         if others_kind == kind:
             return (*order, 0, outside > 0, abs(other - program), other)
-        akin = _KINDS[kind].akin
-        distance = akin.index(others_kind) if others_kind in akin else len(akin)
-        off_centre = abs(sum(register) - (compass.low + compass.high)) / 2
+        similar = _KINDS[kind].similar
+        distance = similar.index(others_kind) if others_kind in similar else len(similar)
+        off_centre = abs(sum(register) - (candidate.low + candidate.high)) / 2
         return (*order, 1, outside > 0, distance, off_centre, other)
 
     return min(programs, key=unfitness)
 
 
 class _Kind(NamedTuple):
-    """A kind of instruments.
+    """Group of instruments with a similar sound.
 
     Attributes:
-        decays: whether a note dies away by itself.
-        akin: kinds to take instead, the most akin first.
+        decays: whether notes decay by themselves.
+        similar: kinds that can replace it, the most similar first.
     """
 
     decays: bool
-    akin: tuple[str, ...]
+    similar: tuple[str, ...]
 
 
 _KINDS = {
@@ -88,8 +88,8 @@ _KINDS = {
     "pad": _Kind(False, ("strings", "choir", "organ", "brass section", "lead", "bowed")),
     "noise": _Kind(False, ("pad", "strings", "choir", "organ")),
 }
-# By the first program of a run. The families of General MIDI, but for those that mix what is held
-# with what dies away: strings, ensembles, synthesizer effects, folk instruments, percussion.
+# Kinds by the first program of each run: the General MIDI families, except those that mix sustained
+# and decaying instruments: strings, ensembles, synthesizer effects, folk instruments, percussion.
 _RUNS = {
     0: "piano",
     8: "mallets",

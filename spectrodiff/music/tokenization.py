@@ -1,4 +1,4 @@
-"""Settings that decide which tokens stand for a song; every model carries its own."""
+"""Tokenization settings; each model stores its own."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,18 +17,21 @@ from spectrodiff.music.vocabulary import Vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class Tokenization:
-    """Settings that decide which tokens stand for notes; the defaults are the released models'.
+    """Settings that determine how notes become tokens; defaults are those of the released models.
 
     Attributes:
-        velocity_bins: V of the vocabulary, 1..127; 1 tells only on from off.
-        ties: whether segments open with a list of the notes that are already sounding.
-        program_map: the set of instruments that programs are reduced to: "slakh" takes the nearest
-            class of Slakh that is not above, which suits songs from anywhere; "full" keeps all 128
-            apart, for corpora whose programs say what plays; see `programs.map_program_numbers`.
-        programs: the programs that the model knows, after `program_map`; None for all of them.
-            Others are played on these (see `known_instruments.adapt`).
-        drums: the drum keys that the model knows; None for all, () for none. Others are left out.
-        trim_overlaps: whether a note ends where the same pitch is played again.
+        velocity_bins: V of the vocabulary, 1..127; 1 distinguishes only note-on from note-off.
+        ties: whether segments start with a tie section, which lists the notes already sounding.
+        program_map: set of instruments that programs are reduced to: "slakh" for the Slakh classes,
+            suitable for songs from any source; "full" for all 128, for corpora with reliable
+            programs; see `programs.map_program_numbers`.
+        programs: known programs, after `program_map`; None for all. Unknown programs are replaced
+            by known ones (see `known_instruments.adapt`).
+        drums: known drum keys; None for all, () for none. Unknown drums are left out.
+        trim_overlaps: whether a note ends at the next onset of the same pitch and program.
+
+    Raises:
+        ConfigError: if a value is invalid.
     """
 
     velocity_bins: int = 1
@@ -40,15 +43,15 @@ class Tokenization:
 
     def __post_init__(self) -> None:
         check_types(self)
-        Vocabulary(self.velocity_bins)  # refuses an impossible number
+        Vocabulary(self.velocity_bins)  # checks the number of bins
         check_instruments(self)
 
     def but(self, changes: Mapping[str, Any]) -> Self:
-        """The same with some fields changed; under another map, known programs are mapped too.
+        """Returns a copy with changed fields; a new program map is applied to `programs` too.
 
         Raises:
-            ConfigError: if there is no such field, a value is impossible, or the vocabulary would
-                be another one, which a trained model cannot read.
+            ConfigError: if there is no such field, a value is invalid, or the vocabulary would
+                change, which a trained model cannot handle.
         """
         names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
@@ -67,14 +70,15 @@ class Tokenization:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The ids of events."""
+        """Vocabulary with the number of velocity bins."""
         return Vocabulary(self.velocity_bins)
 
     def index(self, notes: Notes) -> SongEvents:
-        """Puts the onsets and offsets of notes in order, ready to be cut into segments."""
+        """Sorts the onsets and offsets of notes for the tokenization of segments."""
         if self.trim_overlaps:
             notes = trim_overlaps(notes)
         return index_notes(notes, self.vocabulary, ties=self.ties, program_map=self.program_map)
 
 
 RELEASED_TOKENIZATION = Tokenization()
+"""Tokenization of the released models."""

@@ -1,4 +1,4 @@
-"""From a song to the token ids of its segments."""
+"""Tokenization of songs: the token ids of all segments."""
 
 import logging
 import os
@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Overflow:
-    """A segment whose notes need more tokens than there is room for.
+    """Segment that was truncated to the maximum number of tokens.
 
     Attributes:
-        segment: its number, counted from 0.
-        num_tokens: how many tokens it would have needed.
-        left_out_events: how many onsets, offsets and tied notes at its end are not in it.
+        segment: index of the segment.
+        num_tokens: number of tokens before truncation.
+        left_out_events: number of onsets, offsets and tied notes truncated at the end.
     """
 
     segment: int
@@ -33,13 +33,13 @@ class Overflow:
 
 @dataclass(frozen=True, eq=False)
 class SongTokens:
-    """The tokens of a whole song.
+    """Tokens of a song.
 
     Attributes:
-        tokens: int32 [segments, max_tokens], each row closed by an end-of-sequence id and padded.
-        num_frames: how many spectrogram frames the song has; the last segment may reach further.
+        tokens: int32 [segments, max_tokens], rows terminated by an end-of-sequence id and padded.
+        num_frames: number of spectrogram frames of the song; the last segment may extend further.
         num_samples: length of the song at 16 kHz.
-        overflows: the segments that were cut.
+        overflows: truncated segments.
     """
 
     tokens: np.ndarray
@@ -49,17 +49,17 @@ class SongTokens:
 
 
 def tokenize(song: str | os.PathLike[str] | Notes, *, strict: bool = False) -> np.ndarray:
-    """The tokens of a song as the released models expect them; `tokenize_song` has more options.
+    """Tokenizes a song for the released models; `tokenize_song` has more options.
 
     Args:
-        song: a MIDI file, or notes.
-        strict: refuse a song with a segment that is too long.
+        song: MIDI file or notes.
+        strict: whether a segment with too many tokens is an error.
 
     Returns:
         int32 [segments, 2048].
 
     Raises:
-        MidiError: as `tokenize_song` does.
+        MidiError: see `tokenize_song`.
     """
     return tokenize_song(song, strict=strict).tokens
 
@@ -74,22 +74,22 @@ def tokenize_song(
     name: str | None = None,
     model: str = "the model",
 ) -> SongTokens:
-    """The tokens of all segments of a song; the defaults are those of the released models.
+    """Tokenizes all segments of a song; the defaults are those of the released models.
 
-    A segment that is too long is cut behind the last event that fits, and a warning is logged.
+    A segment with too many tokens is truncated after the last event that fits, with a warning.
 
     Args:
-        song: a MIDI file, or notes.
-        tokenization: which tokens stand for its notes.
-        max_tokens: length of the rows, N.
-        segment_frames: length of the segments.
-        strict: refuse a song with a segment that is too long.
-        name: of the song in messages; by default that of its file.
-        model: what messages call the model.
+        song: MIDI file or notes.
+        tokenization: tokenization of the model.
+        max_tokens: number of tokens per segment, N.
+        segment_frames: length of the segments in frames.
+        strict: whether a segment with too many tokens is an error.
+        name: name of the song in messages; by default its path.
+        model: name of the model in messages.
 
     Raises:
-        MidiError: if the file cannot be read, if there are no notes that can be played, or if
-            `strict` and a segment is too long.
+        MidiError: if the file cannot be read, if no notes are left for the model, or if `strict`
+            and a segment has too many tokens.
     """
     if isinstance(song, Notes):
         name, notes = name or "song", song
@@ -126,7 +126,7 @@ def _report(
                 f"{overflow.num_tokens} in {where}",
             )
         logger.warning(
-            "%s: %s needs %d tokens where %d are possible; its last %d events are left out",
+            "%s: %s needs %d tokens, more than %d; its last %d events are left out",
             name,
             where,
             overflow.num_tokens,

@@ -1,4 +1,4 @@
-"""The ids that stand for note events in the note encoder's input."""
+"""Token ids of note events in the input of the note encoder."""
 
 import math
 from collections.abc import Iterator
@@ -15,20 +15,19 @@ EventKind = Literal["shift", "pitch", "velocity", "tie", "program", "drum"]
 
 PADDING_ID = 0
 END_ID = 1
-UNKNOWN_ID = 2
 
 STEPS_PER_SECOND = 100
 MAX_SHIFT_STEPS = 1000
 
-_SPECIAL_IDS = 3
+_SPECIAL_IDS = 3  # padding, end of sequence, unknown
 _MAX_VELOCITY = 127
-# The released embeddings have rows for 100 further symbols and a round number of rows.
+# The released embedding tables have 100 unused rows and a multiple of 128 rows.
 _EXTRA_IDS = 100
 _ROW_MULTIPLE = 128
 
 
 class Event(NamedTuple):
-    """One symbol of the vocabulary: "pitch" 60, "shift" 250, ..."""
+    """Event of the vocabulary: "pitch" 60, "shift" 250, ..."""
 
     kind: EventKind
     value: int
@@ -36,11 +35,14 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Ids of events: kinds in the order shift, pitch, velocity, tie, program, drum.
+    """Bijection of events and ids, ordered by kind: shift, pitch, velocity, tie, program, drum.
 
     Attributes:
-        velocity_bins: V; 1 tells only on from off, as in the released models, 127 keeps every MIDI
-            velocity apart.
+        velocity_bins: V; 1 distinguishes only note-on from note-off, as in the released models,
+            127 keeps all MIDI velocities.
+
+    Raises:
+        ConfigError: if `velocity_bins` is not in 1..127.
     """
 
     velocity_bins: int = 1
@@ -52,7 +54,7 @@ class Vocabulary:
             )
 
     def _kinds(self) -> Iterator[tuple[EventKind, int]]:
-        """Each kind of event with the number of its values."""
+        """Yields each kind of event with its number of values."""
         yield "shift", MAX_SHIFT_STEPS + 1
         yield "pitch", 128
         yield "velocity", self.velocity_bins + 1
@@ -78,19 +80,19 @@ class Vocabulary:
 
     @property
     def embedding_rows(self) -> int:
-        """Rows of the embedding table: 1536 for V = 1, 1664 for V = 127."""
+        """Number of rows of the embedding table: 1536 for V = 1, 1664 for V = 127."""
         used = _SPECIAL_IDS + len(self._events) + _EXTRA_IDS
         return math.ceil(used / _ROW_MULTIPLE) * _ROW_MULTIPLE
 
     def count(self, kind: EventKind) -> int:
-        """Number of values that events of a kind have."""
+        """Returns the number of values of a kind of event."""
         return len(self._ranges[kind])
 
     def encode(self, kind: EventKind, values: npt.ArrayLike) -> np.ndarray:
-        """Ids of events of one kind.
+        """Returns the ids of events of one kind.
 
         Args:
-            kind: the kind of all the events.
+            kind: kind of the events.
             values: int [...].
 
         Returns:
@@ -106,14 +108,14 @@ class Vocabulary:
         return ids.start + values
 
     def decode(self, token: int) -> Event | None:
-        """The event an id stands for; None for special and unknown ids."""
+        """Returns the event of an id; None for special and unused ids."""
         return self._events.get(token)
 
     def ids_in(self, other: "Vocabulary") -> np.ndarray:
-        """Ids of another vocabulary that stand for the same as this one's: int32 [ids in use].
+        """Returns the equivalent ids in another vocabulary, int32 [ids in use].
 
-        Special ids and all events but velocities are the same in both. A velocity bin has the bin
-        of the other vocabulary that holds its loudest velocity; 0 stays 0.
+        Special ids and all events except velocities have an exact equivalent. A velocity bin maps
+        to the bin of the other vocabulary that contains its highest velocity; 0 maps to 0.
         """
         ids = [np.arange(_SPECIAL_IDS, dtype=np.int32)]
         for kind, count in self._kinds():
@@ -124,12 +126,13 @@ class Vocabulary:
         return np.concatenate(ids)
 
     def velocity_to_bin(self, velocity: npt.ArrayLike) -> np.ndarray:
-        """ceil(V * velocity / 127), so that only velocity 0 falls into bin 0; int32 [...]."""
+        """Returns ceil(V * velocity / 127), so that only velocity 0 is in bin 0; int32 [...]."""
         return -(-self.velocity_bins * np.asarray(velocity, np.int32) // _MAX_VELOCITY)
 
     def bin_to_velocity(self, velocity_bin: int) -> int:
-        """The velocity, 0..127, that a bin stands for."""
+        """Returns the velocity of a bin, 0..127."""
         return _MAX_VELOCITY * velocity_bin // self.velocity_bins
 
 
 RELEASED_VOCABULARY = Vocabulary(velocity_bins=1)
+"""Vocabulary of the released models."""

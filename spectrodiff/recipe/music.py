@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from spectrodiff.composer.compose import compose
-from spectrodiff.composer.harmony import Dice
+from spectrodiff.composer.seeded_random import SeededRandom
 from spectrodiff.composer.settings import FULL, ComposeSettings
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.programs import SLAKH_CLASSES
 
-Writer = Callable[["Dice", int, int, float], Notes]
+Writer = Callable[[SeededRandom, int, int, float], Notes]
 
 # What most songs are played on: piano, guitars, basses, strings, flute.
 COMMON_PROGRAMS = (0, 0, 4, 24, 26, 32, 33, 40, 48, 73)
@@ -26,11 +26,13 @@ STUDY_SECONDS = (4.0, 12.0)  # of one instrument in one manner
 _MIN_NOTE_SECONDS = 0.04
 
 _WIDE = dataclasses.replace(FULL, tempo_bpm=(40.0, 240.0), velocity_range=(8, 127))
-_BAND = dataclasses.replace(_WIDE, parts=(2, 8), density=(0.3, 1.0), salad_probability=0.15)
+_BAND = dataclasses.replace(_WIDE, parts=(2, 8), density=(0.3, 1.0), random_notes_probability=0.15)
 _SMALL_BAND = dataclasses.replace(
     _WIDE, parts=(1, 3), programs=tuple(dict.fromkeys(COMMON_PROGRAMS)), drums_probability=0.3
 )
-_SOLO = dataclasses.replace(_WIDE, parts=(1, 1), drums_probability=0.0, salad_probability=0.3)
+_SOLO = dataclasses.replace(
+    _WIDE, parts=(1, 1), drums_probability=0.0, random_notes_probability=0.3
+)
 _DRUMMER = dataclasses.replace(_WIDE, parts=(1, 1), drums_probability=1.0)
 
 
@@ -50,84 +52,84 @@ def write_piece(seed: int, index: int, seconds: float) -> Notes:
     """
     if min(seed, index) < 0:
         raise ConfigError("seed", "seed and index of 0 or more", f"{seed} and {index}")
-    dice = Dice(seed, index, 1)
-    writer = dice.pick(list(_WRITERS), list(_WRITERS.values()))
-    return vary_velocity(dice, writer(dice, seed, index, seconds))
+    rng = SeededRandom(seed, index, 1)
+    writer = rng.choice(list(_WRITERS), list(_WRITERS.values()))
+    return vary_velocity(rng, writer(rng, seed, index, seconds))
 
 
-def vary_velocity(dice: Dice, notes: Notes) -> Notes:
+def vary_velocity(rng: SeededRandom, notes: Notes) -> Notes:
     """Makes a piece as a whole, and each of its players, softer or louder than written."""
-    piece = dice.log_uniform(0.8, 2.0)
-    factors = np.array([piece * dice.log_uniform(0.75, 1.4) for _ in range(129)])
+    piece = rng.log_uniform(0.8, 2.0)
+    factors = np.array([piece * rng.log_uniform(0.75, 1.4) for _ in range(129)])
     player = np.where(notes.is_drum, 128, notes.program)
     velocity = np.rint(notes.velocity * factors[player])
     return dataclasses.replace(notes, velocity=np.clip(velocity, 1, 127))
 
 
 def _composed(settings: ComposeSettings) -> Writer:
-    def write(dice: Dice, seed: int, index: int, seconds: float) -> Notes:
+    def write(rng: SeededRandom, seed: int, index: int, seconds: float) -> Notes:
         return compose(seed, dataclasses.replace(settings, seconds=(seconds, seconds)), index)
 
     return write
 
 
-def _write_drums(dice: Dice, seed: int, index: int, seconds: float) -> Notes:
+def _write_drums(rng: SeededRandom, seed: int, index: int, seconds: float) -> Notes:
     notes = compose(seed, dataclasses.replace(_DRUMMER, seconds=(seconds, seconds)), index)
     return notes.select(notes.is_drum)
 
 
-def write_studies(dice: Dice, seed: int, index: int, seconds: float) -> Notes:
+def write_studies(rng: SeededRandom, seed: int, index: int, seconds: float) -> Notes:
     """Writes one study after another, each for one instrument in one manner."""
     rows: list[_Row] = []
     start = 0.0
     while start < seconds - 1:
-        stop = min(start + dice.uniform(*STUDY_SECONDS), seconds - 0.1)
-        program = dice.pick(COMMON_PROGRAMS if dice.chance(0.4) else tuple(SLAKH_CLASSES))
-        manner = dice.pick((_single_notes, _chords, _repetitions), (5, 3, 2))
-        rows += manner(dice, program, start, stop)
-        start = stop + dice.uniform(0.0, 0.5)
+        stop = min(start + rng.uniform(*STUDY_SECONDS), seconds - 0.1)
+        program = rng.choice(COMMON_PROGRAMS if rng.chance(0.4) else tuple(SLAKH_CLASSES))
+        manner = rng.choice((_single_notes, _chords, _repetitions), (5, 3, 2))
+        rows += manner(rng, program, start, stop)
+        start = stop + rng.uniform(0.0, 0.5)
     return _table(rows, seconds)
 
 
 _Row = tuple[float, float, int, int, int]  # onset, offset, program, pitch, velocity
 
 
-def _single_notes(dice: Dice, program: int, start: float, stop: float) -> list[_Row]:
+def _single_notes(rng: SeededRandom, program: int, start: float, stop: float) -> list[_Row]:
     """One note after another, anywhere on the keyboard, short to long, soft to loud."""
     rows = []
-    longest = dice.log_uniform(0.2, 5.0)
+    longest = rng.log_uniform(0.2, 5.0)
     while start < stop - 0.1:
-        length = dice.log_uniform(0.06, longest)
+        length = rng.log_uniform(0.06, longest)
         end = min(start + length, stop)
-        rows.append((start, end, program, _key(dice), dice.integer(4, 127)))
-        start = end + (dice.uniform(0.0, 0.6) if dice.chance(0.4) else 0.0)
+        rows.append((start, end, program, _key(rng), rng.integer(4, 127)))
+        start = end + (rng.uniform(0.0, 0.6) if rng.chance(0.4) else 0.0)
     return rows
 
 
-def _chords(dice: Dice, program: int, start: float, stop: float) -> list[_Row]:
+def _chords(rng: SeededRandom, program: int, start: float, stop: float) -> list[_Row]:
     """Up to twelve keys at once, held for seconds, struck together or one after another."""
     rows: list[_Row] = []
     while start < stop - 0.2:
-        end = min(start + dice.log_uniform(0.3, 8.0), stop)
-        centre, velocity = _key(dice), dice.integer(10, 120)
-        spread = dice.pick((0.0, 0.03, 0.2))
-        keys = {_near(dice, centre) for _ in range(dice.integer(2, 12))}
+        end = min(start + rng.log_uniform(0.3, 8.0), stop)
+        centre, velocity = _key(rng), rng.integer(10, 120)
+        spread = rng.choice((0.0, 0.03, 0.2))
+        keys = {_near(rng, centre) for _ in range(rng.integer(2, 12))}
         for key in sorted(keys):
-            onset = start + dice.uniform(0.0, spread)
+            onset = start + rng.uniform(0.0, spread)
             if end - onset > 2 * _MIN_NOTE_SECONDS:
-                loudness = min(max(velocity + dice.integer(-12, 12), 1), 127)
+                loudness = min(max(velocity + rng.integer(-12, 12), 1), 127)
                 rows.append((onset, end, program, key, loudness))
-        start = end + (dice.uniform(0.0, 0.8) if dice.chance(0.4) else 0.0)
+        start = end + (rng.uniform(0.0, 0.8) if rng.chance(0.4) else 0.0)
     return rows
 
 
-def _repetitions(dice: Dice, program: int, start: float, stop: float) -> list[_Row]:
+def _repetitions(rng: SeededRandom, program: int, start: float, stop: float) -> list[_Row]:
     """The same few keys again and again, up to fourteen times a second."""
     rows: list[_Row] = []
-    period = 1 / dice.log_uniform(1.5, 14.0)
-    held = dice.uniform(0.3, 1.0) * period
-    keys = sorted({_near(dice, _key(dice)) for _ in range(dice.pick((1, 1, 2, 4)))})
-    velocity, growth = dice.uniform(20.0, 110.0), dice.uniform(-6.0, 6.0)
+    period = 1 / rng.log_uniform(1.5, 14.0)
+    held = rng.uniform(0.3, 1.0) * period
+    keys = sorted({_near(rng, _key(rng)) for _ in range(rng.choice((1, 1, 2, 4)))})
+    velocity, growth = rng.uniform(20.0, 110.0), rng.uniform(-6.0, 6.0)
     while start < stop - period:
         loudness = min(max(round(velocity), 5), 127)
         end = start + max(held, _MIN_NOTE_SECONDS)
@@ -137,12 +139,12 @@ def _repetitions(dice: Dice, program: int, start: float, stop: float) -> list[_R
     return rows
 
 
-def _key(dice: Dice) -> int:
-    return dice.integer(LOWEST_KEY, HIGHEST_KEY)
+def _key(rng: SeededRandom) -> int:
+    return rng.integer(LOWEST_KEY, HIGHEST_KEY)
 
 
-def _near(dice: Dice, centre: int) -> int:
-    return min(max(centre + dice.integer(-14, 14), LOWEST_KEY), HIGHEST_KEY)
+def _near(rng: SeededRandom, centre: int) -> int:
+    return min(max(centre + rng.integer(-14, 14), LOWEST_KEY), HIGHEST_KEY)
 
 
 def _table(rows: list[_Row], seconds: float) -> Notes:

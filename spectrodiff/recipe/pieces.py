@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spectrodiff.composer.harmony import Dice
+from spectrodiff.composer.seeded_random import SeededRandom
 from spectrodiff.data.loading.examples import Cutter, ExampleFormat
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.data.recordings import Recording
@@ -67,10 +67,10 @@ class PieceMaker:
 
     def _starts(self, index: int) -> list[int]:
         """One random start in each of `cuts` equal parts, so that all of the piece is used."""
-        dice = Dice(self.seed, index, 2)
+        rng = SeededRandom(self.seed, index, 2)
         last = self.frames - self.example_format.target_frames
         return [
-            int((part + dice.uniform(0, 1)) / self.cuts * (last + 1)) for part in range(self.cuts)
+            int((part + rng.uniform(0, 1)) / self.cuts * (last + 1)) for part in range(self.cuts)
         ]
 
 

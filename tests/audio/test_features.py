@@ -24,7 +24,7 @@ def noise(num_samples, seed=0):
 
 
 def assert_same_log_mel(actual, expected, quiet_tolerance):
-    """Logs agree where they carry sound, magnitudes where float32 rounding is all there is."""
+    """Compares logarithms where there is audio, and magnitudes where there is only rounding."""
     loud = expected > -6.9
     np.testing.assert_allclose(actual[loud], expected[loud], atol=5e-3)
     np.testing.assert_allclose(np.exp(actual[~loud]), np.exp(expected[~loud]), atol=quiet_tolerance)

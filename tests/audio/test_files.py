@@ -45,10 +45,10 @@ def test_extremes_are_exact_and_need_no_warning(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_clipping_is_said(tmp_path, caplog):
+def test_clipping_is_logged(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         write_audio(tmp_path / "a.wav", np.array([0.0, 1.5, -3.0]), 16_000)
-    assert "2 of 3 samples are clipped, the loudest is 3 times full scale" in caplog.text
+    assert "2 of 3 samples clipped, peak 3 times full scale" in caplog.text
     assert soundfile.read(tmp_path / "a.wav", dtype="int16")[0].tolist() == [0, 32767, -32768]
 
 
@@ -82,7 +82,7 @@ def test_folder_in_the_way_is_refused(tmp_path):
 def test_full_disk_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.wav"
     write_audio(path, tone(220), 16_000)
-    # A limit on file size fails in the middle of writing, as a full disk does.
+    # A limit on the file size makes writing fail in the middle, like a full disk.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
@@ -108,13 +108,13 @@ def test_reading_resamples(tmp_path, source_rate):
     audio = read_audio(tmp_path / "a.wav", 16_000)
     assert audio.shape == (32_000,)
     assert audio.dtype == np.float32
-    # Away from the ends, where the filter sees silence, the tone is where and as loud as it was.
+    # Ignores both ends, where the resampling filter overlaps the surrounding silence.
     np.testing.assert_allclose(audio[1000:-1000], tone(440, 2.0)[1000:-1000], atol=1e-3)
 
 
 @pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "AIFF", "MP3"])
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.6, 0.95])
-def test_cut_off_file_is_refused(tmp_path, container, kept):
+def test_truncated_file_is_refused(tmp_path, container, kept):
     path = tmp_path / f"a.{container.lower()}"
     audio = 0.1 * np.random.default_rng(0).standard_normal(48_000)
     soundfile.write(path, audio, 16_000, format=container)

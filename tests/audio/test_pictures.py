@@ -78,7 +78,7 @@ def test_a_bare_spectrogram_has_a_pixel_per_frame_and_keeps_short_sounds(tmp_pat
         return seconds, picture.shape, 127 - row, column
 
     assert brightest(2400) == (20.0, (128, 1000), 30, 737)
-    # Three frames a pixel: 334 pixels are 1002 frames, and frame 737 is in pixel 245.
+    # Three frames per pixel: 334 pixels are 1002 frames, and frame 737 is in pixel 245.
     assert brightest(400) == (20.04, (128, 334), 30, 245)
     with pytest.raises(OutputError, match=r"a name ending in \.png"):
         write_bare_spectrogram(tmp_path / "bare.jpg", silence)

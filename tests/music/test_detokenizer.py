@@ -22,7 +22,7 @@ from tests.support.notation import (
     shift,
 )
 
-# Ids without an event in the vocabulary with V = 1.
+# Ids without an event for V = 1.
 UNKNOWN = 2
 BEYOND = 1391
 
@@ -33,7 +33,7 @@ def decode(*rows, **options):
 
 
 def decoded(*rows, **options):
-    """Notes as (onset, offset, pitch), and the two counts."""
+    """Returns notes as (onset, offset, pitch), and the two counts."""
     result = decode(*rows, **options)
     notes = [(on, off, pitch_) for on, off, pitch_, *_ in note_rows(result.notes)]
     return notes, result.invalid_events, result.dropped_events
@@ -77,8 +77,8 @@ class TestHandWorkedRows:
         )
 
     def test_events_do_not_go_back_in_time(self):
-        # At step 20, after step 50, the velocity and the pitch are refused. Both notes go on to the
-        # end, which gives the second its least length of a step.
+        # At step 20, after step 50, the velocity and the pitch are invalid. Both notes last until
+        # the end, which gives the second its minimum length of one step.
         row = [TIE, *NOTE_ON, shift(50), pitch(62), shift(20), OFF, pitch(60), END]
         assert decoded(row) == ([(0.0, 0.51, 60), (0.5, 0.51, 62)], 2, 0)
 
@@ -97,14 +97,14 @@ class TestHandWorkedRows:
 
     def test_sounding_notes_end_with_the_last_event(self):
         row = [TIE, *NOTE_ON, shift(100), pitch(61), END]
-        # The second note began at 1.0 s and lasts at least a step; all end together.
+        # The second note starts at 1.0 s and lasts at least one step; all end together.
         assert decoded(row) == ([(0.0, 1.01, 60), (1.0, 1.01, 61)], 0, 0)
 
-    def test_tied_notes_go_on_and_others_end(self):
+    def test_tied_notes_continue_and_others_end(self):
         first = [TIE, *NOTE_ON, pitch(62), shift(100), OFF, pitch(99), END]
         second = [program(0), pitch(60), TIE, shift(50), OFF, pitch(60), END]
-        # 62 is not tied: it ends where the second segment starts. 60 ends half a second later. The
-        # note-off of 99 is invalid.
+        # 62 is not tied and ends at the start of the second segment; 60 ends half a second later.
+        # The note-off of 99 is invalid.
         notes, invalid, dropped = decoded(first, second)
         assert notes == [(0.0, 5.12, 62), (0.0, 5.62, 60)]
         assert (invalid, dropped) == (1, 0)
@@ -115,7 +115,7 @@ class TestHandWorkedRows:
         # Invalid: the second 60, 61, and the second tie.
         assert decoded(first, second) == ([(0.0, 5.62, 60)], 3, 0)
 
-    def test_without_tie_sections_notes_simply_go_on(self):
+    def test_without_tie_sections_notes_continue(self):
         first = [*NOTE_ON, END]
         second = [shift(50), OFF, pitch(60), END]
         assert decoded(first, second, ties=False) == ([(0.0, 5.62, 60)], 0, 0)
@@ -123,7 +123,7 @@ class TestHandWorkedRows:
     def test_segment_ends_where_the_next_one_starts(self):
         first = [TIE, *NOTE_ON, shift(512), pitch(61), shift(513), pitch(62), pitch(63), END]
         second = [program(0), pitch(60), pitch(61), TIE, shift(8), OFF, pitch(60), pitch(61), END]
-        # Step 512 is still the first segment's; from shift(513) on, 3 tokens are dropped.
+        # Step 512 belongs to the first segment; shift(513) and the two tokens after it are dropped.
         assert decoded(first, second) == ([(0.0, 5.2, 60), (5.12, 5.2, 61)], 0, 3)
 
     def test_last_segment_has_no_end(self):
@@ -142,7 +142,7 @@ class TestHandWorkedRows:
 
 @st.composite
 def clean_songs(draw):
-    """Songs on the grid of steps in which notes of the same pitch and program do not overlap."""
+    """Strategy for songs on the grid of steps without overlaps of equal pitch and program."""
     rows = []
     for pitch_, program_ in draw(
         st.lists(st.tuples(st.integers(0, 127), st.integers(0, 127)), unique=True, max_size=8)
@@ -161,12 +161,12 @@ def clean_songs(draw):
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(rows=clean_songs(), nudges=st.integers(-4, 4), bins=st.sampled_from([1, 127]))
 def test_decoding_gives_back_the_notes_on_the_grid(rows, nudges, bins):
-    # Up to 4 ms off the grid, all in the same direction so that notes stay clear of each other.
+    # Up to 4 ms off the grid, all in the same direction, so that notes do not overlap.
     moved = [(max(0, on + nudges / 1000), off + nudges / 1000, *rest) for on, off, *rest in rows]
     vocabulary = Vocabulary(bins)
     tokenization = Tokenization(velocity_bins=bins, program_map="full")
     song = tokenize_song(note_table(moved), tokenization, strict=True)
-    # A tenth of a millisecond keeps clear of the rounding of starts such as 15.36 s.
+    # 0.1 ms later, so that starts such as 15.36 s are not rounded down by a step.
     starts = [5.12 * i + 1e-4 for i in range(len(song.tokens))]
     result = decode_tokens(song.tokens, starts, vocabulary)
     assert sorted(note_rows(result.notes)) == sorted(rows)

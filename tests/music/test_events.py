@@ -18,13 +18,13 @@ def segment_tokens(notes, start_frame=0, **options):
 class TestHandWorkedSegments:
     def test_one_note(self):
         notes = note_table([(0.0, 0.5, 60, 100, 0, False)])
-        # No shift at step 0; the program stands once; the offset 50 steps later is velocity 0.
+        # No shift at step 0; the program appears once; the offset 50 steps later has velocity 0.
         expected = [TIE, program(0), ON, pitch(60), shift(50), OFF, pitch(60), END]
         assert segment_tokens(notes) == expected
 
     def test_shifts_count_from_the_start_of_the_segment(self):
         notes = note_table([(0.1, 0.3, 60, 100, 0, False), (0.2, 0.4, 62, 100, 0, False)])
-        # 10 20 30 40, not 10 10 10 10.
+        # Shifts are 10 20 30 40, not 10 10 10 10.
         expected = [TIE, shift(10), program(0), ON, pitch(60), shift(20), pitch(62)]
         expected += [shift(30), OFF, pitch(60), shift(40), pitch(62), END]
         assert segment_tokens(notes) == expected
@@ -32,10 +32,10 @@ class TestHandWorkedSegments:
     def test_order_at_one_instant(self):
         rows = [
             (0.5, 1.0, 38, 100, 0, True),  # drums come last
-            (0.5, 1.0, 60, 100, 40, False),  # higher programs come later
+            (0.5, 1.0, 60, 100, 40, False),  # higher programs after lower ones
             (0.5, 1.0, 72, 100, 0, False),
-            (0.5, 1.0, 64, 100, 0, False),  # lower pitches come first
-            (0.0, 0.5, 72, 100, 40, False),  # offsets before onsets, whatever their program
+            (0.5, 1.0, 64, 100, 0, False),  # lower pitches before higher ones
+            (0.0, 0.5, 72, 100, 40, False),  # offsets before onsets, for any program
         ]
         expected = [TIE, program(40), ON, pitch(72)]
         expected += [shift(50), OFF, pitch(72)]
@@ -44,7 +44,7 @@ class TestHandWorkedSegments:
         assert segment_tokens(note_table(rows)) == expected
 
     def test_order_within_a_step_is_that_of_the_exact_times(self):
-        # Both round to step 50, where the onset comes first.
+        # Both round to step 50, and the onset is first.
         notes = note_table([(0.2, 0.503, 60, 100, 0, False), (0.498, 0.9, 50, 100, 0, False)])
         expected = [TIE, shift(20), program(0), ON, pitch(60), shift(50), pitch(50), OFF, pitch(60)]
         expected += [shift(90), pitch(50), END]
@@ -65,12 +65,12 @@ class TestHandWorkedSegments:
             (0.0, 6.0, 62, 100, 9, False),
             (1.0, 6.0, 60, 100, 9, False),
             (2.0, 6.0, 99, 100, 3, False),
-            (3.0, 5.12, 50, 100, 3, False),  # ends in this segment: is still listed
-            (4.0, 5.11, 40, 100, 3, False),  # ended before
-            (4.0, 6.0, 36, 100, 0, True),  # a drum
+            (3.0, 5.12, 50, 100, 3, False),  # ends in this segment: listed
+            (4.0, 5.11, 40, 100, 3, False),  # ended before this segment: not listed
+            (4.0, 6.0, 36, 100, 0, True),  # a drum: not listed
         ]
         expected = [program(3), pitch(50), pitch(99), program(9), pitch(60), pitch(62), TIE]
-        # The offset at step 0 needs no shift; the tie section left the program at 9.
+        # The offset at step 0 needs no shift; the current program after the tie section is 9.
         expected += [program(3), OFF, pitch(50)]
         expected += [shift(88), pitch(99), program(9), pitch(60), pitch(62), END]
         assert segment_tokens(note_table(rows), start_frame=256) == expected
@@ -94,10 +94,10 @@ class TestHandWorkedSegments:
     def test_segment_ends_before_its_last_step_unless_the_song_ends_there(self):
         first = (0.0, 5.12, 60, 100, 0, False)
         opening = [TIE, program(0), ON, pitch(60)]
-        # Step 512 belongs to the second segment, if there is one: 5.14 s have 258 frames.
+        # Step 512 belongs to the second segment if there is one: 5.14 s are 258 frames.
         longer = note_table([first, (5.12, 5.14, 60, 100, 0, False)])
         assert segment_tokens(longer) == [*opening, END]
-        # 5.119 s have 256 frames but round to step 512.
+        # 5.119 s are 256 frames, but round to step 512.
         alone = note_table([(0.0, 5.119, 60, 100, 0, False)])
         assert segment_tokens(alone) == [*opening, shift(512), OFF, pitch(60), END]
 
@@ -106,8 +106,8 @@ class TestHandWorkedSegments:
         assert segment_tokens(notes, start_frame=26) == [TIE, END]
         assert segment_tokens(notes, start_frame=10_000) == [TIE, END]
 
-    def test_a_note_without_offset_in_the_tokens_goes_on(self):
-        # At 1.0 s the offset comes before the onset, so nothing ends the note of no duration.
+    def test_a_note_without_offset_in_the_tokens_continues(self):
+        # At 1.0 s the offset comes before the onset, so nothing ends the note without duration.
         notes = note_table([(1.0, 1.0, 60, 100, 0, False)], total_seconds=20.0)
         assert segment_tokens(notes, start_frame=256) == [program(0), pitch(60), TIE, END]
 
@@ -142,23 +142,23 @@ class TestHandWorkedSegments:
         assert tokens == [*expected, shift(100), OFF, pitch(60), pitch(61), pitch(62), END]
 
 
-class TestRoom:
+class TestMaxTokens:
     notes = note_table([(0.1 * i, 0.1 * i + 9, 60 + i, 100, 0, False) for i in range(4)])
 
-    def test_segment_is_cut_behind_a_whole_event(self):
+    def test_segment_is_truncated_after_a_complete_event(self):
         segment = index_notes(self.notes, Vocabulary(1)).segment(0, max_tokens=8)
-        # tie, program on 60, shift 61, shift 62, shift 63, end: 11 tokens. With room for 8 there
-        # would be space for the third shift, but not for what it leads to.
+        # tie, program on 60, shift 61, shift 62, shift 63, end: 11 tokens. The third shift would
+        # fit into 8 tokens, but not the pitch after it.
         assert segment.tokens.tolist() == [
             *(TIE, program(0), ON, pitch(60), shift(10), pitch(61), END),
         ]
         assert (segment.num_tokens, segment.left_out_events) == (11, 2)
 
-    def test_exact_fit_is_not_cut(self):
+    def test_exact_fit_is_not_truncated(self):
         segment = index_notes(self.notes, Vocabulary(1)).segment(0, max_tokens=11)
         assert (len(segment.tokens), segment.num_tokens, segment.left_out_events) == (11, 11, 0)
 
-    def test_a_cut_tie_section_is_closed(self):
+    def test_a_truncated_tie_section_is_closed(self):
         # Frame 256 has program 0, four pitches, tie; then four offsets and the end.
         segment = index_notes(self.notes, Vocabulary(1)).segment(256, max_tokens=5)
         assert segment.tokens.tolist() == [program(0), pitch(60), pitch(61), TIE, END]
@@ -175,15 +175,15 @@ class TestRoom:
 
 
 def test_frames_of_a_song():
-    # One more than there are whole hops of 20 ms.
+    # One frame more than there are complete hops of 20 ms.
     def frames(seconds):
         return index_notes(note_table([], total_seconds=seconds), Vocabulary(1)).num_frames
 
     assert [frames(s) for s in (0.0, 0.019, 0.02, 5.1, 5.12)] == [1, 1, 2, 256, 257]
 
 
-def played_out(notes: Notes, start_frame: int) -> list[int]:
-    """The rule applied word by word, event by event from the start of the song."""
+def tokens_from_start(notes: Notes, start_frame: int) -> list[int]:
+    """Reference implementation: processes each event from the start of the song."""
     rows = sorted(
         range(len(notes)), key=lambda i: (notes.is_drum[i], notes.program[i], notes.pitch[i])
     )
@@ -226,7 +226,7 @@ def played_out(notes: Notes, start_frame: int) -> list[int]:
     return [*out, END]
 
 
-# Few pitches and times, so that notes overlap, touch and repeat.
+# Few different pitches and times, so that notes overlap, touch and repeat.
 messy_rows = st.tuples(
     st.integers(0, 1500),
     st.integers(0, 300),
@@ -238,9 +238,9 @@ messy_rows = st.tuples(
 
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(rows=st.lists(messy_rows, min_size=1, max_size=40), start_frame=st.integers(0, 900))
-def test_any_segment_is_what_playing_the_whole_song_gives(rows, start_frame):
+def test_any_segment_equals_that_of_the_reference(rows, start_frame):
     notes = note_table(rows)
-    assert segment_tokens(notes, start_frame) == played_out(notes, start_frame)
+    assert segment_tokens(notes, start_frame) == tokens_from_start(notes, start_frame)
 
 
 def test_long_songs_with_many_checkpoints():
@@ -249,7 +249,7 @@ def test_long_songs_with_many_checkpoints():
     onset = rng.uniform(0, 400, count)
     notes = Notes(
         onset_seconds=onset,
-        # Some notes are heard through several checkpoints.
+        # Some notes sound across several checkpoints.
         offset_seconds=onset + rng.choice([0.0, 0.1, 1.0, 60.0, 300.0], count),
         pitch=rng.integers(0, 128, count),
         velocity=rng.integers(1, 128, count),
@@ -257,11 +257,11 @@ def test_long_songs_with_many_checkpoints():
         is_drum=rng.random(count) < 0.2,
     )
     events = index_notes(notes, Vocabulary(1))
-    # The frames of events next to a checkpoint, and others.
+    # Frames of events next to a checkpoint, and random ones.
     near = [events.step[k * _CHECKPOINT_EVENTS + d] // 2 for k in range(1, 9) for d in (-1, 0, 1)]
     for start_frame in [0, *near, *rng.integers(0, events.num_frames, 10), events.num_frames]:
         tokens = events.segment(int(start_frame), NO_LIMIT).tokens.tolist()
-        assert tokens == played_out(notes, int(start_frame))
+        assert tokens == tokens_from_start(notes, int(start_frame))
 
 
 def golden_keys():

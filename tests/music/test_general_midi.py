@@ -1,4 +1,4 @@
-"""Names of instruments and drums, beside those that another library has."""
+"""Names of instruments and drums, compared with those of pretty_midi."""
 
 import re
 
@@ -15,28 +15,28 @@ from spectrodiff.music.general_midi import (
 
 
 def stems(name):
-    """The first four letters of its words: "echoes" is "echo", a "strings" is a "string"."""
+    """Returns the first four letters of each word, so that "echoes" equals "echo"."""
     return {word[:4] for word in re.findall("[a-z]+", name.lower().replace("bag pipe", "bagpipe"))}
 
 
-def test_programs_are_called_as_elsewhere():
+def test_program_names_agree_with_pretty_midi():
     assert len(PROGRAM_NAMES) == 128
-    strange = {
+    different = {
         name
         for number, name in enumerate(PROGRAM_NAMES)
         if not stems(name) & stems(pretty_midi.program_to_instrument_name(number))
     }
-    assert not strange
+    assert not different
 
 
-def test_drums_are_called_as_elsewhere():
+def test_drum_names_agree_with_pretty_midi():
     assert sorted(DRUM_NAMES) == list(range(27, 88))
-    strange = {
+    different = {
         key
         for key in range(35, 82)
         if not stems(DRUM_NAMES[key]) & stems(pretty_midi.note_number_to_drum_name(key))
     }
-    assert not strange
+    assert not different
 
 
 @pytest.mark.parametrize("names", [PROGRAM_NAMES, tuple(DRUM_NAMES.values())])
@@ -57,7 +57,7 @@ def test_short_names():
         48: "strings",
         73: "flute",
     }
-    # Two guitars; a violin is nothing but a violin; what is taken is no abbreviation.
+    # Two guitars; a name of one word; a name that is taken.
     assert short_names((24, 26, 40)) == {24: "nylon guitar", 26: "jazz guitar", 40: "violin"}
     assert short_names((59,)) == {59: "trumpet"}
     assert short_names((59,), taken=["trumpet"]) == {59: "muted trumpet"}

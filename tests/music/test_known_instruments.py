@@ -1,4 +1,4 @@
-"""Songs put on the instruments a model knows; what to expect was worked out by hand."""
+"""Adaptation of songs to known instruments; expected values were derived by hand."""
 
 import dataclasses
 from pathlib import Path
@@ -30,7 +30,7 @@ FIVE = (PIANO, GUITAR, BASS, STRINGS, FLUTE)
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """Five instruments and no drums, unless told otherwise."""
+    """Instruments of a model; by default five programs and no drums."""
 
     programs: tuple[int, ...] | None = FIVE
     drums: tuple[int, ...] | None = ()
@@ -52,12 +52,12 @@ def adapted(rows: list[Row], known: Known = MINI) -> list[Row]:
     return note_rows(adapt(note_table(rows), known).notes)
 
 
-def told(rows: list[Row], known: Known = MINI) -> str | None:
+def description(rows: list[Row], known: Known = MINI) -> str | None:
     return describe(adapt(note_table(rows), known), known, song="a.mid", model="mini")
 
 
 class TestReplacing:
-    def test_an_unknown_part_goes_to_a_known_instrument(self):
+    def test_an_unknown_program_is_replaced_by_a_known_one(self):
         adaptation = adapt(note_table([note(0, 1, 72, 56), note(1, 2, 74, 56)]), Known())
         assert note_rows(adaptation.notes) == [note(0, 1, 72, FLUTE), note(1, 2, 74, FLUTE)]
         assert adaptation.replacements == (Replacement(56, FLUTE, 2),)
@@ -67,8 +67,8 @@ class TestReplacing:
         rows = [note(0, 1, 60, 25), note(0, 1, 36, 39), note(0, 1, 60, 72)]
         assert adapted(rows) == [*rows[:2], note(0, 1, 60, FLUTE)]
 
-    def test_what_a_part_is_in_the_song_counts_not_its_class(self):
-        # Slakh's classes have the piccolo (72) with clarinets, the sitar (104) with pads.
+    def test_the_program_of_the_song_decides_not_its_class(self):
+        # The Slakh class of the piccolo (72) is the clarinet, that of the sitar (104) the pad.
         replacements = adapt(
             note_table([note(0, 1, 80, 72), note(0, 1, 60, 104)]), Known()
         ).replacements
@@ -79,7 +79,7 @@ class TestReplacing:
         assert [row[4] for row in adapted(rows)] == [FLUTE, STRINGS]
 
     def test_programs_of_other_maps(self):
-        # As families the violin (40) is known; as it is, it is not.
+        # The family of the viola (41) is known; the viola itself is not.
         rows = [note(0, 1, 70, 41)]
         assert adapted(rows, Known((40, 0), program_map="midi_class")) == rows
         assert adapted(rows, Known((0, 40), program_map="full")) == [note(0, 1, 70, 40)]
@@ -100,7 +100,7 @@ class TestReplacing:
 
 class TestRegister:
     def test_quartiles_of_sounding_time(self):
-        # One second each of 60 to 67: a quarter of eight seconds is over at the end of 61.
+        # Pitches 60 to 67 with one second each: the first quartile of eight seconds is in 61.
         rows = [note(0, 1, 60 + step, 56) for step in (3, 0, 1, 2, 7, 6, 5, 4)]
         assert find_register(note_table(rows)) == Register(61, 65)
 
@@ -108,35 +108,35 @@ class TestRegister:
         rows = [note(0, 9, 40, 56), *(note(0, 0.1, 80, 56) for _ in range(20))]
         assert find_register(note_table(rows)) == Register(40, 40)
 
-    def test_notes_of_no_length_count_where_there_are_no_others(self):
+    def test_notes_without_duration_count_if_there_are_no_others(self):
         rows = [note(1, 1, 60, 56), note(1, 1, 62, 56)]
         assert find_register(note_table(rows)) == Register(60, 62)
         assert find_register(note_table([*rows, note(1, 2, 50, 56)])) == Register(50, 50)
 
 
-class TestMeetingParts:
-    def test_a_note_ends_when_its_key_is_struck_again(self):
+class TestMergedParts:
+    def test_a_note_ends_at_the_next_onset_of_its_pitch(self):
         rows = [note(0, 4, 72, 56), note(1, 2, 72, FLUTE)]
         assert adapted(rows) == [note(0, 1, 72, FLUTE), note(1, 2, 72, FLUTE)]
 
-    def test_notes_struck_at_once_are_one(self):
+    def test_simultaneous_notes_are_merged(self):
         rows = [note(0, 2, 72, 56, 60), note(0, 1, 72, 71, 90), note(0, 1, 72, FLUTE, 70)]
         assert adapted(rows) == [note(0, 2, 72, FLUTE, 90)]
 
-    def test_struck_at_once_then_again(self):
+    def test_simultaneous_notes_before_another(self):
         rows = [note(0, 3, 72, 56), note(0, 1, 72, 71, 90), note(2, 4, 72, 71)]
         assert adapted(rows) == [note(0, 2, 72, FLUTE, 90), note(2, 4, 72, FLUTE)]
 
     def test_a_class_counts_as_one_instrument(self):
-        # 75, the pan flute, is played as 73 by the model's own map.
+        # 75, the pan flute, is mapped to 73 by the model's program map.
         rows = [note(0, 4, 72, 56), note(1, 2, 72, 75)]
         assert adapted(rows) == [note(0, 1, 72, FLUTE), note(1, 2, 72, 75)]
 
-    def test_other_keys_and_other_instruments_are_left_alone(self):
+    def test_other_pitches_and_other_instruments_are_unchanged(self):
         rows = [note(0, 4, 72, 56), note(1, 2, 73, FLUTE), note(1, 2, 72, PIANO), hit(1, 72)]
         assert adapted(rows, Known(drums=None)) == [note(0, 4, 72, FLUTE), *rows[1:]]
 
-    def test_a_part_that_meets_no_other_is_left_alone(self):
+    def test_a_part_with_an_instrument_of_its_own_is_unchanged(self):
         overlapping = [(0, 4, 72), (1, 2, 72), (3, 3, 72)]
         rows = [note(*times, program) for times in overlapping for program in (56, PIANO)]
         assert adapted(rows) == [
@@ -148,7 +148,7 @@ WITH_DRUMS = [hit(0, 36), note(0, 1, 60, PIANO), hit(1, 38), hit(2, 36), hit(2, 
 
 
 class TestDrums:
-    def test_all_are_left_out_where_none_is_known(self):
+    def test_all_are_left_out_if_none_is_known(self):
         adaptation = adapt(note_table(WITH_DRUMS), Known())
         assert note_rows(adaptation.notes) == [WITH_DRUMS[1]]
         assert adaptation.left_out == (
@@ -157,12 +157,12 @@ class TestDrums:
             LeftOutDrum(75, 1),
         )
 
-    def test_known_ones_stay(self):
+    def test_known_drums_are_kept(self):
         known = Known(drums=(38, 36))
         assert adapted(WITH_DRUMS, known) == WITH_DRUMS[:4]
         assert adapted(WITH_DRUMS, Known(drums=None)) == WITH_DRUMS
 
-    def test_a_song_of_nothing_but_drums(self):
+    def test_a_song_with_only_drums(self):
         song = note_table([hit(0, 36), hit(1, 75)])
         with pytest.raises(MidiError) as error:
             adapt(song, Known(), song="a.mid", model="mini")
@@ -177,55 +177,55 @@ class TestDrums:
         assert len(adapt(song, Known(drums=(36,))).notes) == 1
 
 
-class TestTelling:
+class TestDescription:
     def test_one_line_about_a_song(self):
         rows = [note(0, 1, 72, 71), note(0, 1, 76, 56), hit(0, 36), note(0, 1, 60, PIANO)]
-        assert told(rows) == (
-            "a.mid: trumpet and clarinet played as flute, drums left out "
+        assert description(rows) == (
+            "a.mid: trumpet and clarinet replaced by flute, drums left out "
             "(mini knows piano, guitar, bass, strings and flute)"
         )
 
     def test_several_replacements(self):
         rows = [note(0, 1, 72, program) for program in (56, 40, 68, 71, 44)]
-        assert told([*rows, hit(0, 36)]) == (
-            "a.mid: violin and tremolo strings played as strings; trumpet, oboe and clarinet as "
+        assert description([*rows, hit(0, 36)]) == (
+            "a.mid: violin and tremolo strings replaced by strings; trumpet, oboe and clarinet by "
             "flute; drums left out (mini knows piano, guitar, bass, strings and flute)"
         )
 
     def test_some_drums(self):
         rows = [hit(0, 36), hit(0, 75), hit(1, 58), hit(2, 75), hit(3, 99)]
-        assert told(rows, Known((PIANO,), (36,))) == (
+        assert description(rows, Known((PIANO,), (36,))) == (
             "a.mid: vibraslap, claves and drum 99 left out (mini knows piano and bass drum)"
         )
 
-    def test_nothing_to_tell(self):
-        assert told([note(0, 1, 60, 25), note(0, 1, 60, PIANO)]) is None
-        assert told([note(0, 1, 60, 56), hit(0, 99)], Known(None, None)) is None
+    def test_no_changes(self):
+        assert description([note(0, 1, 60, 25), note(0, 1, 60, PIANO)]) is None
+        assert description([note(0, 1, 60, 56), hit(0, 99)], Known(None, None)) is None
 
-    def test_names_that_would_be_confused_are_told_in_full(self):
+    def test_ambiguous_names_are_not_abbreviated(self):
         known = Known((24, 26, 50))
         rows = [note(0, 1, 60, PIANO), note(0, 1, 60, 48)]
-        assert told(rows, known) == (
-            "a.mid: piano played as nylon guitar; strings as synth strings "
+        assert description(rows, known) == (
+            "a.mid: piano replaced by nylon guitar; strings by synth strings "
             "(mini knows nylon guitar, jazz guitar and strings)"
         )
 
-    def test_long_lists_are_cut(self):
+    def test_long_lists_are_abbreviated(self):
         known = Known((*SLAKH_CLASSES,)[1:], tuple(range(35, 45)))
         song = [note(0, 1, 60, PIANO), hit(0, 40), *(hit(0, key) for key in range(45, 57))]
-        assert told(song, known) == (
-            "a.mid: piano played as electric piano, low tom, open hi-hat, low-mid tom, "
+        assert description(song, known) == (
+            "a.mid: piano replaced by electric piano, low tom, open hi-hat, low-mid tom, "
             "high-mid tom, crash cymbal, high tom, ride cymbal and 5 other drums left out "
             "(mini knows 33 instruments and 10 drums)"
         )
 
     def test_drums_of_a_model_with_all_drums(self):
-        assert told([note(0, 1, 60, 56)], Known((PIANO,), None)) == (
-            "a.mid: trumpet played as piano (mini knows piano and drums)"
+        assert description([note(0, 1, 60, 56)], Known((PIANO,), None)) == (
+            "a.mid: trumpet replaced by piano (mini knows piano and drums)"
         )
 
 
-class TestChecking:
+class TestValidation:
     @pytest.mark.parametrize(
         ("known", "message"),
         [
@@ -235,7 +235,7 @@ class TestChecking:
             (Known(drums=(36, 128, -1)), "drums: expected keys in 0..127, got -1, 128"),
         ],
     )
-    def test_impossible_instruments(self, known, message):
+    def test_invalid_instruments(self, known, message):
         with pytest.raises(ConfigError, match=message):
             check_instruments(known)
         with pytest.raises(ConfigError, match=message):
@@ -263,10 +263,10 @@ PROGRAMS = st.lists(st.sampled_from(SLAKH), min_size=1, unique=True).map(tuple)
 DRUMS = st.none() | st.lists(st.integers(0, 127), max_size=60).map(tuple)
 
 
-class TestAlways:
+class TestProperties:
     @settings(max_examples=150, deadline=None)
     @given(st.lists(ROWS, max_size=20), PROGRAMS | st.none(), DRUMS)
-    def test_a_model_gets_what_it_knows_and_all_of_that(self, rows, programs, drums):
+    def test_the_result_is_known_and_complete(self, rows, programs, drums):
         song = note_table([*rows, note(0, 1, 60, PIANO)])
         known = Known(programs, drums)
         notes = adapt(song, known).notes
@@ -274,20 +274,20 @@ class TestAlways:
         mapped = map_program_numbers(pitched.program, "slakh").tolist()
         assert programs is None or set(mapped) <= set(programs)
         assert drums is None or set(notes.pitch[notes.is_drum].tolist()) <= set(drums)
-        # Each stroke of the song is in it.
-        written = song.select(~song.is_drum)
+        # Each onset of the song is kept.
+        original = song.select(~song.is_drum)
 
-        def strokes(notes):
+        def onsets(notes):
             return set(zip(notes.onset_seconds.tolist(), notes.pitch.tolist(), strict=True))
 
-        assert strokes(pitched) == strokes(written)
-        assert len(pitched) <= len(written)
+        assert onsets(pitched) == onsets(original)
+        assert len(pitched) <= len(original)
         hits = [row for row in note_rows(song) if row[5] and (drums is None or row[2] in drums)]
         assert [row for row in note_rows(notes) if row[5]] == hits
 
     @settings(max_examples=150, deadline=None)
     @given(st.lists(ROWS, max_size=20), PROGRAMS, DRUMS)
-    def test_what_a_model_knows_stays_as_it_is(self, rows, programs, drums):
+    def test_known_notes_are_unchanged(self, rows, programs, drums):
         known = Known(programs, drums)
         once = adapt(note_table([*rows, note(0, 1, 60, PIANO)]), known).notes
         again = adapt(once, known)
@@ -306,20 +306,20 @@ class TestAlways:
 
     @settings(max_examples=150, deadline=None)
     @given(st.lists(ROWS, max_size=20), PROGRAMS)
-    def test_no_key_is_struck_while_another_part_holds_it(self, rows, programs):
+    def test_merged_parts_do_not_overlap(self, rows, programs):
         song = note_table([*rows, note(0, 1, 60, PIANO)])
         adaptation = adapt(song, Known(programs))
         notes = adaptation.notes.select(~adaptation.notes.is_drum)
         mapped = map_program_numbers(notes.program, "slakh")
-        for target in {replacement.played_as for replacement in adaptation.replacements}:
+        for target in {replacement.replaced_by for replacement in adaptation.replacements}:
             own = song.program[~song.is_drum]
             own = own[map_program_numbers(own, "slakh") == target]
-            joined = [r.program for r in adaptation.replacements if r.played_as == target]
+            joined = [r.program for r in adaptation.replacements if r.replaced_by == target]
             if len({*own.tolist(), *joined}) < 2:
                 continue
-            players = notes.select(mapped == target)
-            for pitch in set(players.pitch.tolist()):
-                key = players.select(players.pitch == pitch)
+            part = notes.select(mapped == target)
+            for pitch in set(part.pitch.tolist()):
+                key = part.select(part.pitch == pitch)
                 order = np.argsort(key.onset_seconds)
                 onsets, offsets = key.onset_seconds[order], key.offset_seconds[order]
                 assert np.all(np.diff(onsets) > 0)
@@ -338,15 +338,15 @@ class TestRealSongs:
         )
         assert sum(drum.hits for drum in adaptation.left_out) == 417
         assert describe(adaptation, Known(), song="when_the_saints.mid", model="mini") == (
-            "when_the_saints.mid: acoustic bass played as bass; trumpet and clarinet as flute; "
-            "trombone as strings; drums left out "
+            "when_the_saints.mid: acoustic bass replaced by bass; trumpet and clarinet by flute; "
+            "trombone by strings; drums left out "
             "(mini knows piano, guitar, bass, strings and flute)"
         )
 
     def test_an_orchestra(self):
         adaptation = adapt(read_midi(EXAMPLES / "pachelbel_canon.mid"), Known())
-        played = {PROGRAM_NAMES[part]: by for part, by, _ in adaptation.replacements}
-        assert played == {
+        replaced = {PROGRAM_NAMES[part]: by for part, by, _ in adaptation.replacements}
+        assert replaced == {
             "violin": STRINGS,
             "cello": STRINGS,
             "harp": GUITAR,
@@ -354,7 +354,7 @@ class TestRealSongs:
             "clarinet": FLUTE,
         }
 
-    def test_what_a_model_was_trained_on(self):
+    def test_a_song_with_known_instruments(self):
         song = read_midi(EXAMPLES / "greensleeves.mid")
         adaptation = adapt(song, Known())
         assert note_rows(adaptation.notes) == note_rows(song)

@@ -29,7 +29,7 @@ PIANO = (0, 1, 60, 100, 0, False)
 
 
 def midi_bytes(*tracks: list[mido.Message], ticks_per_beat: int = 500) -> bytes:
-    """A file in which a tick is a millisecond, unless told otherwise."""
+    """Returns the contents of a MIDI file; by default a tick is a millisecond."""
     file = mido.MidiFile(ticks_per_beat=ticks_per_beat)
     file.tracks.extend(mido.MidiTrack(track) for track in tracks)
     buffer = io.BytesIO()
@@ -107,7 +107,7 @@ def test_trim_overlaps():
             (0.0, 2.0, 61, 100, 0, False),  # another pitch
             (1.0, 2.0, 61, 100, 1, False),  # another program
             (1.0, 2.0, 61, 100, 0, True),  # a drum
-            (3.0, 4.0, 62, 100, 0, False),  # same onset as the next: nothing is left of it
+            (3.0, 4.0, 62, 100, 0, False),  # same onset as the next: removed
             (3.0, 3.5, 62, 90, 0, False),
         ]
     )
@@ -141,7 +141,7 @@ class TestReading:
             [
                 pedal(0, 127),
                 note_on(1000, 60),
-                note_on(500, 60, velocity=0),  # held until the pedal is lifted at 3 s
+                note_on(500, 60, velocity=0),  # held until the pedal is released at 3 s
                 pedal(1500, 0),
                 note_on(1000, 62),
                 note_on(500, 62, velocity=0),
@@ -153,15 +153,15 @@ class TestReading:
         ]
 
     def test_song_is_not_shorter_than_its_drums(self):
-        # A pedal that is never lifted: note-seq then says that the song ends with its last pitched
-        # event, here at 1.5 s, although the drums go on.
+        # The pedal is never released: note-seq then puts the end of the song at its last pitched
+        # event, here at 1.5 s, although the drums continue.
         data = midi_bytes(
             [pedal(0, 127), note_on(1000, 60), note_on(500, 60, velocity=0)],
             [note_on(5000, 36, channel=9), note_on(1000, 36, velocity=0, channel=9)],
         )
         assert parse_midi(data, "song").total_seconds == 6.0
 
-    def test_heavy_libraries_wait_until_a_file_is_read(self):
+    def test_heavy_libraries_are_imported_only_to_read_a_file(self):
         code = (
             "import sys, spectrodiff.music.tokenizer\n"
             "print({'note_seq', 'pretty_midi'} & {*sys.modules})"
@@ -176,7 +176,7 @@ class TestReading:
         assert pretty_midi.pretty_midi.MAX_TICK == 1e7
         assert not recwarn.list
 
-    def test_warnings_of_the_parser_stay_inside(self):
+    def test_warnings_of_the_parser_are_suppressed(self):
         tempo_on_second_track = midi_bytes([], [mido.MetaMessage("set_tempo", tempo=400_000)])
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -185,12 +185,12 @@ class TestReading:
 
 GOOD_FILE = midi_bytes([note_on(0, 60), note_on(100, 60, velocity=0)])
 HEADER = GOOD_FILE[:14]
-# One note, whose end comes after the longest delta time there is: 2**28 - 1 ticks.
+# One note that ends after the longest possible delta time: 2**28 - 1 ticks.
 DELTA_BOMB = (
     HEADER[:10] + struct.pack(">HH", 1, 480) + b"MTrk" + struct.pack(">I", 15)
     + bytes([0, 0x90, 60, 64, 0xFF, 0xFF, 0xFF, 0x7F, 0x90, 60, 0, 0, 0xFF, 0x2F, 0])
 )  # fmt: skip
-# Below the limit of ticks, but of 16.7 s each: five years.
+# Fewer ticks than the limit, but of 16.7 s each: five years.
 SLOW_FILE = midi_bytes(
     [mido.MetaMessage("set_tempo", tempo=0xFFFFFF), note_on(0, 60), note_on(9_000_000, 60, 0)],
     ticks_per_beat=1,
@@ -290,7 +290,7 @@ class TestWriting:
             notes.onset_seconds[~notes.is_drum], 0.1 * notes.program[~notes.is_drum], atol=1e-9
         )
 
-    def test_notes_of_no_duration_end_after_a_millisecond(self, tmp_path):
+    def test_notes_without_duration_end_after_a_millisecond(self, tmp_path):
         rows = [(1.0, 1.0, 60, 100, 0, False), (3.0, 4.0, 60, 100, 0, False)]
         write_midi(note_table(rows), tmp_path / "song.mid")
         read = note_rows(read_midi(tmp_path / "song.mid"))

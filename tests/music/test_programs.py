@@ -6,7 +6,7 @@ from spectrodiff.music.programs import SLAKH_CLASSES, map_program_numbers
 
 def test_slakh_classes():
     assert len(SLAKH_CLASSES) == len(set(SLAKH_CLASSES.values())) == 34
-    # The worked list of the classes' programs, in order.
+    # Programs of the classes, in order.
     assert list(SLAKH_CLASSES) == [
         *(0, 4, 8, 16, 24, 26, 29, 32, 33, 40, 41, 42, 43, 46, 47, 48, 50),
         *(52, 55, 56, 57, 58, 60, 61, 64, 66, 67, 68, 69, 70, 71, 73, 80, 88),
@@ -19,10 +19,10 @@ def test_slakh_classes():
         ("full", [0, 41, 127], [0, 41, 127]),
         ("midi_class", [0, 7, 8, 41, 127], [0, 0, 8, 40, 120]),
         ("flat", [0, 41, 127], [0, 0, 0]),
-        # Bright piano (1) is a piano, marimba (12) chromatic percussion; steel guitar (25) joins
-        # nylon (24); tremolo strings (44) and pizzicato (45) join the contrabass (43).
+        # Bright piano (1): piano; marimba (12): chromatic percussion; steel guitar (25): nylon
+        # guitar (24); tremolo strings (44) and pizzicato (45): contrabass (43).
         ("slakh", [1, 12, 24, 25, 26, 44, 45, 46], [0, 8, 24, 24, 26, 43, 43, 46]),
-        # A piccolo (72) lies between clarinet (71) and pipe (73); all from 88 on are pads.
+        # Piccolo (72): clarinet (71), since pipe is 73; all programs above 88: pad.
         ("slakh", [72, 73, 79, 80, 87, 88, 127], [71, 73, 73, 80, 80, 88, 88]),
     ],
 )

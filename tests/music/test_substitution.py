@@ -1,4 +1,4 @@
-"""Choice of the known instrument that plays an unknown part; each rule worked out by hand."""
+"""Choice of the replacement of an unknown instrument; expected values were derived by hand."""
 
 import pytest
 
@@ -10,38 +10,38 @@ FIVE = (0, 24, 33, 48, 73)  # piano, guitar, electric bass, strings, flute
 
 
 def chosen(program, low, high, programs):
-    # The order of the programs decides nothing.
+    # The result does not depend on the order of the programs.
     forwards = choose(program, Register(low, high), programs)
     assert choose(program, Register(low, high), programs[::-1]) == forwards
     return forwards
 
 
 class TestRules:
-    def test_the_next_in_number_of_the_same_kind(self):
+    def test_the_nearest_program_number_of_the_same_kind(self):
         assert chosen(27, 50, 60, (24, 26, 29)) == 26
         assert chosen(57, 56, 60, (56, 60)) == 56
-        # Two are next: the lower number.
+        # Two are equally near: the lower number.
         assert chosen(57, 56, 57, (56, 58)) == 56
 
-    def test_the_same_kind_is_taken_though_a_part_reaches_out_a_little(self):
-        # Oboes go down to 58, flutes to 60, violins to 55.
+    def test_the_same_kind_is_preferred_slightly_outside_its_range(self):
+        # Lowest pitches: oboe 58, flute 60, violin 55.
         assert chosen(71, 53, 64, (40, 68)) == 68
         assert chosen(71, 52, 64, (40, 68)) == 68
         assert chosen(71, 51, 64, (40, 68)) == 40
 
-    def test_of_the_same_kind_one_that_can_reach_is_better(self):
-        # An oboe's line is too high for the baritone saxophone (36 to 69), not for the clarinet.
+    def test_a_sufficient_range_is_preferred_within_the_same_kind(self):
+        # The oboe part is too high for the baritone saxophone (36 to 69), but not for the clarinet.
         assert chosen(68, 70, 74, (67, 71)) == 71
         assert chosen(68, 60, 66, (67, 71)) == 67
 
-    def test_held_notes_stay_held(self):
-        # The harp is of the violin's family, the strings are not.
+    def test_sustained_notes_stay_sustained(self):
+        # The harp is in the family of the violin, the string ensemble is not.
         assert chosen(40, 60, 70, (46, 48)) == 48
         assert chosen(19, 50, 70, (0, 48)) == 48
-        assert chosen(42, 45, 55, (0, 73)) == 0  # a flute cannot
-        assert chosen(42, 54, 60, (0, 73)) == 73  # but for half an octave it is the one
+        assert chosen(42, 45, 55, (0, 73)) == 0  # too low for the flute
+        assert chosen(42, 54, 60, (0, 73)) == 73  # half an octave below its range is tolerated
 
-    def test_plucked_notes_stay_plucked(self):
+    def test_decaying_notes_stay_decaying(self):
         assert chosen(46, 60, 70, (40, 0)) == 0
         assert chosen(45, 60, 70, (48, 24)) == 24
         assert chosen(11, 60, 70, (73, 0)) == 0
@@ -49,25 +49,25 @@ class TestRules:
     def test_bass_stays_bass(self):
         assert chosen(32, 36, 43, FIVE) == 33
         assert chosen(38, 60, 66, FIVE) == 33
-        # A part two octaves higher is none.
+        # Except for a part two octaves higher.
         assert chosen(38, 84, 90, FIVE) == 0
-        # Without a bass, what is plucked and goes deep.
+        # Without a bass: a decaying instrument with a low range.
         assert chosen(32, 36, 43, (0, 48, 73)) == 0
 
-    def test_low_lines_go_to_low_instruments_and_high_ones_to_high(self):
+    def test_low_parts_get_low_instruments_and_high_parts_high_ones(self):
         assert chosen(60, 65, 72, FIVE) == 73
         assert chosen(60, 45, 52, FIVE) == 48
         assert chosen(58, 34, 40, (33, 73)) == 33
-        # Akin to the trumpet alike: the saxophone in whose middle the line lies.
+        # Two saxophones, equally similar to the trumpet: the one centred nearest to the register.
         assert chosen(56, 62, 72, (64, 67)) == 64
         assert chosen(56, 50, 60, (64, 67)) == 67
 
-    def test_the_part_counts_not_its_extremes_alone(self):
-        # Half of the notes from 57 to 60 are too low for a flute, which begins at 60.
+    def test_a_register_partly_below_the_range(self):
+        # The lowest pitch of the flute is 60.
         assert chosen(57, 57, 60, FIVE) == 48
         assert chosen(57, 60, 64, FIVE) == 73
 
-    def test_where_nothing_can_reach_the_nearest_is_taken(self):
+    def test_the_nearest_range_is_chosen_if_none_is_sufficient(self):
         assert chosen(0, 20, 30, (73, 68)) == 68
         assert chosen(76, 110, 115, (0, 73)) == 0
 
@@ -99,15 +99,15 @@ class TestRules:
             (122, 48),  # seashore: strings
         ],
     )
-    def test_a_line_in_the_middle_with_five_instruments(self, program, expected):
+    def test_a_middle_register_with_five_instruments(self, program, expected):
         assert chosen(program, 64, 72, FIVE) == expected
 
-    def test_deep_drums_are_basses(self):
+    def test_low_pitched_drums_become_bass(self):
         assert chosen(47, 40, 45, FIVE) == 33
         assert chosen(115, 75, 80, FIVE) == 0
 
 
-def test_everything_known_plays_itself_within_its_compass():
+def test_a_known_instrument_is_chosen_for_itself():
     for program in SLAKH_CLASSES:
-        compass = instrument(program)
-        assert chosen(program, compass.low, compass.high, tuple(SLAKH_CLASSES)) == program
+        own = instrument(program)
+        assert chosen(program, own.low, own.high, tuple(SLAKH_CLASSES)) == program

@@ -33,34 +33,34 @@ def test_options_reach_the_events(golden):
     )
     expected = np.load(golden / "tokens_dataset.npz")["band_drums|bins=127|ties=0|trim=0"]
     np.testing.assert_array_equal(song.tokens, expected)
-    # 14.4727 s of 20 ms each, and one frame more.
+    # The song has 14.4727 s: 723 complete hops of 20 ms, and one frame more.
     assert song.num_frames == 724
 
 
 FULL = Tokenization(program_map="full")
-# Sixteen chords of 128 notes, each of another program, that end in the second segment.
+# Sixteen chords of 128 notes, each with another program, that end in the second segment.
 CROWDED = note_table(
     [(0.1 * chord, 6.0, key, 100, chord, False) for chord in range(16) for key in range(128)]
 )
 
 
-def test_segments_that_are_too_long_are_cut_and_reported(caplog):
+def test_segments_that_are_too_long_are_truncated_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING):
         song = tokenize_song(CROWDED, FULL)
     assert song.overflows == (
-        # A tie, a velocity and an end; 16 programs, 15 shifts and 2048 pitches: 2082. The room is
-        # for 34 tokens less, and they would all have been pitches.
+        # A tie, a velocity and an end; 16 programs, 15 shifts and 2048 pitches: 2082. That is 34
+        # more than 2048, and the last 34 are all pitches.
         Overflow(segment=0, num_tokens=2082, left_out_events=34),
         # 16 programs, 2048 pitches and a tie; then the offsets: a shift, a velocity, 16 programs
-        # and 2048 pitches; an end: 4132. Besides tie and end there is room for 2046 tokens: 15
-        # programs with all 128 pitches, and one with 110; 18 ties and all offsets are left out.
+        # and 2048 pitches; an end: 4132. Besides tie and end, 2046 tokens fit: 15 programs with all
+        # 128 pitches, and one with 110; 18 ties and all offsets are left out.
         Overflow(segment=1, num_tokens=4132, left_out_events=18 + 2048),
     )
     assert song.tokens.shape == (2, 2048)
     # The last pitch of the first segment is 127 - 34, of program 15.
     assert song.tokens[0, -2:].tolist() == [pitch(93), END]
     assert song.tokens[1, -3:].tolist() == [pitch(109), TIE, END]
-    assert "segment 0 (from 0.00 s) needs 2082 tokens where 2048 are possible" in caplog.text
+    assert "segment 0 (from 0.00 s) needs 2082 tokens, more than 2048;" in caplog.text
     assert "segment 1 (from 5.12 s)" in caplog.text
     assert "its last 2066 events are left out" in caplog.text
 
@@ -71,7 +71,7 @@ def test_strict_refuses_segments_that_are_too_long(tmp_path):
         tokenize_song(tmp_path / "crowded.mid", FULL, strict=True)
 
 
-def test_nothing_is_said_about_a_song_that_fits(caplog, golden):
+def test_a_song_that_fits_has_no_warnings(caplog, golden):
     with caplog.at_level(logging.WARNING):
         song = tokenize_song(golden / "midi" / "dense.mid")
     assert song.overflows == ()

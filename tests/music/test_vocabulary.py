@@ -21,7 +21,7 @@ from spectrodiff.music.vocabulary import Event, Vocabulary
         (1, "program", 127, 1262),
         (1, "drum", 0, 1263),
         (1, "drum", 127, 1390),
-        # 126 more velocities move everything behind them.
+        # 126 more velocities shift all ids after them.
         (127, "velocity", 127, 1259),
         (127, "tie", 0, 1260),
         (127, "program", 0, 1261),
@@ -51,7 +51,7 @@ def test_embedding_rows(velocity_bins, rows):
 def test_velocity_bins_round_up_so_that_every_sounding_note_is_on():
     assert Vocabulary(1).velocity_to_bin([0, 1, 64, 127]).tolist() == [0, 1, 1, 1]
     assert Vocabulary(127).velocity_to_bin(np.arange(128)).tolist() == list(range(128))
-    # 4 bins of 31.75 velocities each: 31 is still in the first, 32 in the second.
+    # 4 bins of 31.75 velocities each: 31 is in the first, 32 in the second.
     assert Vocabulary(4).velocity_to_bin([0, 31, 32, 63, 64, 127]).tolist() == [0, 1, 2, 2, 3, 4]
 
 
@@ -68,6 +68,6 @@ def test_values_without_id_are_refused(kind, value):
 
 
 @pytest.mark.parametrize("velocity_bins", [0, 128])
-def test_impossible_velocity_bins_are_refused(velocity_bins):
+def test_invalid_velocity_bins_are_refused(velocity_bins):
     with pytest.raises(ConfigError, match="velocity_bins"):
         Vocabulary(velocity_bins)

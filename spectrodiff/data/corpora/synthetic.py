@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.audio.files import read_audio, write_audio
-from spectrodiff.composer.compose import ComposeSettings, compose
+from spectrodiff.composer.compose import compose
+from spectrodiff.composer.settings import ComposeSettings
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, CorpusError, OutputError
 from spectrodiff.data.corpora.pairs import MIDI_SUFFIXES, group_by_name, split_tracks

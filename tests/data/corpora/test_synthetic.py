@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from spectrodiff.composer.compose import NARROW, compose
+from spectrodiff.composer.compose import compose
+from spectrodiff.composer.settings import NARROW
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import synthetic
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spectrodiff.composer.compose import NARROW, compose
+from spectrodiff.composer.compose import compose
+from spectrodiff.composer.settings import NARROW
 from spectrodiff.core.errors import ConfigError, CorpusError, MidiError
 from spectrodiff.data.prepare import soundfont
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
