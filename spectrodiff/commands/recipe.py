@@ -1,9 +1,9 @@
-"""Makes a model and its inverter from a soundfont in a given number of minutes.
+"""Trains a model and its inverter from a soundfont in a given number of minutes.
 
     spectrodiff recipe mini --minutes 9 --out out/mini
 
-composes music, renders it with FluidSynth on all cores, and trains both networks meanwhile, with
-learning rates that end when the time does. On an accelerator nothing happens on the host per step.
+composes music, renders it with FluidSynth on all cores, and trains both networks meanwhile.
+Learning rates depend on the elapsed time. On an accelerator, no part of a step runs on the host.
 """
 
 import argparse
@@ -18,24 +18,24 @@ from spectrodiff.core.runtime import enable_compilation_cache, keep_memory
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the command line."""
-    options = _parser().parse_args(arguments)
+    """Runs the command."""
+    flags = _parser().parse_args(arguments)
     keep_memory()
     enable_compilation_cache()
     import jax
 
-    from spectrodiff.recipe.options import Options
-    from spectrodiff.recipe.pieces import piece_maker
+    from spectrodiff.data.prepare.soundfont import SoundfontRenderer
     from spectrodiff.recipe.run import run
-    from spectrodiff.recipe.settings import RECIPES
+    from spectrodiff.recipe.settings import RECIPES, RunOptions
+    from spectrodiff.recipe.songs import SongMaker
 
-    recipe = RECIPES[options.recipe].from_stage(options.from_stage)
-    if jax.default_backend() == "cpu" and options.recipe != "tiny":
+    recipe = RECIPES[flags.recipe].from_stage(flags.from_stage)
+    if jax.default_backend() == "cpu" and flags.recipe != "tiny":
         recipe = recipe.on_cpu()
-    maker = piece_maker(recipe, options.seed, options.soundfont)
-    names = {field.name for field in dataclasses.fields(Options)}
-    run(recipe, maker, Options(**{k: v for k, v in vars(options).items() if k in names}))
-    print(options.out)
+    maker = SongMaker(recipe, flags.seed, SoundfontRenderer(flags.soundfont, gain=recipe.gain))
+    names = {field.name for field in dataclasses.fields(RunOptions)}
+    run(recipe, maker, RunOptions(**{k: v for k, v in vars(flags).items() if k in names}))
+    print(flags.out)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,30 +45,45 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("recipe", choices=("mini", "tiny"), help="tiny: a few seconds, for trying it out")
-    add("--minutes", type=minutes, required=True, help="how long it may take, all together")
+    add("recipe", choices=("mini", "tiny"), help="settings; tiny is for a test of a few seconds")
+    add("--minutes", type=minutes, required=True, help="duration of the whole run in minutes")
     add("--out", type=Path, required=True, help="folder for the weights and the log")
-    add("--seed", type=int, default=0, help="of music, parameters and steps (default: 0)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the music, the parameters and the steps (default: 0)",
+    )
     add(
         "--workers",
         type=int,
         default=os.cpu_count() or 1,
-        help="processes that render (default: one per core)",
+        help="number of processes that render (default: one per core)",
     )
     add("--soundfont", type=Path, help="an .sf2 or .sf3 file (default: FluidR3 GM)")
-    add("--init_from", metavar="MODEL", help="begin with a model, as sample.py takes it")
+    add(
+        "--init_from",
+        metavar="MODEL",
+        help="model to start from, as sample.py takes it (default: random weights)",
+    )
     add(
         "--from_stage",
         type=int,
         default=1,
-        help="leave out the stages before this one, which the model has been through",
+        help="number of the first stage to train; a model to start from has been through the "
+        "stages before it (default: 1)",
     )
-    add("--init_inverter", type=Path, metavar="FILE", help="begin with an inverter")
+    add(
+        "--init_inverter",
+        type=Path,
+        metavar="FILE",
+        help="inverter to start from, a .safetensors file (default: random weights)",
+    )
     add(
         "--train",
         nargs="+",
         choices=("synthesiser", "inverter"),
         default=("synthesiser", "inverter"),
-        help="what to train (default: both)",
+        help="networks to train (default: both)",
     )
     return parser

@@ -1,1 +1,1 @@
-"""Recipes: models from nothing but a soundfont and some minutes of computing."""
+"""Recipes: training of a model and its inverter from a soundfont in a given time."""

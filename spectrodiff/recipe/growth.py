@@ -1,4 +1,4 @@
-"""A network that begins as a smaller one: what both can do stays, what is new is added to it."""
+"""Initialisation of a network from a smaller trained one."""
 
 import dataclasses
 
@@ -11,25 +11,27 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.training.tasks.synthesis import EMBEDDING, carry_embedding
 
-# What may be larger in the new network: hidden units and lengths; and what means something else.
+# Fields that may differ. Hidden units and lengths may only grow.
 _MAY_DIFFER = {
     "mlp_width", "vocabulary_size", "note_tokens", "target_frames", "context_frames", "dropout",
 }  # fmt: skip
 
 
-def grow(name: str, given: Checkpoint, fresh: Params, config: ModelConfig, bins: int) -> Params:
-    """The parameters of a trained network in one that may have more hidden units and longer tables.
+def grow(
+    name: str, given: Checkpoint, fresh: Params, config: ModelConfig, vocabulary: Vocabulary
+) -> Params:
+    """Returns the parameters of a trained network for one with more hidden units or more positions.
 
-    New hidden units begin without effect, embeddings are copied by what they stand for, and an
-    additional velocity begins as the nearest that was known. Tables of positions are those of the
-    new network, which have to begin with the old ones.
+    New hidden units start without effect on the output. Each event keeps its embedding; a new
+    velocity starts as the nearest known one. Position tables are those of the new network, which
+    must start with the rows of the old ones.
 
     Args:
         name: of the trained network, for errors.
         given: the trained network.
-        fresh: parameters of the new network before training, host arrays.
-        config: its sizes.
-        bins: velocity bins of its vocabulary.
+        fresh: random parameters of the new network, host arrays.
+        config: sizes of the new network.
+        vocabulary: of the new network.
 
     Raises:
         CheckpointError: if the networks differ in another way.
@@ -40,12 +42,11 @@ def grow(name: str, given: Checkpoint, fresh: Params, config: ModelConfig, bins:
     for path, values in new.items():
         before, values = old[path], np.array(values, np.float32)
         if path == EMBEDDING:
-            theirs, ours = given.tokenization.vocabulary, Vocabulary(bins)
-            values = carry_embedding(before, values, theirs, ours)
+            values = carry_embedding(before, values, given.tokenization.vocabulary, vocabulary)
         elif path.endswith("positions"):
             rows = min(len(before), len(values))
             if not np.allclose(before[:rows], values[:rows], atol=2e-3):
-                raise CheckpointError(name, f"{path} drawn with the same seed", "another table")
+                raise CheckpointError(name, f"{path} made with the same seed", "another table")
         elif before.shape == values.shape:
             values = before
         elif path.endswith(("gate/kernel", "up/kernel")):

@@ -1,4 +1,4 @@
-"""Errors of a synthesiser on held-out pieces."""
+"""Errors of a synthesiser on held-out songs."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,63 +9,60 @@ import numpy as np
 from spectrodiff.core.constants import EXTRA_FRAMES, HOP_SAMPLES
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.parallel import make_mesh
-from spectrodiff.recipe.pieces import Piece
+from spectrodiff.recipe.songs import RenderedSong
 from spectrodiff.recipe.trainer import compile_quickly
 from spectrodiff.training.examples import Batch, ExampleSizes, read_examples
-from spectrodiff.training.state import Params
+from spectrodiff.training.task import Params, Scores
 from spectrodiff.training.tasks.denoise import Denoise
 
-Gap = Callable[[Params, Batch], dict[str, jax.Array]]
-
 EXAMPLES = 64
-# Whose notes an example gets instead of its own: those so many rows before.
+# Distance, in rows of the batch, of the example whose notes replace an example's own.
 _OTHER = 7
 
 
-def held_out_examples(pieces: Sequence[Piece], sizes: ExampleSizes, tokens: int) -> Batch:
-    """Examples spread over pieces, as `training.examples.read_examples` takes them.
+def held_out_examples(songs: Sequence[RenderedSong], sizes: ExampleSizes, tokens: int) -> Batch:
+    """Returns 64 examples spread over songs, as `training.examples.read_examples` takes them.
 
     Args:
-        pieces: held out.
-        sizes: of the network's segments.
+        songs: held-out songs; if they have fewer examples, some examples are repeated.
+        sizes: lengths of the examples.
         tokens: length that tokens are padded to.
 
-    Returns:
-        64 examples; where the pieces have fewer, some of them twice.
-
     Raises:
-        CorpusError: if there is none.
+        CorpusError: if there are no examples.
     """
-    there = [(piece, number) for piece in pieces for number in range(len(piece.starts))]
-    if not there:
-        raise CorpusError("held-out pieces", f"examples of up to {tokens} tokens", "none")
-    chosen = [there[place * len(there) // EXAMPLES] for place in range(EXAMPLES)]
+    available = [(song, number) for song in songs for number in range(len(song.starts))]
+    if not available:
+        raise CorpusError("held-out songs", f"examples of up to {tokens} tokens", "none")
+    chosen = [available[place * len(available) // EXAMPLES] for place in range(EXAMPLES)]
     lead, frames = sizes.context_frames, sizes.context_frames + sizes.target_frames + EXTRA_FRAMES
     batch: dict[str, list[np.ndarray]] = {"tokens": [], "audio": [], "context_frames": []}
-    for piece, number in chosen:
-        start, own = int(piece.starts[number]), piece.tokens[number]
-        audio = np.pad(piece.audio, (lead * HOP_SAMPLES, frames * HOP_SAMPLES))
+    for song, number in chosen:
+        start, own = int(song.starts[number]), song.tokens[number]
+        audio = np.pad(song.audio, (lead * HOP_SAMPLES, frames * HOP_SAMPLES))
         batch["tokens"].append(np.pad(own, (0, tokens - len(own))).astype(np.int32))
         batch["audio"].append(audio[start * HOP_SAMPLES :][: frames * HOP_SAMPLES])
         batch["context_frames"].append(np.array(min(start, lead), np.int32))
     return {name: jnp.asarray(np.stack(rows)) for name, rows in batch.items()}
 
 
-def compile_gap(task: Denoise, params: Params, tokens: int) -> Gap:
-    """Compiles the mean errors of x0 with an example's own and with another's notes.
+def compile_notes_gap(
+    task: Denoise, params: Params, tokens: int
+) -> Callable[[Params, Batch], Scores]:
+    """Compiles the mean of `Denoise.notes_gap` over `held_out_examples`.
 
     Args:
-        task: knows the network.
-        params: its parameters, or their shapes.
+        task: computes the errors.
+        params: parameters of the network, or their shapes.
         tokens: length that tokens are padded to.
 
     Returns:
-        From parameters and `held_out_examples` to scalars, as `Denoise.notes_gap` names them.
+        A function from parameters and examples to scalars by name.
     """
     sizes, mesh = task.sizes, make_mesh(jax.devices()[:1])
     keys = jax.random.split(jax.random.key(0), EXAMPLES)
 
-    def gap(params: Params, batch: Batch) -> dict[str, jax.Array]:
+    def notes_gap(params: Params, batch: Batch) -> Scores:
         examples = read_examples(batch, sizes, mesh)
         others = jnp.roll(examples.tokens, _OTHER, axis=0)
         errors = task.notes_gap(params, examples, others, keys)
@@ -77,4 +74,4 @@ def compile_gap(task: Denoise, params: Params, tokens: int) -> Gap:
         "audio": jax.ShapeDtypeStruct((EXAMPLES, samples), jnp.int16),
         "context_frames": jax.ShapeDtypeStruct((EXAMPLES,), jnp.int32),
     }
-    return compile_quickly(jax.jit(gap), params, shapes)
+    return compile_quickly(jax.jit(notes_gap), params, shapes)

@@ -1,4 +1,4 @@
-"""The inverter's training in a recipe, stage after stage."""
+"""Training of a recipe's inverter."""
 
 import concurrent.futures
 import functools
@@ -10,12 +10,14 @@ from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.inverter.config import as_dict
 from spectrodiff.inverter.files import GENERATOR, StoredInverter, load_inverter, save_inverter
-from spectrodiff.recipe.options import Log, Options, Spare
-from spectrodiff.recipe.pantry import Pantry
-from spectrodiff.recipe.settings import InverterStage, Recipe
-from spectrodiff.recipe.store import draw_windows
-from spectrodiff.recipe.trainer import Kind, Trainer, train_until
-from spectrodiff.training.state import Params, TrainState
+from spectrodiff.recipe.device_songs import draw_windows
+from spectrodiff.recipe.log import RecipeLog
+from spectrodiff.recipe.settings import InverterStage, Recipe, RunOptions
+from spectrodiff.recipe.stages import run_stage, with_ends
+from spectrodiff.recipe.supply import SongSupply
+from spectrodiff.recipe.trainer import Program, StagePlan, Trainer
+from spectrodiff.training.state import TrainState
+from spectrodiff.training.task import Params
 from spectrodiff.training.tasks.invert import Invert
 
 INVERTER = "inverter.safetensors"
@@ -26,28 +28,29 @@ class InverterTraining:
 
     Args:
         recipe: stages.
-        options: seed, and what to begin with.
-        pantry: what to train on.
-        compilers: threads in which the programs are compiled.
+        options: seed, inverter to start from, and folder.
+        songs: to train on.
+        compilers: threads that compile the programs.
 
     Raises:
-        CheckpointError: if the inverter to begin with is missing, damaged or of another kind.
+        CheckpointError: if the inverter to start from is missing, damaged or of another size.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        options: Options,
-        pantry: Pantry,
+        options: RunOptions,
+        songs: SongSupply,
         compilers: concurrent.futures.Executor,
     ) -> None:
-        self._recipe, self._options, self._pantry = recipe, options, pantry
+        self._recipe, self._options, self._songs = recipe, options, songs
+        self._path = options.out / INVERTER
         self._mesh = make_mesh(jax.devices()[:1])
-        # Read now: what is wrong with it is found before hours of other training.
-        self._first = self._begin()
+        # Now, so that errors are found before hours of other training.
+        self._given = self._read_given()
         self._trainers = [self._trainer(stage) for stage in recipe.inverter_stages]
-        sound = pantry.store.shapes()[0]
-        self._calls = [
+        audio, _ = songs.on_device.shapes()
+        self._steps = [
             compilers.submit(
                 trainer.compile,
                 functools.partial(
@@ -57,42 +60,31 @@ class InverterTraining:
                     tones=round(stage.tones * stage.batch_size),
                 ),
                 jax.eval_shape(functools.partial(self._initial, stage, trainer, None)),
-                sound,
+                audio,
             )
             for stage, trainer in zip(recipe.inverter_stages, self._trainers, strict=True)
         ]
 
-    def train(self, deadline: float, log: Log) -> None:
-        """Runs all stages until the deadline; writes the inverter after each, and in between."""
-        generator = self._first
-        begin, end = time.monotonic(), 0.0
-        for stage, trainer, call in zip(
-            self._recipe.inverter_stages, self._trainers, self._calls, strict=True
-        ):
+    def train(self, deadline: float, log: RecipeLog) -> None:
+        """Runs all stages until the deadline; writes the inverter."""
+        generator = self._given
+        stages = with_ends(self._recipe.inverter_stages, deadline)
+        for (stage, end), trainer, steps in zip(stages, self._trainers, self._steps, strict=True):
             state = self._initial(stage, trainer, generator)
-            kind = Kind(call, self._pantry.store.sound, lambda: 1.0)
-            spare = Spare(functools.partial(self._save, stage))
-            end += stage.share * (deadline - begin)
-
-            def between(state: TrainState, spare: Spare = spare) -> None:
-                self._pantry.refill()
-                spare(state)
-
-            state = train_until(
+            program = Program(steps, self._songs.on_device.audio, lambda: 1.0)
+            seconds, rate = end - time.monotonic(), stage.optimization.learning_rate
+            state = run_stage(
                 state,
-                [kind],
-                stage.name,
-                stage.optimization.learning_rate,
-                "cosine",
-                begin + end - time.monotonic(),
-                between,
+                [program],
+                StagePlan(stage.name, seconds, rate, "cosine"),
+                self._songs,
+                self._path,
+                functools.partial(self._write, stage),
                 log,
             )
-            self._save(stage, state)
-            assert state.ema is not None
-            generator = state.ema[GENERATOR]
+            generator = _generator(state)
 
-    def _begin(self) -> Params | None:
+    def _read_given(self) -> Params | None:
         path = self._options.init_inverter
         if path is None:
             return None
@@ -107,7 +99,7 @@ class InverterTraining:
         task = Invert(stage.inversion)
         return Trainer(
             task.sizes,
-            lambda params, segment, key, _: task.loss(params, segment, key),
+            lambda params, examples, key, _: task.loss(params, examples, key),
             stage.optimization,
             self._mesh,
             self._recipe.steps_per_call,
@@ -117,15 +109,17 @@ class InverterTraining:
     def _initial(
         self, stage: InverterStage, trainer: Trainer, generator: Params | None
     ) -> TrainState:
+        """Returns the first state of a stage; `generator` is that of the stage before, if any."""
         params = Invert(stage.inversion).init_params(self._options.seed)
         return trainer.initial(params if generator is None else {**params, GENERATOR: generator})
 
-    def _save(self, stage: InverterStage, state: TrainState) -> None:
-        """Writes the inverter; one without a step does not replace what is there."""
-        path = self._options.out / INVERTER
-        if path.exists() and not int(state.step):
-            return
-        assert state.ema is not None
-        params = jax.device_get(state.ema[GENERATOR])
-        stored = StoredInverter(stage.inversion.config(), params)
-        save_inverter(stored, path, "float16")
+    def _write(self, stage: InverterStage, state: TrainState) -> None:
+        """Writes the inverter in float16."""
+        params = jax.device_get(_generator(state))
+        save_inverter(StoredInverter(stage.inversion.config(), params), self._path, "float16")
+
+
+def _generator(state: TrainState) -> Params:
+    assert state.ema is not None
+    generator: Params = state.ema[GENERATOR]
+    return generator

@@ -1,8 +1,8 @@
-"""The music that recipes train on: bands, soloists, drummers, and studies over whole keyboards.
+"""Music that recipes train on: bands, soloists, drummers, and studies over whole keyboards.
 
-A model can only play what it has heard. Composed bands say how music goes together; studies fill
-what it leaves out: every key of every instrument, the softest and the loudest notes, notes held for
-seconds, repetitions, clusters and rests.
+Composed bands are like real music. Studies cover what those leave out: every key of every
+instrument, the softest and the loudest notes, notes held for seconds, fast repetitions, clusters
+and rests.
 """
 
 import dataclasses
@@ -19,10 +19,10 @@ from spectrodiff.music.programs import SLAKH_CLASSES
 
 Writer = Callable[[SeededRandom, int, int, float], Notes]
 
-# What most songs are played on: piano, guitars, basses, strings, flute.
+# Programs used more often than others: piano, guitars, basses, strings, flute.
 COMMON_PROGRAMS = (0, 0, 4, 24, 26, 32, 33, 40, 48, 73)
 LOWEST_KEY, HIGHEST_KEY = 21, 108
-STUDY_SECONDS = (4.0, 12.0)  # of one instrument in one manner
+STUDY_SECONDS = (4.0, 12.0)  # length of a study, minimum and maximum
 _MIN_NOTE_SECONDS = 0.04
 
 _WIDE = dataclasses.replace(FULL, tempo_bpm=(40.0, 240.0), velocity_range=(8, 127))
@@ -36,13 +36,13 @@ _SOLO = dataclasses.replace(
 _DRUMMER = dataclasses.replace(_WIDE, parts=(1, 1), drums_probability=1.0)
 
 
-def write_piece(seed: int, index: int, seconds: float) -> Notes:
-    """Writes piece number `index` of a series; the same arguments give the same notes everywhere.
+def write_song(seed: int, index: int, seconds: float) -> Notes:
+    """Writes one song of a series; the same arguments give the same notes on every machine.
 
     Args:
-        seed: names the series, 0 or more.
-        index: which piece of it, 0 or more.
-        seconds: its length.
+        seed: of the series, 0 or more.
+        index: number of the song in the series, 0 or more.
+        seconds: length of the song.
 
     Returns:
         Notes sorted by onset that end within `seconds`; programs are those of Slakh classes.
@@ -58,11 +58,11 @@ def write_piece(seed: int, index: int, seconds: float) -> Notes:
 
 
 def vary_velocity(rng: SeededRandom, notes: Notes) -> Notes:
-    """Makes a piece as a whole, and each of its players, softer or louder than written."""
-    piece = rng.log_uniform(0.8, 2.0)
-    factors = np.array([piece * rng.log_uniform(0.75, 1.4) for _ in range(129)])
-    player = np.where(notes.is_drum, 128, notes.program)
-    velocity = np.rint(notes.velocity * factors[player])
+    """Multiplies velocities by one random factor for the song and one for each instrument."""
+    overall = rng.log_uniform(0.8, 2.0)
+    factors = np.array([overall * rng.log_uniform(0.75, 1.4) for _ in range(129)])
+    instrument = np.where(notes.is_drum, 128, notes.program)
+    velocity = np.rint(notes.velocity * factors[instrument])
     return dataclasses.replace(notes, velocity=np.clip(velocity, 1, 127))
 
 
@@ -79,14 +79,14 @@ def _write_drums(rng: SeededRandom, seed: int, index: int, seconds: float) -> No
 
 
 def write_studies(rng: SeededRandom, seed: int, index: int, seconds: float) -> Notes:
-    """Writes one study after another, each for one instrument in one manner."""
+    """Writes a sequence of studies, each for one instrument and with one pattern."""
     rows: list[_Row] = []
     start = 0.0
     while start < seconds - 1:
         stop = min(start + rng.uniform(*STUDY_SECONDS), seconds - 0.1)
         program = rng.choice(COMMON_PROGRAMS if rng.chance(0.4) else tuple(SLAKH_CLASSES))
-        manner = rng.choice((_single_notes, _chords, _repetitions), (5, 3, 2))
-        rows += manner(rng, program, start, stop)
+        pattern = rng.choice((_single_notes, _chords, _repetitions), (5, 3, 2))
+        rows += pattern(rng, program, start, stop)
         start = stop + rng.uniform(0.0, 0.5)
     return _table(rows, seconds)
 
@@ -95,7 +95,7 @@ _Row = tuple[float, float, int, int, int]  # onset, offset, program, pitch, velo
 
 
 def _single_notes(rng: SeededRandom, program: int, start: float, stop: float) -> list[_Row]:
-    """One note after another, anywhere on the keyboard, short to long, soft to loud."""
+    """Writes single notes of random pitch, length and velocity."""
     rows = []
     longest = rng.log_uniform(0.2, 5.0)
     while start < stop - 0.1:
@@ -107,7 +107,7 @@ def _single_notes(rng: SeededRandom, program: int, start: float, stop: float) ->
 
 
 def _chords(rng: SeededRandom, program: int, start: float, stop: float) -> list[_Row]:
-    """Up to twelve keys at once, held for seconds, struck together or one after another."""
+    """Writes chords of up to twelve notes, struck together or arpeggiated, held for seconds."""
     rows: list[_Row] = []
     while start < stop - 0.2:
         end = min(start + rng.log_uniform(0.3, 8.0), stop)
@@ -124,7 +124,7 @@ def _chords(rng: SeededRandom, program: int, start: float, stop: float) -> list[
 
 
 def _repetitions(rng: SeededRandom, program: int, start: float, stop: float) -> list[_Row]:
-    """The same few keys again and again, up to fourteen times a second."""
+    """Repeats a few notes up to fourteen times a second."""
     rows: list[_Row] = []
     period = 1 / rng.log_uniform(1.5, 14.0)
     held = rng.uniform(0.3, 1.0) * period

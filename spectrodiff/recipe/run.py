@@ -1,7 +1,6 @@
-"""A recipe from beginning to end: render, train the synthesiser, train the inverter, write both.
+"""Run of a recipe: renders songs, and trains the synthesiser, then the inverter, meanwhile.
 
-The time given is all there is: what comes later begins when its share of the rest begins, and what
-has been trained is written as it goes, so that a run that is cut off leaves its last state.
+Both are saved during training, so that an interrupted run leaves its last state.
 """
 
 import concurrent.futures
@@ -14,43 +13,43 @@ from spectrodiff.checkpoints.layouts.store import SETTINGS
 from spectrodiff.core.errors import OutputError
 from spectrodiff.core.files import check_writable
 from spectrodiff.recipe.inverter import InverterTraining
-from spectrodiff.recipe.options import Log, Options
-from spectrodiff.recipe.pantry import Pantry
-from spectrodiff.recipe.pieces import PieceMaker
-from spectrodiff.recipe.settings import Recipe
-from spectrodiff.recipe.synthesiser import MODEL, Synthesiser
+from spectrodiff.recipe.log import RecipeLog
+from spectrodiff.recipe.settings import Recipe, RunOptions
+from spectrodiff.recipe.songs import SongMaker
+from spectrodiff.recipe.supply import SongSupply
+from spectrodiff.recipe.synthesiser import MODEL, SynthesiserTraining
 
 LOG = "recipe.jsonl"
 
 
-def run(recipe: Recipe, maker: PieceMaker, options: Options) -> None:
-    """Runs a recipe; leaves `model/`, `inverter.safetensors` (float16) and `recipe.jsonl`.
+def run(recipe: Recipe, maker: SongMaker, options: RunOptions) -> None:
+    """Runs a recipe; writes `model/`, `inverter.safetensors` (float16) and `recipe.jsonl`.
 
     Args:
-        recipe: what to make.
-        maker: renders its pieces.
-        options: how long, and where to.
+        recipe: networks, songs and stages.
+        maker: makes the songs.
+        options: duration and folder.
 
     Raises:
-        CorpusError: if pieces cannot be rendered.
-        CheckpointError: if what it should begin with does not fit.
+        CorpusError: if songs cannot be rendered.
+        CheckpointError: if a model or inverter to start from does not fit.
         OutputError: if the folder cannot be written to.
     """
     deadline = time.monotonic() + 60 * options.minutes
     check_writable(options.out)
     _check_replaceable(options.out / MODEL)
-    log = Log(options.out / LOG)
+    log = RecipeLog(options.out / LOG)
     log.note(f"on {jax.devices()[0].device_kind}, {options.workers} processes render")
-    pantry = Pantry(recipe, maker, options.workers)
+    songs = SongSupply(recipe, maker, options.workers)
     try:
         with concurrent.futures.ThreadPoolExecutor(8) as compilers:
-            _train(recipe, options, pantry, log, compilers, deadline)
+            _train(recipe, options, songs, log, compilers, deadline)
     finally:
-        pantry.close()
+        songs.close()
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Refuses to replace what is not a model."""
+    """Checks that a folder, which will be replaced, holds a model or nothing."""
     ours = (folder / SETTINGS).is_file()
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(folder, "a model to replace, or nothing", "something else")
@@ -58,24 +57,25 @@ def _check_replaceable(folder: Path) -> None:
 
 def _train(
     recipe: Recipe,
-    options: Options,
-    pantry: Pantry,
-    log: Log,
+    options: RunOptions,
+    songs: SongSupply,
+    log: RecipeLog,
     compilers: concurrent.futures.Executor,
     deadline: float,
 ) -> None:
     synthesiser = inverter = None
     if "synthesiser" in options.train:
-        synthesiser = Synthesiser(recipe, options, pantry, compilers)
+        synthesiser = SynthesiserTraining(recipe, options, songs, compilers)
     if "inverter" in options.train:
-        inverter = InverterTraining(recipe, options, pantry, compilers)
-    pantry.fill(recipe.first_pieces)
-    log.note(str(pantry.store))
+        inverter = InverterTraining(recipe, options, songs, compilers)
+    songs.wait_for(recipe.first_songs)
+    log.note(str(songs.on_device))
     if synthesiser is not None:
         synthesiser.wait()
         share = 1 - (recipe.inverter_share if inverter is not None else 0)
-        synthesiser.train(share * (deadline - time.monotonic()), log)
-        log.note(str(pantry.store))
+        begin = time.monotonic()
+        synthesiser.train(begin + share * (deadline - begin), log)
+        log.note(str(songs.on_device))
     if inverter is not None:
         inverter.train(deadline, log)
     log.note("done")

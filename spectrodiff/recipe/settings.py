@@ -1,10 +1,10 @@
-"""Numbers of the recipes: sizes, batches, stages, and how the time is shared out."""
+"""Settings of the recipes: networks, batches, stages, and fractions of the time."""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 from spectrodiff.composer.drums import HIGHEST_DRUM, LOWEST_DRUM
-from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.diffusion.sampling import FEW_STEPS, Sampling
@@ -24,13 +24,13 @@ StageSchedule = Literal["constant", "cosine"]
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """Part of a training, with settings of its own.
+    """Stage of the training of a synthesiser.
 
     Attributes:
-        name: what logs call it.
-        share: share of the time that the network's training has.
-        diffusion: what the denoiser is trained to do in it.
-        schedule: "constant", or "cosine", which falls to zero at the end of the stage.
+        name: shown in the log.
+        share: fraction of the synthesiser's training time.
+        diffusion: loss and conditions of the stage.
+        schedule: of the learning rate; "cosine" falls to zero at the end of the stage.
     """
 
     name: str
@@ -41,15 +41,15 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class InverterStage:
-    """Part of the inverter's training; its learning rate falls to zero as a cosine.
+    """Stage of the training of an inverter; its learning rate falls to zero as a cosine.
 
     Attributes:
-        name: what logs call it.
-        share: share of the time that the inverter's training has.
-        inversion: losses.
-        optimization: how gradients become updates.
-        batch_size: windows a step.
-        tones: share of them that are synthetic tones (see `recipe.tones`).
+        name: shown in the log.
+        share: fraction of the inverter's training time.
+        inversion: generator and losses.
+        optimization: optimiser and learning rate.
+        batch_size: number of windows per step.
+        tones: fraction of the windows that are synthetic tones (see `recipe.tones`).
     """
 
     name: str
@@ -62,29 +62,30 @@ class InverterStage:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that is fixed about a recipe; how long it takes is up to the user.
+    """Settings of a recipe; only the training time is up to the user.
 
     Attributes:
-        network: the synthesiser's.
-        tokenization: how notes become its tokens.
-        sampling: how it is to be run.
-        stages: of its training, one after another; they may differ in what examples are like, not
-            in prediction, schedule or loss.
-        optimization: of the synthesiser; its schedule is that of the stages.
-        buckets: note tokens of the compiled shapes, ascending; examples are padded to the next.
-        batch_sizes: examples a step, one for each bucket.
-        inverter_stages: of the inverter's training.
-        inverter_share: share of the training time that goes to the inverter.
-        piece_frames: length of the pieces, at 50 frames a second.
-        cuts: examples cut out of each piece.
-        gain: from FluidSynth's scale to ours; the same for all pieces, so that loudness follows
-            from the notes.
-        held_out_pieces: the first ones, which are for measuring and never trained on.
-        first_pieces: how many have to be rendered before training begins.
-        most_pieces: how many the device's memory has room for.
-        steps_per_call: steps between two looks at the clock.
+        network: of the synthesiser.
+        tokenization: of its notes.
+        sampling: settings that the model will be used with.
+        stages: of the synthesiser's training, in order; they have the same prediction, schedule
+            and loss.
+        optimization: of the synthesiser; the schedule is that of the stages.
+        buckets: maximum numbers of note tokens, ascending; examples are padded to the next one, and
+            each has a compiled program.
+        batch_sizes: number of examples per step, one for each bucket.
+        inverter_stages: of the inverter's training, in order.
+        inverter_share: fraction of the training time for the inverter.
+        song_frames: length of the songs.
+        examples_per_song: number of examples that are cut out of each song.
+        gain: factor from FluidSynth's output to ours; the same for all songs, so that loudness
+            depends on the notes.
+        held_out_songs: number of songs, the first ones, that are for evaluation only.
+        first_songs: number of songs that must be rendered before training starts.
+        max_songs: maximum number of songs in the device's memory.
+        steps_per_call: number of steps between two checks of the time.
         precision: of the synthesiser's matrix products; the inverter is always trained in float32,
-            for its phases have to be exact.
+            because its phases need it.
     """
 
     network: Network
@@ -96,12 +97,12 @@ class Recipe:
     batch_sizes: tuple[int, ...]
     inverter_stages: tuple[InverterStage, ...]
     inverter_share: float = 0.28
-    piece_frames: int = 2048
-    cuts: int = 32
+    song_frames: int = 2048  # 41 s
+    examples_per_song: int = 32
     gain: float = 0.5
-    held_out_pieces: int = 8
-    first_pieces: int = 128
-    most_pieces: int = 2800
+    held_out_songs: int = 8
+    first_songs: int = 128
+    max_songs: int = 2800
     steps_per_call: int = 16
     precision: Precision = "bfloat16"
 
@@ -124,37 +125,31 @@ class Recipe:
         """Sizes of the synthesiser's network."""
         return self.network.config(self.tokenization)
 
-    @property
-    def piece_seconds(self) -> float:
-        """Length of the pieces."""
-        return self.piece_frames / FRAMES_PER_SECOND
-
     def example_format(self) -> ExampleFormat:
-        """Settings for cutting examples."""
-        config = self.config
+        """Returns lengths and tokenization of the examples."""
         return ExampleFormat(
-            context_frames=config.context_frames,
-            target_frames=config.target_frames,
+            context_frames=self.config.context_frames,
+            target_frames=self.config.target_frames,
             max_tokens=self.buckets[-1],
             tokenization=self.tokenization,
             overflow="truncate",
         )
 
     def from_stage(self, number: int) -> "Recipe":
-        """The same without the synthesiser's stages before a number, counted from 1.
+        """Returns the recipe without the synthesiser's stages before a number, counted from 1.
 
         Raises:
             ConfigError: if there is no such stage.
         """
         if not 1 <= number <= len(self.stages):
             raise ConfigError("stage", f"a number in 1..{len(self.stages)}", str(number))
-        left = self.stages[number - 1 :]
-        total = sum(stage.share for stage in left)
-        stages = tuple(dataclasses.replace(stage, share=stage.share / total) for stage in left)
+        rest = self.stages[number - 1 :]
+        total = sum(stage.share for stage in rest)
+        stages = tuple(dataclasses.replace(stage, share=stage.share / total) for stage in rest)
         return dataclasses.replace(self, stages=stages)
 
     def on_cpu(self) -> "Recipe":
-        """The same with batches and amounts that a CPU core or two can bear."""
+        """Returns the recipe with smaller batches and fewer songs, for one or two CPU cores."""
         return dataclasses.replace(
             self,
             batch_sizes=tuple(max(size // 16, 1) for size in self.batch_sizes),
@@ -162,14 +157,37 @@ class Recipe:
                 dataclasses.replace(stage, batch_size=max(stage.batch_size // 16, 1))
                 for stage in self.inverter_stages
             ),
-            first_pieces=min(self.first_pieces, 16),
-            most_pieces=min(self.most_pieces, 512),
+            first_songs=min(self.first_songs, 16),
+            max_songs=min(self.max_songs, 512),
             steps_per_call=min(self.steps_per_call, 4),
             precision="float32",
         )
 
 
-# The keys that drums are composed for.
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Options of one run of a recipe.
+
+    Attributes:
+        minutes: duration of the whole run.
+        out: folder for the model, the inverter and the log.
+        workers: number of processes that render songs.
+        seed: of songs, parameters and steps.
+        init_from: model to start from, as `spectrodiff.load` takes it.
+        init_inverter: inverter to start from, a .safetensors file.
+        train: networks to train.
+    """
+
+    minutes: float
+    out: Path
+    workers: int
+    seed: int = 0
+    init_from: str | None = None
+    init_inverter: Path | None = None
+    train: tuple[str, ...] = ("synthesiser", "inverter")
+
+
+# Drums that the composer uses.
 _DRUMS = tuple(range(LOWEST_DRUM, HIGHEST_DRUM + 1))
 _NOTES_FIRST = Diffusion(
     prediction="v",
@@ -268,11 +286,11 @@ TINY = dataclasses.replace(
         )
         for stage in MINI.inverter_stages
     ),
-    piece_frames=256,
-    cuts=8,
-    held_out_pieces=2,
-    first_pieces=4,
-    most_pieces=8,
+    song_frames=256,
+    examples_per_song=8,
+    held_out_songs=2,
+    first_songs=4,
+    max_songs=8,
     steps_per_call=2,
 )
 

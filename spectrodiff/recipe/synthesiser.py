@@ -1,4 +1,4 @@
-"""The synthesiser's training in a recipe, stage after stage."""
+"""Training of a recipe's synthesiser."""
 
 import concurrent.futures
 import functools
@@ -14,176 +14,161 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.files import unwritable
 from spectrodiff.core.parallel import make_mesh
+from spectrodiff.recipe.device_songs import StoredAudio, StoredExamples, draw_examples
 from spectrodiff.recipe.growth import grow
-from spectrodiff.recipe.held_out import compile_gap, held_out_examples
-from spectrodiff.recipe.options import Log, Options, Spare
-from spectrodiff.recipe.pantry import Pantry
-from spectrodiff.recipe.settings import Recipe, Stage
-from spectrodiff.recipe.store import Sound, StoredExamples, draw_examples
-from spectrodiff.recipe.trainer import Call, Draw, Kind, Trainer, train_until
+from spectrodiff.recipe.held_out import compile_notes_gap, held_out_examples
+from spectrodiff.recipe.log import RecipeLog
+from spectrodiff.recipe.settings import Recipe, RunOptions, Stage
+from spectrodiff.recipe.stages import run_stage, with_ends
+from spectrodiff.recipe.supply import SongSupply
+from spectrodiff.recipe.trainer import DrawBatch, Program, StagePlan, Trainer
 from spectrodiff.synthesis.parameters import compute_type
 from spectrodiff.training.examples import Batch, Examples
 from spectrodiff.training.state import TrainState
 from spectrodiff.training.task import Params, Scores
 from spectrodiff.training.tasks.denoise import Conditions, Denoise
 
-Data = tuple[Sound, StoredExamples, Conditions]
+Data = tuple[StoredAudio, StoredExamples, Conditions]
 
 MODEL = "model"
 
 
-class Synthesiser:
+class SynthesiserTraining:
     """Training of the synthesiser, stage after stage.
 
     Args:
-        recipe: sizes and stages.
-        options: seed, and what to begin with.
-        pantry: what to train on.
-        compilers: threads in which the programs are compiled.
+        recipe: networks, batches and stages.
+        options: seed, model to start from, and folder.
+        songs: to train on.
+        compilers: threads that compile the programs.
+
+    Raises:
+        CheckpointError: if the model to start from cannot be read, or does not fit.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        options: Options,
-        pantry: Pantry,
+        options: RunOptions,
+        songs: SongSupply,
         compilers: concurrent.futures.Executor,
     ) -> None:
-        self._recipe, self._options, self._pantry = recipe, options, pantry
-        given = self._given()
-        self._mesh = make_mesh(jax.devices()[:1])
+        self._recipe, self._options, self._songs = recipe, options, songs
+        self._folder = options.out / MODEL
         self._task = Denoise(
             recipe.config,
             recipe.stages[-1].diffusion,
             compute_type(recipe.precision),
             initialization=recipe.network.initialization,
         )
+        # Before anything is compiled, which takes minutes.
+        given = self._read_given()
         trainer = Trainer(
             self._task.config,
             self._loss,
             recipe.optimization,
-            self._mesh,
+            make_mesh(jax.devices()[:1]),
             recipe.steps_per_call,
             options.seed,
         )
         state = jax.eval_shape(lambda: trainer.initial(self._task.init_params(0)))
-        sound, examples = pantry.store.shapes()
+        audio, examples = songs.on_device.shapes()
         conditions = _conditions(recipe.stages[0])
-        # Stages share their programs: what differs between them is handed in. The longest
-        # examples, of which there are few, come last.
-        self._calls: list[concurrent.futures.Future[Call]] = [
+        # Stages share programs: their conditions are arguments. The longest examples, which are
+        # few, come last.
+        self._steps = [
             compilers.submit(
-                trainer.compile, self._draw(bucket), state, (sound, shapes, conditions)
+                trainer.compile, self._draw(bucket), state, (audio, shapes, conditions)
             )
             for bucket, shapes in enumerate(examples)
         ]
-        self._gap = compilers.submit(compile_gap, self._task, state.params, recipe.buckets[-1])
-        self._state = trainer.initial(self._begin(given))
+        longest = recipe.buckets[-1]
+        self._notes_gap = compilers.submit(compile_notes_gap, self._task, state.params, longest)
+        self._state = trainer.initial(self._initial_params(given))
 
     def wait(self) -> None:
-        """Waits until there is a program to begin with."""
-        concurrent.futures.wait(self._calls, return_when=concurrent.futures.FIRST_COMPLETED)
+        """Waits until one program is compiled."""
+        concurrent.futures.wait(self._steps, return_when=concurrent.futures.FIRST_COMPLETED)
 
-    def train(self, seconds: float, log: Log) -> None:
-        """Runs all stages in the time given; writes the model after each, and in between."""
-        state, spare = self._state, Spare(self._save)
-        begin, end = time.monotonic(), 0.0
-
-        def between(state: TrainState) -> None:
-            self._pantry.refill()
-            spare(state)
-
-        for stage in self._recipe.stages:
-            end += stage.share * seconds
-            kinds = [
-                Kind(
-                    call,
+    def train(self, deadline: float, log: RecipeLog) -> None:
+        """Runs all stages until the deadline; writes the model and logs its held-out errors."""
+        rate = self._recipe.optimization.learning_rate
+        for stage, end in with_ends(self._recipe.stages, deadline):
+            programs = [
+                Program(
+                    steps,
                     functools.partial(self._data, bucket, _conditions(stage)),
                     functools.partial(self._weight, bucket),
                 )
-                for bucket, call in enumerate(self._calls)
+                for bucket, steps in enumerate(self._steps)
             ]
-            state = train_until(
-                state,
-                kinds,
-                stage.name,
-                self._recipe.optimization.learning_rate,
-                stage.schedule,
-                begin + end - time.monotonic(),
-                between,
-                log,
+            plan = StagePlan(stage.name, end - time.monotonic(), rate, stage.schedule)
+            self._state = run_stage(
+                self._state, programs, plan, self._songs, self._folder, self._write, log
             )
-            self._save(state)
-            gap = self._measure(state)
-            log.note(f"{stage.name}: held-out x0 errors {gap}", stage=stage.name, **gap)
+            errors = self._held_out_errors()
+            log.note(f"{stage.name}: held-out x0 errors {errors}", stage=stage.name, **errors)
 
-    def _measure(self, state: TrainState) -> dict[str, float]:
-        """Errors on held-out pieces, see `held_out.compile_gap`."""
-        assert state.ema is not None
-        pieces, tokens = self._pantry.held_out, self._recipe.buckets[-1]
-        examples = held_out_examples(pieces, self._task.config, tokens)
-        found = self._gap.result()(state.ema, examples)
-        return {name: float(value) for name, value in found.items()}
+    def _held_out_errors(self) -> dict[str, float]:
+        songs, tokens = self._songs.held_out, self._recipe.buckets[-1]
+        examples = held_out_examples(songs, self._task.config, tokens)
+        assert self._state.ema is not None
+        errors = self._notes_gap.result()(self._state.ema, examples)
+        return {name: float(value) for name, value in errors.items()}
 
     def _loss(self, params: Params, examples: Examples, key: jax.Array, data: Data) -> Scores:
         return self._task.loss_under(params, examples, key, data[2])
 
-    def _given(self) -> Checkpoint | None:
-        """The model to begin with."""
+    def _read_given(self) -> Checkpoint | None:
         name = self._options.init_from
         if name is None:
             return None
         given = open_checkpoint(name)
         for setting in ("prediction", "schedule"):
-            ours = getattr(self._recipe.stages[-1].diffusion, setting)
+            ours = getattr(self._task.settings, setting)
             theirs = getattr(given, setting)
             if ours != theirs:
                 raise CheckpointError(name, f"a network of {setting} {ours!r}", repr(theirs))
         return given
 
-    def _begin(self, given: Checkpoint | None) -> Params:
-        # The host compiles these many small operations sooner than an accelerator.
+    def _initial_params(self, given: Checkpoint | None) -> Params:
+        # The host compiles these many small operations faster than an accelerator.
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
             params: Params = jax.device_get(self._task.init_params(self._options.seed))
         if given is None:
             return params
         recipe, name = self._recipe, str(self._options.init_from)
-        return grow(name, given, params, recipe.config, recipe.tokenization.velocity_bins)
+        return grow(name, given, params, recipe.config, recipe.tokenization.vocabulary)
 
-    def _draw(self, bucket: int) -> Draw:
-        recipe = self._recipe
-        config, batch_size = recipe.config, recipe.batch_sizes[bucket]
+    def _draw(self, bucket: int) -> DrawBatch:
+        config, batch_size = self._recipe.config, self._recipe.batch_sizes[bucket]
 
         def draw(data: Data, key: jax.Array) -> Batch:
-            sound, examples, _ = data
+            audio, examples, _ = data
             frames = config.context_frames, config.target_frames
-            return draw_examples(sound, examples, key, batch_size, *frames)
+            return draw_examples(audio, examples, key, batch_size, *frames)
 
         return draw
 
     def _data(self, bucket: int, conditions: Conditions) -> Data:
-        store = self._pantry.store
-        return store.sound(), store.examples(bucket), conditions
+        songs = self._songs.on_device
+        return songs.audio(), songs.examples(bucket), conditions
 
     def _weight(self, bucket: int) -> float:
-        """Calls that are due, so that all examples are drawn equally often."""
-        return self._pantry.store.num_examples[bucket] / self._recipe.batch_sizes[bucket]
+        """Returns the relative frequency with which all examples are used equally often."""
+        return self._songs.on_device.num_examples[bucket] / self._recipe.batch_sizes[bucket]
 
-    def _save(self, state: TrainState) -> None:
-        """Writes the model; one without a step does not replace what is there."""
-        folder = self._options.out / MODEL
-        if folder.exists() and not int(state.step):
-            return
-        diffusion = self._recipe.stages[-1].diffusion
-        assert state.ema is not None
+    def _write(self, state: TrainState) -> None:
+        """Writes the model in float16, in place of an earlier one."""
         checkpoint = Checkpoint(
             config=self._recipe.config,
             params=jax.device_get(state.ema),
-            prediction=diffusion.prediction,
-            schedule=diffusion.schedule,
+            prediction=self._task.settings.prediction,
+            schedule=self._task.settings.schedule,
             tokenization=self._recipe.tokenization,
             sampling=self._recipe.sampling,
         )
+        folder = self._folder
         fresh, old = folder.with_name(MODEL + ".new"), folder.with_name(MODEL + ".old")
         shutil.rmtree(fresh, ignore_errors=True)
         save_model(checkpoint, fresh, "float16")
@@ -198,5 +183,5 @@ class Synthesiser:
 
 
 def _conditions(stage: Stage) -> Conditions:
-    """Conditions of a stage as arrays, so that another stage needs no other program."""
+    """Returns the conditions of a stage as arrays, arguments of a program."""
     return Conditions(*(jnp.float32(value) for value in Conditions.of(stage.diffusion)))

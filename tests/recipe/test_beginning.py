@@ -1,4 +1,4 @@
-"""A recipe checks the weights to begin with, and those to replace, before any work."""
+"""Checks of a recipe before any work: weights to start from, and files to replace."""
 
 import concurrent.futures
 from pathlib import Path
@@ -9,18 +9,18 @@ import pytest
 from spectrodiff.checkpoints.bundled import WEIGHTS
 from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.recipe.inverter import InverterTraining
-from spectrodiff.recipe.options import Log, Options
+from spectrodiff.recipe.log import RecipeLog
 from spectrodiff.recipe.run import run
-from spectrodiff.recipe.settings import TINY
-from spectrodiff.recipe.synthesiser import Synthesiser
+from spectrodiff.recipe.settings import TINY, RunOptions
+from spectrodiff.recipe.synthesiser import SynthesiserTraining
 
 PACKAGED = WEIGHTS / "inverter.safetensors"
 
 
-def begin(kind, tmp_path, **options):
-    nothing = SimpleNamespace()
+def begin(training, tmp_path, **options):
+    no_songs = SimpleNamespace()
     with concurrent.futures.ThreadPoolExecutor(1) as compilers:
-        kind(TINY, Options(1.0, tmp_path, 1, **options), nothing, compilers)
+        training(TINY, RunOptions(1.0, tmp_path, 1, **options), no_songs, compilers)
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,16 @@ def test_another_inverter_is_refused(tmp_path, path, what):
 
 def test_another_prediction_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="prediction 'v', got 'eps'"):
-        begin(Synthesiser, tmp_path, init_from="untrained")
+        begin(SynthesiserTraining, tmp_path, init_from="untrained")
 
 
-def test_what_is_no_model_stays(tmp_path):
+def test_a_folder_that_is_no_model_is_not_replaced(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="a model to replace"):
-        run(TINY, None, Options(1.0, tmp_path, 1))
+        run(TINY, None, RunOptions(1.0, tmp_path, 1))
 
 
 def test_a_log_that_cannot_be_written(tmp_path):
     with pytest.raises(OutputError, match="can be written"):
-        Log(tmp_path).note("a folder is no file")
+        RecipeLog(tmp_path).note("a folder is no file")

@@ -1,4 +1,4 @@
-"""Networks that begin as smaller ones compute what those did."""
+"""Networks that start from smaller ones compute the same."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def host(config, seed=0):
 
 
 def tokens(bins, velocity):
-    """A note on and a note off of program 40, a drum, and the end, by their meaning."""
+    """Token ids of a note on and off of program 40, a drum, and the end of the sequence."""
     vocabulary = Vocabulary(bins)
     events = [
         ("tie", 0), ("shift", 3), ("program", 40), ("velocity", velocity), ("pitch", 60),
@@ -45,25 +45,25 @@ def predict(config, params, tokens):
 @pytest.mark.parametrize(("velocity", "before"), [(1, 1), (17, 1), (32, 1)])
 def test_larger_network_with_more_velocities_predicts_the_same(velocity, before):
     given = Checkpoint(SMALL, host(SMALL, 0))
-    grown = grow("small", given, host(LARGE, 0), LARGE, 32)
+    grown = grow("small", given, host(LARGE, 0), LARGE, Vocabulary(32))
     ours = predict(LARGE, grown, tokens(32, velocity))
     theirs = predict(SMALL, given.params, tokens(1, before))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    # The same ids, which mean other events, give something else.
+    # The same ids are other events in this vocabulary.
     assert np.abs(predict(LARGE, grown, tokens(1, 1)) - theirs).max() > 1e-3
 
 
 def test_new_hidden_units_can_learn():
     given = Checkpoint(SMALL, host(SMALL, 0))
-    grown = grow("small", given, host(LARGE, 0), LARGE, 1)
+    grown = grow("small", given, host(LARGE, 0), LARGE, Vocabulary(1))
     gate = grown["decoder"]["layers"]["mlp"]["gate"]["kernel"]
     assert np.abs(gate[..., 96:]).min(axis=(0, 1)).max() > 0
 
 
-def test_longer_tables_go_on_with_the_same_rows():
+def test_longer_position_tables_start_with_the_same_rows():
     longer = dataclasses.replace(SMALL, target_frames=32, note_tokens=64)
     given = Checkpoint(SMALL, host(SMALL, 0))
-    grown = grow("small", given, host(longer, 0), longer, 1)
+    grown = grow("small", given, host(longer, 0), longer, Vocabulary(1))
     ours, theirs = grown["decoder"]["positions"], given.params["decoder"]["positions"]
     assert ours.shape == (32, SMALL.width)
     np.testing.assert_allclose(ours[:16], theirs, atol=1e-6)
@@ -75,9 +75,15 @@ def test_longer_tables_go_on_with_the_same_rows():
         (dataclasses.replace(LARGE, width=128), 0, "width 128"),
         (dataclasses.replace(LARGE, mlp_width=64), 0, "mlp_width 64 or less"),
         (dataclasses.replace(LARGE, context_frames=0), 0, "context as well"),
-        (LARGE, 1, "drawn with the same seed"),
+        (LARGE, 1, "made with the same seed"),
     ],
 )
 def test_other_networks_are_refused(config, seed, what):
     with pytest.raises(CheckpointError, match=what):
-        grow("small", Checkpoint(SMALL, host(SMALL, 0)), host(config, seed), config, 1)
+        grow(
+            "small",
+            Checkpoint(SMALL, host(SMALL, 0)),
+            host(config, seed),
+            config,
+            Vocabulary(1),
+        )

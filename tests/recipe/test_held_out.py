@@ -1,25 +1,24 @@
-"""Held-out examples are cut where their notes begin, and spread over all pieces."""
+"""Held-out examples are cut where their notes start, and spread over all songs."""
 
 import numpy as np
 import pytest
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.recipe.held_out import EXAMPLES, held_out_examples
-from spectrodiff.recipe.pieces import Piece
+from spectrodiff.recipe.songs import RenderedSong
 from spectrodiff.training.tasks.invert import Window
 
 SIZES = Window(target_frames=8, context_frames=4)
 
 
-def piece(number, starts):
+def song(number, starts):
     frames = 100 * number + np.arange(40)
     tokens = [np.full(3, 10 * number + place) for place, _ in enumerate(starts)]
+    return RenderedSong(np.repeat(frames, 320).astype(np.int16), np.array(starts), tokens)
 
-    return Piece(np.repeat(frames, 320).astype(np.int16), np.array(starts), tokens)
 
-
-def test_examples_begin_with_their_context():
-    batch = held_out_examples([piece(1, [0, 2, 30]), piece(2, [7])], SIZES, 6)
+def test_examples_start_with_their_context():
+    batch = held_out_examples([song(1, [0, 2, 30]), song(2, [7])], SIZES, 6)
     assert batch["tokens"].shape == (EXAMPLES, 6)
     seen = set()
     for row in range(EXAMPLES):
@@ -34,6 +33,6 @@ def test_examples_begin_with_their_context():
     assert seen == {10, 11, 12, 20}
 
 
-def test_pieces_without_examples_are_refused():
+def test_songs_without_examples_are_refused():
     with pytest.raises(CorpusError, match="examples of up to 6 tokens, got none"):
-        held_out_examples([piece(1, [])], SIZES, 6)
+        held_out_examples([song(1, [])], SIZES, 6)

@@ -1,10 +1,10 @@
-"""Tones are as long, as loud and as high as they should be."""
+"""Phases, vibrato, pitches and levels of synthetic tones."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectrodiff.recipe.tones import count_cycles, draw_tones, sway
+from spectrodiff.recipe.tones import count_cycles, draw_tones, vibrato
 
 SAMPLES = 112 * 320
 
@@ -17,16 +17,16 @@ def test_cycles_are_those_of_double_precision():
     assert np.abs(apart).max() < 1e-3
 
 
-def test_vibrato_sways_the_frequency_by_its_depth():
+def test_vibrato_deviates_by_its_depth():
     seconds = np.arange(16_000) / 16_000
-    ahead = np.asarray(sway(jnp.array([[5.0]]), jnp.array([[0.01]]), jnp.asarray(seconds)[None]))
+    ahead = np.asarray(vibrato(jnp.array([[5.0]]), jnp.array([[0.01]]), jnp.asarray(seconds)[None]))
     relative = np.diff(ahead[0].astype(np.float64)) * 16_000
     np.testing.assert_allclose(
         relative, 0.01 * np.sin(2 * np.pi * 5 * (seconds[:-1] + 1 / 32_000)), atol=1e-3
     )
 
 
-def test_sounds_differ_in_pitch_and_level():
+def test_tones_differ_in_pitch_and_level():
     audio = np.asarray(jax.jit(draw_tones, static_argnums=(1, 2))(jax.random.key(0), 48, SAMPLES))
     assert audio.dtype == np.int16
     peaks = np.abs(audio.astype(int)).max(axis=1)
