@@ -40,13 +40,13 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.core import distributed
     from spectrodiff.core.parallel import make_mesh, shardings_of
     from spectrodiff.training import data, run_folder, start, state
-    from spectrodiff.training.checkpointing import Checkpoints, be_quiet
+    from spectrodiff.training.checkpointing import Checkpoints, silence_orbax
     from spectrodiff.training.evaluation import Evaluation as TrainingEvaluation
     from spectrodiff.training.loop import Run, train
     from spectrodiff.training.optimizers import learning_rate, make_optimizer
     from spectrodiff.training.step import make_train_step
 
-    be_quiet()
+    silence_orbax()
 
     # Devices
     if flags.distributed or flags.coordinator_address:
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> None:
             begin, position = checkpoints.restore(wanted)
             start.check_restored(flags.run_dir, begin, wanted)
             batches.set_state(position)
-            logger.info("going on after step %d", checkpoints.latest)
+            logger.info("resuming after step %d", checkpoints.latest)
 
         # Train
         shardings = shardings_of(begin)

@@ -1,9 +1,9 @@
-"""Checkpoints of a run through Orbax: saved in the background, whole or not at all.
+"""Checkpoints of a run, saved by Orbax in the background, atomically.
 
 Parameters, optimiser state, running average and data position are separate parts, so that each can
-be read alone. A process killed while saving leaves the checkpoint before it as the newest. A save
-that fails is reported, and the next one is a new try; a newest checkpoint that was damaged later is
-set aside for the one before it.
+be read alone. If a process is killed during a save, the previous checkpoint remains the newest. A
+failed save is reported, and the next save is attempted as usual. If the newest checkpoint is
+damaged, it is renamed and the previous one is used.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -26,26 +26,30 @@ from spectrodiff.core.errors import OutputError
 from spectrodiff.core.files import unwritable
 from spectrodiff.training.state import TrainState
 
+if TYPE_CHECKING:
+    from orbax.checkpoint.v1 import AsyncResponse
+    from orbax.checkpoint.v1.training import Checkpointer
+
 logger = logging.getLogger(__name__)
 
 OPTIMIZER, POSITION, META = "opt_state", "data", "meta"
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _SYSTEM_ERROR = re.compile(r"os_error_code='(\d+)'")  # in TensorStore's messages
-ASIDE = "damaged"  # suffix of the folder of a checkpoint that cannot be read
-Position = dict[str, int]  # of the training data
+DAMAGED = "damaged"  # suffix of the folder of a checkpoint that cannot be read
+Position = dict[str, int]  # in the training data
 
 
-def be_quiet() -> None:
-    """Keeps Orbax's threads from telling at length what `Checkpoints` says in a line.
+def silence_orbax() -> None:
+    """Suppresses messages of Orbax's threads about errors that `Checkpoints` reports in one line.
 
-    They log whatever is raised once more; and where one of many writes or reads has failed,
-    TensorStore prints a traceback for each of the others: the loop they report to is closed.
+    The threads log every exception a second time. After one failed read or write, TensorStore
+    prints a traceback for each of the others, because their event loop is closed.
     """
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     report = sys.unraisablehook
 
-    def hook(unraisable: Any) -> None:
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
         error = unraisable.exc_value
         if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
             report(unraisable)
@@ -54,23 +58,23 @@ def be_quiet() -> None:
 
 
 class Restored(NamedTuple):
-    """What a run goes on from."""
+    """State and data position that a run resumes from."""
 
     state: TrainState
     position: Position
 
 
 class Checkpoints:
-    """The checkpoints of a run, newest last; every process takes part in everything.
+    """The checkpoints of a run; all processes must call all methods.
 
-    Where a save fails in one of several processes only, the others wait for it as long as Orbax
-    does, which is 20 minutes, and then go on as well.
+    If a save fails in only one of several processes, the others wait for Orbax's timeout, 20
+    minutes, and then continue as well.
 
     Args:
-        folder: where they lie, each in a folder named by its step.
-        keep: how many of the newest are kept.
-        keep_every: those at a multiple of this are kept as well.
-        strict: whether a damaged newest checkpoint is an error, instead of set aside.
+        folder: of the checkpoints, each in a folder named by its step.
+        keep: number of newest checkpoints that are kept.
+        keep_every: checkpoints at multiples of this are kept as well.
+        strict: raise an error if the newest checkpoint is damaged, instead of renaming it.
 
     Raises:
         OutputError: if the folder cannot be written to.
@@ -81,28 +85,28 @@ class Checkpoints:
     ) -> None:
         self.folder = folder.absolute()
         self._keep, self._keep_every, self._strict = keep, keep_every, strict
-        # The save that was begun last: its step, what Orbax says of it, and why it failed.
+        # The last save: its step, Orbax's future while it is under way, and its error.
         self._step: int | None = None
-        self._response: Any = None
+        self._response: AsyncResponse[None] | None = None
         self._failure: OutputError | None = None
-        self._unclean = False  # since a save failed, what Orbax lists and what there is may differ
-        self._leftovers = False  # whether a save has ever failed
-        self._orbax: Any = None
+        self._stale = False  # a save failed, so Orbax's list may differ from the folder
+        self._leftovers = False  # a save has failed before
+        self._orbax: Checkpointer | None = None
         try:
-            self._open(clean=True)
-        except Exception as error:  # Orbax has many; all are about the disk
+            self._orbax = self._open(clean=True)
+        except Exception as error:  # Orbax raises many types, all about the disk
             raise self._unsaved(error) from error
 
     @property
     def latest(self) -> int | None:
-        """The step of the newest checkpoint."""
-        newest = self._orbax.latest
+        """Step of the newest checkpoint; None if there is none."""
+        newest = self._opened.latest
         return None if newest is None else newest.step
 
     def save(self, step: int, state: TrainState, position: Position) -> None:
-        """Begins to save, once the save before this is over; returns when the arrays may change.
+        """Starts a save after the previous one is done; returns when the arrays may be reused.
 
-        A save that fails is reported in the log, and by `wait` if none is begun after it.
+        A failed save is logged; if it was the last one, `wait` raises its error.
         """
         self._settle()
         self._clear()
@@ -116,18 +120,16 @@ class Checkpoints:
         if state.ema is not None:
             parts[AVERAGE] = state.ema
         try:
-            if self._orbax is None:
-                self._open()
-            self._response = self._orbax.save_checkpointables_async(step, parts, force=True)
+            self._response = self._opened.save_checkpointables_async(step, parts, force=True)
         except Exception as error:
             self._fail(error)
             if jax.process_count() == 1:
                 self._settle()
 
-    def look(self) -> None:
-        """Reports a save that has failed meanwhile, without waiting; for one process alone.
+    def poll(self) -> None:
+        """Logs a failed save without waiting.
 
-        With several, that is left to the next save: cleaning up takes all of them.
+        With several processes the next save does that, because all of them have to clean up.
         """
         if jax.process_count() > 1:
             return
@@ -138,7 +140,7 @@ class Checkpoints:
             self._response.result(timeout=0)
         except TimeoutError:
             return
-        except Exception:  # which waiting will raise again
+        except Exception:  # raised again by waiting
             self._settle()
             return
         self._response = None
@@ -147,22 +149,25 @@ class Checkpoints:
         """Waits until everything is written.
 
         Raises:
-            OutputError: if the save that was begun last has failed.
+            OutputError: if the last save has failed.
         """
         self._settle()
         if self._failure is not None:
             raise self._failure
 
     def restore(self, abstract: TrainState) -> Restored:
-        """Reads the newest whole checkpoint to the places an abstract state names.
+        """Reads the newest undamaged checkpoint.
 
-        The number of devices and processes may differ from those that saved it. Newer ones, which
-        are damaged, are renamed so that their steps can be saved again.
+        Newer checkpoints, which are damaged, are renamed so that their steps can be saved again.
+
+        Args:
+            abstract: shapes, types and shardings of the state; the numbers of devices and processes
+                may differ from those that saved it.
 
         Raises:
-            CheckpointError: if none is whole, or the newest is not and `strict` was asked for; if
-                it is of another network or optimiser.
-            OutputError: if a damaged one cannot be renamed.
+            CheckpointError: if all checkpoints are damaged or, with `strict`, the newest is;
+                if the state is of another network or optimiser.
+            OutputError: if a damaged checkpoint cannot be renamed.
         """
         parts: dict[str, Any] = {
             PARAMS: abstract.params,
@@ -173,8 +178,8 @@ class Checkpoints:
             parts[AVERAGE] = abstract.ema
         step, wrong = self._newest_whole(tuple(parts))
         try:
-            loaded = self._orbax.load_checkpointables(step, parts)
-        except Exception as error:  # Orbax has many, and the reason is in their causes
+            loaded = self._opened.load_checkpointables(step, parts)
+        except Exception as error:  # Orbax raises many types; the reason is in their causes
             raise unreadable(self.folder / str(step), error) from error
         self._set_aside(wrong, step)
         count = jax.device_put(jnp.int32(step), abstract.step.sharding)
@@ -191,72 +196,79 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
-            return  # closing would wait for the disk, and who interrupts has waited enough
+            return  # closing would wait for the disk
         try:
             if error is None:
                 self.wait()
         finally:
-            # What went wrong first is what should be seen.
+            # An error of closing must not hide an earlier one.
             with contextlib.suppress(Exception):
                 if self._orbax is not None:
                     self._orbax.close()
             self._clear()
 
-    def _open(self, *, clean: bool = False) -> None:
+    @property
+    def _opened(self) -> "Checkpointer":
+        """Orbax's checkpointer, opened again if that has failed before."""
+        if self._orbax is None:
+            self._orbax = self._open()
+        return self._orbax
+
+    def _open(self, *, clean: bool = False) -> "Checkpointer":
         from orbax.checkpoint import v1 as ocp
 
         policies = ocp.training.preservation_policies
         kept: list[Any] = [policies.LatestN(self._keep)]
         if self._keep_every is not None:
             kept.append(policies.EveryNSteps(self._keep_every))
-        self._orbax = ocp.training.Checkpointer(
+        return ocp.training.Checkpointer(
             str(self.folder),
             preservation_policy=policies.AnyPreservationPolicy(kept),
-            # What a killed process left half written.
+            # Incomplete checkpoints of killed processes.
             cleanup_tmp_directories=clean,
         )
 
     def _reopen(self) -> None:
-        """Reads the folder anew: Orbax's lists no longer say what is in it."""
+        """Makes Orbax read the folder again."""
         before, self._orbax = self._orbax, None
         if before is not None:
             with contextlib.suppress(Exception):
                 before.close()
-        self._open()
+        self._orbax = self._open()
 
     def _settle(self) -> None:
-        """Waits for the save that was begun last; reports and cleans up where it has failed."""
+        """Waits for the last save; logs and cleans up if it has failed."""
         if self._orbax is not None:
             try:
                 self._orbax.wait()
             except Exception as error:
                 self._fail(error)
         self._response = None
-        if not largest(int(self._unclean)):
+        if not largest(int(self._stale)):
             return
         try:
             self._reopen()
-            self._unclean = False
+            self._stale = False
         except Exception as error:
             if self._failure is None:
                 self._fail(error)
         if self._orbax is not None and self._step in steps_of(self.folder):
-            self._failure = None  # only what comes after it, such as removing old ones, failed
+            self._failure = None  # only a later action failed, such as removing old checkpoints
 
     def _clear(self) -> None:
-        """Removes what a failed save left, while none is under way.
+        """Removes files of failed saves, while no save is under way.
 
-        Some of its threads may write on for a while, so that nobody knows when there is no more.
+        Every time, because threads of a failed save may continue to write for a while.
         """
         if self._leftovers and is_leader():
             for path in self.folder.glob(f"*{_UNFINISHED}*"):
                 shutil.rmtree(path, ignore_errors=True)
 
     def _fail(self, error: BaseException) -> None:
-        self._response, self._unclean, self._leftovers = None, True, True
+        self._response, self._stale, self._leftovers = None, True, True
         self._failure = self._unsaved(error)
         logger.warning(
-            "step %s: no checkpoint (%s); the next save is a new try",
+            "step %s: no checkpoint (%s); saving will be tried again",
             self._step,
             self._failure.got,
         )
@@ -269,11 +281,11 @@ class Checkpoints:
         return OutputError(self.folder, "room for a checkpoint", reason)
 
     def _newest_whole(self, parts: tuple[str, ...]) -> tuple[int, dict[int, str]]:
-        """The step to go on from, and what is wrong with those after it; all processes agree."""
-        steps = [saved.step for saved in self._orbax.checkpoints]
+        """Returns the newest undamaged step, and the damage of later ones, to all processes."""
+        steps = [saved.step for saved in self._opened.checkpoints]
         wrong: dict[int, str] = {}
         whole = -1
-        if is_leader():  # reading everything once is enough
+        if is_leader():  # one process reads them for all
             for step in reversed(steps):
                 found = damage(self.folder / str(step), parts)
                 if found is None:
@@ -285,7 +297,7 @@ class Checkpoints:
         whole = largest(whole)
         if whole < 0:
             newest = self.folder / str(steps[-1])
-            reason = wrong.get(steps[-1]) or damage(newest, parts) or "as another process says"
+            reason = wrong.get(steps[-1]) or damage(newest, parts) or "found by another process"
             others = 0 if self._strict else len(steps) - 1
             raise damaged(newest, reason, others=others)
         return whole, {step: wrong.get(step, "") for step in steps if step > whole}
@@ -297,7 +309,7 @@ class Checkpoints:
             for bad, reason in sorted(wrong.items(), reverse=True):
                 folder = self.folder / str(bad)
                 logger.warning(
-                    "%s is damaged (%s): going on from step %d; it is kept as %s",
+                    "%s is damaged (%s): resuming from step %d; it is renamed to %s",
                     *(folder, reason, step, self._rename(folder).name),
                 )
         wait_for_all()
@@ -307,7 +319,9 @@ class Checkpoints:
             raise self._unsaved(error) from error
 
     def _rename(self, folder: Path) -> Path:
-        names = [f"{folder.name}.{ASIDE}"] + [f"{folder.name}.{ASIDE}{n}" for n in range(2, 100)]
+        names = [f"{folder.name}.{DAMAGED}"] + [
+            f"{folder.name}.{DAMAGED}{n}" for n in range(2, 100)
+        ]
         free = next(path for name in names if not (path := folder.with_name(name)).exists())
         try:
             os.rename(folder, free)

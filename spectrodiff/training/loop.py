@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax
 from jax.sharding import Mesh
 
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
@@ -15,7 +16,7 @@ from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.data import next_batch
 from spectrodiff.training.evaluation import Evaluation
 from spectrodiff.training.examples import HostBatch
-from spectrodiff.training.journal import Trouble
+from spectrodiff.training.journal import Outage
 from spectrodiff.training.metrics import EVALUATION, MetricsWriter, PendingMetrics, Speedometer
 from spectrodiff.training.preview import Preview, preview_stem, write_previews
 from spectrodiff.training.run_folder import PREVIEWS
@@ -34,7 +35,7 @@ class Run(NamedTuple):
     mesh: Mesh
     task: Task
     train_step: TrainStep
-    rate: Callable[[int], Any]  # learning rate by step
+    rate: Callable[[int], jax.Array]  # learning rate by step
     batches: TrainingBatches
     examples: HostBatch  # to evaluate on
     evaluation: Evaluation
@@ -45,12 +46,11 @@ class Run(NamedTuple):
 def train(run: Run, state: TrainState) -> TrainState:
     """Trains until the last step, or until asked to stop; saves and returns the state.
 
-    Previews and logs that cannot be written are left out.
+    Previews, logs and checkpoints that cannot be written are reported and left out.
 
     Raises:
         DivergedError: if the loss or gradient of a step is not finite. Nothing of it is saved.
-        OutputError: if the last checkpoint cannot be written. An earlier one that cannot is
-            reported and left out.
+        OutputError: if the last checkpoint cannot be written.
     """
     settings, first = run.settings, int(state.step)
     leader = is_leader()
@@ -83,7 +83,7 @@ def train(run: Run, state: TrainState) -> TrainState:
                 for warning in run.task.warnings(values):
                     logger.warning(warning)
                 writer.scalars(step, {**values, "learning_rate": float(run.rate(step - 1))})
-                run.checkpoints.look()
+                run.checkpoints.poll()
             with speed.paused():
                 observer.observe(state, step)
             if last or step % settings.save_every == 0:
@@ -96,7 +96,7 @@ def train(run: Run, state: TrainState) -> TrainState:
         # Inside the `with`, so that a second stop request does not end the process half-way.
         run.checkpoints.wait()
         if stop.asked or step < settings.steps:
-            logger.info("stopped after step %d; the same command goes on from there", step)
+            logger.info("stopped after step %d; the same command resumes from there", step)
     return state
 
 
@@ -111,7 +111,7 @@ class Observer:
 
     def __init__(self, run: Run, writer: MetricsWriter, stop: StopRequest) -> None:
         self._run, self._writer, self._stop = run, writer, stop
-        self._trouble = Trouble("previews", "training goes on without them")
+        self._outage = Outage("previews", "training continues without them")
 
     def observe(self, state: TrainState, step: int) -> None:
         """Evaluates and previews, if that is due after a step."""
@@ -170,9 +170,9 @@ class Observer:
                 self._writer.picture(step, f"preview_{number}", preview.picture)
                 self._writer.audio(step, f"preview_{number}", preview.audio)
         except Exception as error:  # disk, decoder, or a device out of memory
-            self._trouble.begins(error)
+            self._outage.failed(error)
         else:
-            self._trouble.ends()
+            self._outage.succeeded()
 
 
 def _best(state: TrainState) -> Params:

@@ -1,4 +1,4 @@
-"""Numbers that a run leaves behind: a JSON line per report, TensorBoard, and one line to read."""
+"""Metrics of a run: JSON lines, TensorBoard, and log lines with loss and speed."""
 
 import contextlib
 import datetime
@@ -18,40 +18,40 @@ import numpy as np
 from spectrodiff.core.errors import SpectrodiffError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.core.progress import Progress
-from spectrodiff.training.journal import Board, Journal
+from spectrodiff.training.journal import Journal, TensorBoard
 
 logger = logging.getLogger(__name__)
 METRICS_FILE, TENSORBOARD_FOLDER = "metrics.jsonl", "tensorboard"
-EVALUATION = "evaluation/"  # begins the names of scores
+EVALUATION = "evaluation/"  # prefix of the names of scores
 
 
 class DivergedError(SpectrodiffError):
-    """A run whose loss or gradient is no longer a number."""
+    """Loss or gradient that is not finite."""
 
 
 class PendingMetrics:
-    """Metrics of steps that the devices may still be working on.
+    """Metrics of steps that the devices may still be computing.
 
-    They are looked at together now and then, because looking waits for the devices.
+    They are read together from time to time, because reading waits for the devices.
     """
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, dict[str, jax.Array]]] = []
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Notes the metrics of a step; waits for the step before the last one.
+        """Adds the metrics of a step; waits for those of two steps before.
 
-        Otherwise the host would run far ahead, with a batch on the devices for every step.
+        Otherwise the host would run far ahead, with a batch in the devices' memory for every step.
         """
         self._steps.append((step, metrics))
         if len(self._steps) > 2:
             jax.block_until_ready(self._steps[-3][1])
 
     def take(self) -> dict[str, float]:
-        """Means since the last time, after waiting for all of them.
+        """Waits for all metrics, and returns and removes their means over the steps.
 
         Raises:
-            DivergedError: if one is not finite, naming the first such step.
+            DivergedError: if one is not finite; names the first such step.
         """
         steps = [(step, jax.device_get(metrics)) for step, metrics in self._steps]
         self._steps.clear()
@@ -63,10 +63,10 @@ class PendingMetrics:
         return {name: float(np.mean([metrics[name] for _, metrics in steps])) for name in names}
 
     def check(self) -> None:
-        """Makes sure that all steps so far were finite, without forgetting them.
+        """Checks that all metrics are finite, without removing them.
 
         Raises:
-            DivergedError: if one was not.
+            DivergedError: if one is not.
         """
         steps = self._steps.copy()
         self.take()
@@ -74,33 +74,33 @@ class PendingMetrics:
 
 
 class MetricsWriter:
-    """Appends to `metrics.jsonl` and TensorBoard; what came after `step` is forgotten first.
+    """Appends to `metrics.jsonl` and TensorBoard, after removing the rows of later steps.
 
-    A disk that is full, or away, does not stop the run: see `Journal`.
+    A full or missing disk does not stop the run: see `Journal`.
 
     Args:
         folder: of the run.
-        step: where the run goes on; a run killed between checkpoints repeats some steps, and one
-            that begins, at 0, repeats all.
+        step: that the run resumes from. A run killed between checkpoints repeats some steps, and
+            a run without a checkpoint, at 0, repeats all.
         enabled: False for a writer that does nothing.
 
     Raises:
-        OutputError: if rows have to be taken out and that cannot be written.
+        OutputError: if rows must be removed and the file cannot be written.
     """
 
     def __init__(self, folder: Path, step: int, *, enabled: bool = True) -> None:
         self._rows: Journal | None = None
-        self._board: Board | None = None
+        self._board: TensorBoard | None = None
         self._evaluated: set[int] = set()
         if enabled:
-            for row in _forget_after(folder / METRICS_FILE, step if step > 0 else -1):
+            for row in _remove_after(folder / METRICS_FILE, step if step > 0 else -1):
                 if any(name.startswith(EVALUATION) for name in row):
                     self._evaluated.add(row["step"])
             self._rows = Journal(folder / METRICS_FILE)
-            self._board = Board(folder / TENSORBOARD_FOLDER, step + 1)
+            self._board = TensorBoard(folder / TENSORBOARD_FOLDER, step + 1)
 
     def evaluated(self, step: int) -> bool:
-        """True if there are scores of a step from an earlier start, or this does nothing."""
+        """Returns True if an earlier process wrote scores of a step, or if not enabled."""
         return self._rows is None or step in self._evaluated
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -110,14 +110,14 @@ class MetricsWriter:
             self._board.scalars(step, values)
 
     def picture(self, step: int, name: str, path: Path) -> None:
-        """Shows a PNG file."""
+        """Adds a PNG file to TensorBoard."""
         if self._board is not None:
             import matplotlib.image
 
             self._board.picture(step, name, matplotlib.image.imread(path)[..., :3])
 
     def audio(self, step: int, name: str, audio: np.ndarray) -> None:
-        """Plays mono audio, float32 [samples]."""
+        """Adds mono audio, float32 [samples], to TensorBoard."""
         if self._board is not None:
             self._board.audio(step, name, audio)
 
@@ -136,14 +136,14 @@ class MetricsWriter:
 
 
 class Speedometer:
-    """How fast a run is, how much it has heard, and how long it will take.
+    """Speed, amount of training and remaining time of a run, in the log or a progress bar.
 
     Args:
-        start: the step that the process began at.
+        start: step that the process starts after.
         total: the last step.
-        batch_size: examples per step.
-        segment_seconds: sound per example.
-        enabled: False for a process that says nothing.
+        batch_size: number of examples per step.
+        segment_seconds: audio per example.
+        enabled: False for a process that logs nothing.
     """
 
     def __init__(
@@ -157,11 +157,11 @@ class Speedometer:
         self._bar.advance(start)
 
     def step_done(self) -> None:
-        """Moves the bar, where there is one."""
+        """Advances the progress bar."""
         self._bar.advance()
 
     def report(self, step: int, values: dict[str, float]) -> dict[str, float]:
-        """The values with speed and amount of training; says them in a line."""
+        """Logs loss and speed; returns the values with speed and amount of training."""
         now = time.monotonic()
         per_second = (step - self._step) / max(now - self._time, 1e-9)
         self._step, self._time = step, now
@@ -178,18 +178,14 @@ class Speedometer:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Work that does not count as training time."""
+        """Excludes work from the training time."""
         begun = time.monotonic()
         yield
         self._time += time.monotonic() - begun
 
 
-def _forget_after(path: Path, step: int) -> list[dict[str, Any]]:
-    """Takes the rows of later steps, and what a killed process left of one, out of a file.
-
-    Returns:
-        The rows that stay.
-    """
+def _remove_after(path: Path, step: int) -> list[dict[str, Any]]:
+    """Removes the rows of later steps, and incomplete ones, from a file; returns the others."""
     if not path.exists():
         return []
     lines = path.read_text("utf-8", errors="replace").splitlines()

@@ -1,7 +1,7 @@
-"""Optimisers and learning-rate schedules, from optax.
+"""Optimisers and learning-rate schedules, made of optax's.
 
-A parameter of a layered stack is one array with a leading layer axis; what an optimiser works out
-per parameter (a norm, a scale) is worked out per layer.
+Parameters of a stack of layers are one array with a leading layer axis. Quantities that optimisers
+compute per parameter, such as norms and scales, are computed per layer.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ import jax.numpy as jnp
 import optax
 
 from spectrodiff.training.settings import Optimization
+from spectrodiff.training.task import Params
 
-Params = dict[str, Any]
 Schedule = Callable[[jax.Array | int], jax.Array]
+Path = tuple[jax.tree_util.DictKey, ...]  # of a parameter in its tree
 
-# T5X's Adafactor: eps1, eps2 and the update's clipping threshold, as its paper proposes
-# (Shazeer & Stern 2018).
+# Epsilon 1, epsilon 2 and clipping threshold of Adafactor (Shazeer & Stern 2018), as in T5X.
 SQUARE_FLOOR, SCALE_FLOOR, CLIP_RMS = 1e-30, 1e-3, 1.0
-FIXED = "positions"  # tables that are stored with the weights but never trained
+FIXED = "positions"  # name of tables that are stored with the weights but not trained
 
 
 def split_fixed(params: Params) -> tuple[Params, Params]:
-    """Splits a tree into what is trained and the position tables, which are not."""
+    """Splits a tree into the trained parameters and the position tables."""
     trained: Params = {}
     fixed: Params = {}
     for name, value in params.items():
@@ -35,7 +35,7 @@ def split_fixed(params: Params) -> tuple[Params, Params]:
 
 
 def join_fixed(trained: Params, fixed: Params) -> Params:
-    """The inverse of `split_fixed`."""
+    """Inverts `split_fixed`."""
     joined = dict(trained)
     for name, value in fixed.items():
         joined[name] = (
@@ -45,11 +45,11 @@ def join_fixed(trained: Params, fixed: Params) -> Params:
 
 
 def learning_rate(settings: Optimization, total_steps: int) -> Schedule:
-    """The learning rate by step, counted from 0.
+    """Returns the learning rate as a function of the step, counted from 0.
 
     Args:
-        settings: which schedule; "cosine" falls to zero at the last step, "rsqrt" with the root of
-            the step after the warm-up.
+        settings: peak, warm-up and schedule. "cosine" falls to zero at the last step; "rsqrt" falls
+            with the inverse square root of the step after the warm-up.
         total_steps: length of the run.
     """
     warmup = settings.warmup_steps
@@ -70,7 +70,7 @@ def learning_rate(settings: Optimization, total_steps: int) -> Schedule:
 
 
 def make_optimizer(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:
-    """The optimiser for the trained part of a parameter tree (see `split_fixed`)."""
+    """Returns the optimiser for the trained part of a parameter tree (see `split_fixed`)."""
     steps = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
     makers = {"adafactor": _adafactor, "adamw": _adamw, "muon": _muon}
     steps.append(makers[settings.optimizer](settings, rate))
@@ -80,7 +80,7 @@ def make_optimizer(settings: Optimization, rate: Schedule) -> optax.GradientTran
 
 
 def _scale_queries_and_keys(rate: float) -> optax.GradientTransformation:
-    """Updates of what decides where attention looks, times a rate."""
+    """Returns a transformation that multiplies the updates of query and key kernels by a rate."""
 
     def scale(updates: Params, _: Params | None) -> Params:
         return jax.tree_util.tree_map_with_path(
@@ -92,9 +92,9 @@ def _scale_queries_and_keys(rate: float) -> optax.GradientTransformation:
 
 
 def _adafactor(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:
-    """Adafactor as in T5X: factored, decay 0.8, relative updates, no momentum."""
+    """Returns Adafactor as in T5X: factored, decay 0.8, relative updates, no momentum."""
     return optax.chain(
-        # Of a stacked kernel [L, D, W] it factors the two largest axes, that is every layer.
+        # Factors the two largest axes of a stacked kernel [L, D, W], that is each layer.
         optax.scale_by_factored_rms(decay_rate=0.8, epsilon=SQUARE_FLOOR),
         _per_leaf(
             lambda update, _, stacked: update / jnp.maximum(1.0, _rms(update, stacked) / CLIP_RMS)
@@ -117,7 +117,7 @@ def _adamw(settings: Optimization, rate: Schedule) -> optax.GradientTransformati
 
 
 def _muon(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) for the matrices between layers, Adam for everything else."""
+    """Returns Muon (Jordan et al. 2024) for the matrices of layers, Adam for everything else."""
     return optax.contrib.muon(
         rate,
         weight_decay=settings.weight_decay,
@@ -125,7 +125,7 @@ def _muon(settings: Optimization, rate: Schedule) -> optax.GradientTransformatio
         adam_b1=settings.beta1,
         adam_b2=settings.beta2,
         muon_weight_dimension_numbers=_muon_axes,
-        # Updates as large as Adam's, so that one learning rate suits both kinds of parameters.
+        # Updates of the size of Adam's, so that one learning rate suits all parameters.
         consistent_rms=0.2,
     )
 
@@ -133,11 +133,11 @@ def _muon(settings: Optimization, rate: Schedule) -> optax.GradientTransformatio
 def _muon_axes(params: Params) -> Any:
     from optax.contrib import MuonDimensionNumbers
 
-    def axes(path: Any, leaf: Any) -> Any:
-        # The last two axes of a stack of kernels: a batch of matrices, one a layer. Other stacks
-        # (scales, biases, the taps of depthwise convolutions) are vectors side by side: to make
-        # them orthogonal would tie channels together that have nothing to do with each other.
-        # FiLM's kernels see one row an example, and cost more than all the others together.
+    def axes(path: Path, leaf: jax.Array) -> MuonDimensionNumbers | None:
+        # A stack of kernels is a batch of matrices, one per layer. Other stacks (scales, biases,
+        # taps of depthwise convolutions) are vectors of independent channels, which
+        # orthogonalisation would mix. FiLM's kernels have one input row per example, and cost more
+        # than all the others together.
         names = _names(path)
         stacked = "layers" in names and names[-1] == "kernel" and leaf.ndim == 3
         if stacked and not any("film" in name for name in names):
@@ -151,8 +151,10 @@ def _is_matrix(params: Params) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, _: _names(path)[-1] == "kernel", params)
 
 
-def _per_leaf(function: Callable[[Any, Any, bool], jax.Array]) -> optax.GradientTransformation:
-    """A transformation without state: function(update, parameter, whether a stack of layers)."""
+def _per_leaf(
+    function: Callable[[jax.Array, jax.Array, bool], jax.Array],
+) -> optax.GradientTransformation:
+    """Returns a stateless transformation; True is passed for parameters of a stack of layers."""
 
     def apply(updates: Params, params: Params | None) -> Params:
         return jax.tree_util.tree_map_with_path(
@@ -165,10 +167,10 @@ def _per_leaf(function: Callable[[Any, Any, bool], jax.Array]) -> optax.Gradient
 
 
 def _rms(array: jax.Array, stacked: bool) -> jax.Array:
-    """Root mean square of an array, or of each of its layers; broadcasts against the array."""
+    """Returns the root mean square of an array, or of each layer of a stack."""
     axes = tuple(range(1 if stacked else 0, array.ndim))
     return jnp.sqrt(jnp.mean(jnp.square(array), axis=axes, keepdims=True))
 
 
-def _names(path: Any) -> list[str]:
+def _names(path: Path) -> list[str]:
     return [entry.key for entry in path]

@@ -1,6 +1,6 @@
-"""Run folder: the settings of a run as given and as used, and the environment it ran in.
+"""Run folder: settings of a run, and the environment it was started in.
 
-Whatever uses a run's model reads these files, so that no flags have to match.
+Programs that use a run's model read its settings from here, so that no flags have to be repeated.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 ENVIRONMENT, PREVIEWS = "environment.json", "previews"
-# Settings that may change when a run is resumed: its end, and what does not change a step.
+# Settings that may change when a run is resumed: its length, and those without effect on a step.
 CHANGEABLE = frozenset(
     {
         "Training.steps",
@@ -61,22 +61,22 @@ _DEFAULTS = {
 
 
 def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
-    """Begins a run, or resumes the one in the folder.
+    """Prepares the folder of a new run, or checks that of a run to resume.
 
     Args:
         folder: of the run; made if it does not exist.
-        settings: of this start.
-        write: False for all processes but one.
+        settings: of this process.
+        write: True in one process only.
 
     Returns:
-        Where its checkpoints lie.
+        The folder of the checkpoints.
 
     Raises:
         ConfigError: if the folder holds a run with other settings.
         OutputError: if it cannot be written to.
     """
     path, checkpoints = folder / SETTINGS, folder / CHECKPOINTS
-    # Before the first checkpoint there is nothing that other settings could spoil.
+    # Settings may change before the first checkpoint.
     if path.is_file() and steps_of(checkpoints):
         _check_same(path, _settings_before(path), as_dict(settings))
     elif write:
@@ -90,17 +90,17 @@ def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
 
 @contextlib.contextmanager
 def hold_run(folder: Path) -> Iterator[None]:
-    """Keeps other processes from training the same run, and removes what killed ones left.
+    """Locks a run against other processes, and removes temporary files of killed ones.
 
-    Of several processes that train together, one does this for all.
+    If several processes train together, one of them does this.
 
     Raises:
-        ConfigError: if another process holds it, or the folder is not that of a run.
+        ConfigError: if another process has locked it, or the folder is not that of a run.
         OutputError: if it cannot be written to.
     """
     _check_ours(folder)
     with lock_run(folder):
-        # Whoever was writing these is dead, or would hold the lock.
+        # The processes that were writing these are dead; otherwise they would hold the lock.
         for place in (folder, folder / PREVIEWS):
             for path in filter(Path.is_file, place.glob(PARTIAL + "*")):
                 try:
@@ -111,15 +111,15 @@ def hold_run(folder: Path) -> Iterator[None]:
 
 
 def as_dict(settings: RunSettings) -> dict[str, dict[str, Any]]:
-    """Returns settings as JSON has them: class name to name to value."""
+    """Returns settings as JSON: class name, then name, then value."""
     parts = {type(part).__name__: dataclasses.asdict(cast(Any, part)) for part in settings}
     plain: dict[str, dict[str, Any]] = json.loads(json.dumps(parts))
     return plain
 
 
 def environment() -> dict[str, Any]:
-    """Command, versions and devices of this process, as JSON can hold them."""
-    # Our own version is that of the code that runs, which need not be installed.
+    """Returns command, versions and devices of this process, as JSON."""
+    # The package's own version is read from the code, which need not be installed.
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
@@ -132,17 +132,17 @@ def environment() -> dict[str, Any]:
 
 
 def _check_ours(folder: Path) -> None:
-    """Refuses a folder that holds something, but no run."""
+    """Checks that a folder is empty or holds a run."""
     if (folder / SETTINGS).is_file() or not folder.is_dir():
         return
-    # A process killed at once leaves no more than a lock, and a file that it was writing.
+    # A process killed early leaves at most a lock and a temporary file.
     if any(path.name != LOCK and not path.name.startswith(PARTIAL) for path in folder.iterdir()):
         expected = "a new or empty folder, or that of a run"
         raise ConfigError(str(folder), expected, f"one without {SETTINGS}")
 
 
 def _settings_before(path: Path) -> dict[str, dict[str, Any]]:
-    """Settings of a run as they were stored, under the names of today."""
+    """Returns the stored settings of a run, under their current names."""
     description = read_formatted(path)
     before = description.get("settings")
     if not isinstance(before, dict) or not all(isinstance(part, dict) for part in before.values()):
@@ -151,7 +151,7 @@ def _settings_before(path: Path) -> dict[str, dict[str, Any]]:
         bins = before.get("Network", {}).get("velocity_bins", 1)
         found = first_tokenization({"settings": before, "velocity_bins": bins})
         before["Tokenization"] = found
-    # The task was not always a setting.
+    # Older runs have no setting of the task.
     kind = before.get("Network", {}).get("kind")
     synthesis = "autoregress" if kind == "autoregressive" else "denoise"
     task = "invert" if "inverter" in description else synthesis
@@ -164,20 +164,20 @@ def _check_same(
 ) -> None:
     for part, values in now.items():
         for name, value in values.items():
-            # A setting that there was not yet had the effect that its default has.
+            # Defaults of new settings have the effect of older versions.
             was = before.get(part, {}).get(name, _DEFAULTS.get(f"{part}.{name}"))
             full_name = f"{part}.{name}"
             if was == value:
                 continue
             if full_name not in CHANGEABLE:
                 raise ConfigError(full_name, f"{was!r}, as in the run {path.parent}", repr(value))
-            # With another end the rate would jump, at worst from nearly zero back to its peak, and
-            # undo what the last steps have settled. Other schedules do not know the end.
+            # With another length the rate would jump, at worst from nearly zero back to its peak.
+            # Other schedules do not depend on the length.
             if full_name == "Training.steps" and now["Optimization"]["schedule"] == "cosine":
                 raise ConfigError(
                     full_name,
                     f"{was!r}, where the cosine schedule of the run {path.parent} ends (to train "
-                    f"further, begin another run with --init_from {path.parent})",
+                    f"further, start another run with --init_from {path.parent})",
                     repr(value),
                 )
             logger.info("%s: %r, was %r", full_name, value, was)

@@ -14,22 +14,22 @@ from spectrodiff.training.task import Params, Task
 
 
 class TrainState(NamedTuple):
-    """Arrays only, so that a state can be donated, sharded and saved as it is."""
+    """Arrays that a training step updates: a tree that can be donated, sharded and saved."""
 
-    step: jax.Array  # int32 [], steps taken
-    params: Params  # float32, at any precision of the products
+    step: jax.Array  # int32 [], number of steps taken
+    params: Params  # float32, whatever the precision of the products
     opt_state: Any  # for the trained parameters only
     ema: Params | None  # running average of the parameters, if there is one
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Placement of a state.
+    """Placement of a state on devices.
 
     Args:
         mesh: the devices.
-        split: whether arrays are split over the devices, where they divide.
-        ema: whether there is a running average of the parameters.
+        split: True to split arrays over the devices, where they divide.
+        ema: True if there is a running average of the parameters.
     """
 
     mesh: Mesh

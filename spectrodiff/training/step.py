@@ -1,4 +1,4 @@
-"""Training step: a pure function of state and batch, compiled once per shape of the batch."""
+"""Training step: a pure function of state and batch, compiled for each shape of the batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,24 +12,23 @@ from spectrodiff.core.parallel import LAYERED_BATCH, batch_split, replicated
 from spectrodiff.training.examples import Batch, read_examples
 from spectrodiff.training.optimizers import join_fixed, split_fixed
 from spectrodiff.training.settings import Optimization, RandomBits, Training
-from spectrodiff.training.state import Params, TrainState
-from spectrodiff.training.task import Task
+from spectrodiff.training.state import TrainState
+from spectrodiff.training.task import Params, Scores, Task
 
-Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Scores]]
 
-# Initial parameters use `fold_in(key(seed), n)` with n from 0 up. Steps count from 0 too, so they
-# do so under a key that no parameter has.
+# Initial parameters use the keys `fold_in(key(seed), n)` for n from 0. Steps, which also count from
+# 0, are folded into another key.
 _STEPS = 0x73746570  # "step" in ASCII
 
 
 def step_key(seed: int, step: jax.Array | int, random_bits: RandomBits) -> jax.Array:
-    """Returns the key of a training step; its stream is apart from that of initial parameters.
+    """Returns the key of a training step, independent of the keys of initial parameters.
 
     Args:
         seed: of the run.
         step: number of the step, int32 [], from 0.
-        random_bits: kind of generator.
+        random_bits: the generator.
     """
     steps = jax.random.fold_in(jax.random.key(seed, impl=random_bits), _STEPS)
     return jax.random.fold_in(steps, step)
@@ -49,8 +48,8 @@ def make_train_step(
         task: network and loss.
         optimizer: for the trained parameters.
         mesh: the devices.
-        shardings: where each array of the state lies, before and after the step.
-        training: seed, kind of random bits and number of micro-batches.
+        shardings: of the arrays of the state, before and after the step.
+        training: seed, generator and number of micro-batches.
         optimization: decay of the running average.
 
     Returns:
@@ -58,11 +57,11 @@ def make_train_step(
         and its metrics: `loss`, its terms, and `grad_norm`.
     """
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Scores]:
         key = step_key(training.seed, state.step, training.random_bits)
         trained, fixed = split_fixed(state.params)
 
-        def loss(trained: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:
+        def loss(trained: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scores]:
             examples = read_examples(batch, task.sizes, mesh)
             losses = task.loss(join_fixed(trained, fixed), examples, key)
             return losses["loss"], losses
@@ -87,16 +86,16 @@ def make_train_step(
 
 
 def accumulate(
-    loss: Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]],
+    loss: Callable[[Params, Batch, jax.Array], tuple[jax.Array, Scores]],
     params: Params,
     batch: Batch,
     key: jax.Array,
     micro_batches: int,
     mesh: Mesh,
-) -> tuple[Metrics, Params]:
-    """Returns the mean losses of a batch and their gradient, computed in equal parts in turn."""
+) -> tuple[Scores, Params]:
+    """Returns the mean losses of a batch and their gradient, computed in micro-batches."""
 
-    def losses_and_gradients(batch: Batch, key: jax.Array) -> tuple[Metrics, Params]:
+    def losses_and_gradients(batch: Batch, key: jax.Array) -> tuple[Scores, Params]:
         (_, losses), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch, key)
         return losses, gradients
 
@@ -118,7 +117,7 @@ def split_batch(batch: Batch, parts: int, mesh: Mesh) -> Batch:
     sharding = NamedSharding(mesh, LAYERED_BATCH)
 
     def split(array: jax.Array) -> jax.Array:
-        # Every parts-th example goes to the same part, so each takes some from every device.
+        # Examples are dealt out in turn, so that each part has some of every device.
         split = array.reshape(-1, parts, *array.shape[1:]).swapaxes(0, 1)
         return jax.lax.with_sharding_constraint(split, sharding)
 

@@ -182,7 +182,7 @@ def test_killed_while_saving_and_gone_on_with(home):
         assert checkpoints.latest == 8
     resumed = run(home, "killed")
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on after step 8" in resumed.stderr
+    assert "resuming after step 8" in resumed.stderr
     assert_same_run(home, "killed")
 
 
@@ -201,7 +201,7 @@ def test_asked_to_stop_and_gone_on_with(home):
     assert 6 <= stopped < 20
     resumed = run(home, "asked")
     assert resumed.returncode == 0, resumed.stderr
-    assert f"going on after step {stopped}" in resumed.stderr
+    assert f"resuming after step {stopped}" in resumed.stderr
     assert_same_run(home, "asked")
 
 
@@ -237,7 +237,7 @@ def test_two_processes_train_and_save_together_and_one_goes_on(home):
     assert evaluations[0] == pytest.approx(alone[0], rel=1e-4, abs=1e-5)
     resumed = run(home, "pair")
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on after step 8" in resumed.stderr
+    assert "resuming after step 8" in resumed.stderr
     assert parameters(home, "pair")["params"]
     assert metrics(home, "pair")[-1]["step"] == 20
 

@@ -41,7 +41,7 @@ def make(network):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of seven steps on eight devices with split arrays, and its state at three of them."""
+    """A run of seven steps on eight devices with split arrays, and its state after each."""
     folder = tmp_path_factory.mktemp("runs") / "a"
     trainer = tiny.Trainer(
         devices=8,
@@ -94,7 +94,7 @@ def test_a_run_is_a_model(run):
         assert checkpoint.config == tiny.NETWORK.config()
         assert (checkpoint.prediction, checkpoint.schedule) == ("v", "linear")
         assert checkpoint.layout == f"training run, step {step}"
-        # The running average, on the host.
+        # The running average, as host arrays.
         tiny.assert_trees(checkpoint.params, states[step].ema)
         assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(checkpoint.params))
     tiny.assert_trees(import_run(folder, step=6).params, states[6].ema)
@@ -102,25 +102,24 @@ def test_a_run_is_a_model(run):
         import_run(folder, step=5)
 
 
-def test_a_run_is_a_start_for_another(run):
+def test_a_run_can_start_from_another(run):
     folder, states = run
     task = make(tiny.NETWORK)
-    begun = initial_params(task, 1, str(folder))
-    tiny.assert_trees(begun, states[7].ema)
-    # Longer segments: tables are drawn anew, and with the seed of old begin with the old ones.
+    tiny.assert_trees(initial_params(task, 1, str(folder)), states[7].ema)
+    # Position tables of longer segments are random, and with the same seed start with the old ones.
     longer = make(dataclasses.replace(tiny.NETWORK, target_frames=12))
     params = flatten(initial_params(longer, 0, str(folder)))
     before = flatten(states[7].ema)
     assert params["decoder/positions"].shape == (12, 32)
-    own, begin = params.pop("decoder/positions"), before.pop("decoder/positions")
-    np.testing.assert_array_equal(own[:8], begin)
+    own, old = params.pop("decoder/positions"), before.pop("decoder/positions")
+    np.testing.assert_array_equal(own[:8], old)
     tiny.assert_trees(params, before)
     wider = make(dataclasses.replace(tiny.NETWORK, mlp_width=64))
     with pytest.raises(CheckpointError, match="expected a network of mlp_width 64, got 48"):
         initial_params(wider, 0, str(folder))
 
 
-def test_other_networks_and_damage_are_one_error(run, tmp_path):
+def test_other_networks_and_damage_raise_one_type_of_error(run, tmp_path):
     folder, _ = run
     other = tiny.Trainer(
         network=dataclasses.replace(tiny.NETWORK, mlp_width=64), optimization=ADAMW_EMA
@@ -144,7 +143,7 @@ def test_other_networks_and_damage_are_one_error(run, tmp_path):
         open_checkpoint(tmp_path)
 
 
-def test_a_run_goes_on_with_the_settings_it_began_with(run):
+def test_a_run_resumes_with_its_own_settings(run):
     folder, _ = run
     open_run(folder, settings(steps=9, save_every=2), write=False)
     with pytest.raises(ConfigError, match=r"batch_size: expected 8, as in the run .*got 16"):
@@ -154,7 +153,7 @@ def test_a_run_goes_on_with_the_settings_it_began_with(run):
         open_run(folder, settings(wider), write=False)
 
 
-def test_a_run_of_a_later_version_is_left_alone(run, tmp_path):
+def test_a_run_of_a_later_version_is_not_changed(run, tmp_path):
     folder = tmp_path / "later"
     shutil.copytree(run[0], folder)
     described = json.loads((folder / "run.json").read_text())
@@ -164,7 +163,7 @@ def test_a_run_of_a_later_version_is_left_alone(run, tmp_path):
     assert (folder / "run.json").read_text() == later
 
 
-def test_folders_that_are_not_runs_are_left_alone(tmp_path):
+def test_folders_that_are_not_runs_are_not_changed(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="a new or empty folder, or that of a run"):
         open_run(tmp_path, settings(), write=True)
@@ -186,7 +185,7 @@ def test_a_checkout_need_not_be_installed(monkeypatch):
     assert environment()["packages"]["spectrodiff"] == project["version"]
 
 
-def test_settings_are_kept_in_words(run):
+def test_settings_are_stored_as_json(run):
     folder, _ = run
     described = json.loads((folder / "run.json").read_text())
     assert described["settings"]["Optimization"]["ema_decay"] == 0.9

@@ -30,7 +30,7 @@ def trainer():
 
 @pytest.fixture(scope="module")
 def whole(trainer, tmp_path_factory):
-    """A run with checkpoints of steps 2 and 3 and the states in them."""
+    """A run with checkpoints of steps 2 and 3, and their states."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     states = {}
     with Checkpoints(open_run(folder, settings(), write=True), keep=5) as checkpoints:
@@ -47,8 +47,8 @@ def run(whole, tmp_path):
     return shutil.copytree(whole[0], tmp_path / "run")
 
 
-def said(caplog):
-    """Log messages of the package; Orbax says more."""
+def logged(caplog):
+    """Log messages of the package, without those of Orbax."""
     records = [record for record in caplog.records if record.name.startswith("spectrodiff")]
     return [record.getMessage() for record in records]
 
@@ -82,13 +82,13 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_the_model_is_that_of_the_checkpoint_before(whole, run, caplog, capfd, name):
+def test_the_model_is_that_of_the_previous_checkpoint(whole, run, caplog, capfd, name):
     place, damage, reason = DAMAGES[name]
     damage(run / "checkpoints" / "3" / place)
     checkpoint = open_checkpoint(run)
     assert checkpoint.layout == "training run, step 2"
     tiny.assert_trees(checkpoint.params, whole[1][2].ema)
-    (message,) = said(caplog)
+    (message,) = logged(caplog)
     assert message.startswith(f"{run / 'checkpoints' / '3'} is damaged (")
     assert reason in message
     assert message.endswith("): step 2 is read instead")
@@ -96,13 +96,13 @@ def test_the_model_is_that_of_the_checkpoint_before(whole, run, caplog, capfd, n
     assert len(message) < len(str(run)) * 2 + 400
     printed = capfd.readouterr()
     assert "Traceback" not in printed.err + printed.out
-    for chosen in ({"step": 3}, {}):  # whoever names it gets no other
+    for chosen in ({"step": 3}, {}):  # a named checkpoint is not replaced by another
         with pytest.raises(CheckpointError, match="3: expected a whole checkpoint, got a damaged"):
             import_run(run if chosen else run / "checkpoints" / "3", **chosen)
 
 
 @pytest.mark.parametrize("place", ["opt_state/manifest.ocdbt", "params/manifest.ocdbt", "data"])
-def test_a_run_goes_on_from_the_checkpoint_before(trainer, whole, run, caplog, place):
+def test_a_run_resumes_from_the_previous_checkpoint(trainer, whole, run, caplog, place):
     path = run / "checkpoints" / "3" / place
     shutil.rmtree(path) if path.is_dir() else empty(path)
     folder = run / "checkpoints"
@@ -114,17 +114,17 @@ def test_a_run_goes_on_from_the_checkpoint_before(trainer, whole, run, caplog, p
         assert restored.position == {"batches": 2}
         tiny.assert_trees(restored.state, whole[1][2])
         assert checkpoints.latest == 2
-        # Past the damaged step, whose place is free.
+        # The folder of the damaged step can be written again.
         for step in (3, 4):
             checkpoints.save(step, restored.state, {"batches": step})
     assert {path.name for path in folder.iterdir()} == {"3", "4", "3.damaged"}
-    (message,) = said(caplog)
+    (message,) = logged(caplog)
     assert message.startswith(f"{folder / '3'} is damaged ({place.split('/')[0]}: ")
-    assert message.endswith("): going on from step 2; it is kept as 3.damaged")
+    assert message.endswith("): resuming from step 2; it is renamed to 3.damaged")
     assert open_checkpoint(run).layout == "training run, step 4"
 
 
-def test_where_none_is_whole_the_newest_is_named(trainer, run):
+def test_if_all_are_damaged_the_newest_is_named(trainer, run):
     for step in "23":
         empty(run / "checkpoints" / step / "ema" / "manifest.ocdbt")
     wanted = r"3: expected a whole checkpoint, got a damaged one \(ema: .*as are the 1 before it"
@@ -138,7 +138,7 @@ def test_where_none_is_whole_the_newest_is_named(trainer, run):
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"2", "3"}
 
 
-def test_what_does_not_fit_is_not_taken_for_damage(run, caplog):
+def test_another_network_is_not_taken_for_damage(run, caplog):
     other = tiny.Trainer(optimization=Optimization(ema_decay=0.9))
     with (
         Checkpoints(run / "checkpoints", keep=2) as checkpoints,
@@ -146,14 +146,14 @@ def test_what_does_not_fit_is_not_taken_for_damage(run, caplog):
     ):
         checkpoints.restore(abstract(other))
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"2", "3"}
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 @contextlib.contextmanager
 def small_files():
-    """No file may become as large as the parameters of a checkpoint.
+    """Limits the size of files to less than the parameters of a checkpoint.
 
-    Programs that are compiled meanwhile are not kept, for half of one would stay.
+    Programs compiled meanwhile are not cached, because their files would be truncated.
     """
     seconds = jax.config.jax_persistent_cache_min_compile_time_secs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
@@ -168,29 +168,29 @@ def small_files():
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_save_that_fails_is_reported_and_the_next_is_a_new_try(trainer, tmp_path, caplog):
+def test_a_failed_save_is_reported_and_the_next_save_works(trainer, tmp_path, caplog):
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, trainer.state, {"batches": step})
         checkpoints.wait()
         with small_files():
             checkpoints.save(3, trainer.state, {"batches": 3})
-            for _ in range(3000):  # no waiting for the next save
-                checkpoints.look()
-                if said(caplog):
+            for _ in range(3000):  # reported before the next save
+                checkpoints.poll()
+                if logged(caplog):
                     break
                 time.sleep(0.01)
-        (message,) = said(caplog)
-        wanted = "step 3: no checkpoint (File too large); the next save is a new try"
+        (message,) = logged(caplog)
+        wanted = "step 3: no checkpoint (File too large); saving will be tried again"
         assert message.startswith(wanted)
         for step in (4, 5):
             checkpoints.save(step, trainer.state, {"batches": step})
-    assert len(said(caplog)) == 1
-    # None is forgotten that should be removed.
+    assert len(logged(caplog)) == 1
+    # All old checkpoints are removed.
     assert {path.name for path in tmp_path.iterdir()} == {"4", "5"}
 
 
-def test_a_last_save_that_fails_is_an_error(trainer, tmp_path, caplog):
+def test_a_failed_last_save_is_an_error(trainer, tmp_path, caplog):
     with (
         pytest.raises(OutputError, match="room for a checkpoint"),
         small_files(),
@@ -205,7 +205,7 @@ def test_a_last_save_that_fails_is_an_error(trainer, tmp_path, caplog):
 def test_a_run_may_have_any_name(whole, tmp_path, name):
     run = tmp_path / name
     shutil.copytree(whole[0], run)
-    for other in ("²", "٣", "007", "3.orbax-checkpoint-tmp-1"):  # no names of steps
+    for other in ("²", "٣", "007", "3.orbax-checkpoint-tmp-1"):  # not the names of steps
         (run / "checkpoints" / other).mkdir()
     (run / "checkpoints" / "9").write_text("a file")
     linked = tmp_path / "link"
@@ -216,7 +216,7 @@ def test_a_run_may_have_any_name(whole, tmp_path, name):
         tiny.assert_trees(checkpoint.params, whole[1][step].ema)
 
 
-def test_digits_do_not_make_a_checkpoint(whole, run, monkeypatch):
+def test_a_folder_named_by_digits_need_not_be_a_checkpoint(whole, run, monkeypatch):
     stray = run.parent / "1" / "5"
     stray.mkdir(parents=True)
     with pytest.raises(CheckpointError, match="5: expected a folder with a model"):

@@ -10,7 +10,7 @@ from spectrodiff.training.evaluation import Evaluation, choose_examples, example
 from tests.support import tiny
 from tests.support.corpora import table
 
-CHUNKING = ExampleFormat(context_frames=8, target_frames=8, max_tokens=64)
+FORMAT = ExampleFormat(context_frames=8, target_frames=8, max_tokens=64)
 
 
 def recording(seed, frames):
@@ -22,9 +22,9 @@ def recording(seed, frames):
 
 def test_examples_are_spread_over_corpora_and_recordings():
     long, short = [recording(n, 40) for n in range(4)], [recording(9, 16)]
-    # Six examples: three of each corpus. The first takes them from recordings 0, 1 and 2 of four;
-    # the second has only two segments (of 17 frames, the last one from frame 16 on).
-    examples = choose_examples([long, short], CHUNKING, 6)
+    # Three examples of each corpus: those of recordings 0, 1 and 2 of four, and the three segments
+    # of the one recording of the other corpus (17 frames; the last segment starts at frame 16).
+    examples = choose_examples([long, short], FORMAT, 6)
     starts = [long[0], long[1], long[2], short[0], short[0], short[0]]
     assert len(examples["audio"]) == 6
     for row, (source, frame) in enumerate(zip(starts, [0, 0, 0, 0, 8, 16], strict=True)):
@@ -33,7 +33,7 @@ def test_examples_are_spread_over_corpora_and_recordings():
         np.testing.assert_array_equal(examples["audio"][row], wanted)
     assert list(examples["context_frames"]) == [0, 0, 0, 0, 8, 8]
     with pytest.raises(CorpusError, match="expected recordings, got none"):
-        choose_examples([[]], CHUNKING, 4)
+        choose_examples([[]], FORMAT, 4)
 
 
 def test_scores_do_not_depend_on_batches_or_devices():
@@ -55,7 +55,7 @@ def test_scores_do_not_depend_on_batches_or_devices():
         assert scores == pytest.approx(found[0], rel=1e-5, abs=1e-5)
 
 
-def test_seeds_are_those_of_the_content():
+def test_seeds_depend_on_the_content_alone():
     examples = tiny.batch(3)
     wider = {**examples, "tokens": np.pad(examples["tokens"], [(0, 0), (0, 9)])}
     np.testing.assert_array_equal(example_seeds(examples), example_seeds(wider))

@@ -14,7 +14,7 @@ from tests.support.corpora import table
 
 
 def test_valid_frames_move_to_the_front():
-    # One bin whose value is the number of the frame; the last two, all, and none of four are valid.
+    # One bin with the number of the frame; the last two, all, and none of four frames are valid.
     context = np.tile(np.arange(1.0, 5.0, dtype=np.float32)[None, :, None], (3, 1, 1))
     moved, mask = align_context(context, np.array([2, 4, 0]))
     np.testing.assert_array_equal(moved[..., 0], [[3, 4, 0, 0], [1, 2, 3, 4], [0, 0, 0, 0]])
@@ -23,7 +23,7 @@ def test_valid_frames_move_to_the_front():
 
 @pytest.mark.parametrize("C", [5, 8, 20])
 def test_segments_of_a_recording_are_slices_of_its_spectrogram(C):
-    """Recording of 30.5 frames: targets of 8 at frames 0, 3 and 25, each after up to C frames."""
+    """Targets of 8 frames at 0, 3 and 25 of 30.5 frames, each after up to C frames of context."""
     rng = np.random.default_rng(0)
     audio = rng.integers(-9000, 9000, 30 * 320 + 160, np.int16)
     recording = Recording("a", audio, table((0.1, 0.2, 60)))
@@ -37,10 +37,10 @@ def test_segments_of_a_recording_are_slices_of_its_spectrogram(C):
     mesh = make_mesh(jax.devices()[:1])
     config = dataclasses.replace(tiny.NETWORK, context_frames=C).config()
     examples = jax.jit(lambda batch: read_examples(batch, config, mesh))(batch)
-    # Silence behind the recording, since targets reach past its end.
+    # Silence after the recording, because targets reach past its end.
     whole = np.asarray(log_mel(np.pad(audio, (0, 30 * 320))))
     for row, (first, context) in enumerate([(0, 0), (3, 3), (25, C)]):
-        # To float32: transforms of different lengths round differently, most where it is quiet.
+        # Transforms of different lengths round differently, most in quiet frames.
         np.testing.assert_allclose(examples.log_mel[row], whole[first : first + 8], atol=2e-4)
         wanted = np.zeros((C, 128), np.float32)
         wanted[:context] = scale(whole[first - context : first])

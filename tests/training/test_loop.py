@@ -1,4 +1,4 @@
-"""The training loop when something it needs fails, or does not come."""
+"""The training loop when batches, evaluations, previews or saves fail or hang."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tests.support import tiny
 
 
 class Batches:
-    """Endless, but for a step whose batch never comes: then someone asks to stop."""
+    """Endless batches; one of them never arrives, and the process is asked to stop meanwhile."""
 
     def __init__(self, over, *, ends_after=None):
         self.taken, self._over, self._ends_after = 0, over, ends_after
@@ -41,7 +41,7 @@ class Batches:
 
 
 class Evaluation:
-    """Counts; at one step it goes on and on, until it is told to stop."""
+    """Counts its calls; one call does not end before the process is asked to stop."""
 
     def __init__(self, *, endless_at=None):
         self.calls, self._endless_at = 0, endless_at
@@ -61,8 +61,8 @@ def ask_to_stop():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def begin():
-    """Less than a network: one number, which says how many steps were taken."""
+def first_state():
+    """A state with one parameter, the number of steps taken."""
     mesh = make_mesh(jax.devices()[:1])
     zero = jax.device_put(jnp.zeros(()), replicated(mesh))
     return mesh, TrainState(zero.astype(jnp.int32), {"a": zero}, {"b": zero}, None)
@@ -81,7 +81,7 @@ def take_step(state, batch):
 
 @pytest.fixture
 def over():
-    """Set when the test is, for the threads that wait."""
+    """An event for threads to wait for, set at the end of the test."""
     event = threading.Event()
     yield event
     event.set()
@@ -90,13 +90,13 @@ def over():
 
 @pytest.fixture
 def go(tmp_path):
-    """Trains in a folder, from its newest checkpoint if there is one; returns the rows so far."""
+    """Trains in a folder, resuming from any checkpoint; returns the rows of its metrics."""
 
     def go(batches, evaluation, **settings):
         given = {"steps": 4, "log_every": 1, "evaluate_every": 2, "save_every": 2, "previews": 0}
         training = Training(batch_size=8, **(given | settings))
         with Checkpoints(tmp_path / "checkpoints", keep=9) as checkpoints:
-            mesh, state = begin()
+            mesh, state = first_state()
             if checkpoints.latest is not None:
                 state, position = checkpoints.restore(abstract(state))
                 batches.taken = position["batches"]
@@ -137,13 +137,13 @@ def saved(folder):
     return {path.name for path in (folder / "checkpoints").iterdir()}
 
 
-def test_a_batch_that_never_comes_is_not_waited_for(go, over, tmp_path):
+def test_a_batch_that_never_arrives_is_not_waited_for(go, over, tmp_path):
     rows = go(Batches(over, ends_after=3), Evaluation())
     assert rows == WHOLE[:5]
     assert saved(tmp_path) == {"2", "3"}
     batches = Batches(over)
     assert go(batches, Evaluation()) == WHOLE
-    assert batches.taken == 4  # the batch that was waited for was not lost
+    assert batches.taken == 4  # the batch that had not arrived is not skipped
 
 
 def test_nothing_is_saved_twice_or_before_the_first_step(go, over, tmp_path):
@@ -156,51 +156,53 @@ def test_nothing_is_saved_twice_or_before_the_first_step(go, over, tmp_path):
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
-def test_an_evaluation_is_given_up_and_made_up_for(go, over, tmp_path, call):
-    given_up = WHOLE.index(((0, 2, 4)[call - 1], "evaluation"))
-    assert go(Batches(over), Evaluation(endless_at=call)) == WHOLE[:given_up]
+def test_a_cancelled_evaluation_is_repeated(go, over, tmp_path, call):
+    cancelled = WHOLE.index(((0, 2, 4)[call - 1], "evaluation"))
+    assert go(Batches(over), Evaluation(endless_at=call)) == WHOLE[:cancelled]
     assert saved(tmp_path) == [set(), {"2"}, {"2", "4"}][call - 1]
-    # At step 0 there is nothing to go on from; later, what is missing comes first.
+    # The run starts again, or resumes with the missing evaluation.
     assert go(Batches(over), Evaluation()) == WHOLE
 
 
-def test_previews_are_given_up_and_made_up_for(go, over, tmp_path, monkeypatch):
+def test_cancelled_previews_are_repeated(go, over, tmp_path, monkeypatch):
     steps = []
 
-    def play(folder, step, *rest):
+    def hang(folder, step, *rest):
         ask_to_stop()
         over.wait()
 
-    def played(folder, step, *rest):
+    def count(folder, step, *rest):
         steps.append(step)
         return []
 
     settings = {"previews": 1, "preview_every": 2}
-    monkeypatch.setattr(loop, "write_previews", play)
+    monkeypatch.setattr(loop, "write_previews", hang)
     go(Batches(over), Evaluation(), **settings)
     assert saved(tmp_path) == {"2"}
-    monkeypatch.setattr(loop, "write_previews", played)
+    monkeypatch.setattr(loop, "write_previews", count)
     go(Batches(over), Evaluation(), **settings)
     assert steps == [2, 4]
 
 
-def test_previews_that_fail_are_said_once_and_do_not_stop_a_run(
+def test_failed_previews_are_logged_once_and_do_not_stop_a_run(
     go, over, tmp_path, monkeypatch, caplog
 ):
     def fail(folder, step, *rest):
         if step == 3:
-            # A picture that is gone before it can be shown.
+            # A picture that is missing when it is read.
             return [Preview(tmp_path / "no.png", tmp_path / "no.wav", np.zeros(9, np.float32))]
         raise OutputError(folder, "a place that can be written to", "No space left on device")
 
     monkeypatch.setattr(loop, "write_previews", fail)
     assert go(Batches(over), Evaluation(), previews=1, preview_every=1) == WHOLE
-    said = [message for message in caplog.messages if message.startswith("previews: ")]
-    assert len(said) == 1, said
-    assert said[0].endswith("got No space left on device; training goes on without them")
+    logged = [message for message in caplog.messages if message.startswith("previews: ")]
+    assert len(logged) == 1, logged
+    assert logged[0].endswith("got No space left on device; training continues without them")
 
 
-def test_asked_again_while_the_last_checkpoint_is_written(go, over, tmp_path, monkeypatch):
+def test_a_second_request_during_the_last_save_does_not_end_the_process(
+    go, over, tmp_path, monkeypatch
+):
     wait, killed = Checkpoints.wait, []
 
     def asked_again(self):

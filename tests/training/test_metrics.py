@@ -16,7 +16,7 @@ from spectrodiff.training.metrics import (
 )
 
 
-def test_means_since_the_last_time():
+def test_means_over_the_steps_since_the_last_report():
     pending = PendingMetrics()
     for step, loss in enumerate([1.0, 2.0, 6.0], start=1):
         pending.add(step, {"loss": jnp.float32(loss)})
@@ -35,7 +35,7 @@ def test_the_first_step_that_is_not_finite_is_named(bad):
         pending.check()
 
 
-def test_lines_after_the_restored_step_are_forgotten(tmp_path):
+def test_rows_after_the_restored_step_are_removed(tmp_path):
     with MetricsWriter(tmp_path, 0) as writer:
         for step in (1, 2, 3):
             writer.scalars(step, {"loss": step / 2})
@@ -51,7 +51,7 @@ def test_lines_after_the_restored_step_are_forgotten(tmp_path):
     ]
 
 
-def test_tensorboard_gets_scalars_pictures_and_sound(tmp_path):
+def test_tensorboard_gets_scalars_pictures_and_audio(tmp_path):
     picture = tmp_path / "a.png"
     write_spectrogram(picture, np.zeros((20, 128), np.float32))
     with MetricsWriter(tmp_path, 0) as writer:
@@ -77,7 +77,7 @@ def read_events(path):
         data = data[16 + length :]
 
 
-def test_a_silent_writer_writes_nothing(tmp_path):
+def test_a_disabled_writer_writes_nothing(tmp_path):
     with MetricsWriter(tmp_path, 0, enabled=False) as writer:
         writer.scalars(1, {"loss": 1.0})
         writer.audio(1, "a", np.zeros(8, np.float32))
@@ -93,7 +93,7 @@ def test_speed_and_time_left(monkeypatch, caplog):
     now[0] += 8.0
     with caplog.at_level(logging.INFO, "spectrodiff"):
         values = speed.report(30, {"loss": 0.5})
-    # 20 steps of 4 examples in 8 s; 30 steps of 4 examples of 5 s; 80 steps at 2.5 a second.
+    # 20 steps of 4 examples in 8 s; 30 steps of 4 examples of 5 s; 80 steps at 2.5 per second.
     wanted = {"loss": 0.5, "examples_per_second": 10.0, "audio_hours": 600 / 3600}
     assert values == pytest.approx(wanted)
     assert caplog.messages == [

@@ -16,7 +16,7 @@ from spectrodiff.training.settings import Optimization
 
 
 def random_tree(seed):
-    """Large enough to be factored: both axes of a matrix have at least 128 entries."""
+    """A tree whose matrices are factored: both axes have at least 128 entries."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape):
@@ -25,7 +25,7 @@ def random_tree(seed):
     return {
         "embedding": draw(150, 130),
         "layers": {
-            # Layers of very different size, which one scale for all of them would not suit.
+            # Layers with very different norms.
             "mlp": {"kernel": draw(3, 128, 140) * np.float32([[[0.01]], [[1]], [[30]]])},
             "norm": {"scale": draw(3, 16)},
         },
@@ -33,8 +33,8 @@ def random_tree(seed):
     }
 
 
-def test_adafactor_treats_every_layer_as_a_parameter_of_its_own():
-    """Against optax's Adafactor, which T5X's settings are the defaults of, on unstacked layers."""
+def test_adafactor_treats_layers_as_separate_parameters():
+    """Comparison with optax's Adafactor, whose defaults are T5X's, on unstacked layers."""
     params, steps = random_tree(0), [random_tree(1), random_tree(2), random_tree(3)]
 
     def unstack(tree):
@@ -51,7 +51,7 @@ def test_adafactor_treats_every_layer_as_a_parameter_of_its_own():
         for entry in name:
             wanted = wanted[entry.key]
         np.testing.assert_allclose(leaf, wanted, rtol=2e-5, atol=1e-6)
-    # And it is not what one scale for all layers gives.
+    # One scale for all layers would give another result.
     together = run(reference, params, steps)
     assert not np.allclose(together["layers"]["mlp"]["kernel"], ours["layers"]["mlp"]["kernel"])
 
@@ -88,10 +88,10 @@ def test_muon_orthogonalises_every_layer():
     change = np.asarray(after["layers"]["mlp"]["kernel"]) - params["layers"]["mlp"]["kernel"]
     for layer in change:
         values = np.linalg.svd(layer, compute_uv=False)
-        # Newton-Schulz brings all singular values near the same one; a gradient's differ tenfold.
+        # Newton-Schulz makes the singular values nearly equal; those of a gradient differ tenfold.
         assert values.max() / values.min() < 2.0
-    # Everything else gets Adam's first step, which only sees the sign of a gradient. With
-    # Nesterov's momentum it is as long as b1 / (1 + b1) + 1 = 1.4737 rates.
+    # Other parameters take Adam's first step, which depends on the sign of the gradient alone. With
+    # Nesterov's momentum its length is b1 / (1 + b1) + 1 = 1.4737 times the rate.
     np.testing.assert_allclose(
         after["embedding"] - params["embedding"],
         -0.147368 * np.sign(gradients["embedding"]),
@@ -113,18 +113,17 @@ DECODER = matrices("decoder", ("self_attention", "cross_attention"))
     [
         ("mini/full.gin", {*matrices("note_encoder"), *matrices("context_encoder"), *DECODER}),
         ("small_autoregressive.gin", {*matrices("note_encoder"), *DECODER}),
-        # Not their taps [L, 7, D], a few numbers for each channel, and not the layers of each
-        # Fourier bin.
+        # Not the taps [L, 7, D] of depthwise convolutions, and not the layers of Fourier bins.
         *(
             (f"inverter/{name}.gin", {f"generator/layers/{part}/kernel" for part in ("up", "down")})
             for name in ("frame_rate_cpu", "recurrent", "tiny")
         ),
-        # Convolutions [taps, inputs, outputs] are not matrices, neither these nor discriminators'.
+        # Convolutions [taps, inputs, outputs] are not matrices; nor are those of discriminators.
         ("inverter/melgan.gin", set()),
     ],
 )
 def test_muon_is_for_stacks_of_matrices(config, wanted):
-    """Every parameter of every kind of network; the rest has Adam's two moments."""
+    """All parameters of all networks have either Muon's moment or Adam's two."""
     gin.clear_config()
     settings = train.configure([config], [])
     gin.clear_config()
@@ -153,7 +152,7 @@ def test_clipping_scales_all_gradients_together():
         {"a": jnp.full(1, 3.0), "b": jnp.full(1, 4.0)}, ()
     )[0]
     np.testing.assert_allclose([clipped["a"][0], clipped["b"][0]], [0.6, 0.8], rtol=1e-6)
-    # Adam forgets scale: what shows the clipping is its second moment, (1 - 0.999) * g ** 2.
+    # Adam's updates do not depend on the scale, but its second moment does: (1 - 0.999) * g ** 2.
     optimizer = make_optimizer(settings, lambda step: 0.1)
     _, state = optimizer.update(
         {"a": jnp.full(1, 3.0), "b": jnp.full(1, 4.0)}, optimizer.init(params), params
@@ -171,8 +170,7 @@ def test_clipping_scales_all_gradients_together():
         ({"warmup_steps": 4}, [0.25, 0.5, 1, 1, 1, 1]),
         # Half a cosine over all twelve: 0.5 (1 + cos(pi step / 12)).
         ({"schedule": "cosine"}, [1, 0.982963, 0.853553, 0.75, 0.370590, 0.017037]),
-        # Over the eight steps after the warm-up: 0.5 (1 + cos(pi (step - 4) / 8)), and in the
-        # warm-up its start.
+        # Over the eight steps after the warm-up: 0.5 (1 + cos(pi (step - 4) / 8)).
         ({"schedule": "cosine", "warmup_steps": 4}, [0.25, 0.5, 1, 1, 0.691342, 0.038060]),
         # sqrt(4 / (step + 1)) after four steps of warm-up.
         ({"schedule": "rsqrt", "warmup_steps": 4}, [0.25, 0.5, 1, 0.894427, 0.707107, 0.577350]),
@@ -184,20 +182,20 @@ def test_schedules(settings, wanted):
     np.testing.assert_allclose(found, np.array(wanted) * 1e-3, rtol=1e-5)
 
 
-def test_queries_and_keys_can_have_a_rate_of_their_own():
+def test_queries_and_keys_can_have_another_rate():
     names = ("query", "key", "value")
     params = {name: {"kernel": jnp.ones((3, 4))} for name in names} | {"keyboard": jnp.ones(3)}
     gradients = jax.tree.map(lambda leaf: 2 * leaf, params)
     settings = Optimization(optimizer="adamw", query_key_rate=0.25)
     optimizer = make_optimizer(settings, lambda step: 1e-2)
     updates, _ = optimizer.update(gradients, optimizer.init(params), params)
-    # The first step of Adam is the learning rate, whatever the gradient.
+    # The length of Adam's first step is the learning rate.
     steps = {name: float(jnp.ravel(jax.tree.leaves(updates[name])[0])[0]) for name in params}
     wanted = {"query": -0.0025, "key": -0.0025, "value": -0.01, "keyboard": -0.01}
     assert steps == pytest.approx(wanted, rel=1e-5)
 
 
-def test_position_tables_are_split_off_and_joined_again():
+def test_position_tables_are_split_off_and_joined():
     params = {"a": {"positions": 1, "kernel": 2}, "b": {"c": {"positions": 3}}, "d": 4}
     trained, fixed = split_fixed(params)
     assert trained == {"a": {"kernel": 2}, "b": {"c": {}}, "d": 4}

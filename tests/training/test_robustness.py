@@ -1,4 +1,4 @@
-"""Mishaps that must not cost a long run: full disks, waits, second processes, leftovers."""
+"""Failures that must not end or damage a run: full disks, hanging reads, second processes."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Disk:
-    """Stands in for os.write: a disk with so many bytes left, which first writes what fits."""
+    """Replaces os.write by a disk with `room` bytes left, which writes as many bytes as fit."""
 
     def __init__(self, monkeypatch):
         self.room = 1 << 30
@@ -58,11 +58,10 @@ def points(folder):
     return {event.step: event.summary.value[0].simple_value for event in events}
 
 
-def test_numbers_wait_for_room_on_the_disk(tmp_path, disk, caplog):
-    """More of them than any queue holds, and nothing is lost but time."""
+def test_records_wait_for_space_on_the_disk(tmp_path, disk, caplog):
     with caplog.at_level(logging.INFO, "spectrodiff"), MetricsWriter(tmp_path, 0) as writer:
         writer.scalars(1, {"loss": 1.0})
-        disk.room = 10  # the row after this is cut off in the middle
+        disk.room = 10  # less than a row
         for step in range(2, 60):
             writer.scalars(step, {"loss": float(step)})
         assert [row["step"] for row in rows(tmp_path)] == [1]
@@ -72,13 +71,13 @@ def test_numbers_wait_for_room_on_the_disk(tmp_path, disk, caplog):
     assert {row["step"]: row["loss"] for row in rows(tmp_path)} == wanted
     assert points(tmp_path) == wanted
     for name in ("metrics.jsonl", "tensorboard"):
-        said = [message for message in caplog.messages if name in message]
-        assert len(said) == 2, said
-        assert "No space left on device; training goes on" in said[0]
-        assert said[1].endswith("works again")
+        logged = [message for message in caplog.messages if name in message]
+        assert len(logged) == 2, logged
+        assert "No space left on device; training continues" in logged[0]
+        assert logged[1].endswith("works again")
 
 
-def test_a_disk_that_stays_full_ends_with_what_is_missing(tmp_path, disk, monkeypatch, caplog):
+def test_the_number_of_lost_records_is_logged_at_the_end(tmp_path, disk, monkeypatch, caplog):
     disk.room = 0
     monkeypatch.setattr(journal, "MAX_WAITING_BYTES", 100)
     with MetricsWriter(tmp_path, 0) as writer:
@@ -87,7 +86,7 @@ def test_a_disk_that_stays_full_ends_with_what_is_missing(tmp_path, disk, monkey
     assert any("29 records are missing" in message for message in caplog.messages)
 
 
-def test_rows_of_a_run_that_begins_again_are_not_repeated(tmp_path):
+def test_rows_of_a_restarted_run_are_not_repeated(tmp_path):
     for _ in range(2):  # killed before the first checkpoint
         with MetricsWriter(tmp_path, 0) as writer:
             writer.scalars(0, {"evaluation/loss": 1.0})
@@ -99,7 +98,7 @@ def test_rows_of_a_run_that_begins_again_are_not_repeated(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"{}\n", b"7\n", b"\0\0\0\0", b"\xff\xfe\n", b'{"step": "1"}'])
-def test_rows_that_are_no_rows_are_taken_out(tmp_path, damage):
+def test_damaged_rows_are_removed(tmp_path, damage):
     (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1, "loss": 0.5}\n' + damage)
     with MetricsWriter(tmp_path, 1):
         pass
@@ -108,7 +107,7 @@ def test_rows_that_are_no_rows_are_taken_out(tmp_path, damage):
 
 @pytest.fixture
 def never():
-    """Something that takes for ever, until the test is over."""
+    """A function that does not return before the test is over."""
     over = threading.Event()
     yield over.wait
     over.set()
@@ -116,7 +115,7 @@ def never():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_wait_is_given_up_when_asked_to_stop(never, number):
+def test_a_wait_ends_when_asked_to_stop(never, number):
     with StopRequest() as stop:
         assert stop.unless_asked(lambda: 3) == 3
         with pytest.raises(ZeroDivisionError):
@@ -125,13 +124,13 @@ def test_a_wait_is_given_up_when_asked_to_stop(never, number):
         assert stop.unless_asked(never) is None
         assert stop.asked
         assert stop.agreed()
-        assert stop.unless_asked(lambda: 3) is None  # nothing new is begun
+        assert stop.unless_asked(lambda: 3) is None  # nothing new is started
         if number == signal.SIGINT:
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(number)
 
 
-def test_closing_does_not_wait_for_ever(never, monkeypatch):
+def test_closing_does_not_wait_forever(never, monkeypatch):
     class Stuck:
         def close(self):
             never()
@@ -143,8 +142,8 @@ def test_closing_does_not_wait_for_ever(never, monkeypatch):
         raise RuntimeError("its own")
 
 
-def test_a_process_ends_though_a_thread_does_not():
-    """Stands in for grain's readers, on a disk that no longer answers."""
+def test_a_process_ends_although_a_thread_hangs():
+    """Simulates Grain's readers on a disk that does not respond."""
     script = (
         "import concurrent.futures, threading\n"
         "from spectrodiff.core import distributed\n"
@@ -171,7 +170,7 @@ with lock_run(Path(sys.argv[1])):
 """
 
 
-def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path):
+def test_a_second_process_is_told_which_one_holds_the_run(tmp_path):
     folder = tmp_path / "run"
     program = [sys.executable, "-c", HOLD, str(folder)]
     holder = subprocess.Popen(program, cwd=ROOT, stdin=-1, stdout=-1, text=True)
@@ -183,7 +182,7 @@ def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path):
         refused.value
     )
     with pytest.raises(ConfigError, match=f"process {holder.pid} on"), lock_run(folder):
-        pass  # being refused did not wipe out the name
+        pass  # the refused process did not remove the name
     holder.kill()
     holder.wait()
     with hold_run(folder):
@@ -192,7 +191,7 @@ def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path):
         pass
 
 
-def test_a_disk_without_locks_is_said(tmp_path, monkeypatch, caplog):
+def test_a_disk_without_locks_is_reported(tmp_path, monkeypatch, caplog):
     import fcntl
 
     def flock(file, operation):
@@ -204,7 +203,7 @@ def test_a_disk_without_locks_is_said(tmp_path, monkeypatch, caplog):
     assert "no file locks on this disk" in caplog.text
 
 
-def test_a_run_killed_at_once_can_be_begun_again(tmp_path):
+def test_a_run_killed_at_its_start_can_be_started_again(tmp_path):
     (tmp_path / ".partial-abc.json").write_text('{"for')
     (tmp_path / LOCK).write_text("")
     with hold_run(tmp_path):
@@ -212,7 +211,7 @@ def test_a_run_killed_at_once_can_be_begun_again(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {LOCK, "run.json", "environment.json"}
 
 
-def test_other_folders_are_left_alone(tmp_path):
+def test_other_folders_are_not_changed(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with (
         pytest.raises(ConfigError, match="a new or empty folder, or that of a run"),
@@ -222,7 +221,7 @@ def test_other_folders_are_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_sound_and_pictures_wait_as_well(tmp_path, disk):
+def test_audio_waits_for_space_on_the_disk(tmp_path, disk):
     with MetricsWriter(tmp_path, 0) as writer:
         disk.room = 0
         writer.audio(3, "a", np.zeros(320, np.float32))

@@ -41,7 +41,7 @@ def test_impossible_settings_are_refused_by_name(make, message):
         make()
 
 
-def test_whole_numbers_and_lists_become_what_is_annotated():
+def test_whole_numbers_and_lists_are_converted_to_the_annotated_types():
     assert type(Optimization(learning_rate=1).learning_rate) is float
     assert Data(corpora=["a", "b"], weights=[1, 2.5]).weights == (1.0, 2.5)
     assert Data(corpora=["a", "b"]).corpora == ("a", "b")
@@ -58,7 +58,7 @@ def test_numbers_of_numpy_are_numbers():
             Training(steps=value)
 
 
-def test_network_is_a_size_and_what_differs():
+def test_a_network_is_a_size_with_changes():
     config = Network(size="small", context_frames=0).config(Tokenization(velocity_bins=127))
     assert (config.width, config.context_frames, config.vocabulary_size) == (512, 0, 1664)
     assert dataclasses.replace(config, vocabulary_size=1536) == dataclasses.replace(
@@ -66,7 +66,7 @@ def test_network_is_a_size_and_what_differs():
     )
 
 
-def test_batches_divide_over_devices_and_parts():
+def test_batches_divide_over_devices_and_micro_batches():
     Training(batch_size=48, micro_batches=3).check_devices(8)
     with pytest.raises(ConfigError, match="a multiple of 8, for 8 devices, got 12"):
         Training(batch_size=12).check_devices(8)

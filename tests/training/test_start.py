@@ -1,4 +1,4 @@
-"""Beginnings of runs: other models, whose vocabulary may differ, and where they were left."""
+"""First states of runs: from a model whose vocabulary may differ, or from a checkpoint."""
 
 import dataclasses
 import json
@@ -25,14 +25,14 @@ from spectrodiff.training.tasks.denoise import Diffusion
 from spectrodiff.training.tasks.invert import Inversion
 from tests.support import tiny
 
-# Ids by hand, in the order of the vocabulary: 3 special ones, 1001 shifts, 128 pitches, V + 1
-# velocities, the tie, 128 programs, 128 drums.
+# Order of the ids: 3 special tokens, 1001 shifts, 128 pitches, V + 1 velocities, the tie, 128
+# programs, 128 drums.
 FIRST_PITCH = 3 + 1001
 FIRST_VELOCITY = FIRST_PITCH + 128
 
 
 def random_params(config):
-    """Numbers that are all different."""
+    """Random parameters."""
     rng = np.random.default_rng(0)
     shapes = expected_shapes(config)
     return nest({name: rng.random(shape, np.float32) for name, shape in shapes.items()})
@@ -49,27 +49,27 @@ def song(bins, velocity):
 @pytest.mark.parametrize(
     ("theirs", "ours", "velocities"),
     [
-        # Velocity in the new vocabulary: the one it begins as.
+        # Velocities in the new vocabulary, and the old velocities they start as.
         (1, 32, {1: 1, 17: 1, 32: 1}),  # both have 1536 rows
         (1, 127, {1: 1, 127: 1}),  # 1664 rows
         (127, 1, {1: 127}),
         (32, 127, {1: 1, 3: 1, 4: 2, 127: 32}),
     ],
 )
-def test_embeddings_go_by_event(tmp_path, theirs, ours, velocities):
+def test_embeddings_are_carried_over_event_by_event(tmp_path, theirs, ours, velocities):
     before, after = (Tokenization(velocity_bins=bins) for bins in (theirs, ours))
     config = tiny.NETWORK.config(before)
     given = random_params(config)
     save_model(Checkpoint(config, given, tokenization=before), tmp_path / "model", "float32")
     task = tiny.make_task(tiny.NETWORK, Diffusion(), Training(), tokenization=after)
-    begun = initial_params(task, 1, str(tmp_path / "model"))
-    found = begun["note_encoder"].pop("embedding")
+    params = initial_params(task, 1, str(tmp_path / "model"))
+    found = params["note_encoder"].pop("embedding")
     wanted = given["note_encoder"].pop("embedding")
     assert found.shape == (after.vocabulary.embedding_rows, 32)
     for velocity, known in velocities.items():
         np.testing.assert_array_equal(found[song(ours, velocity)], wanted[song(theirs, known)])
-    # All the rest is that of the model; seed 1 draws something else.
-    tiny.assert_trees(begun, given)
+    # All other parameters are the model's, not the random ones of seed 1.
+    tiny.assert_trees(params, given)
 
 
 def test_an_embedding_without_rows_for_its_own_events_is_refused(tmp_path):
@@ -92,7 +92,7 @@ def settings(schedule, steps):
 @pytest.mark.parametrize("steps", [1, 200])
 def test_a_cosine_schedule_keeps_its_end(tmp_path, steps):
     folder = tmp_path / "run"
-    # Nothing is lost before there is a checkpoint.
+    # Settings may change before the first checkpoint.
     open_run(folder, settings("cosine", steps), write=True)
     checkpoints = open_run(folder, settings("cosine", 100), write=True)
     (checkpoints / "50").mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_a_cosine_schedule_keeps_its_end(tmp_path, steps):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "rsqrt"])
-def test_other_schedules_do_not_know_the_end(tmp_path, schedule):
+def test_other_schedules_do_not_depend_on_the_end(tmp_path, schedule):
     folder = tmp_path / "run"
     checkpoints = open_run(folder, settings(schedule, 100), write=True)
     (checkpoints / "50").mkdir(parents=True)
@@ -114,8 +114,8 @@ def test_other_schedules_do_not_know_the_end(tmp_path, schedule):
     assert rates[0] == rates[1]
 
 
-def test_a_state_with_other_parts_is_refused(tmp_path, monkeypatch):
-    """One in which taps of depthwise convolutions were Muon's, as they once were."""
+def test_a_state_with_other_arrays_is_refused(tmp_path, monkeypatch):
+    """In an earlier version, Muon optimised the taps of depthwise convolutions."""
     from optax.contrib import MuonDimensionNumbers
 
     task = tiny.make_task(task=Inversion(generator="tiny"))

@@ -15,7 +15,7 @@ from spectrodiff.training.step import average
 from spectrodiff.training.tasks.denoise import Diffusion
 from tests.support import tiny
 
-# Large enough matrices for Adafactor to factor and for sharding to split.
+# Matrices large enough to be factored by Adafactor and split over devices.
 WIDE = dataclasses.replace(tiny.NETWORK, width=128, mlp_width=128)
 DROPPING = dataclasses.replace(WIDE, dropout=0.1)
 
@@ -35,12 +35,12 @@ def on_one_device():
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_eight_devices_do_what_one_does(on_one_device, split):
+def test_eight_devices_take_the_same_steps_as_one(on_one_device, split):
     losses, trainer = take(8, network=DROPPING, shard_parameters=split)
     np.testing.assert_allclose(losses, on_one_device[0], rtol=1e-5)
     host = jax.tree.map(np.asarray, trainer.state)
-    # Adafactor's first steps divide by gradients that may be tiny: an update can differ where
-    # its gradient is rounding noise, but never by more than the rate.
+    # Adafactor's first steps divide by the gradients. Where these are rounding errors, updates
+    # differ, but by at most the rate.
     tiny.assert_trees(host.params, on_one_device[1].params, rtol=1e-3, atol=2e-4)
     kernel = trainer.state.params["decoder"]["layers"]["mlp"]["gate"]["kernel"]
     assert kernel.sharding.is_fully_replicated != split
@@ -50,7 +50,7 @@ def test_eight_devices_do_what_one_does(on_one_device, split):
 
 
 def test_micro_batches_and_remat_give_the_same_step():
-    """With a task without randomness: mean squared distance to each example's tokens."""
+    """The task is not random: mean squared distance to each example's tokens."""
     wanted = None
     for parts in (1, 4):
         for devices in (1, 2):
@@ -94,14 +94,14 @@ def test_bfloat16_products_with_float32_parameters():
     assert {leaf.dtype for leaf in jax.tree.leaves(trainer.state.params)} == {np.dtype("float32")}
 
 
-def test_every_step_has_a_key_of_its_own_and_tables_stay():
-    # The smallest rate: whatever changes from step to step is the randomness.
+def test_every_step_has_another_key_and_position_tables_stay():
+    # The rate is so small that only the randomness changes from step to step.
     trainer = tiny.Trainer(optimization=Optimization(learning_rate=1e-30))
     before = trainer.host().params
     losses = [trainer.take(tiny.batch(8))["loss"] for _ in range(3)]
     assert len(set(losses)) == 3
     assert int(trainer.state.step) == 3
-    # Positions are not trained: no gradient, no decay, no place in the optimiser's state.
+    # Positions are not trained, do not decay, and have no arrays in the optimiser's state.
     trainer = tiny.Trainer(
         optimization=Optimization(optimizer="adamw", weight_decay=0.5, learning_rate=0.1)
     )
@@ -118,7 +118,7 @@ def test_every_step_has_a_key_of_its_own_and_tables_stay():
 
 
 class Randomness:
-    """A task whose metrics are the key it is given, as numbers that float32 holds."""
+    """A task whose metrics are the halves of its key, as float32."""
 
     sizes = tiny.NETWORK.config()
 
@@ -129,8 +129,8 @@ class Randomness:
 
 
 @pytest.mark.parametrize("bits", ["threefry2x32", "rbg"])
-def test_steps_draw_from_another_stream_than_initial_parameters(bits):
-    """With the same seed; initial parameters are drawn with one key each."""
+def test_steps_have_other_keys_than_initial_parameters(bits):
+    """Both have the same seed; each initial parameter has one key."""
     trainer = tiny.Trainer(
         task=Randomness(),
         params={"w": np.ones(6, np.float32)},
@@ -150,7 +150,7 @@ def test_steps_draw_from_another_stream_than_initial_parameters(bits):
     assert not steps & initial
 
 
-def test_context_longer_than_the_target_trains_and_plays(tmp_path):
+def test_a_context_longer_than_the_target_is_trained_and_previewed(tmp_path):
     network = dataclasses.replace(tiny.NETWORK, context_frames=20)
     trainer = tiny.Trainer(network=network)
     examples = tiny.batch(8, network=network)
@@ -167,10 +167,10 @@ def test_running_average():
     trainer.take(tiny.batch(8))
     after = trainer.host()
     assert donated.params["decoder"]["output"]["kernel"].is_deleted()
-    # The first step keeps (1 + 0) / (10 + 0) of what there was.
+    # The first step keeps (1 + 0) / (10 + 0) of the average.
     wanted = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, before, after.params)
     tiny.assert_trees(after.ema, wanted, rtol=1e-5, atol=1e-7)
-    # Later ones the decay: min(0.15, 101 / 110).
+    # Later steps keep the decay: min(0.15, 101 / 110).
     later = average({"a": jnp.ones(1)}, {"a": jnp.zeros(1)}, jnp.int32(100), 0.15)
     np.testing.assert_allclose(later["a"], 0.15, rtol=1e-6)
 
@@ -204,7 +204,7 @@ def test_split_axis_is_the_largest_that_divides():
 
 
 @pytest.mark.parametrize("optimizer", ["adafactor", "adamw", "muon"])
-def test_a_network_learns_one_batch_by_heart(optimizer):
+def test_a_network_overfits_one_batch(optimizer):
     trainer = tiny.Trainer(
         diffusion=Diffusion(prediction="v", loss_target="v", drop_conditioning=0.0),
         optimization=Optimization(optimizer=optimizer, learning_rate=1e-2),
@@ -213,7 +213,7 @@ def test_a_network_learns_one_batch_by_heart(optimizer):
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:3])
 
 
-def test_optimizer_state_only_has_what_is_trained():
+def test_the_optimizer_state_has_trained_parameters_only():
     trainer = tiny.Trainer(optimization=Optimization(optimizer="adamw"))
     trained = sum(
         leaf.size

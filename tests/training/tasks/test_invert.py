@@ -1,4 +1,4 @@
-"""Inverters go through the trainer of synthesisers: losses, scores, resuming, starting, data."""
+"""Training of inverters: losses, scores, resuming, initial weights, data."""
 
 import dataclasses
 import shutil
@@ -42,7 +42,7 @@ from tests.support import tiny
 FRAMES = 8
 SCALES = {512: 64, 128: 16}
 ALONE = Inversion("tiny", window_frames=FRAMES, mel_l1=3.0, spectral=0.5, log_mel_l1=0.7)
-PLAYERS = dataclasses.replace(
+ADVERSARIAL = dataclasses.replace(
     ALONE,
     adversarial=0.1,
     feature_match=0.2,
@@ -55,7 +55,7 @@ ADAM = Optimization(optimizer="adamw", learning_rate=2e-3, ema_decay=0.9)
 TRAINING = Training(batch_size=4)
 
 
-def settings(inversion=PLAYERS, corpora=("songs",)):
+def settings(inversion=ADVERSARIAL, corpora=("songs",)):
     return RunSettings(Network(), inversion, ADAM, TRAINING, Data(corpora=corpora))
 
 
@@ -64,7 +64,7 @@ def task_of(inversion):
 
 
 def batch(size, seed=0):
-    """Tones of random pitch and loudness."""
+    """A batch of tones of random pitch and loudness."""
     rng = np.random.default_rng(seed)
     time = np.arange((FRAMES + 16) * 320) / 16_000
     hertz, loud = rng.uniform(100, 2000, (2, size, 1)) / [[[1]], [[4000]]]
@@ -75,7 +75,7 @@ def batch(size, seed=0):
     }
 
 
-def trainer(inversion=PLAYERS, params=None, devices=1):
+def trainer(inversion=ADVERSARIAL, params=None, devices=1):
     return tiny.Trainer(
         devices=devices,
         task=task_of(inversion),
@@ -87,7 +87,7 @@ def trainer(inversion=PLAYERS, params=None, devices=1):
 
 @pytest.fixture(scope="module", autouse=True)
 def two_resolutions():
-    """Instead of five and seven, which take long to compile."""
+    """Reduces the resolutions of the losses to two, which compile faster."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(inversion_task, "SCALES", SCALES)
         patched.setattr(inversion_task, "TRAINING_SCALES", {8192: 320} | SCALES)
@@ -95,22 +95,22 @@ def two_resolutions():
 
 
 @pytest.fixture(scope="module")
-def players():
+def adversarial():
     """A trainer whose step is compiled once."""
     return trainer()
 
 
 @pytest.fixture(scope="module")
-def run(players, tmp_path_factory):
+def run(adversarial, tmp_path_factory):
     """A run of four steps, saved after the first two: its folder, metrics and states."""
     folder = tmp_path_factory.mktemp("runs") / "inverter"
     metrics, states = [], []
     with Checkpoints(open_run(folder, settings(), write=True), keep=4) as checkpoints:
         for step in range(1, 5):
-            metrics.append(players.take(batch(4, seed=step)))
-            states.append(players.host())
+            metrics.append(adversarial.take(batch(4, seed=step)))
+            states.append(adversarial.host())
             if step <= 2:
-                checkpoints.save(step, players.state, {"batches": step})
+                checkpoints.save(step, adversarial.state, {"batches": step})
     return folder, metrics, states
 
 
@@ -127,25 +127,25 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(run):
             "discriminator_stft_512",
             "discriminator_wave_4",
         }
-        weighted = sum(getattr(PLAYERS, name) * values[name] for name in LOSSES)
-        judges = values["discriminator_stft_512"] + values["discriminator_wave_4"]
-        assert values["loss"] == pytest.approx(weighted + judges, rel=1e-5)
+        weighted = sum(getattr(ADVERSARIAL, name) * values[name] for name in LOSSES)
+        discriminators = values["discriminator_stft_512"] + values["discriminator_wave_4"]
+        assert values["loss"] == pytest.approx(weighted + discriminators, rel=1e-5)
 
 
-def test_going_on_is_exact(players, run):
-    """Both players, their optimiser and their averages."""
+def test_resuming_is_exact(adversarial, run):
+    """Generator, discriminators, optimiser state and running averages are restored."""
     folder, metrics, states = run
     with Checkpoints(folder / "checkpoints", keep=4) as checkpoints:
-        abstract = abstract_state(players.task, players.optimizer, players.layout)
-        players.state = checkpoints.restore(abstract).state
-    tiny.assert_trees(players.host(), states[1])
-    assert [players.take(batch(4, seed=step)) for step in (3, 4)] == metrics[2:]
-    tiny.assert_trees(players.host(), states[-1])
+        abstract = abstract_state(adversarial.task, adversarial.optimizer, adversarial.layout)
+        adversarial.state = checkpoints.restore(abstract).state
+    tiny.assert_trees(adversarial.host(), states[1])
+    assert [adversarial.take(batch(4, seed=step)) for step in (3, 4)] == metrics[2:]
+    tiny.assert_trees(adversarial.host(), states[-1])
 
 
 def test_a_run_is_an_inverter(run):
     folder, _, states = run
-    # The running average, and nothing of the discriminators.
+    # The running average, without the discriminators.
     tiny.assert_trees(load_inverter(folder).params, states[1].ema["generator"])
     early = load_inverter(folder / "checkpoints" / "1")
     tiny.assert_trees(early.params, states[0].ema["generator"])
@@ -162,20 +162,20 @@ def test_an_inverter_run_may_have_any_name_and_a_damaged_checkpoint(run, tmp_pat
     assert "step 1 is read instead" in caplog.text
 
 
-def test_scores_are_distances_of_clean_features(players, run):
+def test_scores_are_distances_of_clean_features(adversarial, run):
     examples, params = batch(3, seed=9), run[2][-1].params
     evaluation = Evaluation(
-        players.task,
+        adversarial.task,
         examples,
         batch_size=4,
-        mesh=players.mesh,
-        shardings=players.shardings,
+        mesh=adversarial.mesh,
+        shardings=adversarial.shardings,
     )
     scores = evaluation(params)
     assert set(scores) == {"loss", "mel_l1", "spectral", "log_mel_l1"}
     recorded = examples["audio"].astype(np.float32) / 32768
     features = np.asarray(log_mel(recorded))[:, :FRAMES]
-    invert = jax.jit(lambda params, features: generate(PLAYERS.config(), params, features))
+    invert = jax.jit(lambda params, features: generate(ADVERSARIAL.config(), params, features))
     audio = invert(params["generator"], features)
     distance = multi_scale_distance(audio, recorded[:, : FRAMES * 320], SCALES)
     assert scores["mel_l1"] == pytest.approx(float(distance.mel_l1.mean()), rel=1e-3)
@@ -186,8 +186,8 @@ def test_scores_are_distances_of_clean_features(players, run):
     assert scores["loss"] == pytest.approx(weighted, rel=1e-5)
 
 
-def test_training_begins_anywhere_in_a_period():
-    """Of 64 places that the oscillators can be at, the loss is that of one drawn by its key."""
+def test_training_starts_at_a_random_place_of_the_period():
+    """The loss equals that of one of 64 starts of the oscillators, chosen by the key."""
     task = task_of(dataclasses.replace(ALONE, disturbed=0.0))
     params, mesh = task.init_params(0), make_mesh(jax.devices()[:1])
     examples = read_examples(batch(1), task.sizes, mesh)
@@ -207,7 +207,7 @@ def test_training_begins_anywhere_in_a_period():
 
 
 def test_further_losses_and_margins():
-    """Worked out where they weigh anything; nothing in the margins counts."""
+    """Losses with weight are computed, and audio in the margins is left out."""
     settings = Inversion(
         "recurrent_tiny",
         window_frames=16,
@@ -220,16 +220,16 @@ def test_further_losses_and_margins():
     task, mesh = task_of(settings), make_mesh(jax.devices()[:1])
     params = task.init_params(0)
     time = np.arange(32 * 320) / 16_000
-    sound = (8000 * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
+    tone = (8000 * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
     made = {"tokens": np.ones((1, 8), np.int32), "context_frames": np.zeros(1, np.int32)}
-    examples = read_examples(made | {"audio": sound[None]}, task.sizes, mesh)
+    examples = read_examples(made | {"audio": tone[None]}, task.sizes, mesh)
     loss = jax.jit(task.loss)
     values = jax.device_get(loss(params, examples, jax.random.key(0)))
     names = ("mel_l1", "spectral", "log_mel_l1", *OPTIONAL_LOSSES)
     assert set(values) == {"loss", *names}
     weighted = sum(getattr(settings, name) * values[name] for name in names)
     assert values["loss"] == pytest.approx(weighted, rel=1e-5)
-    # Another recording in the margins, of the same features: only the heads are compared with it.
+    # Other audio in the margins, with the same features: only the losses of the heads use it.
     other = np.asarray(examples.audio).copy()
     other[:, : 3 * 320] = 0
     changed = jax.device_get(
@@ -238,7 +238,6 @@ def test_further_losses_and_margins():
     for name in names[:4]:
         assert changed[name] == values[name]
     assert changed["head_magnitude"] != values["head_magnitude"]
-    # The sound itself is at no distance.
 
     @jax.jit
     def inverted(params):
@@ -251,33 +250,33 @@ def test_further_losses_and_margins():
     assert values["phase_advance"] == pytest.approx(float(wanted[0]), rel=1e-3)
 
 
-def test_previews_are_heard_and_seen(run, tmp_path):
+def test_previews_have_a_picture_and_audio(run, tmp_path):
     params = run[2][-1].ema
-    (preview,) = write_previews(tmp_path, 4, task_of(PLAYERS), params, batch(1), 1)
+    (preview,) = write_previews(tmp_path, 4, task_of(ADVERSARIAL), params, batch(1), 1)
     assert preview.picture.is_file()
     assert soundfile.info(preview.sound).frames == FRAMES * 320
 
 
 def test_an_inverter_learns(run, tmp_path):
-    """Alone, from the generator of another run in a file."""
+    """Training without discriminators, from the generator of another run in a file."""
     path = tmp_path / "inverter.safetensors"
     stored = load_inverter(run[0])
     save_inverter(stored, path)
-    begin = initial_params(task_of(ALONE), 0, str(path))
-    tiny.assert_trees(begin["generator"], stored.params)
-    learner = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin)
+    params = initial_params(task_of(ALONE), 0, str(path))
+    tiny.assert_trees(params["generator"], stored.params)
+    learner = trainer(dataclasses.replace(ALONE, disturbed=0.0), params)
     values = [learner.take(batch(4))["loss"] for _ in range(40)]
     assert np.mean(values[-5:]) < 0.7 * values[0]
-    shared = trainer(dataclasses.replace(ALONE, disturbed=0.0), begin, devices=2)
+    shared = trainer(dataclasses.replace(ALONE, disturbed=0.0), params, devices=2)
     assert shared.take(batch(4))["loss"] == pytest.approx(values[0], rel=1e-4)
     wider = dataclasses.replace(ALONE, generator="frame_rate")
     with pytest.raises(CheckpointError, match=r"an inverter of \{"):
         initial_params(task_of(wider), 0, str(path))
-    heard = TrainedInverter(stored)(np.asarray(log_mel(batch(1)["audio"]))[0])
-    assert np.isfinite(heard).all()
+    audio = TrainedInverter(stored)(np.asarray(log_mel(batch(1)["audio"]))[0])
+    assert np.isfinite(audio).all()
 
 
-def test_a_discriminator_that_is_no_number_is_named():
+def test_a_discriminator_whose_loss_is_not_finite_is_named():
     pending = PendingMetrics()
     pending.add(7, {"loss": np.float32(1), "discriminator_stft_512": np.float32(np.nan)})
     with pytest.raises(DivergedError, match="step 7: expected a finite discriminator_stft_512"):
@@ -302,7 +301,7 @@ def test_a_discriminator_that_is_no_number_is_named():
 )
 def test_impossible_settings(changes, message):
     with pytest.raises(ConfigError, match=message):
-        dataclasses.replace(PLAYERS, **changes)
+        dataclasses.replace(ADVERSARIAL, **changes)
 
 
 def open_batches(settings, data_dir):
@@ -310,7 +309,7 @@ def open_batches(settings, data_dir):
 
 
 def test_folders_of_audio(tmp_path):
-    """One file, much shorter than a training window, and then two."""
+    """One file, much shorter than a training window, then two files."""
     with pytest.raises(CorpusError, match="audio files"):
         open_batches(settings(corpora=(str(tmp_path),)), tmp_path)
     short = np.random.default_rng(0).uniform(-0.5, 0.5, 1000)
@@ -334,7 +333,7 @@ def test_folders_of_audio(tmp_path):
 
 
 def test_features_of_a_denoiser(run, tmp_path):
-    """At next to no noise they are the recorded ones; with much, smooth and far from them."""
+    """With almost no noise they equal the recorded features; with more, they differ."""
     network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
     params = tiny.make_task(network, Diffusion(), Training()).init_params(0)
     checkpoint = Checkpoint(network.config(), params)
@@ -350,7 +349,7 @@ def test_features_of_a_denoiser(run, tmp_path):
     recorded = np.clip(examples.log_mel, MIN_LOG_MEL, MAX_LOG_MEL)
     np.testing.assert_allclose(found[1e-6], recorded, atol=1e-2)
     errors = np.abs(found[0.5] - recorded).mean(axis=(1, 2))
-    # Each example has an amount of noise of its own, and an untrained network takes none away.
+    # Each example has its own amount of noise, which an untrained network does not remove.
     assert errors.min() > 1e-2
     assert errors.max() > 2 * errors.min()
 

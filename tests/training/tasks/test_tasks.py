@@ -33,7 +33,7 @@ def keys_of(*numbers):
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_scores_are_the_loss_at_each_time_written_out(examples, params, prediction):
+def test_scores_equal_the_loss_written_out_for_each_time(examples, params, prediction):
     settings = Diffusion(prediction=prediction, evaluation_times=4)
     task = tiny.make_task(tiny.NETWORK, settings, Training())
     keys = keys_of(0, 1, 2, 3, 4, 5)
@@ -42,8 +42,8 @@ def test_scores_are_the_loss_at_each_time_written_out(examples, params, predicti
     x0 = np.asarray(scale(examples.log_mel))
     wanted = []
     for index, time in enumerate([0.125, 0.375, 0.625, 0.875]):
-        # The cosine schedule is an angle, from the one where tan is e^-10 to the one where it
-        # is e^10: alpha is its cosine, sigma its sine.
+        # In the cosine schedule, alpha and sigma are cosine and sine of an angle that is linear in
+        # time, from atan(e^-10) to atan(e^10).
         low, high = np.arctan(np.exp(-10.0)), np.arctan(np.exp(10.0))
         angle = (high - low) * time + low
         alpha, sigma = np.cos(angle), np.sin(angle)
@@ -62,7 +62,7 @@ def test_scores_are_the_loss_at_each_time_written_out(examples, params, predicti
     np.testing.assert_allclose(scores["loss"], np.mean(wanted, axis=0), rtol=2e-3)
 
 
-def test_an_example_scores_the_same_in_any_company(examples, params):
+def test_scores_of_an_example_do_not_depend_on_its_batch(examples, params):
     task = tiny.make_task(tiny.NETWORK, Diffusion(evaluation_times=2), Training())
     score = jax.jit(task.scores)
     together = score(params, examples, keys_of(0, 1, 2, 3, 4, 5))
@@ -70,7 +70,7 @@ def test_an_example_scores_the_same_in_any_company(examples, params):
     apart = score(params, jax.tree.map(lambda leaf: leaf[pick], examples), keys_of(4, 1))
     for name, values in apart.items():
         np.testing.assert_allclose(values, together[name][pick], rtol=1e-5)
-    # Another key is other noise.
+    # Another key gives other noise.
     other = score(params, jax.tree.map(lambda leaf: leaf[pick], examples), keys_of(9, 1))
     assert abs(other["loss"][0] / apart["loss"][0] - 1) > 1e-4
 
@@ -95,13 +95,13 @@ def test_hidden_conditioning(examples):
     no_notes = ~np.asarray(hidden.tokens > 0).any(axis=1)
     had_context = np.asarray(many.context_mask).any(axis=1)
     no_context = ~np.asarray(hidden.context_mask).any(axis=1)[had_context]
-    # 3000 draws: three standard deviations are below 0.03.
+    # Three standard deviations of a rate of 3000 examples are below 0.03.
     assert abs(no_notes.mean() - 0.2) < 0.03
     assert abs(no_context.mean() - (0.2 + 0.8 * 0.25)) < 0.03
-    # Notes are never hidden without the context, and what is hidden is zero.
+    # The context is hidden with the notes, and hidden frames are zero.
     assert no_context[no_notes[had_context]].all()
     assert not np.asarray(hidden.context)[~np.asarray(hidden.context_mask)].any()
-    # What is not hidden stays as it was.
+    # Everything else is unchanged.
     np.testing.assert_array_equal(hidden.tokens[~no_notes], many.tokens[~no_notes])
     np.testing.assert_array_equal(hidden.log_mel, many.log_mel)
 
@@ -123,18 +123,18 @@ def test_disturbed_context(examples):
     assert offset.mean() == pytest.approx(0, abs=0.006)
     assert (offset**2).mean() == pytest.approx(0.01 / 3, rel=0.2)
     assert np.corrcoef(np.abs(offset), noise)[0, 1] > 0.4
-    # Without a level of its own, an offset is what is left of the noise's mean over 768 values.
+    # At level 0, the mean over 768 values is that of the noise alone.
     level = np.asarray(disturb(many, 0.1, jax.random.key(1), 0.0).context)[:, :valid]
     assert (level.mean(axis=(1, 2)) ** 2).mean() == pytest.approx(0.01 / 3 / 768, rel=0.2)
     np.testing.assert_allclose(level.std(axis=(1, 2)), noise, rtol=1e-5)
-    # Features stay on their scale, and nothing else is touched.
+    # Features stay in their range, and everything else is unchanged.
     loud = examples._replace(context=jnp.where(mask[..., None], 1.0, 0.0), context_mask=mask)
     assert np.abs(disturb(loud, 0.1, jax.random.key(2)).context).max() == 1.0
     np.testing.assert_array_equal(disturbed.log_mel, many.log_mel)
     np.testing.assert_array_equal(disturbed.tokens, many.tokens)
 
 
-def test_training_loss_is_random_by_its_key_alone(examples, params):
+def test_the_training_loss_depends_on_its_key(examples, params):
     dropping = dataclasses.replace(tiny.NETWORK, dropout=0.1)
     task = tiny.make_task(dropping, Diffusion(), Training())
     loss = jax.jit(lambda *inputs: task.loss(*inputs)["loss"])
@@ -143,7 +143,7 @@ def test_training_loss_is_random_by_its_key_alone(examples, params):
     assert first != other
 
 
-def test_times_are_uniform_or_bent_towards_noise(examples, params):
+def test_times_are_powers_of_uniform_numbers(examples, params):
     """The mean of u ** p is 1 / (1 + p)."""
     task = tiny.make_task(tiny.NETWORK, Diffusion(time_power=0.5), Training())
     times = []
