@@ -1,10 +1,10 @@
-"""Flags that several commands share, and checks of their values."""
+"""Flags that several commands share, and parsers of their values."""
 
 import argparse
 import math
 from pathlib import Path
 
-# Beside the package in a checkout, which is where they are looked for by name.
+# Folder of a checkout in which gin files are also looked for.
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
@@ -22,28 +22,30 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
         "--data_dir",
         type=Path,
         default=Path("data"),
-        help="folder that spectrodiff prepare wrote the corpora to (default: data)",
+        help="folder of the corpora that spectrodiff prepare has written (default: data)",
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Adds --device."""
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, gpu or tpu (default: auto, the fastest)"
+        "--device",
+        default="auto",
+        help="auto, cpu, gpu or tpu (default: auto, the fastest one available)",
     )
 
 
 def add_process_flags(parser: argparse.ArgumentParser, title: str) -> None:
-    """Adds the arguments of `spectrodiff.core.distributed.connect`, as a group of flags."""
+    """Adds a group of flags: the arguments of `spectrodiff.core.distributed.connect`."""
     add = parser.add_argument_group(title).add_argument
     add(
         "--distributed",
         action="store_true",
-        help="find the other processes by oneself: under Slurm, Open MPI, on Cloud TPUs",
+        help="find the other processes automatically: under Slurm, Open MPI, on Cloud TPUs",
     )
-    add("--coordinator_address", metavar="HOST:PORT", help="of process 0, the same for all")
-    add("--num_processes", type=int, help="how many there are")
-    add("--process_id", type=int, help="the number of this one, from 0")
+    add("--coordinator_address", metavar="HOST:PORT", help="address of process 0")
+    add("--num_processes", type=int, help="number of processes")
+    add("--process_id", type=int, help="number of this process, from 0")
 
 
 def natural(text: str) -> int:

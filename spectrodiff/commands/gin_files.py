@@ -1,7 +1,7 @@
-"""Gin files and bindings, read where a program starts and nowhere else.
+"""Settings from gin files and bindings.
 
-The library knows nothing of gin: an entry point has gin fill frozen dataclasses and hands those on.
-What gin reports in many ways becomes one kind of error, with a suggestion where a name is misspelt.
+Commands use gin to fill frozen dataclasses, which they pass to the library; the library does not
+use gin. Gin's errors become `ConfigError`, with a suggestion for a misspelt name.
 """
 
 import copy
@@ -30,13 +30,13 @@ def parse(
     bindings: Sequence[str],
     folder: str | None = None,
 ) -> None:
-    """Reads gin files, then bindings; later ones win. What was read before is forgotten.
+    """Reads gin files, then bindings; later ones win. Settings read before are removed.
 
     Args:
-        classes: the frozen dataclasses that may be configured, under their own names.
-        files: paths; also looked for in `folder`.
+        classes: frozen dataclasses that can be configured, under their own names.
+        files: paths, absolute, or relative to the working directory or to `folder`.
         bindings: such as "Sampling.steps = 50".
-        folder: where shipped configs lie.
+        folder: of the configs that come with the package.
 
     Raises:
         ConfigError: for a missing file, a syntax error, or an unknown name.
@@ -52,12 +52,12 @@ def parse(
     for file in files:
         if not Path(file).is_file() and not (folder and (Path(folder) / file).is_file()):
             raise ConfigError(file, "a gin file", "no such file")
-    # gin logs an error for every place where an included file is not, though it is in the next one.
+    # Gin logs an error for each folder without an included file, even if another folder has it.
     log = logging.getLogger()
     log.addFilter(_is_worth_logging)
     try:
         gin.parse_config_files_and_bindings(list(files), list(bindings), skip_unknown=False)
-    except Exception as error:  # gin raises many types, all of them about the config
+    except Exception as error:  # gin raises many types, all about the config
         subject = ", ".join([*files, *bindings])
         raise ConfigError(subject, *_explain(str(error), classes)) from error
     finally:
@@ -66,7 +66,11 @@ def parse(
 
 
 def filled(settings: type[Settings], **overrides: Any) -> Settings:
-    """An instance with what gin says, and overrides over that where they are not None.
+    """Returns an instance with gin's values.
+
+    Args:
+        settings: the class, a dataclass.
+        overrides: values that replace gin's, except None.
 
     Raises:
         ConfigError: if a required value is missing or a value is impossible.
@@ -77,16 +81,16 @@ def filled(settings: type[Settings], **overrides: Any) -> Settings:
     try:
         return gin.get_configurable(settings.__name__)(**chosen)
     except ConfigError as error:
-        # gin adds lines to the message, about its own insides.
+        # Without the lines that gin adds to the message.
         raise ConfigError(error.subject, error.expected, error.got) from None
     except Exception as error:
         raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
 
 
 def given(settings: type[Settings]) -> dict[str, Any]:
-    """Values that gin was given for fields of a dataclass, by name; defaults are left out.
+    """Returns the values that gin was given for fields of a dataclass, by name, without defaults.
 
-    They are not checked: whether they are possible may depend on what they are to be added to.
+    The values are not checked, because that can depend on the other fields.
 
     Raises:
         ConfigError: if a macro has no value.
@@ -101,14 +105,14 @@ def given(settings: type[Settings]) -> dict[str, Any]:
         except ValueError:  # not bound
             continue
         try:
-            bound[name] = copy.deepcopy(value)  # which puts their values for macros
+            bound[name] = copy.deepcopy(value)  # replaces macros by their values
         except Exception as error:
             raise ConfigError(settings.__name__, *_explain(str(error), [settings])) from error
     return bound
 
 
 def write(folder: Path) -> None:
-    """Writes what gin was given, and what was used of it with defaults included, to a folder."""
+    """Writes the given settings, and the used ones with defaults, to two files in a folder."""
     import gin
 
     for name, text in ((GIVEN, gin.config_str()), (OPERATIVE, gin.operative_config_str())):
@@ -121,7 +125,7 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 
 
 def _check_macros(bindings: Sequence[str]) -> None:
-    """Refuses a binding such as "STEPS = 3" if nothing asks for %STEPS: gin would ignore it."""
+    """Checks that macros in bindings are used, such as %STEPS for "STEPS = 3"; gin does not."""
     import gin
 
     used = re.findall(r"%([\w.]+)", gin.config_str())
@@ -143,7 +147,7 @@ def _is_registered(name: str) -> bool:
 
 
 def _explain(message: str, classes: Sequence[type]) -> tuple[str, str]:
-    """What was expected and what was found, from gin's own message."""
+    """Returns the expected and the found value, according to gin's message."""
     parameters = {
         settings.__name__: [field.name for field in dataclasses.fields(settings)]
         for settings in classes

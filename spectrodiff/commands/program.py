@@ -1,4 +1,4 @@
-"""Entry point of every command: dispatch by name, logging, errors in one line, exit status."""
+"""Entry point of all commands: dispatch by name, logging, one-line errors, exit status."""
 
 import argparse
 import difflib
@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from spectrodiff.core.errors import ConfigError, SpectrodiffError
 
-# Each is a module of this package with a function `main`, imported when it is asked for.
+# Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
     "sample": "render MIDI files to audio",
     "train": "train a model on prepared corpora",
@@ -34,7 +34,7 @@ def spectrodiff() -> NoReturn:
 
 def main(arguments: Sequence[str]) -> int | None:
     """Runs the command that the first argument names; returns its exit status."""
-    # The command has flags of its own, so nothing behind its name is parsed here.
+    # The flags after the name are the command's.
     flags = _parser().parse_args(arguments[:1])
     if flags.command not in COMMANDS:
         near = difflib.get_close_matches(flags.command, COMMANDS, n=1)
@@ -48,12 +48,12 @@ def main(arguments: Sequence[str]) -> int | None:
 def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns the exit status of the program.
 
-    Results go to standard output, all else to standard error. What is wrong with the input is said
-    in one line; a traceback means a bug.
+    Results go to standard output, everything else to standard error. Errors in the input are
+    reported in one line; a traceback means a bug.
 
     Args:
-        main: the command; it gets the arguments.
-        arguments: by default those of the command line.
+        main: the command; its argument are the arguments.
+        arguments: None for those of the command line.
     """
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("spectrodiff").setLevel(logging.INFO)
@@ -66,7 +66,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has seen enough; without this the interpreter complains at exit.
+        # The reader of the output has closed it; without this, Python prints an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return status or 0
@@ -74,7 +74,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
 
 def finish(status: int) -> NoReturn:
     """Ends the process with an exit status."""
-    # Threads that keep a process from ending are started by this module and no other.
+    # Only this module starts threads that keep a process from ending.
     distributed = sys.modules.get("spectrodiff.core.distributed")
     if distributed is not None:
         distributed.leave(status)
@@ -82,7 +82,7 @@ def finish(status: int) -> NoReturn:
 
 
 def usage_name(command: str) -> str:
-    """Returns what people type to run a command: the script they called, or spectrodiff COMMAND."""
+    """Returns the name of a command in its usage: the called script, or spectrodiff COMMAND."""
     script = Path(sys.argv[0]).name
     scripts = {"sample.py": "sample", "train.py": "train", "eval.py": "evaluate"}
     return script if scripts.get(script) == command else f"spectrodiff {command}"
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="spectrodiff",
         usage="spectrodiff COMMAND ...",
-        description=f"Notes turned into sound by spectrogram diffusion.\n\ncommands:\n{listed}",
+        description=f"Renders notes to audio by spectrogram diffusion.\n\ncommands:\n{listed}",
         epilog="spectrodiff COMMAND --help lists the flags of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""Renders MIDI files to sound: python sample.py song.mid --out song.wav."""
+"""Renders MIDI files to audio: python sample.py song.mid --out song.wav."""
 
 import argparse
 import dataclasses
@@ -29,20 +29,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNTRAINED_NOTICE = (
-    "note: this model is untrained, so you will hear noise; for music, leave out --model"
+    "note: this model is untrained and renders noise; leave out --model to use a trained one"
 )
-# Not folders, whatever else they are.
-OTHER_AUDIO = (".mp3", ".m4a", ".aac", ".aif", ".aiff", ".opus", ".mid", ".midi", ".png")
+# Suffixes that are not names of folders, but of no format that can be written either.
+OTHER_SUFFIXES = (".mp3", ".m4a", ".aac", ".aif", ".aiff", ".opus", ".mid", ".midi", ".png")
 
-
-# From so many seconds on, sample.py says what would be quicker.
-PATIENCE_SECONDS = 60.0
-QUICK = Sampling("dpmpp", steps=10)
+# Duration above which faster settings are suggested, in seconds.
+LONG_SECONDS = 60.0
+FAST = Sampling("dpmpp", steps=10)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rendering:
-    """Settings of a rendering besides the model's own; each is also a flag."""
+    """Settings of a rendering that are not the model's; each is also a flag."""
 
     model: str = default_model()
     inverter: str | None = None
@@ -57,16 +56,16 @@ class Rendering:
 
 
 class Settings(NamedTuple):
-    """Everything that flags and gin files say about sound and speed."""
+    """Settings that flags and gin files give."""
 
     rendering: Rendering
-    # What is to differ from the model's own settings.
+    # Changes of the model's settings.
     sampling: dict[str, Any]
     tokenization: dict[str, Any]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Renders the songs that the command line names; the exit status of the program."""
+    """Renders the songs that the command line names; returns the exit status."""
     flags = parse_flags(arguments)
     check_loudness(flags)
     settings = configure(flags)
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         check_writable(folder)
 
     enable_compilation_cache()
-    # Only now, so that --help and mistakes answer at once.
+    # Only now, so that --help and errors in flags are fast.
     from spectrodiff.synthesis import load
 
     rendering = settings.rendering
@@ -102,13 +101,18 @@ def main(arguments: Sequence[str]) -> int:
 def tokenize(
     synth: "Synthesizer", names: Sequence[str], strict: bool
 ) -> tuple[list[int], list["SongTokens"], list[MidiError]]:
-    """Reads the songs.
+    """Reads and tokenizes songs.
+
+    Args:
+        synth: the model.
+        names: MIDI files.
+        strict: raise an error for any song, instead of leaving it out.
 
     Returns:
-        Numbers of the songs that can be rendered, their tokens, and what is wrong with the others.
+        Indices of the songs that can be rendered, their tokens, and the errors of the others.
 
     Raises:
-        MidiError: if there is one song, and it cannot be rendered; with `strict`, for any.
+        MidiError: if the only song cannot be rendered; with `strict`, if any cannot.
     """
     numbers, songs, refused = [], [], []
     for number, name in enumerate(names):
@@ -126,7 +130,7 @@ def tokenize(
 def announce(
     synth: "Synthesizer", songs: Sequence["SongTokens"], options: Mapping[str, Any]
 ) -> None:
-    """Says what is going to be done, how long that will take, and what would be quicker."""
+    """Logs the number of segments, the expected time, and faster settings if it is long."""
     segments = sum(len(song.tokens) for song in songs)
     what = f"{len(songs)} song{'s' * (len(songs) > 1)}, {segments} segment{'s' * (segments > 1)}"
     diffusion = synth.config.kind == "diffusion"
@@ -134,20 +138,20 @@ def announce(
     sampling = synth.sampling.but(**{name: options.get(name) for name in names})
     if diffusion:
         what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
-    logger.info("%s: compiling, and trying out how fast this is", what)
+    logger.info("%s: compiling and measuring the speed", what)
     sampling_seconds, inverting = synth.expected_seconds(songs, **options)
     logger.info("this takes about %s", in_words(sampling_seconds + inverting))
-    if diffusion and sampling_seconds > PATIENCE_SECONDS and sampling.steps > QUICK.steps:
+    if diffusion and sampling_seconds > LONG_SECONDS and sampling.steps > FAST.steps:
         logger.info(
-            "quicker, and coarser: --sampler %s --steps %d takes about %s",
-            QUICK.sampler,
-            QUICK.steps,
-            in_words(sampling_seconds * QUICK.steps / sampling.steps + inverting),
+            "faster, at lower quality: --sampler %s --steps %d takes about %s",
+            FAST.sampler,
+            FAST.steps,
+            in_words(sampling_seconds * FAST.steps / sampling.steps + inverting),
         )
 
 
 def in_words(seconds: float) -> str:
-    """A duration to two units at most: 40 s, 3 min, 2 h 40 min."""
+    """Returns a duration in at most two units: 40 s, 3 min, 2 h 40 min."""
     if seconds < 100:
         return f"{max(math.ceil(seconds), 1)} s"
     minutes = math.ceil(seconds / 60)
@@ -157,12 +161,11 @@ def in_words(seconds: float) -> str:
 def write_songs(
     rendered: Iterator[tuple[int, "Song"]], outputs: Sequence[Path], flags: argparse.Namespace
 ) -> None:
-    """Writes each song as soon as it is done, or all of them when they are to share a gain."""
+    """Writes each song as soon as it is rendered, or all at the end if they share a gain."""
     for group in [list(rendered)] if flags.together else ([one] for one in rendered):
         rate = group[0][1].sample_rate
         gain = 1.0
         if flags.loudness is not None:
-            # One gain for all songs can only be found when all are there.
             gain = gain_to([song.audio for _, song in group], rate, flags.loudness)
         for number, song in group:
             audio = limit(gain * song.audio, rate, 10 ** (flags.peak / 20))
@@ -173,10 +176,10 @@ def write_songs(
 
 
 def check_loudness(flags: argparse.Namespace) -> None:
-    """Refuses impossible loudness before anything is rendered.
+    """Checks the flags of loudness before anything is rendered.
 
     Raises:
-        ConfigError: if a number is out of its range, or --together has nothing to do.
+        ConfigError: if a number is out of its range, or --together has no --loudness.
     """
     if flags.loudness is not None:
         check_lufs(flags.loudness)
@@ -187,28 +190,28 @@ def check_loudness(flags: argparse.Namespace) -> None:
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
-    """Flags that were not given are None, so that gin files can speak for them."""
+    """Returns the flags; those with a setting in gin files are None if not given."""
     defaults = Rendering()
     parser = argparse.ArgumentParser(
         prog=usage_name("sample"),
-        description="Turns MIDI files into sound with a spectrogram diffusion model.",
+        description="Renders MIDI files to audio with a spectrogram diffusion model.",
         epilog="Example: python sample.py song.mid --model base_with_context --out song.wav",
     )
     add = parser.add_argument
     add("songs", nargs="+", metavar="SONG.mid", help="MIDI files to render")
-    add("--out", default=".", help="an audio file for one song, or a folder (default: here)")
+    add("--out", default=".", help="audio file of one song, or a folder (default: the current one)")
     add(
         "--format",
         choices=[suffix[1:] for suffix in AUDIO_SUFFIXES],
         default="wav",
-        help="kind of audio file in a folder (default: wav)",
+        help="format of audio files in a folder (default: wav)",
     )
-    add("--picture", action="store_true", help="also save a picture of each spectrogram (.png)")
+    add("--picture", action="store_true", help="also write a picture of each spectrogram (.png)")
     add(
         "--strict",
         action="store_true",
-        help="refuse a song with too many notes at once instead of leaving some out, and all "
-        "songs if one cannot be read",
+        help="stop with an error if a segment has too many notes or a song cannot be read "
+        "(default: leave out those notes or that song)",
     )
 
     loudness = parser.add_argument_group("loudness")
@@ -217,54 +220,55 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "--loudness",
         type=float,
         metavar="LUFS",
-        help="make each song this loud, -16 for example (default: as the model plays it)",
+        help="loudness of each song, for example -16 (default: as the model renders it)",
     )
     add(
         "--peak",
         type=float,
         default=0.0,
         metavar="DB",
-        help="no sample is louder than this, relative to full scale; peaks are turned down "
-        "smoothly (default: 0)",
+        help="maximum of all samples relative to full scale, in dB; a limiter lowers higher peaks "
+        "(default: 0)",
     )
     add(
         "--together",
         action="store_true",
-        help="one gain for all songs, so that soft ones stay softer; written when all are rendered",
+        help="use one gain for all songs, so that soft ones stay softer; files are written at the "
+        "end",
     )
 
-    sound = parser.add_argument_group("sound")
-    add = sound.add_argument
+    model = parser.add_argument_group("model")
+    add = model.add_argument
     add(
         "--model",
-        help="which model plays: a name (small_with_context, base_with_context), a "
+        help="model that renders: a name (mini, small_with_context, base_with_context), a "
         f"folder, the URL of a zip, or a Hugging Face id (default: {defaults.model})",
     )
     add(
         "--inverter",
-        help="what turns spectrograms into audio: an .onnx or .safetensors file, the folder of a "
-        "run that trained one, or 'griffin-lim' (default: the model's own)",
+        help="inverter from spectrograms to audio: an .onnx or .safetensors file, the folder of a "
+        "run that trained one, or 'griffin-lim' (default: the model's)",
     )
-    add("--seed", type=int, help="another number gives another performance (default: 0)")
+    add("--seed", type=int, help="seed of the random noise (default: 0)")
     add(
         "--guidance",
         type=float,
-        help="how strictly to follow the notes, 1 to 5; 1 takes half the time (default: the "
-        "model's own)",
+        help="weight of classifier-free guidance, 1 to 5; higher values follow the notes more "
+        "closely, 1 takes half the time (default: the model's)",
     )
 
-    notes = parser.add_argument_group("notes, by default as the model was trained")
+    notes = parser.add_argument_group("notes (default: as the model was trained)")
     add = notes.add_argument
     add(
         "--program_map",
-        help="instruments that songs are played on: slakh for the nearest of its 34 classes, full "
-        "for the song's own, midi_class for families of eight, flat for no difference",
+        help="programs that notes are mapped to: slakh, the nearest of its 34 classes; full, "
+        "unchanged; midi_class, the first of each family of eight; flat, one for all",
     )
     add(
         "--ties",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="whether segments begin with a list of the notes that are already sounding",
+        help="start segments with the notes that are held over from the segment before",
     )
 
     speed = parser.add_argument_group("quality and speed")
@@ -272,37 +276,37 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--steps",
         type=int,
-        help="rounds of refinement; more is slower and finer (default: the model's own)",
+        help="number of sampling steps; more are slower and better (default: the model's)",
     )
     add(
         "--sampler",
-        help="dpmpp for few steps, ddpm with --steps 1000 as in the paper, or ddim (default: the "
-        "model's own)",
+        help="dpmpp, for few steps; ddpm, with 1000 steps in the paper; or ddim (default: the "
+        "model's)",
     )
     add(
         "--variance",
-        help="noise of the ddpm sampler: large, small or medium:f with f from 0 to 1 (default: "
-        "the model's own)",
+        help="variance of the ddpm sampler: large, small or medium:f with f from 0 to 1 (default: "
+        "the model's)",
     )
     add(
         "--batch_size",
         type=int,
-        help=f"songs rendered side by side (default: {defaults.batch_size})",
+        help=f"number of songs rendered in one batch (default: {defaults.batch_size})",
     )
-    add("--device", help="auto, cpu, gpu or tpu (default: auto, the fastest there is)")
-    add("--precision", help="float32 or bfloat16 (default: float32)")
+    add("--device", help="auto, cpu, gpu or tpu (default: auto, the fastest one available)")
+    add("--precision", help="precision of matrix products: float32 or bfloat16 (default: float32)")
 
     add_gin_flags(
         parser.add_argument_group("settings from files"),
-        "read settings such as 'Sampling.steps = 100', 'Rendering.seed = 1' or "
-        "'Tokenization.ties = False' from a file; flags win",
-        "one such setting; may be given again",
+        "file with settings, such as 'Sampling.steps = 100', 'Rendering.seed = 1' or "
+        "'Tokenization.ties = False'; can be repeated; flags win",
+        "one such setting; can be repeated; wins over files",
     )
     return parser.parse_args(arguments)
 
 
 def configure(flags: argparse.Namespace) -> Settings:
-    """Defaults, then gin files, then bindings, then flags."""
+    """Returns the settings of gin files, bindings and flags, the last of which win."""
     gin_files.parse([Rendering, Sampling, Tokenization], flags.gin_file, flags.gin_bindings)
     given = vars(flags)
 
@@ -312,20 +316,24 @@ def configure(flags: argparse.Namespace) -> Settings:
         return {**gin_files.given(settings), **flagged}
 
     sampling, tokenization = asked(Sampling), asked(Tokenization)
-    # Refuses what is impossible with any model. Which programs are not depends on the program map,
-    # which may be the model's own.
+    # Errors for values that no model allows. Programs are checked later, with the model, which may
+    # provide the program map.
     dataclasses.replace(PAPER_SAMPLING, **sampling)
     dataclasses.replace(RELEASED_TOKENIZATION, **{**tokenization, "programs": None})
     return Settings(gin_files.filled(Rendering, **asked(Rendering)), sampling, tokenization)
 
 
 def name_outputs(songs: Sequence[str], out: str, audio_format: str) -> list[Path]:
-    """Where each song goes; two songs never go to one file."""
+    """Returns the file to write each song to.
+
+    Raises:
+        ConfigError: if two songs would be written to one file, or the format cannot be written.
+    """
     if Path(out).suffix.lower() in AUDIO_SUFFIXES and not Path(out).is_dir():
         if len(songs) > 1:
             raise ConfigError("--out", f"a folder for {len(songs)} songs", f"the file {out}")
         return [Path(out)]
-    if Path(out).suffix.lower() in OTHER_AUDIO and not Path(out).is_dir():
+    if Path(out).suffix.lower() in OTHER_SUFFIXES and not Path(out).is_dir():
         raise ConfigError("--out", f"a folder or a name in {', '.join(AUDIO_SUFFIXES)}", out)
     outputs = [Path(out) / f"{Path(song).stem}.{audio_format}" for song in songs]
     for output in outputs:

@@ -1,7 +1,7 @@
 """Trains a model: python train.py --gin_file configs/tiny.gin --data_dir data --run_dir runs/a.
 
-The same command goes on with a run that was stopped or killed. With more steps it makes a run
-longer, unless its learning rate was planned to end with it.
+Paths are flags, settings are gin. The same command resumes a run that was stopped or killed. With
+more steps it extends a run, unless its learning-rate schedule ends with the last step.
 """
 
 import argparse
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str]) -> None:
     """Trains the model that the command line and the gin files describe."""
     flags = parse_flags(arguments)
     settings = configure(flags.gin_file, flags.gin_bindings)
-    # Before JAX has threads; on a CPU a step would spend a part of its time on clearing memory.
+    # Before JAX starts threads. Otherwise steps on a CPU spend time on mapping memory again.
     keep_memory()
-    # Only now, so that --help and misspelt names answer at once.
+    # Only now, so that --help and errors in settings are fast.
     from spectrodiff.core import distributed
     from spectrodiff.core.parallel import make_mesh, shardings_of
     from spectrodiff.training import data, run_folder, start, state
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
 
     leader = distributed.is_leader()
     with (
-        # Run folder, which is one process's alone, and all that is open as long as it runs
+        # Run folder, locked by one process, and everything to close at the end
         run_folder.hold_run(flags.run_dir) if leader else contextlib.nullcontext(),
         distributed.closing_soon(batches),
         Checkpoints(
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
         if leader:
             gin_files.write(flags.run_dir)
 
-        # Where to begin
+        # First state
         if checkpoints.latest is None:
             params = start.initial_params(task, training.seed, flags.init_from)
             begin = state.place_state(params, optimizer, layout)
@@ -120,32 +120,33 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
-    """Where things are; what to do is said by gin files and bindings."""
+    """Returns the flags: paths, devices and gin settings."""
     parser = argparse.ArgumentParser(
         prog=usage_name("train"),
-        description="Trains a model on prepared corpora. The same command goes on with a run.",
+        description="Trains a model on prepared corpora. Paths are flags, settings are gin. The "
+        "same command resumes a run.",
         epilog="Example: python train.py --gin_file configs/base_context.gin "
         "--gin_bindings 'BATCH_SIZE = 32' --data_dir data --run_dir runs/a",
     )
     add = parser.add_argument
     add_gin_flags(
         parser,
-        "settings, see configs/; may be given again, later files win",
-        "one setting, such as 'LEARNING_RATE = 3e-4'; may be given again; wins over files",
+        "file with settings, see configs/; can be repeated; later files win",
+        "one setting, such as 'LEARNING_RATE = 3e-4'; can be repeated; wins over files",
     )
-    add("--run_dir", type=Path, required=True, help="folder of the run, made or gone on with")
+    add("--run_dir", type=Path, required=True, help="folder of the run, new or to resume")
     add_data_dir(parser)
     add(
         "--init_from",
         metavar="MODEL",
-        help="begin with a model's weights: a run folder, a released model, anything that "
-        "sample.py takes as --model; ignored when a run goes on",
+        help="model whose weights to start from: a run folder, or anything else that sample.py "
+        "takes as --model; ignored if a run is resumed (default: random weights)",
     )
     add(
         "--strict_resume",
         action="store_true",
-        help="refuse to go on if the newest checkpoint is damaged; by default the one before it "
-        "is taken",
+        help="stop with an error if the newest checkpoint is damaged (default: resume from the "
+        "one before it)",
     )
     add_device(parser)
 
@@ -154,8 +155,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
-    """Returns the settings of defaults, gin files and bindings, the last of which wins."""
-    # The files in configs/paper/ also hold settings of evaluation.
+    """Returns the settings of gin files and bindings, the last of which win."""
+    # Files in configs/paper/ have settings of evaluation, too.
     gin_files.parse((*RUN_SETTINGS, Evaluation, Row), files, bindings, folder=str(CONFIGS))
     training = gin_files.filled(Training)
     return RunSettings(

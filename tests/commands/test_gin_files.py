@@ -9,7 +9,7 @@ from spectrodiff.core.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Rehearsal:
-    """Something to configure."""
+    """A class to configure."""
 
     bars: int = 8
     tempo: float = 120.0
@@ -21,18 +21,18 @@ class Rehearsal:
 
 
 @pytest.fixture(autouse=True)
-def forgetful():
+def clear_gin():
     yield
     gin.clear_config()
 
 
-def test_bindings_beat_files_and_overrides_beat_both(tmp_path):
+def test_bindings_win_over_files_and_overrides_over_both(tmp_path):
     (tmp_path / "a.gin").write_text("TEMPO = 90.0\nRehearsal.tempo = %TEMPO\nRehearsal.bars = 2\n")
     (tmp_path / "b.gin").write_text("include 'a.gin'\nRehearsal.bars = 3\n")
     gin_files.parse([Rehearsal], ["b.gin"], ["Rehearsal.leader = 'ann'"], str(tmp_path))
     assert gin_files.filled(Rehearsal) == Rehearsal(3, 90.0, "ann")
     assert gin_files.filled(Rehearsal, bars=5, leader=None) == Rehearsal(5, 90.0, "ann")
-    # What was read before is forgotten.
+    # Settings read before are removed.
     gin_files.parse([Rehearsal], [], [])
     assert gin_files.filled(Rehearsal) == Rehearsal()
 
@@ -47,7 +47,7 @@ def test_bindings_beat_files_and_overrides_beat_both(tmp_path):
         ("Rehearsal.bars == 1", "gin syntax"),
     ],
 )
-def test_what_is_wrong_is_said_with_a_suggestion(binding, message):
+def test_errors_have_a_suggestion(binding, message):
     with pytest.raises(ConfigError, match=message):
         gin_files.parse([Rehearsal], [], [binding])
 
@@ -60,7 +60,7 @@ def test_undefined_macro_and_impossible_value():
         gin_files.parse([Rehearsal], [], ["Rehearsal.bars = %BARS"])
 
 
-def test_macro_that_nothing_asks_for(tmp_path):
+def test_a_macro_that_is_not_used(tmp_path):
     (tmp_path / "a.gin").write_text("TEMPO = 90.0\nRehearsal.tempo = %TEMPO\n")
     gin_files.parse([Rehearsal], ["a.gin"], ["TEMPO = 60.0"], str(tmp_path))
     assert gin_files.filled(Rehearsal).tempo == 60.0
@@ -70,14 +70,14 @@ def test_macro_that_nothing_asks_for(tmp_path):
         gin_files.parse([Rehearsal], [], ["BARS = 3"])
 
 
-def test_given_values_are_those_that_gin_was_given_possible_or_not():
+def test_given_values_are_not_checked():
     gin_files.parse([Rehearsal], [], ["BARS = 0", "Rehearsal.bars = %BARS"])
     assert gin_files.given(Rehearsal) == {"bars": 0}
     gin_files.parse([Rehearsal], [], [])
     assert gin_files.given(Rehearsal) == {}
 
 
-def test_errors_are_one_line_without_what_gin_adds():
+def test_errors_are_one_line_without_lines_of_gin():
     gin_files.parse([Rehearsal], [], ["Rehearsal.bars = 0"])
     with pytest.raises(ConfigError) as caught:
         gin_files.filled(Rehearsal)

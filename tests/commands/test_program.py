@@ -1,4 +1,4 @@
-"""What the entry points share."""
+"""Memory that the entry points keep, so that it is not mapped again."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Allocates and frees 64 MiB twice, and says how many pages had to be mapped for the second time.
+# Allocates and frees 64 MiB twice, and prints how many pages were mapped the second time.
 COUNT_FAULTS = """
 import ctypes, resource, threading
 from spectrodiff.core.runtime import keep_memory
@@ -35,7 +35,7 @@ worker.join()
 """
 
 
-# Runs train.py up to where it asks for devices.
+# Runs train.py until it looks for devices.
 UP_TO_THE_DEVICES = """
 import contextlib
 from spectrodiff.commands import train
@@ -57,7 +57,7 @@ def faults(call: str) -> int:
 
 
 def test_kept_memory_is_not_mapped_again():
-    # 16,384 pages, or 32 where the system hands out large ones.
+    # 16,384 pages, or 32 large ones.
     assert faults("") >= 32
     assert faults("keep_memory()") < 16
 

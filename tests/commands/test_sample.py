@@ -1,4 +1,4 @@
-"""The command line, run as a user runs it."""
+"""The sample command: files it writes, errors, settings."""
 
 import logging
 import os
@@ -56,7 +56,7 @@ def test_songs_to_a_folder_with_pictures(golden, tmp_path, cache):
     audio, rate = soundfile.read(tmp_path / "overlaps.flac")
     assert rate == 16_000
     assert np.isfinite(audio).all()
-    # The next process finds all of its programs compiled.
+    # The next process finds all programs in the cache.
     compiled = {path.name for path in (cache / "compiled").iterdir() if "atime" not in path.name}
     assert compiled
     again = rendered()
@@ -69,14 +69,14 @@ def test_one_song_to_a_file_with_an_untrained_model(golden, tmp_path, cache):
     arguments = ["--model", "untrained", "--steps", 2]
     done = run(golden / "midi" / "overlaps.mid", "--out", out, *arguments, cache=cache)
     assert done.returncode == 0, done.stderr
-    assert "this model is untrained, so you will hear noise" in done.stderr
+    assert "this model is untrained and renders noise" in done.stderr
     assert "2 segments in 2 steps of dpmpp, guidance 1.5" in done.stderr
     assert "leave out --model" in done.stderr
     assert soundfile.info(out).samplerate == 16_000
 
 
 def test_loudness(golden, tmp_path, cache, monkeypatch):
-    """Each song as loud as asked for, or all together; never louder than the peak."""
+    """Loudness of each song or of all together, and the maximum of the samples."""
     monkeypatch.setenv("SPECTRODIFF_CACHE", str(cache))
     songs = [str(golden / "midi" / name) for name in ("overlaps.mid", "held_chords.mid")]
     model = ["--model", str(golden / "checkpoints" / "paddle"), "--steps", "3"]
@@ -93,7 +93,7 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
         assert np.abs(audio).max() <= 10 ** (-6 / 20) + 1e-4
     meter = [integrated_loudness(audio, 16_000) for audio in render("soft", "--loudness", "-40")]
     assert meter == pytest.approx([-40, -40], abs=0.2)
-    # One gain: ratios of the songs' sizes stay.
+    # One gain for both songs.
     ratios = [np.std(audio) / np.std(before) for audio, before in zip(together, plain, strict=True)]
     assert ratios[0] == pytest.approx(ratios[1], rel=0.02)
     assert integrated_loudness(np.concatenate(together), 16_000) == pytest.approx(-26, abs=0.3)
@@ -127,7 +127,7 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
         (["{midi}/dense.mid", "--strict", "--model", "{tiny}"], "at most 64 tokens in a segment"),
     ],
 )
-def test_mistakes_are_one_line(golden, tmp_path, cache, arguments, message):
+def test_errors_are_one_line(golden, tmp_path, cache, arguments, message):
     folders = {"midi": golden / "midi", "tiny": golden / "checkpoints" / "paddle"}
     arguments = [argument.format(**folders) for argument in arguments]
     if "--out" not in arguments:
@@ -142,7 +142,7 @@ def test_mistakes_are_one_line(golden, tmp_path, cache, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_disk_that_fills_up_leaves_nothing_half_written(golden, cache):
+def test_a_full_disk_leaves_no_incomplete_file(golden, cache):
     done = run(
         golden / "midi" / "overlaps.mid", "--out", "/dev/full/x.wav", "--steps", 2, cache=cache
     )
@@ -151,7 +151,7 @@ def test_disk_that_fills_up_leaves_nothing_half_written(golden, cache):
     assert "/dev/full" in done.stderr
 
 
-def test_a_bad_song_costs_only_itself(golden, tmp_path, cache, monkeypatch, caplog):
+def test_a_damaged_song_is_left_out(golden, tmp_path, cache, monkeypatch, caplog):
     monkeypatch.setenv("SPECTRODIFF_CACHE", str(cache))
     (tmp_path / "bad.mid").write_bytes(b"RIFF, not MIDI")
     songs = [str(golden / "midi/overlaps.mid"), str(tmp_path / "bad.mid")]
@@ -167,8 +167,8 @@ def test_a_bad_song_costs_only_itself(golden, tmp_path, cache, monkeypatch, capl
     assert list((tmp_path / "strict").iterdir()) == []
 
 
-class Fake:
-    """A model that says what it was asked, and that anything takes hours."""
+class SlowSynthesizer:
+    """A model that needs hours, and records the options it was called with."""
 
     sampling = Sampling("ddpm", steps=1000, guidance=2.0)
     config = SIZES["tiny"]
@@ -178,17 +178,16 @@ class Fake:
         return 8900.0, 100.0
 
 
-def test_what_it_takes_is_said_before_it_begins(caplog):
+def test_the_expected_time_is_logged_before_rendering(caplog):
     caplog.set_level(logging.INFO)
-    synth, song = Fake(), SongTokens(np.ones((3, 8), np.int32), 768, 768 * 320, ())
+    synth, song = SlowSynthesizer(), SongTokens(np.ones((3, 8), np.int32), 768, 768 * 320, ())
     sample.announce(synth, [song, song], {"steps": 500, "batch_size": 4})
     assert synth.options == {"steps": 500, "batch_size": 4}
     assert [record.message for record in caplog.records] == [
-        "2 songs, 6 segments in 500 steps of ddpm, guidance 2: compiling, and trying out how fast "
-        "this is",
+        "2 songs, 6 segments in 500 steps of ddpm, guidance 2: compiling and measuring the speed",
         "this takes about 2 h 30 min",
-        # 10 of 500 steps, and as long for turning them into sound.
-        "quicker, and coarser: --sampler dpmpp --steps 10 takes about 5 min",
+        # 10 of 500 steps, and the same time for inverting.
+        "faster, at lower quality: --sampler dpmpp --steps 10 takes about 5 min",
     ]
 
 
@@ -200,7 +199,7 @@ def test_durations(seconds, words):
     assert sample.in_words(seconds) == words
 
 
-def test_flags_beat_bindings_and_nothing_else_is_asked_for(tmp_path):
+def test_flags_win_over_bindings_and_other_settings_stay_unset(tmp_path):
     (tmp_path / "some.gin").write_text("STEPS = 3\nSampling.steps = %STEPS\nRendering.seed = 4\n")
     bindings = ("Sampling.guidance = 4.0", "Tokenization.drums = None", "Rendering.batch_size = 2")
     arguments = ["a.mid", "--steps", "7", "--no-ties", "--gin_file", str(tmp_path / "some.gin")]
@@ -214,22 +213,22 @@ def test_flags_beat_bindings_and_nothing_else_is_asked_for(tmp_path):
     assert (unasked.sampling, unasked.tokenization) == ({}, {})
 
 
-def test_programs_are_those_of_the_map_that_is_asked_for_or_of_the_model():
+def test_programs_are_not_checked_without_the_model():
     programs = ["--gin_bindings", "Tokenization.programs = (25,)"]
-    # Slakh has no class 25; the model may know the song's own programs.
+    # Slakh has no class 25, but the model may have another program map.
     settings = sample.configure(sample.parse_flags(["a.mid", *programs]))
     assert settings.tokenization == {"programs": (25,)}
     asked = sample.parse_flags(["a.mid", *programs, "--program_map", "full"])
     assert sample.configure(asked).tokenization == {"programs": (25,), "program_map": "full"}
 
 
-def test_names_of_results(tmp_path):
+def test_names_of_output_files(tmp_path):
     assert sample.name_outputs(["x/a.mid", "b.midi"], "out", "ogg") == [
         Path("out/a.ogg"),
         Path("out/b.ogg"),
     ]
     assert sample.name_outputs(["a.mid"], "x/b.WAV", "ogg") == [Path("x/b.WAV")]
-    # A folder may have any name.
+    # A folder can have the name of an audio file.
     (tmp_path / "songs.wav").mkdir()
     named = sample.name_outputs(["a.mid"], str(tmp_path / "songs.wav"), "wav")
     assert named == [tmp_path / "songs.wav" / "a.wav"]

@@ -1,4 +1,4 @@
-"""The command line as a user runs it: a run is killed, goes on, and is shared by processes."""
+"""The train command: stopped, killed and resumed runs, several processes, errors."""
 
 import json
 import os
@@ -38,7 +38,7 @@ Data.threads = 1
 Sampling.sampler = 'dpmpp'
 Sampling.steps = 4
 """
-# What train.py does on a disk that is full while step 4 is being saved.
+# Runs train.py on a disk that is full while step 4 is saved.
 FULL_AT_STEP_4 = """
 import contextlib, resource, signal, sys
 import jax
@@ -49,7 +49,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 save = Checkpoints.save
 def limited(self, step, *arguments):
     if step == 4:
-        # Nothing is cached meanwhile: half a program would stay.
+        # Compiled programs are not cached meanwhile: their files would be truncated.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
     else:
@@ -60,7 +60,7 @@ def limited(self, step, *arguments):
 Checkpoints.save = limited
 program.finish(program.run(train.main))
 """
-# Kills the process while step 12 is being saved: begun, but not finished.
+# Runs train.py and kills the process while step 12 is saved.
 KILL_WHILE_SAVING = """
 import os, signal, sys, time
 from spectrodiff.commands import program, train
@@ -69,7 +69,7 @@ save = Checkpoints.save
 def killing(self, step, *arguments):
     save(self, step, *arguments)
     if step == 12:
-        # Not one of the threads that write: all of the process.
+        # The whole process, with the threads that write.
         os.kill(os.getpid(), signal.SIGKILL)
 Checkpoints.save = killing
 program.finish(program.run(train.main))
@@ -113,7 +113,7 @@ def run(home, name, *arguments, devices=1):
 
 
 def metrics(home, name):
-    """What is the same whenever a step is taken: not how fast it was."""
+    """Rows of the metrics, without the speed."""
     lines = [json.loads(line) for line in (home / name / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k != "examples_per_second"} for line in lines]
 
@@ -128,7 +128,7 @@ def parameters(home, name):
 
 
 def assert_same_run(home, name):
-    # Equal losses to the bit, step by step, come of equal parameters and equal batches.
+    # Losses of all steps are equal only if parameters and batches are.
     assert metrics(home, name) == metrics(home, "straight")
     ours, theirs = parameters(home, name), parameters(home, "straight")
     for part, leaves in ours.items():
@@ -137,7 +137,7 @@ def assert_same_run(home, name):
             np.testing.assert_array_equal(leaf, wanted)
 
 
-def test_a_run_leaves_what_it_should(home):
+def test_files_of_a_run(home):
     folder = home / "straight"
     names = {path.name for path in folder.iterdir()}
     assert names == {
@@ -168,7 +168,7 @@ def test_a_run_can_be_rendered(home, golden):
     assert song.audio.std() > 0
 
 
-def test_killed_while_saving_and_gone_on_with(home):
+def test_a_run_killed_while_saving_resumes_exactly(home):
     script = KILL_WHILE_SAVING.format(root=str(ROOT))
     killed = subprocess.run(
         [sys.executable, "-c", script, *command(home, "killed")],
@@ -186,7 +186,7 @@ def test_killed_while_saving_and_gone_on_with(home):
     assert_same_run(home, "killed")
 
 
-def test_asked_to_stop_and_gone_on_with(home):
+def test_a_stopped_run_resumes_exactly(home):
     program = [sys.executable, str(ROOT / "train.py"), *command(home, "asked")]
     process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment(home))
     for line in process.stderr:
@@ -205,8 +205,8 @@ def test_asked_to_stop_and_gone_on_with(home):
     assert_same_run(home, "asked")
 
 
-def test_two_processes_train_and_save_together_and_one_goes_on(home):
-    """For a while the disk that they share is full."""
+def test_two_processes_train_and_save_together_and_one_resumes(home):
+    """The disk that they share is full for a while."""
     script = FULL_AT_STEP_4.format(root=str(ROOT))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -231,7 +231,7 @@ def test_two_processes_train_and_save_together_and_one_goes_on(home):
     assert [path.name for path in (home / "pair" / "checkpoints").iterdir()] == ["8"]
     environment_of_run = json.loads((home / "pair" / "environment.json").read_text())
     assert environment_of_run["processes"] == 2
-    # Both see the examples that one process sees, in another order; the evaluation is the same.
+    # Two processes see the examples of one in another order; the evaluation is the same.
     evaluations = [line for line in metrics(home, "pair") if "evaluation/loss" in line]
     alone = [line for line in metrics(home, "straight") if "evaluation/loss" in line]
     assert evaluations[0] == pytest.approx(alone[0], rel=1e-4, abs=1e-5)
@@ -242,7 +242,7 @@ def test_two_processes_train_and_save_together_and_one_goes_on(home):
     assert metrics(home, "pair")[-1]["step"] == 20
 
 
-def test_mistakes_are_one_line_and_leave_nothing(home):
+def test_errors_are_one_line_and_leave_no_run(home):
     for arguments, devices, message in (
         (("--gin_bindings", "Training.step = 1"), 1, "did you mean 'steps'"),
         (("--gin_bindings", "Training.steps = 'x'"), 1, "expected a whole number, got 'x'"),
@@ -259,8 +259,8 @@ def test_mistakes_are_one_line_and_leave_nothing(home):
     assert changed.returncode == 1
 
 
-def test_a_diverging_run_stops_and_keeps_the_checkpoint_before(home):
-    # Adam's first steps are as long as the rate: 1e30 overflows as soon as it is multiplied.
+def test_a_diverging_run_stops_and_keeps_the_previous_checkpoint(home):
+    # The length of Adam's first steps is the rate, and products of 1e30 overflow.
     bindings = ("Optimization.optimizer = 'adamw'", "Optimization.learning_rate = 1e30")
     more = ("Training.save_every = 1",)
     flags = [word for binding in (*bindings, *more) for word in ("--gin_bindings", binding)]
@@ -270,8 +270,8 @@ def test_a_diverging_run_stops_and_keeps_the_checkpoint_before(home):
     assert [path.name for path in (home / "diverged" / "checkpoints").iterdir()] == ["1"]
 
 
-def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(home):
-    """The largest file that may be written is smaller than a checkpoint of a wider network."""
+def test_a_full_disk_is_one_line_and_keeps_the_previous_checkpoint(home):
+    """The size of files is limited to less than a checkpoint."""
     flags = ["--gin_bindings", "Training.steps = 21", "--gin_bindings", "Training.save_every = 1"]
     run(home, "full", "--gin_bindings", "Training.steps = 1")
     limited = (
@@ -295,15 +295,15 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(home):
 
 
 def test_a_cosine_run_keeps_its_length(home):
-    def lengthened(steps):
+    def train(steps):
         bindings = ("Optimization.schedule = 'cosine'", f"Training.steps = {steps}")
         flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
         return run(home, "cosine", *flags)
 
-    assert lengthened(1).returncode == 0
+    assert train(1).returncode == 0
     for _ in range(2):
-        # Refused again: the first refusal left no trace in the run.
-        refused = lengthened(2)
+        # Twice, because the first error must not change the run.
+        refused = train(2)
         assert refused.returncode == 1
         assert refused.stderr.startswith("error: Training.steps: expected 1, where the cosine")
         assert refused.stderr.count("\n") == 1
@@ -319,14 +319,14 @@ def test_fine_tuning_from_a_run(home):
     assert previews == ["0000001_0.png", "0000001_0.wav"]
     start = [line for line in metrics(home, "tuned") if line["step"] == 0]
     end = [line for line in metrics(home, "straight") if line["step"] == 20]
-    # It begins where the other ended.
+    # It starts with the last weights of the other run.
     assert start[0]["evaluation/loss"] == pytest.approx(end[-1]["evaluation/loss"], rel=1e-5)
     with pytest.raises(CheckpointError):
         sd.load(home / "data")
 
 
 def test_fine_tuning_with_more_velocities(home):
-    """At a rate that changes nothing, so that what the run saves is what it began with."""
+    """The rate is so small that the run saves its initial weights."""
     bindings = (
         "Training.steps = 1",
         "Tokenization.velocity_bins = 32",
@@ -339,8 +339,8 @@ def test_fine_tuning_with_more_velocities(home):
         open_checkpoint(home / name).params["note_encoder"]["embedding"]
         for name in ("straight", "louder")
     )
-    # Special ids, shifts, pitches and velocity 0, then what was velocity 1, then the tie, programs
-    # and drums, which have moved by 31.
+    # Special ids, shifts, pitches and velocity 0 stay. All velocities start as the old velocity 1.
+    # The tie, programs and drums move by 31.
     first = 3 + 1001 + 128 + 1
     np.testing.assert_array_equal(after[:first], before[:first])
     np.testing.assert_array_equal(after[first : first + 32], np.tile(before[first], (32, 1)))
@@ -348,7 +348,7 @@ def test_fine_tuning_with_more_velocities(home):
     np.testing.assert_array_equal(after[others[1]], before[others[0]])
 
 
-def test_the_autoregressive_baseline_takes_the_same_way(home, golden):
+def test_the_autoregressive_baseline_is_trained_and_rendered(home, golden):
     bindings = (
         "Training.task = 'autoregress'",
         "Network.context_frames = 0",
@@ -364,8 +364,8 @@ def test_the_autoregressive_baseline_takes_the_same_way(home, golden):
     assert np.isfinite(synth.render(golden / "midi" / "overlaps.mid").audio).all()
 
 
-def test_the_recipe_of_the_model_in_the_box(home, golden):
-    """Its two stages, shortened and in small, and what comes out of them plays."""
+def test_the_configs_of_the_bundled_model(home, golden):
+    """Both stages, with fewer steps and a smaller network; the result can be rendered."""
     (home / "small.gin").write_text(
         "CORPORA = ['pairs/own']\nSTEPS = 3\nBATCH_SIZE = 2\n"
         + "\n".join(line for line in TINY.splitlines() if line.startswith("Network."))
