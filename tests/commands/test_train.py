@@ -364,7 +364,7 @@ def test_the_autoregressive_baseline_is_trained_and_rendered(home, golden):
     assert np.isfinite(synth.render(golden / "midi" / "overlaps.mid").audio).all()
 
 
-def test_the_configs_of_the_bundled_model(home, golden):
+def test_the_configs_of_a_small_model(home, golden):
     """Both stages, with fewer steps and a smaller network; the result can be rendered."""
     (home / "small.gin").write_text(
         "CORPORA = ['pairs/own']\nSTEPS = 3\nBATCH_SIZE = 2\n"
