@@ -1,24 +1,23 @@
-"""One table of a model's playing: notes, colour, loudness, pitch, joins, dense music, drums.
+"""Measures a model's renderings: notes, timbre, level, pitch, joins, dense music, drums.
 
     python benchmarks/listen.py mini --out out/listen
     python benchmarks/listen.py runs/a --inverter runs/b --form long --out out/listen-a
     python benchmarks/listen.py soundfont:other.sf2 --out out/listen-other
     python benchmarks/listen.py --compare out/listen/results.json out/listen-a/results.json
 
-renders held-back pieces and small studies with the model, with the soundfont that models are
-trained on (FluidR3 GM) and with another that no model has heard (TimGM6mb; Debian package
-timgm6mb-soundfont), and inverts the features of the first. Everything is measured of all four, so
-that each number of the model stands beside what a perfect one would have, what another good
-instrument has, and what is the inverter's fault. The short form takes minutes on two cores; the
-long one plays all held-back pieces to their ends and every key of six instruments.
+renders held-back songs and short studies with the model, with the soundfont that models are trained
+on (FluidR3 GM) and with one that no model is trained on (TimGM6mb; Debian package
+timgm6mb-soundfont), and inverts the features of the first soundfont. The table has the measures of
+all four: the model, a perfect model, another good instrument, and the inverter alone. The short
+form takes minutes on two cores; the long one renders whole held-back songs and every key of six
+instruments.
 
-Needs FluidSynth and basic-pitch. What was drawn is kept in OUT/cache: another inverter costs no
-sampling. OUT gets table.md, results.json, and some of the audio.
+Needs FluidSynth and basic-pitch. Features are cached in OUT/cache, so that another inverter needs
+no sampling. Writes table.md, results.json and some of the audio to OUT.
 
-Distances of spectrograms leave out one offset per piece: how loud a model plays as a whole is
-measured by itself. "As drawn" is of the model's own features, "as heard" of those of its audio.
-Recall of dense music is of the peaks of basic-pitch's onset activations, since notes shorter than
-128 ms do not come out of it as notes.
+Distances of spectrograms are computed after aligning the level of each song. They are given for the
+generated features and for those of the audio. Recall of dense music uses peaks of basic-pitch's
+onset activations, because it detects no notes shorter than 128 ms.
 """
 
 import argparse
@@ -28,9 +27,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from listening.measures import Bench, measure, steady_tones
-from listening.onsets import Listener
-from listening.programme import FORMS, Piece, programme
-from listening.sources import Rendering, SoundfontSource, open_source, through_inverter
+from listening.onsets import NoteDetector
+from listening.songs import FORMS, BenchSong, bench_songs
+from listening.sources import Renderings, SoundfontSource, invert_reference, open_source
 from listening.tables import Results, comparison, inverter_rows, make_rows, table
 
 from spectrodiff.audio.files import write_audio
@@ -41,6 +40,7 @@ from spectrodiff.core.runtime import enable_compilation_cache
 
 HELD_BACK = Path(__file__).parents[1] / "examples" / "held_back" / "test"
 SECOND_SOUNDFONT = "/usr/share/sounds/sf2/TimGM6mb.sf2"  # where Debian installs it
+# Songs whose audio is written.
 GROUPS_KEPT = ("bands", "velocity", "chord", "dense", "drums")
 HELD_BACK_KEPT = 3
 
@@ -68,19 +68,19 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add = parser.add_argument
-    add("model", nargs="?", help="as spectrodiff.load takes it, or soundfont:FILE")
-    add("--inverter", help="another than the one that comes with the model")
-    add("--form", choices=FORMS, default="short")
-    add("--steps", type=int, help="of the sampler; by default the model's own, as all sampling")
-    add("--guidance", type=float)
-    add("--seed", type=int, default=0)
-    add("--batch_size", type=int, default=8, help="pieces rendered side by side")
-    add("--out", type=Path, default=Path("out/listen"))
-    add("--cache", type=Path, help="where renders are kept; by default OUT/cache")
-    add("--gain", type=float, default=0.8, help="of both soundfonts, for all pieces")
-    add("--second_soundfont", default=SECOND_SOUNDFONT, help="one that no model has heard")
-    add("--held_back", type=Path, default=HELD_BACK, help="a folder of MIDI files")
-    add("--compare", nargs=2, metavar="RESULTS", help="prints two results.json side by side")
+    add("model", nargs="?", help="model as spectrodiff.load takes it, or soundfont:FILE")
+    add("--inverter", help="inverter instead of the model's")
+    add("--form", choices=FORMS, default="short", help="amount of music")
+    add("--steps", type=int, help="number of sampling steps instead of the model's")
+    add("--guidance", type=float, help="guidance weight instead of the model's")
+    add("--seed", type=int, default=0, help="seed of sampling")
+    add("--batch_size", type=int, default=8, help="number of songs rendered in one batch")
+    add("--out", type=Path, default=Path("out/listen"), help="folder of results")
+    add("--cache", type=Path, help="folder of cached features instead of OUT/cache")
+    add("--gain", type=float, default=0.8, help="gain of both soundfonts")
+    add("--second_soundfont", default=SECOND_SOUNDFONT, help="soundfont without trained models")
+    add("--held_back", type=Path, default=HELD_BACK, help="folder of MIDI files")
+    add("--compare", nargs=2, metavar="RESULTS", help="compare two files results.json")
     flags = parser.parse_args(arguments)
     if (flags.model is None) == (flags.compare is None):
         parser.error("either a model or --compare is needed")
@@ -88,10 +88,10 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run(flags: argparse.Namespace) -> Results:
-    """Renders and measures; stores some of the audio."""
+    """Renders and measures; writes some of the audio."""
     form = FORMS[flags.form]
-    pieces = programme(form, flags.held_back)
-    listener = Listener()
+    songs = bench_songs(form, flags.held_back)
+    detector = NoteDetector()
     cache = flags.cache or flags.out / "cache"
     source = open_source(
         flags.model,
@@ -103,22 +103,22 @@ def run(flags: argparse.Namespace) -> Results:
         gain=flags.gain,
     )
     second = SoundfontSource(flags.second_soundfont, cache, flags.gain)
-    logger.info("rendering %d pieces with soundfonts", len(pieces))
-    reference = SoundfontSource(None, cache, flags.gain).render(pieces)
+    logger.info("rendering %d songs with soundfonts", len(songs))
+    reference = SoundfontSource(None, cache, flags.gain).render(songs)
     # In the order of the table's columns.
     renderings = {
-        "model": source.render(pieces),
+        "model": source.render(songs),
         "reference": reference,
-        "second": second.render(pieces),
-        "inverter": through_inverter(source.inverter, reference, pieces),
+        "second": second.render(songs),
+        "inverter": invert_reference(source.inverter, reference, songs),
     }
-    for name, rendering in renderings.items():
-        keep_audio(rendering, name, pieces, flags.out)
-    bench = Bench(form, pieces, reference, listener, source.segment_frames)
+    for name, rendered in renderings.items():
+        write_examples(rendered, name, songs, flags.out)
+    bench = Bench(form, songs, reference, detector, source.segment_frames)
     columns = []
-    for name, rendering in renderings.items():
+    for name, rendered in renderings.items():
         logger.info("measuring: %s", name)
-        columns.append(measure(bench, rendering))
+        columns.append(measure(bench, rendered))
     logger.info("measuring the inverter on steady tones")
     tones = steady_tones(source.inverter, form.num_tones)
     return Results(
@@ -134,14 +134,14 @@ def run(flags: argparse.Namespace) -> Results:
     )
 
 
-def keep_audio(rendering: Rendering, name: str, pieces: Sequence[Piece], out: Path) -> None:
-    """Writes what one may want to listen to."""
-    kept = [piece for piece in pieces if piece.group in GROUPS_KEPT]
-    kept += [piece for piece in pieces if piece.group == "held back"][:HELD_BACK_KEPT]
-    kept += [piece for piece in pieces if piece.group == "notes"][:1]
-    for piece in kept:
-        path = out / "audio" / f"{piece.name}-{name}.wav"
-        write_audio(path, rendering[piece.name].audio, SAMPLE_RATE)
+def write_examples(rendered: Renderings, name: str, songs: Sequence[BenchSong], out: Path) -> None:
+    """Writes the audio of some songs."""
+    kept = [song for song in songs if song.group in GROUPS_KEPT]
+    kept += [song for song in songs if song.group == "held back"][:HELD_BACK_KEPT]
+    kept += [song for song in songs if song.group == "notes"][:1]
+    for song in kept:
+        path = out / "audio" / f"{song.name}-{name}.wav"
+        write_audio(path, rendered[song.name].audio, SAMPLE_RATE)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The parts of listen.py: what is played, how it is rendered, and how it is measured."""
+"""Parts of listen.py: songs, rendering and measures."""

@@ -1,4 +1,4 @@
-"""Measures of how audible the joins of a model's segments are."""
+"""Measures of the audibility of joins between segments."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ WINDOW_SECONDS = 0.1
 
 
 def join_ratio(log_mels: Sequence[np.ndarray], segment_frames: int) -> float:
-    """Ratio of spectral change at joins to spectral change inside segments.
+    """Returns the ratio of spectral change at joins to spectral change inside segments.
 
     Args:
-        log_mels: [frames, M] of each song, which begins with a segment.
-        segment_frames: frames of a segment.
+        log_mels: features [frames, M] of each song, which start with a segment.
+        segment_frames: length of a segment.
 
     Returns:
         The mean absolute change from the last frame of a segment to the first of the next, divided
-        by that between all other neighbouring frames; NaN where one of them is missing.
+        by that between all other adjacent frames; NaN if a song has no join, or nothing changes.
     """
     at_joins: list[np.ndarray] = []
     elsewhere: list[np.ndarray] = []
@@ -39,10 +39,10 @@ def join_ratio(log_mels: Sequence[np.ndarray], segment_frames: int) -> float:
 def level_jumps_db(
     audio: np.ndarray, segment_frames: int, begin_seconds: float, end_seconds: float
 ) -> np.ndarray:
-    """Level jump at each join, in dB, [joins]: start of a segment against the end of the last.
+    """Returns the level jumps at joins, in dB, [joins].
 
-    Levels are of a tenth of a second on either side of a join; only joins with both of these
-    between `begin_seconds` and `end_seconds` count.
+    A jump is the level of the 0.1 s after a join minus that of the 0.1 s before it. Joins are left
+    out if these are not between `begin_seconds` and `end_seconds`.
     """
     window = round(WINDOW_SECONDS * SAMPLE_RATE)
     segment = segment_frames * HOP_SAMPLES

@@ -1,4 +1,4 @@
-"""Measures of loudness: of notes, of phrases, and of spectrograms apart from their loudness."""
+"""Levels of notes and phrases, and distances of spectrograms without their level."""
 
 from typing import NamedTuple
 
@@ -7,24 +7,25 @@ import numpy as np
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.music.notes import Notes
 
-# Log-mel features this far below the loudest of the reference are inaudible beside it: 80 dB.
+# Range of log-mel features below the maximum of the reference that is audible: 80 dB.
 AUDIBLE_RANGE = 80 / 20 * np.log(10)
+# Difference to the reference below which a note counts as silent.
 SILENT_DB = -20.0
-# Of full scale. Below it a note is silent whatever the others do.
+# Level below which a note counts as silent in any case, relative to full scale.
 _SILENCE_DB = -80.0
 _LEAST_RMS = 1e-7
 
 
 def level_db(audio: np.ndarray) -> float:
-    """RMS in dB of full scale; -140 for silence."""
+    """Returns the RMS level in dB relative to full scale; -140 for silence."""
     rms = np.sqrt(np.mean(audio.astype(np.float64) ** 2)) if len(audio) else 0.0
     return float(20 * np.log10(max(rms, _LEAST_RMS)))
 
 
 def level_offset(log_mel: np.ndarray, reference: np.ndarray) -> float:
-    """Offset that makes a spectrogram as loud as the reference.
+    """Returns the offset that aligns the level of a spectrogram with the reference.
 
-    That is the median difference where the reference is at most 80 dB below its loudest.
+    It is the median difference where the reference is at most 80 dB below its maximum.
 
     Args:
         log_mel: unscaled [frames, M].
@@ -35,13 +36,13 @@ def level_offset(log_mel: np.ndarray, reference: np.ndarray) -> float:
 
 
 def aligned_l1(log_mel: np.ndarray, reference: np.ndarray) -> float:
-    """Mean absolute difference of log-mel spectrograms once they are equally loud.
+    """Returns the mean absolute difference of log-mel spectrograms after aligning their levels.
 
-    What lies more than 80 dB below the loudest of the reference counts as that.
+    Both are clipped at 80 dB below the maximum of the reference.
 
     Args:
         log_mel: unscaled [frames, M].
-        reference: [frames, M]; frames that one has more are left out.
+        reference: [frames, M]; additional frames of either are left out.
     """
     frames = min(len(log_mel), len(reference))
     ours, theirs = log_mel[:frames].astype(np.float64), reference[:frames].astype(np.float64)
@@ -51,21 +52,21 @@ def aligned_l1(log_mel: np.ndarray, reference: np.ndarray) -> float:
 
 
 def note_levels_db(audio: np.ndarray, notes: Notes) -> np.ndarray:
-    """The level of each note, [n], from its onset to its offset; notes must not overlap."""
+    """Returns the level of each note in dB, [n], onset to offset; notes must not overlap."""
     onsets = np.round(notes.onset_seconds * SAMPLE_RATE).astype(int)
     offsets = np.round(notes.offset_seconds * SAMPLE_RATE).astype(int)
     return np.array([level_db(audio[a:b]) for a, b in zip(onsets, offsets, strict=True)])
 
 
 class Evenness(NamedTuple):
-    """Differences in level of single notes from the reference.
+    """Differences between levels of single notes and the reference.
 
     Attributes:
-        offset_db: the median difference, which the others leave out.
-        median_db: of absolute differences.
-        high_db: their 95th percentile.
+        offset_db: median difference, which is subtracted for the others.
+        median_db: median of absolute differences.
+        high_db: 95th percentile of absolute differences.
         spread_db: standard deviation of the differences.
-        silent: how many notes are more than 20 dB too soft, or not to be heard at all.
+        silent: number of notes that are more than 20 dB too soft, or inaudible.
     """
 
     offset_db: float
@@ -76,7 +77,7 @@ class Evenness(NamedTuple):
 
 
 def evenness(levels_db: np.ndarray, reference_db: np.ndarray) -> Evenness:
-    """Compares the levels of the same notes, [n] each."""
+    """Compares levels of the same notes, [n] each."""
     differences = levels_db - reference_db
     offset = float(np.median(differences))
     differences = differences - offset

@@ -10,7 +10,7 @@ from spectrodiff.evaluation.metrics.transcription_scores import Agreement, score
 from spectrodiff.music.notes import Notes
 
 TOLERANCE_SECONDS = 0.05
-PEAK = 0.5  # what basic-pitch itself takes for a beginning note
+PEAK = 0.5  # threshold of onsets in basic-pitch
 
 _LOWEST_PITCH = 21
 _PEAK_SECONDS = 0.1
@@ -19,8 +19,8 @@ _HIT_HOP_SAMPLES = 160
 _PEAK_RISE = 0.07
 
 
-class Listener:
-    """basic-pitch, and what it makes of music too fast for its notes.
+class NoteDetector:
+    """Detection of notes by basic-pitch, and of onsets in music too fast for its notes.
 
     Raises:
         CheckpointError: if basic-pitch is not installed.
@@ -28,36 +28,36 @@ class Listener:
 
     def __init__(self) -> None:
         self._transcribe = BasicPitch()
-        self._heard: dict[int, Notes] = {}  # by checksum of the audio, as references come again
+        self._detected: dict[int, Notes] = {}  # by checksum, because references are repeated
 
     def agreement(self, written: Notes, audio: np.ndarray) -> Agreement:
-        """F1 of pitches and onsets within 50 ms; drums do not count."""
+        """Returns the scores of pitches and onsets within 50 ms, without drums."""
         checksum = zlib.crc32(audio.tobytes())
-        if checksum not in self._heard:
-            self._heard[checksum] = self._transcribe(audio)
-        return score_onsets(written, self._heard[checksum])
+        if checksum not in self._detected:
+            self._detected[checksum] = self._transcribe(audio)
+        return score_onsets(written, self._detected[checksum])
 
     def dense_recall(self, written: Notes, audio: np.ndarray) -> float:
-        """The share of written notes at whose onsets basic-pitch hears their pitches begin.
+        """Returns the fraction of notes with a peak of basic-pitch's onset activations.
 
-        Its notes last 128 ms at least, so that of ten repetitions a second it could find half.
-        Here every peak of its onset activations counts, whatever follows.
+        The notes of basic-pitch last at least 128 ms, so it could find only half of ten repetitions
+        per second. Peaks of its onset activations have no such limit.
         """
         import librosa
         from basic_pitch.note_creation import model_frames_to_time
 
         resampled = librosa.resample(audio, orig_sr=SAMPLE_RATE, target_sr=_BASIC_PITCH_RATE)
         _, activations = self._transcribe.activations(resampled)
-        heard = peaks_as_notes(activations, model_frames_to_time(len(activations)))
-        return score_onsets(written, heard).recall
+        detected = peaks_as_notes(activations, model_frames_to_time(len(activations)))
+        return score_onsets(written, detected).recall
 
 
 def peaks_as_notes(activations: np.ndarray, seconds: np.ndarray) -> Notes:
-    """Every local maximum over time of at least 0.5, as a note of a tenth of a second.
+    """Returns a note of 0.1 s for each local maximum over time of at least 0.5.
 
     Args:
-        activations: [frames, 88], of the pitches from 21 on.
-        seconds: the time of each frame, [frames].
+        activations: [frames, 88] of the pitches from 21.
+        seconds: time of each frame, [frames].
     """
     padded = np.pad(activations, ((1, 1), (0, 0)))
     before, after = padded[:-2], padded[2:]
@@ -74,11 +74,11 @@ def peaks_as_notes(activations: np.ndarray, seconds: np.ndarray) -> Notes:
     )
 
 
-def hits_heard(audio: np.ndarray) -> np.ndarray:
-    """Seconds of the onsets, [n], that a detector by spectral flux finds.
+def detect_hits(audio: np.ndarray) -> np.ndarray:
+    """Returns the times of onsets in seconds, [n], found by spectral flux.
 
-    The flux and the rule for its peaks are those of librosa's detector. The rule is written out
-    here, because compiled, as librosa has it, it can crash when it comes from numba's cache.
+    Flux and peaks are those of librosa's detector. The peak picking is written out here, because
+    librosa's compiled version can crash when it is loaded from numba's cache.
     """
     import librosa
 
@@ -94,10 +94,11 @@ def hits_heard(audio: np.ndarray) -> np.ndarray:
 
 
 def flux_peaks(flux: np.ndarray) -> np.ndarray:
-    """Frames, 10 ms each, in which a flux between 0 and 1 is largest among its neighbours.
+    """Returns the frames, of 10 ms, of peaks of a flux between 0 and 1.
 
-    That is: largest of the last 30 ms, 0.07 above the mean of 100 ms on either side, and more than
-    30 ms after the peak before (Boeck, Krebs and Schedl, ISMIR 2012, as librosa sets it).
+    A peak is the maximum of the last 30 ms, at least 0.07 above the mean of 100 ms on either side,
+    and more than 30 ms after the previous peak (Boeck, Krebs and Schedl, ISMIR 2012, with the
+    settings of librosa).
     """
     peaks: list[int] = []
     for frame, height in enumerate(flux):
@@ -109,16 +110,16 @@ def flux_peaks(flux: np.ndarray) -> np.ndarray:
     return np.array(peaks, int)
 
 
-def hits_f1(written_seconds: np.ndarray, heard_seconds: np.ndarray) -> float:
-    """F1 of onsets that pair up one to one within 50 ms; 0 where nothing does."""
+def hits_f1(written_seconds: np.ndarray, detected_seconds: np.ndarray) -> float:
+    """Returns the F1 of onsets that are matched one to one within 50 ms; 0 if none are."""
     from mir_eval.util import match_events
 
-    if not len(written_seconds) or not len(heard_seconds):
+    if not len(written_seconds) or not len(detected_seconds):
         return 0.0
-    pairs = match_events(written_seconds, heard_seconds, TOLERANCE_SECONDS)
-    return 2 * len(pairs) / (len(written_seconds) + len(heard_seconds))
+    pairs = match_events(written_seconds, detected_seconds, TOLERANCE_SECONDS)
+    return 2 * len(pairs) / (len(written_seconds) + len(detected_seconds))
 
 
 def drum_hits(notes: Notes) -> np.ndarray:
-    """When drums are struck, in seconds, [n]; what is struck together is one hit."""
+    """Returns the times of drum hits in seconds, [n]; simultaneous notes are one hit."""
     return np.unique(notes.onset_seconds[notes.is_drum])

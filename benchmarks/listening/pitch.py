@@ -1,4 +1,4 @@
-"""Pitch error of a note, from half a second of its sound."""
+"""Pitch error of a note, from half a second of its audio."""
 
 import numpy as np
 import scipy.optimize
@@ -8,38 +8,38 @@ RANGE_CENTS = 60.0
 PARTIALS = 8
 HIGHEST_HZ = 7_500.0
 
-# Half the width of a Hann window's main lobe, in bins of an unpadded transform.
+# Half the width of the main lobe of a Hann window, in bins of an unpadded transform.
 _LOBE_BINS = 2
 _PADDED_SAMPLES = 1 << 17
 _REFINE_CENTS = 3.0
-# Next to the end of the range a maximum is only the flank of one outside.
+# A maximum this close to the end of the range is the flank of a maximum outside.
 _EDGE_CENTS = 2.0
-# Vibrato spreads a partial by about as much on either side.
+# Relative deviation of a partial by vibrato, 25 cents.
 _VIBRATO = 2 ** (25 / 1200) - 1
-# Of the energy between the partials and on them, more than chance must lie on them.
+# Minimum harmonicity of a measurable tone.
 _LEAST_HARMONICITY = 0.3
 
 
 def frequency_hz(pitch: np.ndarray | float) -> np.ndarray:
-    """The fundamental of MIDI pitches in equal temperament with A4 at 440 Hz."""
+    """Returns the fundamentals of MIDI pitches in equal temperament with A4 at 440 Hz."""
     return 440.0 * 2.0 ** ((np.asarray(pitch, np.float64) - 69) / 12)
 
 
 def cents_off(audio: np.ndarray, expected_hz: float) -> float | None:
-    """Pitch of a steady tone above the one expected, in cents.
+    """Returns the deviation of a steady tone from the expected pitch, in cents.
 
-    The fundamental is the one whose first eight partials hold the most power in the spectrum under
-    a Hann window: the least-squares estimate where partials do not disturb each other. Searched are
-    60 cents on either side. Of a vibrato it is where the pitch stays longest.
+    The fundamental is the one whose first eight partials have the most power in the spectrum under
+    a Hann window, which is the least-squares estimate if partials do not overlap. The search range
+    is 60 cents on either side. The pitch of a vibrato is where it stays longest.
 
     Args:
-        audio: float [samples] at 16 kHz, all of it inside the note; half a second tells a fiftieth
-            of a semitone even of the lowest piano notes.
+        audio: float [samples] at 16 kHz, inside the note; half a second suffices for a resolution
+            of 2 cents even of the lowest piano notes.
         expected_hz: the written fundamental.
 
     Returns:
-        None where nothing is measurable: in silence, where the most power is at the end of the
-        range, and where no more than chance of the power is on the partials.
+        None if the pitch is not measurable: the audio is silent, the most power is at the end of
+        the range, or no more power is on the partials than in noise.
     """
     samples = audio.astype(np.float64) * np.hanning(len(audio) + 1)[:-1]
     if not np.any(samples):
@@ -55,14 +55,14 @@ def cents_off(audio: np.ndarray, expected_hz: float) -> float | None:
         return None
     seconds = np.arange(len(samples)) / SAMPLE_RATE
 
-    def missing_power(cents: float) -> float:
+    def negative_power(cents: float) -> float:
         hertz = expected_hz * 2.0 ** (cents / 1200) * partials
         turns = np.exp(-2j * np.pi * hertz[:, np.newaxis] * seconds)
         return -float((np.abs(turns @ samples) ** 2).sum())
 
     bounds = (coarse - _REFINE_CENTS, coarse + _REFINE_CENTS)
     found = scipy.optimize.minimize_scalar(
-        missing_power, bounds=bounds, method="bounded", options={"xatol": 1e-3}
+        negative_power, bounds=bounds, method="bounded", options={"xatol": 1e-3}
     )
     cents = float(found.x)
     fundamental_hz = expected_hz * 2.0 ** (cents / 1200)
@@ -72,11 +72,13 @@ def cents_off(audio: np.ndarray, expected_hz: float) -> float | None:
 
 
 def harmonicity(spectrum: np.ndarray, fundamental_hz: float, num_samples: int) -> float:
-    """Share of the power on the first partials: 1 for all, 0 for as much as in noise.
+    """Returns the fraction of power on the first partials: 1 for all, 0 for as much as in noise.
+
+    Frequencies are from half the fundamental to half a fundamental above the last partial.
 
     Args:
-        spectrum: powers [bins] of a transform, zero-padded, under a Hann window.
-        fundamental_hz: of the partials; looked at is from half of it to half above the last.
+        spectrum: powers [bins] of a zero-padded transform under a Hann window.
+        fundamental_hz: of the partials.
         num_samples: length of the window.
     """
     hertz = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
@@ -94,10 +96,10 @@ def harmonicity(spectrum: np.ndarray, fundamental_hz: float, num_samples: int) -
 
 
 def harmonic_tone(fundamental_hz: float, seconds: float, seed: int = 0) -> np.ndarray:
-    """A steady tone: all partials up to 7.5 kHz, amplitudes 1 / number, phases at random.
+    """Returns a steady tone with partials up to 7.5 kHz, amplitudes 1 / number, random phases.
 
     Returns:
-        float32 [samples] at 16 kHz with an RMS of 0.1.
+        Float32 [samples] at 16 kHz with an RMS of 0.1.
     """
     numbers = np.arange(1, int(HIGHEST_HZ / fundamental_hz) + 1)
     phases = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(numbers))
@@ -109,5 +111,5 @@ def harmonic_tone(fundamental_hz: float, seconds: float, seed: int = 0) -> np.nd
 
 
 def _partials(fundamental_hz: float) -> np.ndarray:
-    """Numbers of the partials that are looked at, [1 to 8]."""
+    """Returns the numbers of the measured partials, [1 to 8]."""
     return np.arange(1, min(PARTIALS, max(1, int(HIGHEST_HZ / fundamental_hz))) + 1)

@@ -1,4 +1,4 @@
-"""Sources of sound: models, soundfonts, and the inverter on true features; all cached."""
+"""Sources of audio: models, soundfonts, and inverters on true features; rendered once."""
 
 import dataclasses
 import logging
@@ -22,45 +22,44 @@ from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import default_name, open_inverter
 from spectrodiff.music.tokenizer import SongTokens
 
-from .programme import Piece
+from .songs import BenchSong
 
 logger = logging.getLogger("spectrodiff.listen")
 
 SOUNDFONT_PREFIX = "soundfont:"
-# Levels in these are compared from piece to piece.
-_OF_KNOWN_LOUDNESS = ("velocity", "notes")
-# A soundfont has no segments. Its "joins" are where those of `mini` are.
+# Groups whose levels are compared between songs.
+_LEVEL_GROUPS = ("velocity", "notes")
+# A soundfont has no segments; its "joins" are those of segments of this length.
 _SOUNDFONT_SEGMENT_FRAMES = 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Sound:
-    """Rendering of a piece.
+class Rendered:
+    """A rendered song.
 
     Attributes:
         audio: float32 [samples] at 16 kHz.
-        log_mel: the features it was made from, or those of the audio; float32 [frames, 128].
+        log_mel: features it was inverted from, or those of the audio; float32 [frames, 128].
     """
 
     audio: np.ndarray
     log_mel: np.ndarray
 
 
-Rendering = dict[str, Sound]
-"""Sounds by the names of the pieces."""
+Renderings = dict[str, Rendered]  # by name of the song
 
 
 class Source(Protocol):
-    """Something to be measured: it plays, and its inverter can be heard by itself."""
+    """A model or soundfont to measure, with an inverter to measure by itself."""
 
     @property
     def name(self) -> str:
-        """Name in tables."""
+        """Name of the source in tables."""
         ...
 
     @property
     def inverter(self) -> Inverter:
-        """Inverter that turns features into audio."""
+        """Inverter from features to audio."""
         ...
 
     @property
@@ -70,11 +69,11 @@ class Source(Protocol):
 
     @property
     def sampling(self) -> Sampling:
-        """Settings that a model is run with; of a soundfont they mean nothing."""
+        """Settings that a model samples with; without meaning for a soundfont."""
         ...
 
-    def render(self, pieces: Sequence[Piece]) -> Rendering:
-        """Plays pieces, or takes from the cache what has been played before."""
+    def render(self, songs: Sequence[BenchSong]) -> Renderings:
+        """Renders songs, or reads them from the cache."""
         ...
 
 
@@ -88,7 +87,16 @@ def open_source(
     batch_size: int,
     gain: float,
 ) -> Source:
-    """A soundfont if the name says so, else a model; changes are to its own sampling.
+    """Opens a source.
+
+    Args:
+        name: "soundfont:FILE", or a model as `spectrodiff.load` takes it.
+        cache: folder of rendered songs.
+        inverter: None for that of the model.
+        changes: of the model's sampling.
+        seed: of sampling.
+        batch_size: number of songs rendered in one batch.
+        gain: of soundfonts.
 
     Raises:
         CheckpointError: if there is no such model or inverter.
@@ -102,20 +110,20 @@ def open_source(
 
 
 class SoundfontSource:
-    """FluidSynth with one soundfont and one gain for all pieces.
+    """FluidSynth with one soundfont and one gain for all songs.
 
     Args:
         soundfont: a file; None for the one that models are trained on.
-        cache: a folder.
+        cache: folder of rendered songs.
         gain: as `SoundfontRenderer` takes it.
-        inverter: what is measured as this source's inverter; by default there is none to ask for.
+        inverter: inverter to measure; None if it is not needed.
 
     Raises:
         CorpusError: if FluidSynth or the soundfont is missing.
     """
 
     segment_frames = _SOUNDFONT_SEGMENT_FRAMES
-    sampling = PAPER_SAMPLING  # means nothing here
+    sampling = PAPER_SAMPLING  # without meaning here
 
     def __init__(
         self,
@@ -138,31 +146,31 @@ class SoundfontSource:
             raise ConfigError("inverter", "a source with one", f"{self.name}, opened without")
         return self._inverter
 
-    def render(self, pieces: Sequence[Piece]) -> Rendering:
-        sounds = {}
-        for piece in pieces:
-            path = _cached(self._cache, self._key, piece)
+    def render(self, songs: Sequence[BenchSong]) -> Renderings:
+        renderings = {}
+        for song in songs:
+            path = _cached(self._cache, self._key, song)
             if not path.is_file():
-                _store(path, self._renderer.render(piece.notes))
+                _store(path, self._renderer.render(song.notes))
             samples = np.load(path)
-            _check_gain(samples, piece, self._gain)
+            _check_gain(samples, song, self._gain)
             audio = samples.astype(np.float32) / 32768
-            sounds[piece.name] = Sound(audio, blockwise_log_mel(audio))
-        return sounds
+            renderings[song.name] = Rendered(audio, blockwise_log_mel(audio))
+        return renderings
 
 
 class ModelSource:
-    """A model. Its features are cached; audio is made of them by whatever inverter it has now.
+    """A model, whose features are cached and inverted each time.
 
-    What it refuses to play, drums alone for example, is silence.
+    Songs that it cannot render, such as drums alone, are silent.
 
     Args:
         name: as `spectrodiff.load` takes it.
-        cache: a folder.
+        cache: folder of features.
         synth: the model.
-        sampling: how it is run.
-        seed: of the performance.
-        batch_size: pieces rendered side by side.
+        sampling: settings that it samples with.
+        seed: of sampling.
+        batch_size: number of songs rendered in one batch.
     """
 
     def __init__(
@@ -192,32 +200,32 @@ class ModelSource:
     def segment_frames(self) -> int:
         return self._synth.config.target_frames
 
-    def render(self, pieces: Sequence[Piece]) -> Rendering:
-        paths = {piece.name: _cached(self._cache, self._key, piece) for piece in pieces}
-        missing = [piece for piece in pieces if not paths[piece.name].is_file()]
-        logger.info("%s: %d of %d pieces to be drawn", self.name, len(missing), len(pieces))
+    def render(self, songs: Sequence[BenchSong]) -> Renderings:
+        paths = {song.name: _cached(self._cache, self._key, song) for song in songs}
+        missing = [song for song in songs if not paths[song.name].is_file()]
+        logger.info("%s: %d of %d songs to render", self.name, len(missing), len(songs))
         for first in range(0, len(missing), self._batch_size):
-            self._draw(sorted(missing, key=_length)[first : first + self._batch_size], paths)
-        sounds = {}
-        for piece in pieces:
-            log_mel = np.load(paths[piece.name])
-            sounds[piece.name] = Sound(audio_of(self.inverter, log_mel, piece), log_mel)
-        return sounds
+            self._generate(sorted(missing, key=_length)[first : first + self._batch_size], paths)
+        renderings = {}
+        for song in songs:
+            log_mel = np.load(paths[song.name])
+            renderings[song.name] = Rendered(audio_of(self.inverter, log_mel, song), log_mel)
+        return renderings
 
-    def _draw(self, pieces: Sequence[Piece], paths: dict[str, Path]) -> None:
-        played: list[Piece] = []
-        songs: list[SongTokens] = []
-        for piece in pieces:
+    def _generate(self, songs: Sequence[BenchSong], paths: dict[str, Path]) -> None:
+        names: list[str] = []
+        tokens: list[SongTokens] = []
+        for song in songs:
             try:
-                songs.append(self._synth.tokenize(piece.notes, name=piece.name))
+                tokens.append(self._synth.tokenize(song.notes, name=song.name))
             except MidiError as error:
                 logger.warning("silence: %s", error)
-                frames = int(piece.notes.total_seconds * SAMPLE_RATE) // HOP_SAMPLES + 1
-                _store(paths[piece.name], np.full((frames, NUM_MELS), MIN_LOG_MEL, np.float32))
+                frames = int(song.notes.total_seconds * SAMPLE_RATE) // HOP_SAMPLES + 1
+                _store(paths[song.name], np.full((frames, NUM_MELS), MIN_LOG_MEL, np.float32))
             else:
-                played.append(piece)
+                names.append(song.name)
         rendered = self._synth.render_each(
-            songs,
+            tokens,
             batch_size=self._batch_size,
             seed=self._seed,
             progress=True,
@@ -227,40 +235,39 @@ class ModelSource:
             variance=self.sampling.variance,
         )
         for number, song in rendered:
-            _store(paths[played[number].name], song.log_mel)
+            _store(paths[names[number]], song.log_mel)
 
 
-def through_inverter(
-    inverter: Inverter, reference: Rendering, pieces: Sequence[Piece]
-) -> Rendering:
-    """The features of a reference, inverted: what a perfect model would sound like."""
+def invert_reference(
+    inverter: Inverter, reference: Renderings, songs: Sequence[BenchSong]
+) -> Renderings:
+    """Inverts the features of a reference, as a perfect model would render them."""
+    features = {song.name: reference[song.name].log_mel for song in songs}
     return {
-        piece.name: Sound(
-            audio_of(inverter, reference[piece.name].log_mel, piece), reference[piece.name].log_mel
-        )
-        for piece in pieces
+        song.name: Rendered(audio_of(inverter, features[song.name], song), features[song.name])
+        for song in songs
     }
 
 
-def audio_of(inverter: Inverter, log_mel: np.ndarray, piece: Piece) -> np.ndarray:
-    """Inverts the features of a piece: float32, as many samples as the piece is long."""
-    samples = round(piece.notes.total_seconds * SAMPLE_RATE)
+def audio_of(inverter: Inverter, log_mel: np.ndarray, song: BenchSong) -> np.ndarray:
+    """Inverts the features of a song, float32 [samples] of its length."""
+    samples = round(song.notes.total_seconds * SAMPLE_RATE)
     return invert(inverter, log_mel)[:samples]
 
 
-def _check_gain(samples: np.ndarray, piece: Piece, gain: float) -> None:
-    """Refuses a piece of known loudness that the renderer had to scale down."""
-    if piece.group in _OF_KNOWN_LOUDNESS and np.abs(samples).max() >= round(PEAK * 32767):
-        expected = f"a gain at which {piece.name} stays below full scale"
+def _check_gain(samples: np.ndarray, song: BenchSong, gain: float) -> None:
+    """Checks that the renderer has not scaled down a song whose level is compared."""
+    if song.group in _LEVEL_GROUPS and np.abs(samples).max() >= round(PEAK * 32767):
+        expected = f"a gain at which {song.name} stays below full scale"
         raise ConfigError("--gain", expected, f"{gain:g}")
 
 
-def _length(piece: Piece) -> float:
-    return piece.notes.total_seconds
+def _length(song: BenchSong) -> float:
+    return song.notes.total_seconds
 
 
-def _cached(folder: Path, key: dict[str, Any], piece: Piece) -> Path:
-    return folder / f"{json_checksum({**key, 'notes': piece.checksum})}.npy"
+def _cached(folder: Path, key: dict[str, Any], song: BenchSong) -> Path:
+    return folder / f"{json_checksum({**key, 'notes': song.checksum})}.npy"
 
 
 def _store(path: Path, array: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Results as they are stored, printed, and compared."""
+"""Results of the bench: storage, tables, comparison."""
 
 import dataclasses
 import json
@@ -13,20 +13,22 @@ from spectrodiff.core.files import atomic_file
 from .measures import Value
 
 NOT_MEASURED = "–"
+# Endings of names of measures in older results, and their current ones.
+_RENAMED = {", as drawn": " of the features", ", as heard": " of the audio"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One measure of all that was rendered; None where it makes no sense or nothing was measurable.
+    """Values of one measure; None if it is not defined or could not be measured.
 
     Attributes:
-        group: what it is about.
-        name: what it is, unique in its group.
+        group: of related measures.
+        name: of the measure, unique in its group.
         unit: of the numbers, "" for none.
-        model: of the model.
-        reference: of the soundfont that models are trained on.
-        second: of the other soundfont.
-        inverter: of the model's inverter on the features of the reference.
+        model: value of the model.
+        reference: value of the soundfont that models are trained on.
+        second: value of the other soundfont.
+        inverter: value of the model's inverter on the features of the reference.
     """
 
     group: str
@@ -40,17 +42,17 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Everything that is known of one run.
+    """Settings and measures of one run.
 
     Attributes:
-        model: its name, or that of a soundfont.
-        inverter: how the inverter calls itself.
+        model: name of the model or soundfont.
+        inverter: name of the inverter.
         form: "short" or "long".
-        steps: of the sampler.
+        steps: number of sampling steps.
         guidance: guidance weight.
-        seed: of the performance.
+        seed: of sampling.
         gain: of both soundfonts.
-        second_soundfont: the name of the other one.
+        second_soundfont: name of the soundfont that models are not trained on.
         rows: the measures.
     """
 
@@ -65,21 +67,22 @@ class Results:
     rows: tuple[Row, ...]
 
     def write(self, path: Path) -> None:
-        """Stores all of it as JSON."""
+        """Writes the results as JSON."""
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Results":
-        """Results that `write` stored.
+        """Reads results that `write` has written, also in older versions.
 
         Raises:
             ReportError: if the file is missing or holds something else.
         """
         try:
             stored = json.loads(Path(path).read_text())
-            rows = tuple(Row(**row) for row in stored.pop("rows"))
-            return cls(**stored, rows=rows)
+            rows = [Row(**row) for row in stored.pop("rows")]
+            rows = [dataclasses.replace(row, name=_current_name(row.name)) for row in rows]
+            return cls(**stored, rows=tuple(rows))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ReportError(path, "results of benchmarks/listen.py", str(error)) from error
 
@@ -90,7 +93,7 @@ def make_rows(
     second: Sequence[Value],
     inverter: Sequence[Value],
 ) -> tuple[Row, ...]:
-    """Puts the same measures of four renderings side by side."""
+    """Returns rows of the same measures of four sources."""
     return tuple(
         Row(ours.group, ours.name, ours.unit, *map(_known, (ours, *others)))
         for ours, *others in zip(model, reference, second, inverter, strict=True)
@@ -98,14 +101,14 @@ def make_rows(
 
 
 def inverter_rows(values: Sequence[Value]) -> tuple[Row, ...]:
-    """Measures that there are of an inverter only."""
+    """Returns rows of measures that only an inverter has."""
     return tuple(
         Row(value.group, value.name, value.unit, inverter=_known(value)) for value in values
     )
 
 
 def table(results: Results) -> str:
-    """Markdown of one run."""
+    """Returns a Markdown table of one run."""
     settings = (
         f"{results.model}, {results.form} form: {results.steps} steps, "
         f"guidance {results.guidance:g}, seed {results.seed}, soundfonts at gain {results.gain:g}"
@@ -123,10 +126,10 @@ def table(results: Results) -> str:
 
 
 def comparison(before: Results, after: Results) -> str:
-    """Markdown of two runs of one form side by side, and what changed.
+    """Returns a Markdown table of two runs and their differences.
 
     Raises:
-        ReportError: if they are of different forms, or were measured differently.
+        ReportError: if the runs differ in form, gain or soundfont.
     """
     for name in ("form", "second_soundfont", "gain"):
         theirs, ours = getattr(before, name), getattr(after, name)
@@ -177,6 +180,12 @@ def _markdown(rows: Sequence[Row], columns: Sequence[str], cells: Sequence[Seque
         group = row.group
         lines.append(f"| {shown} | {name} | " + " | ".join(values) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _current_name(name: str) -> str:
+    for old, new in _RENAMED.items():
+        name = name.replace(old, new)
+    return name
 
 
 def _known(value: Value) -> float | None:

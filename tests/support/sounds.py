@@ -1,4 +1,4 @@
-"""Sounds for the tests of the listening bench."""
+"""Tones for the tests of the listening bench."""
 
 from pathlib import Path
 

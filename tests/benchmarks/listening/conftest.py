@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import the modules of the listening bench, by themselves."""
+"""Makes the modules of the listening bench importable in the tests of this folder."""
 
 import sys
 from pathlib import Path

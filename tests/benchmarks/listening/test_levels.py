@@ -1,4 +1,4 @@
-"""Loudness and joins."""
+"""Measures of levels and joins."""
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ def test_aligned_distance_leaves_out_one_offset():
     assert aligned_l1(ours, reference) == 0
     ours[0, :] += 2  # a quarter is 2 too loud
     assert aligned_l1(ours, reference) == 0.5
-    # What one has more is left out.
+    # Additional frames are left out.
     assert aligned_l1(np.pad(ours, ((0, 3), (0, 0)), constant_values=9), reference) == 0.5
 
 
-def test_what_is_80_db_below_the_loudest_counts_as_that():
+def test_features_are_clipped_80_db_below_the_maximum():
     from listening.levels import aligned_l1
 
     floor = -4 * np.log(10)  # amplitude 1e-4
@@ -35,12 +35,12 @@ def test_what_is_80_db_below_the_loudest_counts_as_that():
     assert aligned_l1(np.array([[0.0, 0.0, 0.0, -11.0]]), reference) == 0
     louder = np.array([[0.0, 0.0, 0.0, floor + 2]])
     assert aligned_l1(louder, reference) == pytest.approx(0.5)
-    # Inaudible parts have no say in the offset.
+    # Inaudible features do not change the offset.
     reference = np.array([[0.0, -20.0, -20.0, -20.0]])
     assert aligned_l1(reference + np.array([[-3.0, 0, 0, 0]]), reference) == pytest.approx(0)
 
 
-def test_aligned_distance_is_blind_to_gain():
+def test_the_aligned_distance_does_not_depend_on_the_gain():
     from listening.levels import aligned_l1
 
     import spectrodiff as sd
@@ -51,14 +51,14 @@ def test_aligned_distance_is_blind_to_gain():
     assert aligned_l1(loud, soft) == pytest.approx(0, abs=1e-4)
 
 
-def test_note_levels_are_of_exactly_the_notes():
+def test_note_levels_are_measured_from_onset_to_offset():
     from listening.levels import note_levels_db
-    from listening.programme import table
+    from listening.songs import make_notes
 
     audio = np.full(2 * RATE, 9.0)
     audio[RATE // 4 : RATE // 2] = 0.1
     audio[RATE : 3 * RATE // 2] = 0.01
-    levels = note_levels_db(audio, table([0.25, 1.0], [0.25, 0.5], [60, 61]))
+    levels = note_levels_db(audio, make_notes([0.25, 1.0], [0.25, 0.5], [60, 61]))
     np.testing.assert_allclose(levels, [-20, -40], atol=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_evenness_of_notes():
     assert found.spread_db == pytest.approx(apart.std())
     assert found.silent == 2
     assert evenness(reference - apart, reference).silent == 0  # too loud is not silent
-    # Where all is silent, the median of differences must not hide it.
+    # If all notes are silent, they count as such, although they do not differ from each other.
     assert evenness(np.full(11, -140.0), np.full(11, -30.0)).silent == 11
 
 
@@ -93,7 +93,7 @@ def test_changes_at_joins():
     assert np.isnan(join_ratio([song(4, 1.0)], 4))
 
 
-def test_level_jumps_have_their_sign_and_place():
+def test_level_jumps_have_the_right_sign_and_place():
     from listening.joins import level_jumps_db
 
     segment = 64 * FRAME

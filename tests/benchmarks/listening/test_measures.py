@@ -1,4 +1,4 @@
-"""All measures together, on sounds whose differences are known."""
+"""All measures together, on audio with known differences."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from tests.support.sounds import HELD_BACK, RATE, sharper
 
 
 def additive(notes, cents=0.0, gain=1.0):
-    """A small orchestra of exact mathematics: pitched notes of four partials, drums of noise."""
+    """Renders notes as sums of two partials, and drums as noise."""
     audio = np.zeros(round(notes.total_seconds * RATE))
     noise = np.random.default_rng(1).normal(0, 1, RATE)
     columns = (notes.onset_seconds, notes.offset_seconds, notes.pitch, notes.velocity)
@@ -18,16 +18,16 @@ def additive(notes, cents=0.0, gain=1.0):
         start, stop = round(onset * RATE), min(round(offset * RATE), len(audio))
         times = np.arange(stop - start) / RATE
         if drum:
-            sound = noise[: stop - start] * np.exp(-times / 0.02)
+            samples = noise[: stop - start] * np.exp(-times / 0.02)
         else:
             hertz = sharper(440 * 2 ** ((pitch - 69) / 12), cents)
-            sound = sum(np.sin(2 * np.pi * n * hertz * times) for n in (1, 2) if n * hertz < 7900)
-        audio[start:stop] += gain * 0.02 * velocity / 80 * sound
+            samples = sum(np.sin(2 * np.pi * n * hertz * times) for n in (1, 2) if n * hertz < 7900)
+        audio[start:stop] += gain * 0.02 * velocity / 80 * samples
     return audio.astype(np.float32)
 
 
-class Perfect:
-    """Ears that hear everything in what is loud enough, and nothing else."""
+class PerfectDetector:
+    """A detector that finds all notes in audio that is not silent."""
 
     def agreement(self, written, audio):
         from spectrodiff.evaluation.metrics.transcription_scores import score_onsets
@@ -44,31 +44,31 @@ def silence():
 
 def test_all_measures_of_known_differences():
     from listening.measures import Bench, measure
-    from listening.programme import Form, programme
-    from listening.sources import Sound
+    from listening.songs import Form, bench_songs
+    from listening.sources import Rendered
 
     from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 
     form = Form("tiny", 1, 3.0, 3.0, (0,), 12, 3)
-    pieces = programme(form, HELD_BACK)
+    songs = bench_songs(form, HELD_BACK)
 
     def render(play):
-        sounds = {}
-        for piece in pieces:
-            audio = play(piece)
-            sounds[piece.name] = Sound(audio, blockwise_log_mel(audio))
-        return sounds
+        renderings = {}
+        for song in songs:
+            audio = play(song)
+            renderings[song.name] = Rendered(audio, blockwise_log_mel(audio))
+        return renderings
 
-    reference = render(lambda piece: additive(piece.notes))
-    bench = Bench(form, pieces, reference, Perfect(), 64)
+    reference = render(lambda song: additive(song.notes))
+    bench = Bench(form, songs, reference, PerfectDetector(), 64)
     own = {(v.group, v.name): v.value for v in measure(bench, reference)}
     softer = render(
-        # Half as loud throughout; single notes 7 cents sharp, phrases all as at velocity 80.
-        lambda piece: additive(
-            dataclasses.replace(piece.notes, velocity=np.full(len(piece.notes), 80))
-            if piece.group == "velocity"
-            else piece.notes,
-            cents=7.0 if piece.group == "notes" else 0.0,
+        # At half the amplitude; single notes 7 cents sharp, all phrases at velocity 80.
+        lambda song: additive(
+            dataclasses.replace(song.notes, velocity=np.full(len(song.notes), 80))
+            if song.group == "velocity"
+            else song.notes,
+            cents=7.0 if song.group == "notes" else 0.0,
             gain=0.5,
         )
     )
@@ -77,8 +77,8 @@ def test_all_measures_of_known_differences():
 
     for group in ("held back", "bands"):
         assert own[group, "onset F1 / FluidR3's"] == found[group, "onset F1 / FluidR3's"] == 1
-        assert own[group, "log-mel L1, as heard"] == 0
-        assert found[group, "log-mel L1, as heard"] == pytest.approx(0, abs=0.01)
+        assert own[group, "log-mel L1 of the audio"] == 0
+        assert found[group, "log-mel L1 of the audio"] == pytest.approx(0, abs=0.01)
     assert own["velocity", "30 against 80"] == pytest.approx(20 * np.log10(3 / 8), abs=1e-2)
     assert own["velocity", "120 against 80"] == pytest.approx(20 * np.log10(3 / 2), abs=1e-2)
     assert found["velocity", "30 against 80"] == pytest.approx(0, abs=1e-6)
@@ -93,46 +93,46 @@ def test_all_measures_of_known_differences():
     assert own["joins", "string ensemble chord, level jump, largest"] < 0.5
     assert own["drums", "onset F1 of hits, alone"] == 1
     assert found["peak", "largest sample before clipping"] == pytest.approx(
-        max(np.abs(sound.audio).max() for sound in softer.values())
+        max(np.abs(rendered.audio).max() for rendered in softer.values())
     )
 
 
-def test_the_pitch_of_a_note_is_that_of_its_middle():
+def test_the_pitch_of_a_note_is_measured_in_its_middle():
     from listening.measures import note_pitches
     from listening.pitch import harmonic_tone
-    from listening.programme import Piece, table
+    from listening.songs import BenchSong, make_notes
 
-    # A tone further off than is searched, but for half a second from a quarter after each onset.
+    # The tone is outside the search range, except for the measured half seconds of two notes.
     audio = harmonic_tone(sharper(440, 300), 3.0)
     for onset, cents in ((0.5, -9), (2.0, 4)):
         start = round((onset + 0.25) * RATE)
         audio[start : start + RATE // 2] = harmonic_tone(sharper(440, cents), 0.5)
-    piece = Piece("two", "notes", table([0.5, 2.0], 1.0, [69, 69]))
-    np.testing.assert_allclose(note_pitches(audio, piece), [-9, 4], atol=0.05)
+    song = BenchSong("two", "notes", make_notes([0.5, 2.0], 1.0, [69, 69]))
+    np.testing.assert_allclose(note_pitches(audio, song), [-9, 4], atol=0.05)
 
 
-def test_steady_tones_of_an_inverter_that_is_sharp(monkeypatch):
+def test_steady_tones_of_an_inverter_that_is_flat(monkeypatch):
     from listening import measures
 
-    played = []
+    made = []
 
     def make(hertz, seconds, seed):
-        played.append(hertz)
+        made.append(hertz)
         return harmonic_tone(hertz, seconds, seed)
 
     harmonic_tone = measures.harmonic_tone
     monkeypatch.setattr(measures, "harmonic_tone", make)
-    # Flat by 8 cents, but by 100 at the first tone.
+    # Flat by 8 cents, at the first tone by 100.
     monkeypatch.setattr(
         measures,
         "invert",
         lambda inverter, log_mel: harmonic_tone(
-            sharper(played[-1], -100 if len(played) == 1 else -8), 1.0
+            sharper(made[-1], -100 if len(made) == 1 else -8), 1.0
         ),
     )
     median, high, missing = measures.steady_tones(None, 5)
-    assert played[0] == pytest.approx(40)
-    assert played[-1] == pytest.approx(2000)
+    assert made[0] == pytest.approx(40)
+    assert made[-1] == pytest.approx(2000)
     assert median.value == pytest.approx(8, abs=0.02)
     assert high.value == pytest.approx(8, abs=0.02)
     assert missing.value == 1

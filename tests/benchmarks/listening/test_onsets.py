@@ -21,23 +21,23 @@ def test_peaks_of_activations_are_notes():
 
 
 def test_repetitions_are_recalled(monkeypatch):
-    pytest.importorskip("basic_pitch", reason="its clock is needed")
+    pytest.importorskip("basic_pitch", reason="the times of its frames are needed")
     from listening import onsets
-    from listening.programme import repeats
+    from listening.songs import repeats
 
     written = repeats()
-    clock = 256 / 22_050  # of basic-pitch's frames, apart from corrections below 20 ms
+    frame = 256 / 22_050  # of basic-pitch, without its corrections of less than 20 ms
 
-    class Stand:
+    class FakeBasicPitch:
         def activations(self, audio):
             activations = np.zeros((len(audio) // 256 + 1, 88), np.float32)
             for onset, pitch in zip(written.onset_seconds[::2], written.pitch[::2], strict=True):
-                activations[round(onset / clock), pitch - 21] = 1
+                activations[round(onset / frame), pitch - 21] = 1
             return None, activations
 
-    monkeypatch.setattr(onsets, "BasicPitch", Stand)
+    monkeypatch.setattr(onsets, "BasicPitch", FakeBasicPitch)
     audio = np.zeros(round(written.total_seconds * RATE), np.float32)
-    assert onsets.Listener().dense_recall(written, audio) == 0.5
+    assert onsets.NoteDetector().dense_recall(written, audio) == 0.5
 
 
 def bursts(seconds, total):
@@ -50,14 +50,14 @@ def bursts(seconds, total):
     return audio
 
 
-def test_hits_are_heard_where_they_are():
-    from listening.onsets import hits_f1, hits_heard
+def test_hits_are_detected_at_their_times():
+    from listening.onsets import detect_hits, hits_f1
 
     written = np.array([0.3, 0.55, 0.9, 1.13, 1.7])
-    heard = hits_heard(bursts(written, 2.2))
-    np.testing.assert_allclose(heard, written, atol=0.02)
-    assert hits_f1(written, heard) == 1
-    assert len(hits_heard(np.zeros(RATE))) == 0
+    detected = detect_hits(bursts(written, 2.2))
+    np.testing.assert_allclose(detected, written, atol=0.02)
+    assert hits_f1(written, detected) == 1
+    assert len(detect_hits(np.zeros(RATE))) == 0
 
 
 def test_peaks_of_flux():
@@ -65,21 +65,21 @@ def test_peaks_of_flux():
 
     flux = np.zeros(60)
     flux[[10, 13, 30, 45, 49]] = (0.5, 0.9, 0.1, 0.4, 0.3)
-    # The second is within 30 ms of the first; all that is left stands out from the mean.
+    # The second peak is within 30 ms of the first; the others are above the mean.
     assert flux_peaks(flux).tolist() == [10, 30, 45, 49]
     assert flux_peaks(np.full(40, 0.5)).tolist() == []
 
 
 def test_f1_of_hits():
     from listening.onsets import drum_hits, hits_f1
-    from listening.programme import join, table
+    from listening.songs import combine, make_notes
 
     written = np.array([1.0, 2.0])
     assert hits_f1(written, np.array([1.06, 1.94])) == 0
     assert hits_f1(written, np.array([1.04, 1.96])) == 1
     assert hits_f1(written, np.array([1.04])) == pytest.approx(2 / 3)
-    # One sound heard twice is right once.
+    # A hit that is detected twice counts once.
     assert hits_f1(np.array([1.0]), np.array([0.99, 1.01])) == pytest.approx(2 / 3)
     assert hits_f1(written, np.zeros(0)) == 0
-    drums = table([0.5, 0.5, 1.0], 0.1, [36, 42, 42], is_drum=True)
-    assert drum_hits(join(drums, table([0.7], 0.1, [60]))).tolist() == [0.5, 1.0]
+    drums = make_notes([0.5, 0.5, 1.0], 0.1, [36, 42, 42], is_drum=True)
+    assert drum_hits(combine(drums, make_notes([0.7], 0.1, [60]))).tolist() == [0.5, 1.0]

@@ -22,7 +22,7 @@ def test_detuning_of_tones(hertz, cents):
     assert cents_off(audio, hertz) == pytest.approx(cents, abs=0.02)
 
 
-def test_a_missing_fundamental_and_noise_change_little():
+def test_a_missing_fundamental_and_noise_have_little_effect():
     from listening.pitch import cents_off
 
     fundamental = sharper(110, 13)
@@ -35,14 +35,14 @@ def test_a_missing_fundamental_and_noise_change_little():
 def test_vibrato_is_measurable():
     from listening.pitch import cents_off
 
-    # 5.5 times a second by 20 cents up and down: far wider than the window's lobe in high partials.
+    # At 5.5 Hz by 20 cents, which is much wider than the window's lobe in high partials.
     times = np.arange(RATE // 2) / RATE
     turns = sharper(880, 20 * np.sin(2 * np.pi * 5.5 * times)).cumsum() / RATE
     audio = sum(np.sin(2 * np.pi * number * turns) for number in range(1, 9))
     assert abs(cents_off(audio, 880)) < 22
 
 
-def test_what_has_no_such_pitch_is_not_measurable():
+def test_silence_noise_and_other_pitches_are_not_measurable():
     from listening.pitch import cents_off, harmonic_tone
 
     noise = np.random.default_rng(0).normal(0, 0.1, RATE // 2)
@@ -53,12 +53,12 @@ def test_what_has_no_such_pitch_is_not_measurable():
         assert cents_off(harmonic_tone(sharper(220, cents), 0.5), 220) is None
 
 
-def test_harmonic_tone_is_what_it_says():
+def test_partials_of_a_harmonic_tone():
     from listening.pitch import harmonic_tone
 
     audio = harmonic_tone(500, 1.0, seed=3).astype(np.float64)
     assert np.sqrt(np.mean(audio**2)) == pytest.approx(0.1, rel=1e-5)
-    amplitudes = np.abs(np.fft.rfft(audio))  # a bin is a hertz
+    amplitudes = np.abs(np.fft.rfft(audio))  # bins of 1 Hz
     partials = amplitudes[500:7501:500]
     np.testing.assert_allclose(partials / partials[0], 1 / np.arange(1, 16), rtol=1e-4)
     assert amplitudes[8000] < 1e-2  # nothing above 7.5 kHz

@@ -1,4 +1,4 @@
-"""Rendering, and what is kept of it."""
+"""Rendering of songs, and the cache of features."""
 
 import dataclasses
 
@@ -11,10 +11,10 @@ from spectrodiff.music.tokenization import Tokenization
 from tests.support.sounds import FRAME, RATE
 
 
-class Doubled:
-    """An inverter that says frame by frame how loud it was told to be."""
+class FirstBinInverter:
+    """Repeats the first bin of each frame, times a factor."""
 
-    name, context_frames = "doubled", 0
+    name, context_frames = "first bin", 0
 
     def __init__(self, factor):
         self.factor = factor
@@ -23,13 +23,13 @@ class Doubled:
         return np.repeat(self.factor * log_mel[:, 0], FRAME).astype(np.float32)
 
 
-class Synth:
-    """A model that counts what it is asked to draw; the first bin is the frame's number."""
+class FakeSynthesizer:
+    """A model that records the songs it renders; the features are the number of the frame."""
 
     config = dataclasses.make_dataclass("Config", ["target_frames"])(64)
 
     def __init__(self, inverter):
-        self.inverter, self.drawn = inverter, []
+        self.inverter, self.rendered = inverter, []
 
     tokenization = Tokenization(programs=(0,), drums=())
 
@@ -42,7 +42,7 @@ class Synth:
         from spectrodiff.synthesis import Song
 
         assert settings["sampler"] == "dpmpp"
-        self.drawn += songs
+        self.rendered += songs
         for number, song in reversed(list(enumerate(songs))):
             yield number, Song(np.zeros(1), RATE, self.features(song))
 
@@ -51,66 +51,68 @@ class Synth:
         return np.arange(frames, dtype=np.float32)[:, np.newaxis] * np.ones(128, np.float32)
 
 
-def pieces_of(*seconds):
-    from listening.programme import Piece, table
+def songs_of(*seconds):
+    from listening.songs import BenchSong, make_notes
 
     return [
-        Piece(f"piece_{number}", "dense", table([0], 0.5, [60], total_seconds=length))
+        BenchSong(f"song_{number}", "dense", make_notes([0], 0.5, [60], total_seconds=length))
         for number, length in enumerate(seconds)
     ]
 
 
-def test_what_was_drawn_is_not_drawn_again(tmp_path):
+def test_cached_features_are_not_generated_again(tmp_path):
     from listening.sources import ModelSource
 
-    pieces = pieces_of(2.0, 0.71, 1.0)
+    songs = songs_of(2.0, 0.71, 1.0)
 
-    def render(factor, steps, pieces):
-        synth = Synth(Doubled(factor))
+    def render(factor, steps, songs):
+        synth = FakeSynthesizer(FirstBinInverter(factor))
         source = ModelSource("untrained", tmp_path, synth, Sampling("dpmpp", steps), 0, 2)
-        return source.render(pieces), len(synth.drawn)
+        return source.render(songs), len(synth.rendered)
 
-    first, drawn = render(1.0, 10, pieces)
-    assert drawn == 3
-    # Features went to the right pieces, and audio ends with the piece.
-    assert [len(first[piece.name].audio) for piece in pieces] == [32_000, 11_360, 16_000]
-    assert [len(first[piece.name].log_mel) for piece in pieces] == [100, 36, 50]
-    second, drawn = render(2.0, 10, pieces)
-    assert drawn == 0
-    for piece in pieces:
-        np.testing.assert_array_equal(second[piece.name].log_mel, first[piece.name].log_mel)
-        np.testing.assert_array_equal(second[piece.name].audio, 2 * first[piece.name].audio)
-    assert render(1.0, 11, pieces)[1] == 3
-    assert render(1.0, 10, pieces_of(2.0, 0.71, 1.0, 3.0))[1] == 1
+    first, count = render(1.0, 10, songs)
+    assert count == 3
+    # Each song has its own features, and audio of its length.
+    assert [len(first[song.name].audio) for song in songs] == [32_000, 11_360, 16_000]
+    assert [len(first[song.name].log_mel) for song in songs] == [100, 36, 50]
+    second, count = render(2.0, 10, songs)
+    assert count == 0
+    for song in songs:
+        np.testing.assert_array_equal(second[song.name].log_mel, first[song.name].log_mel)
+        np.testing.assert_array_equal(second[song.name].audio, 2 * first[song.name].audio)
+    assert render(1.0, 11, songs)[1] == 3
+    assert render(1.0, 10, songs_of(2.0, 0.71, 1.0, 3.0))[1] == 1
 
 
-def test_a_piece_that_is_refused_is_silent(tmp_path):
+def test_a_song_that_cannot_be_rendered_is_silent(tmp_path):
     from listening.sources import ModelSource
 
-    (piece,) = pieces_of(0.71)
-    drums = dataclasses.replace(piece.notes, is_drum=np.ones(1, bool))
-    piece = dataclasses.replace(piece, notes=drums)
-    synth = Synth(Doubled(1.0))
+    (song,) = songs_of(0.71)
+    drums = dataclasses.replace(song.notes, is_drum=np.ones(1, bool))
+    song = dataclasses.replace(song, notes=drums)
+    synth = FakeSynthesizer(FirstBinInverter(1.0))
     source = ModelSource("untrained", tmp_path, synth, Sampling("dpmpp", 10), 0, 2)
-    log_mel = source.render([piece])[piece.name].log_mel
+    log_mel = source.render([song])[song.name].log_mel
     # 11,360 samples are 35.5 frames.
     np.testing.assert_allclose(log_mel, np.full((36, 128), np.log(1e-5)), rtol=1e-6)
-    assert not synth.drawn
+    assert not synth.rendered
 
 
-def test_the_inverter_alone_hears_the_reference():
-    from listening.sources import Sound, through_inverter
+def test_the_features_of_the_reference_are_inverted():
+    from listening.sources import Rendered, invert_reference
 
-    (piece,) = pieces_of(0.71)
-    log_mel = Synth(None).features(piece.notes)
-    heard = through_inverter(Doubled(0.5), {piece.name: Sound(np.zeros(1), log_mel)}, [piece])
+    (song,) = songs_of(0.71)
+    log_mel = FakeSynthesizer(None).features(song.notes)
+    inverted = invert_reference(
+        FirstBinInverter(0.5), {song.name: Rendered(np.zeros(1), log_mel)}, [song]
+    )
     expected = np.repeat(np.arange(36) / 2, FRAME)[:11_360]
-    np.testing.assert_array_equal(heard[piece.name].audio, expected)
+    np.testing.assert_array_equal(inverted[song.name].audio, expected)
 
 
-def test_loudness_that_was_scaled_down_is_refused(tmp_path, monkeypatch):
+def test_scaled_levels_are_refused(tmp_path, monkeypatch):
     from listening import sources
-    from listening.programme import Piece, table
+    from listening.songs import BenchSong, make_notes
 
     class Renderer:
         soundfont = "made_up.sf2"
@@ -122,13 +124,11 @@ def test_loudness_that_was_scaled_down_is_refused(tmp_path, monkeypatch):
             return np.array([0, self.peak, -self.peak] * 400, np.int16)
 
     monkeypatch.setattr(sources, "SoundfontRenderer", Renderer)
-    piece = Piece("loud", "velocity", table([0], 0.01, [60]))
-    quiet = sources.SoundfontSource(None, tmp_path, 0.5).render([piece])["loud"]
+    song = BenchSong("loud", "velocity", make_notes([0], 0.01, [60]))
+    quiet = sources.SoundfontSource(None, tmp_path, 0.5).render([song])["loud"]
     assert quiet.audio.max() == pytest.approx(0.5, abs=1e-4)
     full = 10 ** (-1 / 20)
     with pytest.raises(ConfigError, match="gain"):
-        sources.SoundfontSource(None, tmp_path, full).render([piece])
-    # How loud dense music is does not matter.
-    sources.SoundfontSource(None, tmp_path, full).render(
-        [dataclasses.replace(piece, group="dense")]
-    )
+        sources.SoundfontSource(None, tmp_path, full).render([song])
+    # Levels of dense music are not compared.
+    sources.SoundfontSource(None, tmp_path, full).render([dataclasses.replace(song, group="dense")])

@@ -1,4 +1,4 @@
-"""Results stored, printed and compared."""
+"""Results are stored, printed and compared."""
 
 import dataclasses
 
@@ -22,13 +22,17 @@ def results(name="a", **changes):
     return dataclasses.replace(made, **changes)
 
 
-def test_results_come_back_from_the_file(tmp_path):
+def test_results_are_read_as_written(tmp_path):
     from listening.tables import Results, Row
 
     made = results()
     assert made.rows[1] == Row("music", "l1", "dB", None, 0.0, 0.8, 0.2)
     made.write(tmp_path / "results.json")
     assert Results.read(tmp_path / "results.json") == made
+    # Older versions have other names of some measures.
+    text = (tmp_path / "results.json").read_text()
+    (tmp_path / "old.json").write_text(text.replace('"name": "l1"', '"name": "l1, as heard"'))
+    assert Results.read(tmp_path / "old.json").rows[1].name == "l1 of the audio"
     with pytest.raises(ReportError):
         Results.read(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text('{"rows": [{"what": 1}]}')
