@@ -57,13 +57,13 @@ def make_notes(seconds: int, seed: int) -> Notes:
 
 
 def make_corpus(folder: Path, recordings: int, seconds: int) -> RecordingSource:
-    def part(seed: int) -> StemReader:
+    def stem(seed: int) -> StemReader:
         return StemReader(
             functools.partial(make_audio, seconds, seed),
             functools.partial(make_notes, seconds, seed),
         )
 
-    groups = [RecordingGroup.single(str(seed), part(seed)) for seed in range(recordings)]
+    groups = [RecordingGroup.single(str(seed), stem(seed)) for seed in range(recordings)]
     prepare("generated", f"{seconds}s", Plan({"train": groups}), folder)
     return load_source(folder, f"generated/{seconds}s", "train")
 

@@ -234,7 +234,7 @@ def test_chords_of_the_gymnopedie():
 
 
 def test_entertainer_strain():
-    # Two sixteenths lead in: D D#, E c E c E c; they are the only single notes above the left hand.
+    # A pickup of two sixteenths: D D#, E c E c E c. No other single notes are above the left hand.
     (piano,) = read("joplin_entertainer.mid").instruments
     strain = [note for note in piano.notes if note.start > 4.0 and note.pitch >= 62]
     melody = [note.pitch for note in sorted(strain, key=lambda note: note.start)]
@@ -250,7 +250,7 @@ def test_canon_is_a_canon():
 
 
 def test_the_round_is_a_round():
-    """The same tune in four parts, two bars of four beats apart."""
+    """Compares the tunes of the four parts, which start two bars of four beats apart."""
     voices = {program: pitches("frere_jacques.mid", program) for program in (73, 48, 24, 0)}
     octaves = {73: 12, 48: 0, 24: -12, 0: 0}
     tunes = [[pitch - octaves[program] for pitch in voices[program]] for program in voices]
@@ -277,7 +277,7 @@ def test_pedal_changes_with_every_bar_of_the_prelude():
 
 
 @pytest.mark.parametrize("file", ALL_PROGRAMS)
-def test_no_key_is_struck_while_it_sounds(file: str):
+def test_notes_of_a_key_do_not_overlap(file: str):
     sounding: set[tuple[int, int]] = set()
     for message in mido.merge_tracks(mido.MidiFile(path_of(file)).tracks):
         if message.type == "note_on":

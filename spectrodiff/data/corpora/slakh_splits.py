@@ -7,7 +7,7 @@ splits. "split2" moves these songs, "redux" omits them (1710 of 2100 tracks are 
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import require_folder, visible
@@ -96,12 +96,13 @@ def _read_list(path: Path, tracks: list[str]) -> dict[str, str]:
     return {name: wanted[name] for name in tracks}
 
 
-def _apply(path: Path, name: str, entry: Any) -> str:
-    action = entry.get("action", "") if isinstance(entry, dict) else ""
+def _apply(path: Path, name: str, entry: object) -> str:
+    fields = entry if isinstance(entry, dict) else {}
+    action = fields.get("action", "")
     if action is None and re.fullmatch(r"Track\d+", name):
         return _original_split(name)
     if action == "omit":
         return _OMITTED
-    if action == "move" and entry.get("destination_split") in SPLITS:
-        return str(entry["destination_split"])
+    if action == "move" and fields.get("destination_split") in SPLITS:
+        return str(fields["destination_split"])
     raise CorpusError(path, f"an action of null, omit or move for {name}", repr(entry))

@@ -7,9 +7,9 @@ import functools
 import itertools
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -19,6 +19,9 @@ from spectrodiff.data.prepare.summary import Summary
 from spectrodiff.data.recordings import Outcome, Recording, RecordingGroup, read_group
 from spectrodiff.data.source import SUMMARY_FILE, VERSION
 from spectrodiff.music.notes import NOTE_COLUMNS
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 # Approximate number of recordings per file, which gives files of up to about 1 GB.
 _SHARD_RECORDINGS = 64
@@ -83,7 +86,9 @@ class CorpusBuilder(_RecordingsBuilder, tfds.core.ShardBasedBuilder):
         self._outcomes = outcomes
         super().__init__(*args)
 
-    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
+    def _shard_iterators_per_split(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, list[Callable[[], Iterator[tuple[str, Record]]]]]:
         del dl_manager  # nothing is downloaded
         # TFDS writes shards one after another, so all can read from the same iterator.
         return {
@@ -100,7 +105,11 @@ class CorpusBuilder(_RecordingsBuilder, tfds.core.ShardBasedBuilder):
                 # TFDS keeps all records of a shard in memory, only to count them.
                 record.clear()
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig | None = None,
+    ) -> None:
         super()._download_and_prepare(dl_manager, download_config)
         self._finish()
 
@@ -108,12 +117,14 @@ class CorpusBuilder(_RecordingsBuilder, tfds.core.ShardBasedBuilder):
 class BeamCorpusBuilder(_RecordingsBuilder, tfds.core.GeneratorBasedBuilder):
     """Writes the same dataset on an Apache Beam runner; for arguments see `CorpusBuilder`."""
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> "dict[str, beam.PTransform]":
         del dl_manager
         self._reports.mkdir()
         return {split: self._generate_examples(split) for split in self._splits}
 
-    def _generate_examples(self, split: str) -> Any:
+    def _generate_examples(self, split: str) -> "beam.PTransform":
         import apache_beam as beam
 
         return (
@@ -126,7 +137,11 @@ class BeamCorpusBuilder(_RecordingsBuilder, tfds.core.GeneratorBasedBuilder):
     def _reports(self) -> Path:
         return Path(self.data_path) / "reports"
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> None:
         try:
             super()._download_and_prepare(dl_manager, download_config)
         except (ValueError, RuntimeError) as error:

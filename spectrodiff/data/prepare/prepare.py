@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from spectrodiff.core.errors import ConfigError, OutputError
 from spectrodiff.core.files import unwritable
@@ -17,6 +17,10 @@ from spectrodiff.data.prepare.summary import Summary
 from spectrodiff.data.prepare.workers import read_groups
 from spectrodiff.data.recordings import Outcome, Plan, RecordingGroup
 from spectrodiff.data.source import SUMMARY_FILE, dataset_folder
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +123,9 @@ def _build_with_beam(
     _run(builder, PipelineOptions(list(beam_options)))
 
 
-def _run(builder: Any, beam_options: Any = None) -> None:
+def _run(
+    builder: "tfds.core.DatasetBuilder", beam_options: "PipelineOptions | None" = None
+) -> None:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
