@@ -21,7 +21,7 @@ from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.data.prepare.prepare import prepare
-from spectrodiff.data.recordings import Part, Plan, Track
+from spectrodiff.data.recordings import Plan, RecordingGroup, StemReader
 from spectrodiff.data.source import RecordingSource, load_source
 from spectrodiff.music.notes import Notes
 
@@ -57,14 +57,14 @@ def make_notes(seconds: int, seed: int) -> Notes:
 
 
 def make_corpus(folder: Path, recordings: int, seconds: int) -> RecordingSource:
-    def part(seed: int) -> Part:
-        return Part(
+    def stem(seed: int) -> StemReader:
+        return StemReader(
             functools.partial(make_audio, seconds, seed),
             functools.partial(make_notes, seconds, seed),
         )
 
-    tracks = [Track.of_one(str(seed), part(seed)) for seed in range(recordings)]
-    prepare("generated", f"{seconds}s", Plan({"train": tracks}), folder)
+    groups = [RecordingGroup.single(str(seed), stem(seed)) for seed in range(recordings)]
+    prepare("generated", f"{seconds}s", Plan({"train": groups}), folder)
     return load_source(folder, f"generated/{seconds}s", "train")
 
 

@@ -1,8 +1,8 @@
-"""Draws what a model makes of a MIDI file above what a soundfont makes of it.
+"""Draws the spectrograms of a song rendered by a model and by a soundfont.
 
     python examples/beside_soundfont.py examples/greensleeves.mid --seconds 12 --out out/beside.png
 
-Needs FluidSynth and its sounds (Debian: fluidsynth, fluid-soundfont-gm).
+Needs FluidSynth and a soundfont (Debian: fluidsynth, fluid-soundfont-gm).
 """
 
 import argparse
@@ -26,24 +26,24 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("song", type=Path, help="a MIDI file")
     parser.add_argument("--model", default=default_model())
-    parser.add_argument("--steps", type=int, help="by default the model's own")
-    parser.add_argument("--guidance", type=float, help="by default the model's own")
-    parser.add_argument("--seconds", type=float, default=12.0, help="how much of it to draw")
-    parser.add_argument("--out", type=Path, required=True, help="a name ending in .png")
+    parser.add_argument("--steps", type=int, help="by default that of the model")
+    parser.add_argument("--guidance", type=float, help="by default that of the model")
+    parser.add_argument("--seconds", type=float, default=12.0, help="length to draw")
+    parser.add_argument("--out", type=Path, required=True, help="file name ending in .png")
     flags = parser.parse_args(arguments)
     check_writable(flags.out.parent)
 
-    # The corpora that models are trained on are rendered in the same way.
+    # Rendered like the corpora that models are trained on.
     audio = SoundfontRenderer().render(flags.song)
     song = sd.load(flags.model).render(
         flags.song, steps=flags.steps, guidance=flags.guidance, seed=0
     )
     frames = round(flags.seconds * FRAMES_PER_SECOND)
-    heard = {
+    panels = {
         f"{flags.song.stem}, model {flags.model}": song.log_mel[:frames],
         f"{flags.song.stem}, soundfont": np.asarray(sd.log_mel(audio))[:frames],
     }
-    write_spectrogram(flags.out, heard)
+    write_spectrogram(flags.out, panels)
     print(flags.out)
 
 

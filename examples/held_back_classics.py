@@ -1,12 +1,12 @@
-"""Pieces by known composers to measure a model with, in the notation of `notation.py`."""
+"""Held-back songs by known composers, in the notation of `notation.py`."""
 
-from notation import Line, Part, Piece
+from notation import Line, Part, Song
 
 PIANO, GUITAR, BASS, STRINGS, FLUTE = 0, 24, 33, 48, 73
 
 
 def bars(chords: str, figures: dict[str, str]) -> str:
-    """The figure of each bar in turn; a bar such as C-G7 without its own is made of two halves."""
+    """Joins the figures of all bars; a bar such as C-G7 without a figure consists of two halves."""
     return " | ".join(
         figures.get(bar) or " ".join(figures[half] for half in bar.split("-"))
         for bar in chords.split()
@@ -19,7 +19,7 @@ JOY = """
 F#4:1 F#4 G4 A4 | A4:1 G4 F#4 E4 | D4:1 D4 E4 F#4 | F#4:1.5 E4:0.5 E4:2 |
 F#4:1 F#4 G4 A4 | A4:1 G4 F#4 E4 | D4:1 D4 E4 F#4 | E4:1.5 D4:0.5 D4:2 |
 """
-# The tune comes back a beat early, tied over the bar line.
+# The tune returns a beat early, tied over the bar line.
 JOY_ANSWER = """
 E4:1 E4 F#4 D4 | E4:1 F#4:0.5 G4 F#4:1 D4 | E4:1 F#4:0.5 G4 F#4:1 E4 | D4:1 E4 A3 F#4 |
 -:1 F#4 G4 A4 | A4:1 G4 F#4 E4 | D4:1 D4 E4 F#4 | E4:1.5 D4:0.5 D4:2
@@ -36,9 +36,9 @@ JOY_PIANO = {
 JOY_BASS = {"D": "D2:2", "A7": "A1:2", "Bm": "B1:2", "E7": "E2:2"}
 
 
-def _ode_to_joy() -> Piece:
+def _ode_to_joy() -> Song:
     flute = " | ".join(["r:4"] * 8) + f" | {JOY_ANSWER}"
-    return Piece(
+    return Song(
         "beethoven_ode_to_joy.mid",
         "Ode to Joy, from the Ninth Symphony (Ludwig van Beethoven, 1824)",
         ((0, 126), (60, 116), (62, 92)),
@@ -62,12 +62,12 @@ ELISE_RIGHT = f"""
 ELISE_LEFT = "A2:1 E3 A3 r:3", "E2:1 E3 G#3 r:3", "A2:1 E3 A3 r:3"
 
 
-def _for_elise() -> Piece:
+def _for_elise() -> Song:
     right = f"E5:1 D#5 | {ELISE_RIGHT} A4:4 E5:1 D#5 | {ELISE_RIGHT} A4:6"
     left = " | ".join(("r:6", *ELISE_LEFT) * 4)
-    start = 1.5  # of the first full bar
+    start = 1.5  # beat at which the first full bar starts
     harmony = [start + 1.5 * bar for bar in range(16) if bar % 4]
-    return Piece(
+    return Song(
         "beethoven_for_elise.mid",
         "For Elise, WoO 59, first section (Ludwig van Beethoven, 1810)",
         ((0, 58), (3, 62), (12, 58), (13.5, 64), (22.5, 60), (24, 50)),
@@ -99,9 +99,9 @@ G3:4 G2:2
 """
 
 
-def _minuet() -> Piece:
+def _minuet() -> Song:
     right = f"{MINUET_RIGHT} F#4:2 G4:1 A4 B4 G4 | A4:6 | {MINUET_RIGHT} A4:2 B4:1 A4 G4 F#4 | G4:6"
-    return Piece(
+    return Song(
         "petzold_minuet.mid",
         "Minuet in G, BWV Anh. 114, first half (Christian Petzold, about 1725)",
         ((0, 118), (45, 108), (46, 92)),
@@ -120,20 +120,20 @@ def _minuet() -> Piece:
 GYMNOPEDIE = """
 r:3 | r:3 | r:3 | r:3 | r:1 F#5 A5 | G5:1 F#5 C#5 | B4:1 C#5 D5 | A4:3 | F#4:3 | -:3 | -:3 | -:3
 """
-# While the melody holds its f sharp, the left hand leaves that key alone.
+# The left hand omits f sharp while the melody holds it.
 GYMNOPEDIE_CHORDS = "r:1 B3+D4+F#4:2 | r:1 A3+C#4+F#4:2 | " * 4 + (
     "r:1 B3+D4:2 | r:1 A3+C#4:2 | r:1 B3+D4:2 | r:1 A3+C#4:2"
 )
 
 
-def _gymnopedie() -> Piece:
+def _gymnopedie() -> Song:
     lines = (
         Line(GYMNOPEDIE, 1, 3, 68, 1.0),
         Line(GYMNOPEDIE_CHORDS, 1, 3, 50, 1.0),
         Line("G2:3 | D2:3 | " * 6, 1, 3, 60, 1.0),
     )
     pedal = tuple((3.0 * bar + 0.15, 3.0 * bar + 2.95) for bar in range(12))
-    return Piece(
+    return Song(
         "satie_gymnopedie.mid",
         "Gymnopedie No. 1, bars 1 to 12 (Erik Satie, 1888)",
         ((0, 74), (30, 68), (33, 60)),
@@ -158,9 +158,9 @@ LULLABY_PIANO = {
 }
 
 
-def _lullaby() -> Piece:
+def _lullaby() -> Song:
     piano = bars(LULLABY_CHORDS, LULLABY_PIANO) + " | Eb2+G3+Bb3+Eb4:6"
-    return Piece(
+    return Song(
         "brahms_lullaby.mid",
         "Lullaby, Op. 49 No. 4 (Johannes Brahms, 1868)",
         ((0, 84), (24, 80), (27, 88), (45, 78), (48, 64)),

@@ -1,12 +1,12 @@
-"""Old songs to measure a model with, in the notation of `notation.py`.
+"""Held-back traditional songs, in the notation of `notation.py`.
 
-The tunes are traditional; the accompaniments are this project's.
+The tunes are traditional; the accompaniments were written for this project.
 """
 
 from held_back_classics import BASS, FLUTE, GUITAR, PIANO, STRINGS, bars
-from notation import Line, Part, Piece
+from notation import Line, Part, Song
 
-# Four strings of a guitar from the lowest up.
+# Four guitar strings, in ascending order.
 GUITAR_CHORDS = {
     "C": "C3 G3 C4 E4",
     "C7": "C3 G3 Bb3 E4",
@@ -15,7 +15,7 @@ GUITAR_CHORDS = {
     "G7": "G2 D3 F3 B3",
     "Bb": "Bb2 F3 Bb3 D4",
 }
-# Which of them is plucked when, for as many eighths as a chord lasts.
+# Order in which the strings are plucked, by the length of the chord in eighths.
 PLUCKING = {
     3: (0, 2, 3),
     4: (0, 1, 2, 3),
@@ -25,7 +25,7 @@ PLUCKING = {
 
 
 def broken(chords: str, eighths: int) -> str:
-    """Bars of `eighths` eighths of plucked chords; where two share a bar, half a bar each."""
+    """Writes bars of `eighths` plucked eighths; two chords in a bar get half a bar each."""
     music = []
     for bar in chords.split():
         names = bar.split("-")
@@ -46,11 +46,11 @@ MAMAN_CHORDS = "C-C F-C F-C G7-C C-G7 C-G C-G7 C-G C-C F-C F-C"
 MAMAN_BASS = {"C": "C2:2", "F": "F1:2", "G": "G1:2", "G7": "G1:2"}
 
 
-def _maman() -> Piece:
+def _maman() -> Song:
     guitar = broken(MAMAN_CHORDS, 8) + " | G2:1 D3 F3 B3 C3+G3+C4+E4:4"
     bass = bars(MAMAN_CHORDS + " G7-C", MAMAN_BASS)
     tune = " | ".join((MAMAN, MAMAN_MIDDLE, MAMAN_MIDDLE, MAMAN))
-    return Piece(
+    return Song(
         "ah_vous_dirai_je_maman.mid",
         "Ah! vous dirai-je, maman (French, 18th century)",
         ((0, 104), (16, 100), (32, 106), (45, 92), (46, 76)),
@@ -75,10 +75,10 @@ AULD_CHORDS = "F C7 F Bb F C7 Bb-C7 F F C7 F Bb F C7 Bb-C7"
 AULD_BASS = {"F": "F1:2 C2", "C7": "C2:2 G1", "Bb": "Bb1:2 F1", "Bb-C7": "Bb1:2 C2"}
 
 
-def _auld_lang_syne() -> Piece:
+def _auld_lang_syne() -> Song:
     guitar = broken(AULD_CHORDS, 8) + " | F2+C3+F3+A3:6 r:2"
     bass = bars(AULD_CHORDS, AULD_BASS) + " | F1:3 r:1"
-    return Piece(
+    return Song(
         "auld_lang_syne.mid",
         "Auld Lang Syne (Scottish, 18th century)",
         ((0, 108), (32, 104), (36, 112), (60, 100), (64, 84)),
@@ -109,8 +109,8 @@ GRACE_STRINGS = {
 GRACE_BASS = {"G": "G1:6", "C": "C2:6", "D": "D2:6", "D7": "D2:6", "G-D7": "D2:6"}
 
 
-def _amazing_grace() -> Piece:
-    return Piece(
+def _amazing_grace() -> Song:
+    return Song(
         "amazing_grace.mid",
         "Amazing Grace (American, tune New Britain, 1829)",
         ((0, 88), (24, 84), (27, 90), (45, 76)),
@@ -153,10 +153,10 @@ SILENT_STRINGS = {
 }
 
 
-def _silent_night() -> Piece:
+def _silent_night() -> Song:
     guitar = broken(SILENT_CHORDS, 6) + " | C3+C4:6"
     strings = "r:6 | " * 4 + bars("F C F C G7 C C-G7 C", SILENT_STRINGS)
-    return Piece(
+    return Song(
         "silent_night.mid",
         "Silent Night (Franz Xaver Gruber, 1818)",
         ((0, 78), (12, 76), (27, 82), (30, 76), (33, 58)),
@@ -176,7 +176,7 @@ C5:0.5 D5 C5 Bb4 A4:1 F4 | C5:0.5 D5 C5 Bb4 A4:1 F4 | F4:1 C4 F4:2 | F4:1 C4 F4:
 """
 
 
-def _frere_jacques() -> Piece:
+def _frere_jacques() -> Song:
     players = (
         ("flute", FLUTE, 12),
         ("strings", STRINGS, 0),
@@ -188,7 +188,7 @@ def _frere_jacques() -> Piece:
         for number, (name, program, shift) in enumerate(players)
     )
     bass = Line("F2:2 C2:2 | " * 13 + "F2:2 F1:2", 1, 4, 70, 0.9)
-    return Piece(
+    return Song(
         "frere_jacques.mid",
         "Frere Jacques, a round in four parts (French, 18th century)",
         ((0, 112), (52, 104), (54, 88)),

@@ -1,8 +1,8 @@
-"""Writes the pieces that models are measured with: `python examples/make_held_back.py [FOLDER]`.
+"""Writes the held-back songs for evaluation: `python examples/make_held_back.py [FOLDER]`.
 
-Ten are composed by `spectrodiff.composer.compose`, in the style that a small model can learn, from
-a seed that no corpus to train on may use; ten are entered by hand. By default they are written to
-`held_back/test` beside this file, the same bytes every time.
+Ten are composed by `spectrodiff.composer.compose` with the preset NARROW, from a seed that no
+training corpus may use; ten are entered by hand. They are written to `held_back/test` beside this
+file by default; the output is reproducible.
 """
 
 import dataclasses
@@ -25,9 +25,9 @@ FOLDER = Path(__file__).parent / "held_back" / "test"
 
 
 def write_all(folder: Path) -> list[Path]:
-    """Writes all twenty; returns their paths."""
+    """Writes all twenty songs; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    entered = [write(piece, folder) for piece in CLASSICS + SONGS]
+    entered = [write(song, folder) for song in CLASSICS + SONGS]
     composed = [folder / f"composed_{index}.mid" for index in range(COMPOSED)]
     for index, path in enumerate(composed):
         write_midi(compose(SEED, SETTINGS, index), path)

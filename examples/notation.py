@@ -1,9 +1,10 @@
-"""How music is written down here.
+"""Text notation for music.
 
-A line of music is a string of tokens `PITCH:LENGTH`. A pitch is a note name with its octave (C4 is
-middle C), several joined by `+`, `r` for a rest or `-` to hold the previous note on. The length
-counts the line's unit and may be left out when it repeats. `|` closes a bar; every bar is checked.
-A line of percussion draws hits instead: `x` a hit, `o` a soft one, `.` none.
+A line of music is a string of tokens `PITCH:LENGTH`. A pitch is a note name with octave (C4 is
+middle C), several joined by `+`, `r` for a rest or `-` to extend the previous note. The length is
+in units of the line and may be omitted if it equals the previous one. `|` ends a bar; the length of
+each bar is checked. A line of percussion consists of hits instead: `x` a hit, `o` a soft hit,
+`.` no hit.
 """
 
 from typing import NamedTuple
@@ -13,15 +14,15 @@ class Line(NamedTuple):
     """One voice of a part.
 
     Attributes:
-        music: the notes (or hits), see the top of this file.
-        unit_beats: quarter notes that one unit of length (or one percussion column) lasts.
-        bar_beats: quarter notes in a full bar.
-        level: MIDI velocity of an unaccented note.
+        music: notes (or hits) in the notation of this module.
+        unit_beats: quarter notes per unit of length (or percussion column).
+        bar_beats: quarter notes per bar.
+        level: MIDI velocity of a note without accent.
         gate: sounding share of each note's length; 1 is legato, 0.5 staccato.
-        start_beats: where the line begins.
-        drum: the General MIDI drum that the hits strike; None for pitched lines.
-        transpose: semitones added to every pitch.
-        roll_beats: delay between the notes of a chord, from the lowest up, as a strum.
+        start_beats: start of the line in quarter notes.
+        drum: General MIDI drum key of the hits; None for pitched lines.
+        transpose: semitones added to each pitch.
+        roll_beats: delay between the notes of a chord, in ascending order, as a strum.
     """
 
     music: str
@@ -36,9 +37,13 @@ class Line(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One player: a General MIDI program (counted from 0, None for the drum kit) and its lines.
+    """Part of one player.
 
-    `pedal` lists (beat the sustain pedal goes down, beat it comes up).
+    Attributes:
+        name: name of the instrument.
+        program: General MIDI program, counted from 0; None for the drum kit.
+        lines: voices of the part.
+        pedal: beats at which the sustain pedal is pressed and released.
     """
 
     name: str
@@ -47,11 +52,15 @@ class Part(NamedTuple):
     pedal: tuple[tuple[float, float], ...] = ()
 
 
-class Piece(NamedTuple):
-    """A piece.
+class Song(NamedTuple):
+    """Song.
 
-    `tempo` lists (beat, quarter notes per minute); `swing` is the share of a beat that the first of
-    two written eighths takes.
+    Attributes:
+        file: name of the MIDI file.
+        title: title, with author and year.
+        tempo: tempo changes as (beat, quarter notes per minute).
+        parts: parts of all players.
+        swing: share of a beat that the first of two written eighths takes.
     """
 
     file: str

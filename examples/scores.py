@@ -1,10 +1,10 @@
-"""The music of the examples, bar by bar, in the notation of `notation.py`."""
+"""Scores of the examples, in the notation of `notation.py`."""
 
-from notation import Line, Part, Piece
+from notation import Line, Part, Song
 
 # ---------------------------------------------------------------- Bach, Prelude in C major
 
-# Bars 1 to 11, each a chord in the order its five notes are struck.
+# Bars 1 to 11: the five notes of each chord, in order.
 PRELUDE = """
 C4 E4 G4 C5 E5 | C4 D4 A4 D5 F5 | B3 D4 G4 D5 F5 | C4 E4 G4 C5 E5 | C4 E4 A4 E5 A5 |
 C4 D4 F#4 A4 D5 | B3 D4 G4 D5 G5 | B3 C4 E4 G4 C5 | A3 C4 E4 G4 C5 | D3 A3 D4 F#4 C5 |
@@ -12,8 +12,8 @@ G3 B3 D4 G4 B4
 """
 
 
-def _prelude() -> Piece:
-    """The broken chords: bass and tenor are held while the right hand repeats its three notes."""
+def _prelude() -> Song:
+    """Returns broken chords: held bass and tenor, and three notes repeated by the right hand."""
     bass, tenor, right = [], [], []
     chords = [chord.split() for chord in PRELUDE.split("|")]
     for low, middle, *upper in chords:
@@ -21,7 +21,7 @@ def _prelude() -> Piece:
         bass.append(f"{low}:8 " * 2)
         tenor.append(f"r:1 {middle}:7 " * 2)
         right.append(figure * 2)
-    # The last bar is broken once and held.
+    # The last chord is broken once and held.
     low, middle, *upper = chords[-1]
     bass[-1] = f"{low}:16"
     tenor[-1] = f"r:1 {middle}:15"
@@ -32,7 +32,7 @@ def _prelude() -> Piece:
     )
     pedal = tuple((4.0 * bar + 0.12, 4.0 * bar + 3.95) for bar in range(len(chords)))
     tempo = (0, 66), (2, 70), (16, 72), (28, 74), (36, 70), (40, 64), (42, 50)
-    return Piece(
+    return Song(
         "bach_prelude_in_c.mid",
         "Prelude in C major, BWV 846, bars 1 to 11 (J. S. Bach, 1722)",
         tempo,
@@ -68,12 +68,12 @@ G1+G2:2 E3+G3+C4 G1+G2 F3+G3+B3 | C2+C3:2 G1+G2 C1+C2:4
 """
 
 
-def _entertainer() -> Piece:
+def _entertainer() -> Song:
     lines = (
         Line(ENTERTAINER_RIGHT, 0.25, 2, 84, gate=0.9),
         Line(ENTERTAINER_LEFT, 0.25, 2, 64, gate=0.6),
     )
-    return Piece(
+    return Song(
         "joplin_entertainer.mid",
         "The Entertainer, introduction and first strain (Scott Joplin, 1902)",
         ((0, 76), (6, 70), (7, 66), (8, 78), (36, 76), (38, 68), (39, 60)),
@@ -119,18 +119,18 @@ GREENSLEEVES_STRINGS = {
 }
 
 
-def _greensleeves() -> Piece:
+def _greensleeves() -> Song:
     chords = GREENSLEEVES_CHORDS.split()
     guitar = [GREENSLEEVES_GUITAR[chord] for chord in chords]
     bass = [GREENSLEEVES_BASS[chord] for chord in chords]
     strings = ["r:6"] * 8 + [GREENSLEEVES_STRINGS[chord] for chord in chords[8:]]
     guitar[-1], bass[-1] = "A2+E3+A3+C4+E4:6", "A1:6"
-    pickup = 0.5  # the tune's first note stands before the first bar
+    pickup = 0.5  # beats of the tune before the first bar
     flute = Line(
         f"A4:1 | {GREENSLEEVES_VERSE}{GREENSLEEVES_REFRAIN}", 0.5, 3, 84, gate=0.97, start_beats=2.5
     )
     start = 2.5 + pickup
-    return Piece(
+    return Song(
         "greensleeves.mid",
         "Greensleeves (English, 16th century)",
         ((0, 72), (3, 75), (24, 72), (27, 78), (47, 72), (49, 60)),
@@ -152,7 +152,7 @@ def _greensleeves() -> Piece:
 
 # ---------------------------------------------------------------- When the Saints Go Marching In
 
-# Written in C and sounding a fourth higher, in F; two choruses of sixteen bars after a pickup.
+# Written in C, transposed a fourth up to F; two choruses of sixteen bars after a pickup.
 SAINTS_TUNE = """
 G4:4 | r:1 C4 E4 F4 | G4:4 | r:1 C4 E4 F4 | G4:2 E4 | C4:2 E4 | D4:4 | r:1 E4 E4 D4 |
 C4:3 C4:1 | E4:2 G4:1 G4 | G4:1 F4:3 | r:2 E4:1 F4 | G4:2 E4 | C4:2 D4 | C4:4 |
@@ -186,7 +186,7 @@ SAINTS_BASS = {
     "F-Fm": "F1:2 Ab1",
     "G7": "G1:2 D2",
 }
-# Twelve columns a bar: four beats in triplets.
+# Twelve columns per bar: four beats in triplets.
 SAINTS_DRUMS = {
     51: "x..x.xx..x.x",  # ride
     44: "...x.....x..",  # hi-hat, pedal
@@ -195,7 +195,7 @@ SAINTS_DRUMS = {
 }
 
 
-def _saints() -> Piece:
+def _saints() -> Song:
     chords = SAINTS_CHORDS.split() * 2
     guitar = [SAINTS_GUITAR[chord] for chord in chords]
     bass = [SAINTS_BASS[chord] for chord in chords]
@@ -206,10 +206,10 @@ def _saints() -> Piece:
         Line(" | ".join(["." * 12] + [hits] * 31 + [hits[0] + "." * 11]), 1 / 3, 4, 72, drum=drum)
         for drum, hits in SAINTS_DRUMS.items()
     ]
-    drums.append(Line("...ooooxxxxx", 1 / 3, 4, 76, drum=38))  # the roll that brings them in
+    drums.append(Line("...ooooxxxxx", 1 / 3, 4, 76, drum=38))  # opening roll
     crashes = [("x" if bar in (0, 16, 31) else ".") + "." * 11 for bar in range(32)]
     drums.append(Line(" | ".join(crashes), 1 / 3, 4, 88, start_beats=4, drum=49))
-    return Piece(
+    return Song(
         "when_the_saints.mid",
         "When the Saints Go Marching In (American spiritual)",
         ((0, 196), (124, 188), (130, 150)),
@@ -246,13 +246,13 @@ CANON_HARP = (
 )
 
 
-def _canon() -> Piece:
+def _canon() -> Song:
     ground_beats, grounds = 8, 6
     voices = []
     for voice, last in enumerate(("D5:8", "F#4:8", "D4:8")):
         music = "".join(CANON_VARIATIONS[: grounds - 1 - voice]) + last
         voices.append(Line(music, 0.5, 4, 78, 0.97, ground_beats * (1 + voice)))
-    return Piece(
+    return Song(
         "pachelbel_canon.mid",
         "Canon in D, the ground and five variations (Johann Pachelbel, about 1690)",
         ((0, 58), (8, 62), (40, 64), (45, 58), (47, 48), (48, 60)),
@@ -266,4 +266,4 @@ def _canon() -> Piece:
     )
 
 
-PIECES = (_prelude(), _entertainer(), _greensleeves(), _saints(), _canon())
+SONGS = (_prelude(), _entertainer(), _greensleeves(), _saints(), _canon())

@@ -1,4 +1,4 @@
-"""The example pieces: what is committed is what the scores say, and the scores are the music."""
+"""Example songs: the MIDI files match the scores, and the scores match the printed music."""
 
 import importlib
 import sys
@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 HELD_BACK = EXAMPLES / "held_back" / "test"
 DRUMS = -1
 
-# Programs of each piece, counted from 0; DRUMS for the kit.
+# Programs of each song, counted from 0; DRUMS for the drum kit.
 PROGRAMS = {
     "bach_prelude_in_c.mid": [0],
     "joplin_entertainer.mid": [0],
@@ -36,7 +36,7 @@ HELD_BACK_PROGRAMS = {
     "frere_jacques.mid": [73, 48, 24, 0, 33],
 }
 ALL_PROGRAMS = PROGRAMS | HELD_BACK_PROGRAMS
-# Modules of the folder, forgotten after each test that imports them.
+# Modules of the folder, removed from sys.modules after each test.
 MODULES = (
     "make_held_back",
     "make_examples",
@@ -69,7 +69,7 @@ def read(file: str) -> pretty_midi.PrettyMIDI:
 
 
 def pitches(file: str, program: int) -> list[int]:
-    """The pitches of one player in the order they are struck; chords from the lowest note up."""
+    """Returns the pitches of one player sorted by onset and pitch."""
     (player,) = (
         part
         for part in read(file).instruments
@@ -79,7 +79,7 @@ def pitches(file: str, program: int) -> list[int]:
 
 
 def test_files_are_what_the_script_writes(make_examples: ModuleType, tmp_path: Path):
-    written = {make_examples.write(piece, tmp_path).name for piece in make_examples.PIECES}
+    written = {make_examples.write(song, tmp_path).name for song in make_examples.SONGS}
     assert written == {path.name for path in EXAMPLES.glob("*.mid")} == set(PROGRAMS)
     for name in written:
         assert (tmp_path / name).read_bytes() == (EXAMPLES / name).read_bytes(), name
@@ -95,7 +95,7 @@ def test_held_back_files_are_what_the_script_writes(examples_folder: None, tmp_p
 
 
 @pytest.mark.parametrize("path", sorted(HELD_BACK.glob("*.mid")), ids=lambda path: path.stem)
-def test_held_back_pieces_are_what_a_small_model_can_learn(path: Path):
+def test_held_back_songs_suit_small_models(path: Path):
     midi = pretty_midi.PrettyMIDI(str(path))
     assert 20 < midi.get_end_time() < 40
     assert {part.program for part in midi.instruments} <= {0, 24, 33, 48, 73}
@@ -105,7 +105,7 @@ def test_held_back_pieces_are_what_a_small_model_can_learn(path: Path):
     assert max(sounding) <= 6
 
 
-def test_held_back_pieces_are_listed_with_their_lengths():
+def test_held_back_songs_are_listed_with_their_lengths():
     lines = (EXAMPLES / "held_back" / "README.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.split("|")] for line in lines if ".mid`" in line]
     listed = {row[1].strip("`"): int(row[-2]) for row in rows}
@@ -125,11 +125,11 @@ def test_players_and_length(file: str):
     assert len(set(velocities)) > 10
 
 
-# Counted in the printed music: sixteen notes in each of the first ten bars of the prelude, eight in
-# its last; canon variations of 8, 8, 16, 16 and 32 notes, fewer of them for each later voice, and a
-# last note; four, four, eight, ten and seven notes to the lines of the spiritual. Fifteen notes to
-# a line of the ode, but more in the third and a tie into the fourth; sixteen bars of the lullaby;
-# seven notes to a line of the theme, fourteen to one of the Scottish song.
+# Counted in the printed music. Prelude: sixteen notes in each of the first ten bars, eight in the
+# last. Canon: variations of 8, 8, 16, 16 and 32 notes, one fewer for each later voice, and a final
+# note. Spiritual: four, four, eight, ten and seven notes per line. Ode: fifteen notes per line,
+# more in the third line, and a tie into the fourth. Lullaby: sixteen bars. Theme: seven notes per
+# line. Scottish song: fourteen notes per line.
 @pytest.mark.parametrize(
     ("file", "program", "count"),
     [
@@ -160,16 +160,16 @@ def test_number_of_notes(file: str, program: int, count: int):
         # The prelude's first two bars: C E G c e G c e twice, then C D A d f A d f twice.
         ("bach_prelude_in_c.mid", 0, 0, [60, 64, 67, 72, 76, 67, 72, 76] * 2),
         ("bach_prelude_in_c.mid", 0, 16, [60, 62, 69, 74, 77, 69, 74, 77] * 2),
-        # Bar 5 reaches up to a''; bar 10 down to d.
+        # Bar 5 has the highest note, a''; bar 10 the lowest, d.
         ("bach_prelude_in_c.mid", 0, 64, [60, 64, 69, 76, 81]),
         ("bach_prelude_in_c.mid", 0, 144, [50, 57, 62, 66, 72]),
-        # A, C D E F# E, D B G A B, C A: the dorian sixth is sharp.
+        # A, C D E F# E, D B G A B, C A: with the Dorian sixth, F#.
         ("greensleeves.mid", 73, 0, [69, 72, 74, 76, 78, 76, 74, 71, 67, 69, 71, 72, 69]),
-        # F A Bb C, twice, then once more going on to A F A G.
+        # F A Bb C, three times, then A F A G.
         ("when_the_saints.mid", 56, 0, [65, 69, 70, 72] * 3 + [69, 65, 69, 67]),
-        # Two beats to the bar: the bass plays F C F C under it.
+        # The bass alternates between F and C, two notes per bar.
         ("when_the_saints.mid", 32, 0, [41, 36, 41, 36]),
-        # The ground, and the first entry a third and a sixth above it: F# E D C# B A B C#.
+        # The ground, and the first entry of the canon: F# E D C# B A B C#.
         ("pachelbel_canon.mid", 42, 0, [50, 45, 47, 42, 43, 38, 43, 45] * 2),
         ("pachelbel_canon.mid", 40, 0, [78, 76, 74, 73, 71, 69, 71, 73]),
         # F# F# G A A G F# E D D E F# F# E E; the answer's E E F# D E F#GF# D, up to the low A.
@@ -208,8 +208,8 @@ def test_known_bars(file: str, program: int, skip: int, expected: list[int]):
     assert pitches(file, program)[skip : skip + len(expected)] == expected
 
 
-# The right hand's notes, all above the left hand's. D G A B C D G G, E C D E F# G G G; the slow
-# tune F# A G F# C# B C# D A.
+# All notes of the right hand are above those of the left hand. Minuet: D G A B C D G G, E C D E F#
+# G G G. Gymnopedie: F# A G F# C# B C# D A.
 @pytest.mark.parametrize(
     ("file", "lowest", "expected"),
     [
@@ -234,7 +234,7 @@ def test_chords_of_the_gymnopedie():
 
 
 def test_entertainer_strain():
-    # Two sixteenths lead in: D D#, E c E c E c; they are the only single notes above the left hand.
+    # A pickup of two sixteenths: D D#, E c E c E c. No other single notes are above the left hand.
     (piano,) = read("joplin_entertainer.mid").instruments
     strain = [note for note in piano.notes if note.start > 4.0 and note.pitch >= 62]
     melody = [note.pitch for note in sorted(strain, key=lambda note: note.start)]
@@ -250,7 +250,7 @@ def test_canon_is_a_canon():
 
 
 def test_the_round_is_a_round():
-    """The same tune in four parts, two bars of four beats apart."""
+    """Compares the tunes of the four parts, which start two bars of four beats apart."""
     voices = {program: pitches("frere_jacques.mid", program) for program in (73, 48, 24, 0)}
     octaves = {73: 12, 48: 0, 24: -12, 0: 0}
     tunes = [[pitch - octaves[program] for pitch in voices[program]] for program in voices]
@@ -277,7 +277,7 @@ def test_pedal_changes_with_every_bar_of_the_prelude():
 
 
 @pytest.mark.parametrize("file", ALL_PROGRAMS)
-def test_no_key_is_struck_while_it_sounds(file: str):
+def test_notes_of_a_key_do_not_overlap(file: str):
     sounding: set[tuple[int, int]] = set()
     for message in mido.merge_tracks(mido.MidiFile(path_of(file)).tracks):
         if message.type == "note_on":

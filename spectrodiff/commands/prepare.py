@@ -1,8 +1,8 @@
-"""Prepares a corpus for training: recordings at 16 kHz with their notes, in one folder.
+"""Prepares a corpus for training: recordings at 16 kHz with notes, in a single dataset.
 
-Audio is made mono and resampled, labels of every corpus become the same note table, and the
-published splits are used. At the end a table says what each split got, and what was left out
-and why.
+Audio is converted to mono and resampled, labels are converted to note tables, and the published
+splits are used. A table at the end lists the size of each split, and the recordings left out with
+reasons.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import functools
 import logging
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -29,9 +29,9 @@ _MIDI_TAIL_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prepares the corpus that the command line names."""
+    """Prepares the corpus given on the command line."""
     options = _parser().parse_args(arguments)
-    # TFDS warns of each corpus that it does not know it.
+    # TFDS warns about each corpus that is not registered with it.
     logging.getLogger("absl").setLevel(logging.ERROR)
     config, plan = options.plan(options)
     summary = prepare(
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         beam_options=options.beam.split() if options.beam is not None else None,
     )
     if options.corpus == "soundfont":
-        shutil.rmtree(_rendered(options, config), ignore_errors=True)
+        shutil.rmtree(_cache_folder(options, config), ignore_errors=True)
     print(f"{options.corpus}/{config} in {options.data_dir}")
     print(summary.table())
 
@@ -81,25 +81,25 @@ def _plan_pairs(options: argparse.Namespace) -> tuple[str, Plan]:
 
 
 def _plan_soundfont(options: argparse.Namespace) -> tuple[str, Plan]:
-    renderer = functools.partial(SoundfontRenderer, options.soundfont, options.gain)
+    soundfont = functools.partial(SoundfontRenderer, options.soundfont, options.gain)
     if options.source is not None:
         config = options.name or "midi"
-        studio = synthetic.Studio(
-            renderer(tail_seconds=_MIDI_TAIL_SECONDS), _rendered(options, config)
+        renderer = synthetic.CachedRenderer(
+            soundfont(tail_seconds=_MIDI_TAIL_SECONDS), _cache_folder(options, config)
         )
-        return config, synthetic.plan_midi(studio, options.source, options.validation_share)
+        return config, synthetic.plan_midi(renderer, options.source, options.validation_share)
     settings = _STYLES[options.style]
-    pieces = options.pieces
-    if pieces is None:
-        pieces = math.ceil(options.hours * 3600 / (sum(settings.seconds) / 2))
-    config = options.name or f"{options.style}_seed{options.seed}_{pieces}"
-    studio = synthetic.Studio(renderer(), _rendered(options, config))
+    songs = options.songs
+    if songs is None:
+        songs = math.ceil(options.hours * 3600 / (sum(settings.seconds) / 2))
+    config = options.name or f"{options.style}_seed{options.seed}_{songs}"
+    renderer = synthetic.CachedRenderer(soundfont(), _cache_folder(options, config))
     return config, synthetic.plan_composed(
-        studio, settings, pieces, options.seed, options.validation_share
+        renderer, settings, songs, options.seed, options.validation_share
     )
 
 
-def _rendered(options: argparse.Namespace, config: str) -> Path:
+def _cache_folder(options: argparse.Namespace, config: str) -> Path:
     folder: Path = dataset_folder(options.data_dir, options.corpus, config)
     return folder.with_name("rendered")
 
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(corpora, "maestro", "MAESTRO v3: piano, 199 hours", _plan_maestro)
 
     for name, plan, help in (
-        ("slakh", _plan_slakh, "Slakh2100: bands; ten sub-mixes per training track"),
+        ("slakh", _plan_slakh, "Slakh2100: many instruments; ten sub-mixes per training track"),
         ("cerberus4", _plan_cerberus4, "Cerberus4: piano, guitar, bass and drums, from Slakh2100"),
     ):
         command = _add(corpora, name, help, plan)
@@ -119,17 +119,17 @@ def _parser() -> argparse.ArgumentParser:
             "--variant",
             choices=get_args(Variant),
             default="redux",
-            help="which published split; redux has no song twice (default: %(default)s)",
+            help="published split; redux has no duplicate songs (default: %(default)s)",
         )
         command.add_argument(
             "--split_list",
             type=Path,
             metavar="FILE",
-            help="redux.json or splits_v2.json from the splits folder of slakh-utils; needed for "
-            "split2, and for redux unless the folder is that of the redux release",
+            help="redux.json or splits_v2.json from the splits folder of slakh-utils; required for "
+            "split2, and for redux unless SOURCE is the redux release",
         )
         if name == "slakh":
-            command.add_argument("--seed", type=natural, default=0, help="for the sub-mixes")
+            command.add_argument("--seed", type=natural, default=0, help="seed of the sub-mixes")
 
     _add(corpora, "guitarset", "GuitarSet: guitar, microphone and pickup", _plan_guitarset)
 
@@ -138,17 +138,17 @@ def _parser() -> argparse.ArgumentParser:
         "--labels",
         choices=get_args(musicnet.Labels),
         default="plain",
-        help="the release's labels, or the re-aligned MusicNet-EM in SOURCE/musicnet_em "
+        help="labels of the release, or re-aligned MusicNet-EM labels in SOURCE/musicnet_em "
         "(default: %(default)s)",
     )
     command.add_argument(
         "--splits",
         choices=get_args(musicnet.SplitName),
         default="mt3",
-        help="MT3's splits, or those of the release (default: %(default)s)",
+        help="splits of MT3, or of the release (default: %(default)s)",
     )
 
-    _add(corpora, "urmp", "URMP: chamber pieces", _plan_urmp)
+    _add(corpora, "urmp", "URMP: classical chamber music", _plan_urmp)
 
     command = _add(
         corpora,
@@ -167,7 +167,7 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
     command = _add(
         corpora,
         "soundfont",
-        "music rendered by FluidSynth: your MIDI files, or composed pieces",
+        "songs rendered by FluidSynth: your MIDI files, or composed songs",
         _plan_soundfont,
         source_required=False,
     )
@@ -175,16 +175,16 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
     _add_validation_share(command)
     amount = command.add_mutually_exclusive_group()
     amount.add_argument(
-        "--hours", type=float, default=1.0, help="compose about so much music (default: 1)"
+        "--hours", type=float, default=1.0, help="approximate hours to compose (default: 1)"
     )
-    amount.add_argument("--pieces", type=natural, help="or so many pieces")
-    command.add_argument("--seed", type=natural, default=0, help="another seed, other pieces")
+    amount.add_argument("--songs", type=natural, help="number of songs to compose")
+    command.add_argument("--seed", type=natural, default=0, help="seed of the composer")
     command.add_argument(
         "--style",
         choices=_STYLES,
         default="full",
-        help="full: 34 instrument classes and drums; narrow: five instruments, calmer, for small "
-        "models (default: %(default)s)",
+        help="full: 34 instrument classes and drums; narrow: five instruments at a lower density, "
+        "for small models (default: %(default)s)",
     )
     command.add_argument(
         "--soundfont", metavar="FILE", help="an .sf2 or .sf3 file (default: FluidR3 GM)"
@@ -193,7 +193,7 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--gain",
         type=float,
         default=0.8,
-        help="one gain for all pieces, so that loudness follows from the notes "
+        help="common gain of all songs, so that loudness depends on the notes "
         "(default: %(default)s)",
     )
 
@@ -202,7 +202,7 @@ def _add(
     corpora: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     help: str,
-    plan: object,
+    plan: Callable[[argparse.Namespace], tuple[str, Plan]],
     source_required: bool = True,
 ) -> argparse.ArgumentParser:
     command = corpora.add_parser(name, help=help, description=help)
@@ -214,33 +214,33 @@ def _add(
         metavar="DIR",
         help="the unpacked release, or your folder"
         if source_required
-        else "a folder of MIDI files; without it, pieces are composed",
+        else "folder of MIDI files; by default, songs are composed",
     )
     command.add_argument(
-        "--data_dir", type=Path, required=True, metavar="DIR", help="where prepared corpora go"
+        "--data_dir", type=Path, required=True, metavar="DIR", help="folder of prepared corpora"
     )
     command.add_argument(
         "--workers",
         type=natural,
         default=1,
         metavar="N",
-        help="processes that read and render (default: 1)",
+        help="number of processes that read and render (default: 1)",
     )
     command.add_argument(
         "--beam",
         nargs="?",
         const="",
         metavar="OPTIONS",
-        help="prepare on Apache Beam, with pipeline options as in --beam='--runner=FlinkRunner'; "
-        "without any, on its direct runner",
+        help="prepare on Apache Beam with these pipeline options, as in "
+        "--beam='--runner=FlinkRunner'; without options on its direct runner",
     )
     return command
 
 
 def _add_name(command: argparse.ArgumentParser, default: str | None) -> None:
-    how = "default: %(default)s" if default else "default: tells what is in it"
+    note = "default: %(default)s" if default else "default: describes its contents"
     command.add_argument(
-        "--name", type=_name, default=default, help=f"what to call this dataset ({how})"
+        "--name", type=_name, default=default, help=f"name of the dataset ({note})"
     )
 
 
@@ -250,8 +250,8 @@ def _add_validation_share(command: argparse.ArgumentParser) -> None:
         type=share,
         default=0.1,
         metavar="SHARE",
-        help="share of the recordings for validation, unless the subfolders train, validation and "
-        "test are the splits (default: %(default)s)",
+        help="share of the recordings for validation; ignored if the subfolders train, validation "
+        "and test are the splits (default: %(default)s)",
     )
 
 

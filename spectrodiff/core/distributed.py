@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Protocol, Self, TypeVar
+from typing import Generic, NoReturn, Protocol, Self, TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +18,8 @@ from spectrodiff.core.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_SignalHandler = Callable[[int, FrameType | None], object] | int | None
 
 # Polling interval while waiting for a stop request; longest wait for a thread at the end.
 POLL_SECONDS, END_SECONDS = 0.1, 2.0
@@ -79,7 +81,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._asked = False
-        self._previous_handlers: dict[int, Any] = {}
+        self._previous_handlers: dict[int, _SignalHandler] = {}
 
     @property
     def asked(self) -> bool:
@@ -107,8 +109,7 @@ class StopRequest:
             if self._asked:
                 _given_up.append(thread)
                 return None
-        result: T = thread.result()
-        return result
+        return thread.result()
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -170,13 +171,13 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-class _Thread(threading.Thread):
+class _Thread(threading.Thread, Generic[T]):
     """Runs work outside the main thread, which stays free to handle signals."""
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
         super().__init__(daemon=True)
         self._work = work
-        self._result: Any = None
+        self._result: T
         self._error: BaseException | None = None
         self.finished = threading.Event()
         self.start()
@@ -188,7 +189,7 @@ class _Thread(threading.Thread):
             self._error = error
         self.finished.set()
 
-    def result(self) -> Any:
+    def result(self) -> T:
         if self._error is not None:
             raise self._error
         return self._result

@@ -3,7 +3,7 @@
 import logging
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Progress:
         self._on_terminal = sys.stderr.isatty()
         self._done = 0
         self._logged_percent = 0
-        self._bar: Any = tqdm(
+        self._bar = tqdm(
             desc=description,
             total=total,
             unit=unit,

@@ -1,8 +1,8 @@
-"""Recordings of a corpus: sound with its notes, described first and read later, piece by piece.
+"""Recordings of a corpus: audio with notes, planned first and read later.
 
-A corpus is a function that looks at a folder and returns a `Plan`: which tracks belong to which
-split, without reading any audio. A `Track` can be pickled, so that any process can turn it into
-finished recordings with `read_track`.
+A corpus is a function that scans a folder and returns a `Plan`: the recordings of each split, in
+groups, without reading any audio. A `RecordingGroup` can be pickled, so that any process can read
+its recordings with `read_group`.
 """
 
 import dataclasses
@@ -16,29 +16,30 @@ import numpy as np
 from spectrodiff.audio.files import read_audio
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, CorpusError, SpectrodiffError
-from spectrodiff.music.notes import Notes, read_midi
+from spectrodiff.music.notes import NOTE_COLUMNS, Notes, read_midi
 
-# Not imported from the features, which would load JAX into every worker process.
+# This module must not import audio.features, which would load JAX in every worker process.
 
-# What labels without loudness get.
+# Velocity of notes whose labels have none.
 UNKNOWN_VELOCITY = 100
 
-# By how much audio may be longer or shorter than its corpus says: tails of silence are cut in
-# different ways. Between the usual rates of 44.1 and 48 kHz lies 8 %.
+# Tolerated difference between the length of audio and the length stated by the corpus, since
+# silence at the end may be trimmed. Confusing the rates 44.1 and 48 kHz would change it by 8 %.
 _LENGTH_TOLERANCE_SECONDS, _LENGTH_TOLERANCE_SHARE = 5.0, 0.05
-_MAX_MIXES_AT_ONCE = 10
-# A 16-bit recording whose samples never leave this range holds dither, not music.
+# Maximum number of recordings in a group, which are held in memory together.
+_MAX_GROUP_SIZE = 10
+# Peak of 16-bit recordings that contain only dither.
 _SILENT_PEAK = 8 / 32768
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recording:
-    """A finished recording.
+    """Audio with its notes.
 
     Attributes:
-        id: unique within its corpus.
+        id: unique within the corpus.
         audio: int16 [samples], mono, 16 kHz.
-        notes: what is played; all notes lie within the audio, and `total_seconds` is its length.
+        notes: notes within the length of the audio, which is `total_seconds`.
     """
 
     id: str
@@ -47,12 +48,12 @@ class Recording:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """Something that sounds: one file of a track, or one stem of a mix.
+class StemReader:
+    """Deferred reading of one stem of a mix, or of a complete recording.
 
     Attributes:
-        audio: reads the sound, float32 [samples] at 16 kHz.
-        notes: reads what it plays.
+        audio: reads the audio, float32 [samples] at 16 kHz.
+        notes: reads the notes.
     """
 
     audio: Callable[[], np.ndarray]
@@ -60,40 +61,40 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class Track:
-    """A unit of work: parts that are read once, and the recordings that are mixed from them.
+class RecordingGroup:
+    """Recordings mixed from common stems, each of which is read once; one unit of work.
 
     Attributes:
         id: unique within the corpus.
-        parts: what can be mixed.
-        mixes: for each recording its id and the indices of the parts it holds.
+        stems: readers of the stems.
+        mixes: id and stem indices of each recording.
     """
 
     id: str
-    parts: tuple[Part, ...]
+    stems: tuple[StemReader, ...]
     mixes: tuple[tuple[str, tuple[int, ...]], ...]
 
     @classmethod
-    def of_one(cls, id: str, part: Part) -> "Track":
-        """A track that is one recording of one part."""
-        return cls(id, (part,), ((id, (0,)),))
+    def single(cls, id: str, stem: StemReader) -> "RecordingGroup":
+        """Returns a group with one recording, which has one stem."""
+        return cls(id, (stem,), ((id, (0,)),))
 
-    def pieces(self) -> list["Track"]:
-        """The same mixes in portions small enough to be held in memory."""
+    def limited(self) -> list["RecordingGroup"]:
+        """Splits the recordings into groups that are small enough to be held in memory."""
         return [
-            dataclasses.replace(self, mixes=self.mixes[start : start + _MAX_MIXES_AT_ONCE])
-            for start in range(0, len(self.mixes), _MAX_MIXES_AT_ONCE)
+            dataclasses.replace(self, mixes=self.mixes[start : start + _MAX_GROUP_SIZE])
+            for start in range(0, len(self.mixes), _MAX_GROUP_SIZE)
         ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Skip:
-    """Something that was left out.
+    """Recording or group that was left out.
 
     Attributes:
-        id: the recording or track.
-        reason: why, in words that are the same for all with that problem.
-        detail: the whole message.
+        id: id of the recording or group.
+        reason: reason without details, by which skips are counted.
+        detail: complete error message.
     """
 
     id: str
@@ -103,22 +104,28 @@ class Skip:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a corpus consists of.
+    """Contents of a corpus.
 
     Attributes:
-        splits: the tracks of each split.
-        skipped: what was found unusable while planning.
-        remarks: counts of smaller things that were left out or changed.
+        splits: groups of recordings of each split.
+        skipped: recordings found to be unusable while planning.
+        remarks: counts of other omissions and changes, such as stems left out.
     """
 
-    splits: dict[str, list[Track]]
+    splits: dict[str, list[RecordingGroup]]
     skipped: list[Skip] = dataclasses.field(default_factory=list)
     remarks: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a track: recordings, and counted reports of what could not be used."""
+    """Result of reading a group.
+
+    Attributes:
+        recordings: complete recordings.
+        skipped: recordings that could not be used.
+        remarks: counts of other omissions and changes, such as notes left out.
+    """
 
     recordings: list[Recording]
     skipped: list[Skip]
@@ -126,21 +133,21 @@ class Outcome:
 
 
 class Unusable(Exception):
-    """A recording cannot be used, for the reason given in words that do not depend on it."""
+    """Unusable recording; the message is a reason without details (see `Skip`)."""
 
 
-def read_track(track: Track) -> Outcome:
-    """Reads the parts of a track, each once, and mixes its recordings.
+def read_group(group: RecordingGroup) -> Outcome:
+    """Reads each stem of a group once and mixes its recordings.
 
-    Recordings that cannot be used are reported, never raised.
+    Unusable recordings are reported in the outcome, not raised.
     """
-    read_audio_of = functools.cache(lambda index: track.parts[index].audio())
-    read_notes_of = functools.cache(lambda index: track.parts[index].notes())
+    read_audio_of = functools.cache(lambda index: group.stems[index].audio())
+    read_notes_of = functools.cache(lambda index: group.stems[index].notes())
     outcome = Outcome([], [], Counter())
-    for id, parts in track.mixes:
+    for id, stems in group.mixes:
         try:
-            notes = merge_notes([read_notes_of(index) for index in parts])
-            audio = to_int16(mix_audio([read_audio_of(index) for index in parts]))
+            notes = merge_notes([read_notes_of(index) for index in stems])
+            audio = to_int16(mix_audio([read_audio_of(index) for index in stems]))
             notes, remarks = fit_notes(notes, len(audio) / SAMPLE_RATE)
         except Unusable as problem:
             outcome.skipped.append(Skip(id, str(problem)))
@@ -153,15 +160,15 @@ def read_track(track: Track) -> Outcome:
 
 
 def read_mono(path: Path, expected_seconds: float | None = None) -> np.ndarray:
-    """Reads a corpus's audio file, mono at 16 kHz, float32 [samples].
+    """Reads an audio file of a corpus as mono at 16 kHz, float32 [samples].
 
     Args:
-        path: any audio file.
-        expected_seconds: about its length, where the corpus tells.
+        path: audio file.
+        expected_seconds: length stated by the corpus; None if unknown.
 
     Raises:
-        Unusable: if there is no such file, or its rate, length or content cannot be right.
-        AudioError: if it cannot be read.
+        Unusable: if the file is missing, silent, sampled below 16 kHz, or of a wrong length.
+        AudioError: if the file cannot be read.
     """
     if not path.is_file():
         raise Unusable("no audio file")
@@ -174,16 +181,16 @@ def read_mono(path: Path, expected_seconds: float | None = None) -> np.ndarray:
         difference_seconds = abs(len(audio) / SAMPLE_RATE - expected_seconds)
         tolerance_seconds = _LENGTH_TOLERANCE_SHARE * expected_seconds
         if difference_seconds > max(tolerance_seconds, _LENGTH_TOLERANCE_SECONDS):
-            raise Unusable("audio longer or shorter than the corpus says")
+            raise Unusable("audio longer or shorter than stated by the corpus")
     return audio
 
 
 def read_recorded_midi(path: Path) -> Notes:
-    """The notes of a MIDI file that belongs to a recording.
+    """Reads the MIDI file of a recording.
 
     Raises:
-        Unusable: if there is no such file.
-        MidiError: if it cannot be read.
+        Unusable: if the file is missing.
+        MidiError: if the file cannot be read.
     """
     if not path.is_file():
         raise Unusable("no MIDI file")
@@ -199,40 +206,41 @@ def _source_rate(path: Path) -> int:
         raise AudioError(path, "a readable audio file", str(error)) from error
 
 
-def mix_audio(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """The sum of sounds of any lengths, float32 [samples of the longest]."""
-    mix = np.zeros(max(len(part) for part in parts), np.float32)
-    for part in parts:
-        mix[: len(part)] += part
+def mix_audio(stems: Sequence[np.ndarray]) -> np.ndarray:
+    """Sums audio of different lengths, float32 [samples of the longest]."""
+    mix = np.zeros(max(len(stem) for stem in stems), np.float32)
+    for stem in stems:
+        mix[: len(stem)] += stem
     return mix
 
 
 def to_int16(audio: np.ndarray) -> np.ndarray:
-    """Samples in [-1, 1] as 16-bit integers; what is louder is clipped."""
+    """Converts samples in [-1, 1] to 16-bit integers; clips samples outside."""
     return np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
 
 
 def merge_notes(tables: Sequence[Notes]) -> Notes:
-    """The notes of all tables together, as long as the longest."""
-    columns = [field.name for field in dataclasses.fields(Notes) if field.name != "total_seconds"]
-    merged = {name: np.concatenate([getattr(table, name) for table in tables]) for name in columns}
+    """Concatenates note tables; `total_seconds` is the largest."""
+    merged = {
+        name: np.concatenate([getattr(table, name) for table in tables]) for name in NOTE_COLUMNS
+    }
     return Notes(**merged, total_seconds=max(table.total_seconds for table in tables))
 
 
 def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:
-    """Keeps the notes that are heard in a recording, and counts the others.
+    """Restricts notes to the length of a recording and sorts them by onset.
 
     Args:
-        notes: labels.
+        notes: labels of the recording.
         audio_seconds: length of the recording.
 
     Returns:
-        The notes, in order of their onsets, with `total_seconds` the length of the recording; and
-        how many were left out or cut.
+        Notes with `total_seconds` equal to the length of the recording, and counts of the notes
+        left out or shortened.
 
     Raises:
-        Unusable: if no notes are left, or most lie behind the end, so that the labels must be those
-            of another recording.
+        Unusable: if no notes are left, or most start after the end of the audio, so that the labels
+            probably belong to another recording.
     """
     lasting = notes.offset_seconds > notes.onset_seconds
     before_end = notes.onset_seconds < audio_seconds
@@ -261,9 +269,9 @@ def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:
 
 
 def labelled_notes(rows: Iterable[tuple[float, float, int, int]]) -> Notes:
-    """A note table from rows (onset seconds, offset seconds, pitch, program) without loudness.
+    """Converts rows of (onset seconds, offset seconds, pitch, program) to a note table.
 
-    A row that ends before it begins becomes a note without duration.
+    All notes get UNKNOWN_VELOCITY. An offset before its onset is moved to the onset.
 
     Raises:
         MidiError: if a value is out of range.
@@ -280,10 +288,10 @@ def labelled_notes(rows: Iterable[tuple[float, float, int, int]]) -> Notes:
 
 
 def require_folder(source: Path, expected: str, names: Sequence[str]) -> None:
-    """Refuses a folder that lacks one of some entries.
+    """Checks that a folder exists and has the given entries.
 
     Raises:
-        CorpusError: naming what is missing.
+        CorpusError: names the first missing entry.
     """
     if not source.is_dir():
         raise CorpusError(source, expected, "no such folder")
@@ -293,5 +301,5 @@ def require_folder(source: Path, expected: str, names: Sequence[str]) -> None:
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """Paths in order, without the hidden files that archives and file managers leave behind."""
+    """Returns the sorted paths without hidden files, which archives and file managers create."""
     return sorted(path for path in paths if not path.name.startswith("."))

@@ -1,58 +1,56 @@
-"""Prepared corpora: where they lie, and random access to their recordings."""
+"""Prepared corpora: their folders, and random access to their recordings."""
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, SupportsIndex
-
-import numpy as np
+from typing import Any, Protocol, SupportsIndex
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import Recording
-from spectrodiff.music.notes import Notes
+from spectrodiff.music.notes import NOTE_COLUMNS, Notes
 
 VERSION = "1.0.0"
 SUMMARY_FILE = "preparation.json"
 
-# The columns of the note table as they are stored.
-COLUMNS = {
-    "onset_seconds": np.float64,
-    "offset_seconds": np.float64,
-    "pitch": np.int32,
-    "velocity": np.int32,
-    "program": np.int32,
-    "is_drum": np.bool_,
-}
+
+class StoredRecords(Protocol):
+    """Random access to stored records, implemented by TFDS data sources."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: SupportsIndex) -> Mapping[str, Any]:
+        """Returns the values of a record by feature: bytes for the id, else arrays or scalars."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordingSource:
-    """The recordings of a split, read from disk when asked for; can be sent to other processes.
+    """Recordings of a split, read from disk on access; can be pickled.
 
     Args:
-        examples: a TFDS data source.
+        records: stored records of the split.
     """
 
-    examples: Any
+    records: StoredRecords
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.records)
 
     def __iter__(self) -> Iterator[Recording]:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: SupportsIndex) -> Recording:
-        example = self.examples[index]
+        record = self.records[index]
         notes = Notes(
-            **{name: example[name] for name in COLUMNS},
-            total_seconds=float(example["total_seconds"]),
+            **{name: record[name] for name in NOTE_COLUMNS},
+            total_seconds=float(record["total_seconds"]),
         )
-        return Recording(example["id"].decode(), example["audio"], notes)
+        return Recording(record["id"].decode(), record["audio"], notes)
 
 
 def dataset_folder(data_dir: str | os.PathLike[str], corpus: str, config: str) -> Path:
-    """Where a prepared corpus lies: `data_dir/corpus/config/version`."""
+    """Returns the folder of a prepared corpus: `data_dir/corpus/config/version`."""
     return Path(data_dir).absolute() / corpus / config / VERSION
 
 
@@ -60,12 +58,12 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
     """Opens a split of a prepared corpus.
 
     Args:
-        data_dir: where `python -m spectrodiff prepare` put it.
-        name: "corpus/config", such as "slakh/redux"; the config may be left out if there is one.
-        split: such as "train", or a part such as "train[:10%]" in the notation of TFDS.
+        data_dir: output folder of `python -m spectrodiff prepare`.
+        name: "corpus/config", such as "slakh/redux"; only "corpus" if it has a single config.
+        split: split such as "train", or a part such as "train[:10%]" in the notation of TFDS.
 
     Raises:
-        CorpusError: if it is not there, or has no such split, or nothing is in it.
+        CorpusError: if the corpus is not prepared, has no such split, or the split is empty.
     """
     import tensorflow_datasets as tfds
 
@@ -91,6 +89,6 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
 
 
 def prepared_configs(data_dir: str | os.PathLike[str], corpus: str) -> list[str]:
-    """The configs of a corpus that are prepared."""
+    """Returns the names of the prepared configs of a corpus."""
     folders = sorted((Path(data_dir).absolute() / corpus).glob(f"*/{VERSION}"))
     return [folder.parent.name for folder in folders]

@@ -10,7 +10,7 @@ import pytest
 
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.data.prepare.prepare import prepare
-from spectrodiff.data.recordings import Part, Plan, Recording, Track
+from spectrodiff.data.recordings import Plan, Recording, RecordingGroup, StemReader
 from spectrodiff.synthesis import Synthesizer
 from tests.support.corpora import table, tone
 
@@ -49,11 +49,13 @@ def notes(pitch):
 def corpus(tmp_path_factory):
     """Two recordings of a bit more than a second."""
     folder = tmp_path_factory.mktemp("corpus")
-    tracks = [
-        Track.of_one(name, Part(functools.partial(sound, hertz), functools.partial(notes, pitch)))
+    groups = [
+        RecordingGroup.single(
+            name, StemReader(functools.partial(sound, hertz), functools.partial(notes, pitch))
+        )
         for name, hertz, pitch in (("a", 440, 69), ("b", 880, 81))
     ]
-    prepare("made_up", "two", Plan({"test": tracks}), folder)
+    prepare("made_up", "two", Plan({"test": groups}), folder)
     return folder
 
 

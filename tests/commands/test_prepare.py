@@ -1,4 +1,4 @@
-"""Preparing corpora from the command line."""
+"""Preparation of corpora from the command line."""
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_each_corpus_is_prepared(tmp_path, capsys, corpus, write, options, confi
 
 @pytest.fixture
 def count_renders(monkeypatch):
-    """Pieces rendered so far; stops like Ctrl-C before the one after `limit`."""
+    """Counts rendered songs; raises KeyboardInterrupt after `limit` of them."""
     calls = {"made": 0, "limit": 1000}
 
     def render(self, notes):
@@ -121,15 +121,15 @@ def count_renders(monkeypatch):
     return calls
 
 
-def test_an_interrupted_soundfont_corpus_goes_on_where_it_was(tmp_path, capsys, count_renders):
-    arguments = ["soundfont", "--data_dir", str(tmp_path), "--pieces", "5", "--style", "narrow"]
+def test_an_interrupted_soundfont_corpus_is_continued(tmp_path, capsys, count_renders):
+    arguments = ["soundfont", "--data_dir", str(tmp_path), "--songs", "5", "--style", "narrow"]
     count_renders["limit"] = 3
     assert main(arguments) == 130
     config = tmp_path / "soundfont/narrow_seed0_5"
     assert sorted(path.name for path in config.iterdir()) == [".lock", "rendered"]
     count_renders["limit"] = 1000
     assert main(arguments) == 0
-    assert count_renders["made"] == 5  # Three of them before, two now.
+    assert count_renders["made"] == 5  # three before the interruption, two after it
     assert sorted(path.name for path in config.iterdir()) == [".lock", "1.0.0"]
     recordings = [
         recording
@@ -139,7 +139,7 @@ def test_an_interrupted_soundfont_corpus_goes_on_where_it_was(tmp_path, capsys, 
     assert {recording.audio[0] for recording in recordings} == set(range(1001, 1006))
 
 
-def test_hours_are_about_what_was_asked_for(tmp_path, capsys, count_renders):
+def test_hours_are_approximately_those_requested(tmp_path, capsys, count_renders):
     assert main(["soundfont", "--data_dir", str(tmp_path), "--hours", "0.1"]) == 0
     rows = capsys.readouterr().out.splitlines()[2:4]
     assert sum(float(row.split()[2]) for row in rows) == pytest.approx(0.1, rel=0.35)
@@ -178,10 +178,10 @@ def test_a_user_error_is_one_line(tmp_path, monkeypatch, capsys, arguments, mess
         ["pairs", "--source", "x", "--data_dir", "y", "--name", "a/b"],
         ["pairs", "--source", "x", "--data_dir", "y", "--validation_share", "1.5"],
         ["urmp", "--source", "x", "--data_dir", "y", "--workers", "-1"],
-        ["soundfont", "--data_dir", "y", "--hours", "1", "--pieces", "2"],
+        ["soundfont", "--data_dir", "y", "--hours", "1", "--songs", "2"],
     ],
 )
-def test_impossible_options_are_refused(arguments, capsys):
+def test_invalid_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert "usage:" in capsys.readouterr().err

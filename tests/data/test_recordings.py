@@ -1,4 +1,4 @@
-"""Reading, mixing and fitting recordings."""
+"""Reading and mixing of recordings, and fitting of their labels."""
 
 from functools import partial
 
@@ -8,22 +8,22 @@ import soundfile
 
 from spectrodiff.core.errors import AudioError, MidiError
 from spectrodiff.data.recordings import (
-    Part,
-    Track,
+    RecordingGroup,
+    StemReader,
     Unusable,
     fit_notes,
     labelled_notes,
     merge_notes,
     mix_audio,
+    read_group,
     read_mono,
-    read_track,
     to_int16,
 )
 from tests.support.corpora import table, tone, write_tone
 
 
 def spectrum_peak(audio: np.ndarray, rate: int) -> tuple[float, float]:
-    """Frequency and amplitude of the loudest sinusoid, away from the edges."""
+    """Returns frequency and amplitude of the loudest sinusoid in the middle half."""
     middle = audio[len(audio) // 4 : -len(audio) // 4]
     window = np.hanning(len(middle))
     spectrum = np.abs(np.fft.rfft(middle * window))
@@ -41,8 +41,8 @@ def test_a_tone_keeps_its_pitch_loudness_and_length(tmp_path, rate):
     assert amplitude == pytest.approx(0.5, rel=0.01)
 
 
-def test_what_is_above_half_the_rate_does_not_fold_back(tmp_path):
-    # 9 kHz would appear at 7 kHz if samples were just dropped.
+def test_resampling_does_not_alias(tmp_path):
+    # Without a filter, 9 kHz would be aliased to 7 kHz.
     write_tone(tmp_path / "a.wav", 1.0, 9_000.0, 48_000, peak=0.5)
     _, amplitude = spectrum_peak(read_mono(tmp_path / "a.wav"), 16_000)
     assert amplitude < 1e-3
@@ -61,7 +61,7 @@ def test_16_bit_samples_at_16_khz_pass_through_unchanged(tmp_path):
     np.testing.assert_array_equal(to_int16(read_mono(tmp_path / "a.wav")), samples)
 
 
-def test_what_cannot_be_right_is_named(tmp_path):
+def test_unusable_audio_is_refused_with_a_reason(tmp_path):
     with pytest.raises(Unusable, match="no audio file"):
         read_mono(tmp_path / "a.wav")
     write_tone(tmp_path / "slow.wav", 1.0, rate=8_000)
@@ -81,40 +81,40 @@ def test_what_cannot_be_right_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told", "right"),
+    ("seconds", "stated", "valid"),
     [
-        (20, 24, True),  # five seconds of silence may have been cut,
-        (20, 26, False),  # not six,
-        (200, 209, True),  # and in long recordings five percent.
-        (200, 200 * 48 / 44.1, False),  # Rendered at the wrong one of the two usual rates.
+        (20, 24, True),  # a difference of up to five seconds is tolerated
+        (20, 26, False),
+        (200, 209, True),  # or of 5 % in long recordings
+        (200, 200 * 48 / 44.1, False),  # confusion of the two usual rates
         (200, 200 * 44.1 / 48, False),
     ],
 )
-def test_the_length_tells_a_wrong_rate(tmp_path, seconds, told, right):
+def test_a_wrong_rate_is_detected_by_the_length(tmp_path, seconds, stated, valid):
     write_tone(tmp_path / "a.wav", seconds, rate=16_000)
-    if right:
-        assert len(read_mono(tmp_path / "a.wav", told)) == seconds * 16_000
+    if valid:
+        assert len(read_mono(tmp_path / "a.wav", stated)) == seconds * 16_000
     else:
         with pytest.raises(Unusable, match="longer or shorter"):
-            read_mono(tmp_path / "a.wav", told)
+            read_mono(tmp_path / "a.wav", stated)
 
 
-def test_a_mix_is_the_sum_of_its_parts():
+def test_a_mix_is_the_sum_of_its_stems():
     mix = mix_audio([np.array([1, 2, 3], np.float32), np.array([10], np.float32)])
     np.testing.assert_array_equal(mix, [11, 2, 3])
 
 
-def test_louder_than_full_scale_is_clipped_not_wrapped():
+def test_samples_above_full_scale_are_clipped_not_wrapped():
     np.testing.assert_array_equal(to_int16(np.array([1.5, -1.5, 0.5])), [32767, -32768, 16384])
 
 
 def test_labels_are_fitted_to_the_audio():
     notes = table(
         (0.50, 0.80, 64),  # second by onset
-        (0.25, 0.25, 61),  # no duration: out
-        (0.10, 0.40, 60),  # first
+        (0.25, 0.25, 61),  # no duration: left out
+        (0.10, 0.40, 60),  # first by onset
         (0.90, 1.50, 65),  # cut at 1.0
-        (1.00, 1.20, 66),  # begins at the end: out
+        (1.00, 1.20, 66),  # starts at the end: left out
     )
     fitted, remarks = fit_notes(notes, 1.0)
     np.testing.assert_array_equal(fitted.pitch, [60, 64, 65])
@@ -134,8 +134,8 @@ def test_labels_of_another_recording_are_refused():
         fit_notes(table((0.1, 0.1, 60)), 1.0)
 
 
-def test_labels_without_loudness():
-    # The second row ends before it begins.
+def test_labels_without_velocity():
+    # The second row ends before it starts.
     notes = labelled_notes([(0.5, 0.75, 60, 40), (0.5, 0.25, 61, 0)])
     np.testing.assert_array_equal(notes.offset_seconds, [0.75, 0.5])
     np.testing.assert_array_equal(notes.program, [40, 0])
@@ -158,14 +158,14 @@ def constant(value: float, calls: list[float]) -> np.ndarray:
     return np.full(16_000, value, np.float32)
 
 
-def test_a_part_is_read_once_for_all_mixes_it_is_in():
+def test_a_stem_is_read_once_for_all_its_mixes():
     calls: list[float] = []
-    parts = tuple(
-        Part(partial(constant, value, calls), partial(table, (0.0, 0.5, pitch)))
+    stems = tuple(
+        StemReader(partial(constant, value, calls), partial(table, (0.0, 0.5, pitch)))
         for value, pitch in ((0.25, 60), (0.125, 61), (0.0625, 62))
     )
     mixes = (("ab", (0, 1)), ("ac", (0, 2)), ("abc", (0, 1, 2)))
-    outcome = read_track(Track("t", parts, mixes))
+    outcome = read_group(RecordingGroup("t", stems, mixes))
     assert [recording.id for recording in outcome.recordings] == ["ab", "ac", "abc"]
     # 0.25 + 0.125 and so on, times 32768
     assert [recording.audio[0] for recording in outcome.recordings] == [12288, 10240, 14336]
@@ -173,20 +173,20 @@ def test_a_part_is_read_once_for_all_mixes_it_is_in():
     assert sorted(calls) == [0.0625, 0.125, 0.25]
 
 
-def test_many_mixes_are_taken_in_portions():
-    track = Track("t", (), tuple((str(number), ()) for number in range(23)))
-    pieces = track.pieces()
-    assert [len(piece.mixes) for piece in pieces] == [10, 10, 3]
-    assert sum((piece.mixes for piece in pieces), ()) == track.mixes
+def test_large_groups_are_split():
+    group = RecordingGroup("t", (), tuple((str(number), ()) for number in range(23)))
+    limited = group.limited()
+    assert [len(part.mixes) for part in limited] == [10, 10, 3]
+    assert sum((part.mixes for part in limited), ()) == group.mixes
 
 
-def test_what_cannot_be_read_is_reported_not_raised(tmp_path):
+def test_unreadable_recordings_are_reported_not_raised(tmp_path):
     write_tone(tmp_path / "a.wav", 1.0)
-    good = Part(partial(read_mono, tmp_path / "a.wav"), partial(table, (0.0, 0.5, 60)))
-    missing = Part(partial(read_mono, tmp_path / "b.wav"), partial(table, (0.0, 0.5, 60)))
-    late = Part(partial(read_mono, tmp_path / "a.wav"), partial(table, (7.0, 8.0, 60)))
+    good = StemReader(partial(read_mono, tmp_path / "a.wav"), partial(table, (0.0, 0.5, 60)))
+    missing = StemReader(partial(read_mono, tmp_path / "b.wav"), partial(table, (0.0, 0.5, 60)))
+    late = StemReader(partial(read_mono, tmp_path / "a.wav"), partial(table, (7.0, 8.0, 60)))
     mixes = (("good", (0,)), ("missing", (1,)), ("both", (0, 1)), ("late", (2,)))
-    outcome = read_track(Track("t", (good, missing, late), mixes))
+    outcome = read_group(RecordingGroup("t", (good, missing, late), mixes))
     assert [recording.id for recording in outcome.recordings] == ["good"]
     assert [(skip.id, skip.reason) for skip in outcome.skipped] == [
         ("missing", "no audio file"),

@@ -1,13 +1,14 @@
-"""Small tracks to prepare datasets from; importable by other processes."""
+"""Small groups of recordings to prepare datasets from; importable by other processes."""
 
 import signal
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.data.recordings import Part, Track, read_mono
+from spectrodiff.data.recordings import RecordingGroup, StemReader, read_mono
 from spectrodiff.music.notes import Notes
 from tests.support.corpora import table
 
@@ -22,18 +23,25 @@ NOTES = Notes(
 
 
 def noise(seed: int) -> np.ndarray:
-    """One second of noise and `seed` samples more."""
+    """Returns noise of one second and `seed` samples."""
     return np.random.default_rng(seed).uniform(-1, 1, SAMPLE_RATE + seed).astype(np.float32)
 
 
-def track(id: str, seed: int = 0) -> Track:
-    """A track with one recording of noise."""
-    return Track.of_one(id, Part(partial(noise, seed), partial(NOTES.select, slice(None))))
+def single(
+    id: str, audio: Callable[[], np.ndarray], notes: Callable[[], Notes] | None = None
+) -> RecordingGroup:
+    """Returns a group of one recording; by default with one note of a second."""
+    return RecordingGroup.single(id, StemReader(audio, notes or partial(table, (0, 1, 60))))
 
 
-def broken(id: str, folder: Path) -> Track:
-    """A track whose audio file does not exist."""
-    return Track.of_one(id, Part(partial(read_mono, folder / id), partial(table, (0, 1, 60))))
+def group(id: str, seed: int = 0) -> RecordingGroup:
+    """Returns a group of one recording of noise with NOTES."""
+    return single(id, partial(noise, seed), partial(NOTES.select, slice(None)))
+
+
+def broken(id: str, folder: Path) -> RecordingGroup:
+    """Returns a group of one recording with a missing audio file."""
+    return single(id, partial(read_mono, folder / id))
 
 
 def _wait_forever(reached: Path) -> np.ndarray:
@@ -42,6 +50,6 @@ def _wait_forever(reached: Path) -> np.ndarray:
     raise AssertionError("unreachable")
 
 
-def stuck(id: str, reached: Path) -> Track:
-    """A track that is never read completely; writes to the file `reached` when it is begun."""
-    return Track.of_one(id, Part(partial(_wait_forever, reached), partial(table, (0, 1, 60))))
+def stuck(id: str, reached: Path) -> RecordingGroup:
+    """Returns a group that blocks when it is read, after writing to the file `reached`."""
+    return single(id, partial(_wait_forever, reached))

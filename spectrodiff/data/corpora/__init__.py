@@ -1,1 +1,1 @@
-"""Corpora, one file each: what recordings and notes they consist of, and their splits."""
+"""Corpora, one file each: their recordings, notes and splits."""

@@ -1,4 +1,4 @@
-"""A folder of audio files without notes, for training what does not need any."""
+"""Folder of audio files without notes, for training that needs only audio."""
 
 import dataclasses
 from pathlib import Path
@@ -15,10 +15,10 @@ VALIDATION_SHARE = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class AudioFolder:
-    """Recordings without notes, read when asked for; can be sent to other processes.
+    """Recordings without notes, read on access; can be pickled.
 
     Args:
-        files: one for each recording.
+        files: audio file of each recording.
     """
 
     files: tuple[Path, ...]
@@ -34,12 +34,16 @@ class AudioFolder:
 
 
 def open_audio_folder(folder: Path, *, validation: bool) -> AudioFolder:
-    """The audio files in a folder and its subfolders.
+    """Opens the audio files in a folder and its subfolders.
 
-    A tenth of them, chosen by their names, is for validation. A single one is in both splits.
+    A tenth of them, chosen by name, is the validation split. A single file is in both splits.
+
+    Args:
+        folder: folder with audio files.
+        validation: whether to open the validation split or the training split.
 
     Raises:
-        CorpusError: if there are none.
+        CorpusError: if there are no audio files.
     """
     files = [
         path

@@ -1,8 +1,9 @@
-"""GuitarSet: six players' guitars, recorded by a microphone and by a pickup per string.
+"""GuitarSet: acoustic guitar by six players, recorded with a microphone and with pickups.
 
-Xi et al., "GuitarSet: A Dataset for Guitar Transcription". The folder holds `annotation/ID.jams`,
-`audio_mono-mic/ID_mic.wav` and `audio_mono-pickup_mix/ID_mix.wav`, where ID is
-`PLAYER_STYLEn-BPM-KEY_comp` or `..._solo` and n the chord progression. Both recordings are used.
+Xi et al., "GuitarSet: A Dataset for Guitar Transcription". The folder contains
+`annotation/ID.jams`, `audio_mono-mic/ID_mic.wav` and `audio_mono-pickup_mix/ID_mix.wav`, where ID
+is `PLAYER_STYLEn-BPM-KEY_comp` or `..._solo` and n is the chord progression. Both recordings are
+used.
 """
 
 import functools
@@ -13,10 +14,10 @@ from typing import Any
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import (
-    Part,
     Plan,
+    RecordingGroup,
     Skip,
-    Track,
+    StemReader,
     Unusable,
     labelled_notes,
     read_mono,
@@ -26,7 +27,7 @@ from spectrodiff.data.recordings import (
 from spectrodiff.music.notes import Notes
 
 PROGRAM = 24
-# Of the three progressions in each style, the last is for validation (MT3, appendix B).
+# The last of the three progressions in each style is for validation (MT3, appendix B).
 VALIDATION_PROGRESSION = 3
 
 _AUDIO = {"mic": "audio_mono-mic", "mix": "audio_mono-pickup_mix"}
@@ -35,7 +36,7 @@ _ID = re.compile(r"\d\d_[A-Za-z]+(?P<progression>\d)-\d+-[^_]+_(comp|solo)")
 
 
 def plan(source: Path) -> Plan:
-    """Progressions 1 and 2 of each style for training, 3 for validation.
+    """Plans the corpus: progressions 1 and 2 of each style for training, 3 for validation.
 
     Raises:
         CorpusError: if the folder is not a GuitarSet release.
@@ -48,21 +49,23 @@ def plan(source: Path) -> Plan:
     for annotation in annotations:
         match = _ID.fullmatch(annotation.stem)
         if not match:
-            result.skipped.append(Skip(annotation.stem, "a name that tells no progression"))
+            result.skipped.append(Skip(annotation.stem, "file name without a progression"))
             continue
         is_validation = int(match["progression"]) == VALIDATION_PROGRESSION
         for suffix, folder in _AUDIO.items():
             id = f"{annotation.stem}_{suffix}"
-            part = Part(
+            stem = StemReader(
                 functools.partial(read_mono, source / folder / f"{id}.wav"),
                 functools.partial(read_annotation, annotation),
             )
-            result.splits["validation" if is_validation else "train"].append(Track.of_one(id, part))
+            result.splits["validation" if is_validation else "train"].append(
+                RecordingGroup.single(id, stem)
+            )
     return result
 
 
 def read_annotation(path: Path) -> Notes:
-    """The notes of all six strings in a JAMS file; fractions of a semitone are rounded.
+    """Reads the notes of all six strings from a JAMS file; pitches are rounded to semitones.
 
     Raises:
         Unusable: if the file has no note annotations or is not JAMS.

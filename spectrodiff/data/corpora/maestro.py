@@ -1,8 +1,8 @@
-"""MAESTRO v3: piano recorded on a Disklavier, so that the notes are exact.
+"""MAESTRO v3: piano, recorded on a Disklavier, which provides exact notes.
 
 Hawthorne et al., "Enabling Factorized Piano Music Modeling and Generation with the MAESTRO
-Dataset". The folder holds `maestro-v3.0.0.csv`, which also names the splits, and folders by year
-with `.midi` and `.wav` files.
+Dataset". The folder contains `maestro-v3.0.0.csv`, a table of recordings with their splits, and one
+folder per year with `.midi` and `.wav` files.
 """
 
 import csv
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import (
-    Part,
     Plan,
-    Track,
+    RecordingGroup,
+    StemReader,
     read_mono,
     read_recorded_midi,
     require_folder,
@@ -27,22 +27,22 @@ _EXPECTED = "an unpacked MAESTRO release"
 
 
 def plan(source: Path) -> Plan:
-    """The splits of the release, as its table has them.
+    """Plans the corpus with the splits of the release.
 
     Raises:
-        CorpusError: if there is no table, or it lacks a column or names an unknown split.
+        CorpusError: if the table is missing, lacks a column or contains an unknown split.
     """
     table, rows = _read_table(source)
-    splits: dict[str, list[Track]] = {split: [] for split in SPLITS}
+    splits: dict[str, list[RecordingGroup]] = {split: [] for split in SPLITS}
     for row in rows:
         if row["split"] not in splits:
             raise CorpusError(table, f"splits {', '.join(SPLITS)}", repr(row["split"]))
         midi, audio = Path(row["midi_filename"]), Path(row["audio_filename"])
-        part = Part(
+        stem = StemReader(
             functools.partial(read_mono, source / audio, _seconds(table, row["duration"])),
             functools.partial(read_recorded_midi, source / midi),
         )
-        splits[row["split"]].append(Track.of_one(midi.with_suffix("").as_posix(), part))
+        splits[row["split"]].append(RecordingGroup.single(midi.with_suffix("").as_posix(), stem))
     return Plan(splits)
 
 
@@ -60,13 +60,13 @@ def _read_table(source: Path) -> tuple[Path, list[dict[str, str]]]:
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:
-    # Titles hold commas and quotation marks.
+    # Titles contain commas and quotation marks.
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def _read_json(path: Path) -> list[dict[str, str]]:
-    """Reads the table column by column: {column: {row number: value}}."""
+    """Reads a table stored by columns: {column: {row number: value}}."""
     try:
         columns = json.loads(path.read_text(encoding="utf-8"))
         numbers = columns["split"].keys()

@@ -1,9 +1,9 @@
 """MusicNet: classical chamber music with aligned scores.
 
-Thickstun et al., "Learning Features of Music from Scratch". The folder holds `train_data`,
-`train_labels`, `test_data` and `test_labels` with ID.wav and ID.csv. The labels called "em" are a
-better alignment by Maman and Bermano, "Unaligned Supervision for Automatic Music Transcription in
-the Wild": MIDI files whose names begin with the ID, in a folder `musicnet_em`.
+Thickstun et al., "Learning Features of Music from Scratch". The folder contains `train_data`,
+`train_labels`, `test_data` and `test_labels` with ID.wav and ID.csv. The "em" labels are a more
+accurate alignment by Maman and Bermano, "Unaligned Supervision for Automatic Music Transcription in
+the Wild": MIDI files with names that start with the ID, in a folder `musicnet_em`.
 """
 
 import csv
@@ -15,10 +15,10 @@ from typing import Literal
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import (
-    Part,
     Plan,
+    RecordingGroup,
     Skip,
-    Track,
+    StemReader,
     Unusable,
     labelled_notes,
     read_mono,
@@ -31,10 +31,10 @@ from spectrodiff.music.notes import Notes
 Labels = Literal["plain", "em"]
 SplitName = Literal["mt3", "official"]
 
-# MT3's splits; what is not listed is for training.
+# Splits of MT3; recordings not listed are for training.
 _MT3_VALIDATION = "1733 1765 1790 1818 2160 2198 2289 2300 2308 2315 2336 2466 2477 2504 2611"
 _MT3_TEST = "1729 1776 1813 1893 2118 2186 2296 2431 2432 2487 2497 2501 2507 2537 2621"
-# The test set of the release with ten recordings; the first release had three of them.
+# Test set of the release with ten test recordings; the first release had three of them.
 _OFFICIAL_TEST = "1759 1819 2106 2191 2298 2303 2382 2416 2556 2628"
 SPLITS: dict[SplitName, dict[str, frozenset[str]]] = {
     "mt3": {
@@ -44,7 +44,7 @@ SPLITS: dict[SplitName, dict[str, frozenset[str]]] = {
     "official": {"test": frozenset(_OFFICIAL_TEST.split())},
 }
 
-# Times in the labels count samples at this rate, whatever the rate of the audio file is.
+# Rate in Hz of the sample counts in the labels, for audio files of any rate.
 LABEL_RATE = 44_100
 
 _FOLDERS = ("train", "test")
@@ -53,12 +53,12 @@ _EXPECTED = "an unpacked MusicNet release"
 
 
 def plan(source: Path, labels: Labels = "plain", splits: SplitName = "mt3") -> Plan:
-    """All recordings of the release, in the splits asked for.
+    """Plans the corpus: all recordings of the release.
 
     Args:
         source: the unpacked release; for "em" labels with the folder `musicnet_em` in it.
-        labels: which alignment.
-        splits: MT3's, or those of the release (which has no validation split).
+        labels: "plain" for the labels of the release, "em" for MusicNet-EM.
+        splits: "mt3", or "official" for those of the release (which has no validation split).
 
     Raises:
         CorpusError: if folders are missing.
@@ -81,16 +81,16 @@ def plan(source: Path, labels: Labels = "plain", splits: SplitName = "mt3") -> P
         if read_notes is None:
             result.skipped.append(Skip(id, "no labels"))
             continue
-        part = Part(functools.partial(read_mono, path), read_notes)
-        result.splits[split].append(Track.of_one(id, part))
+        stem = StemReader(functools.partial(read_mono, path), read_notes)
+        result.splits[split].append(RecordingGroup.single(id, stem))
     return result
 
 
 def read_labels(path: Path) -> Notes:
-    """The notes of a CSV file of labels.
+    """Reads the notes from a CSV file of labels.
 
     Raises:
-        Unusable: if the file is not a label file, or names an instrument that does not exist.
+        Unusable: if the file is not a label file, or contains an unknown instrument.
         MidiError: if a value is out of range.
     """
     try:
@@ -102,7 +102,7 @@ def read_labels(path: Path) -> Notes:
 
 
 def _row(row: dict[str, str]) -> tuple[float, float, int, int]:
-    program = int(row["instrument"]) - 1  # Counted from 1 in the labels.
+    program = int(row["instrument"]) - 1  # counted from 1 in the labels
     if not 0 <= program <= 127:
         raise Unusable("unknown instrument")
     onset, offset = (int(row[name]) / LABEL_RATE for name in ("start_time", "end_time"))
@@ -117,7 +117,7 @@ def _plain_labels(audio: Path) -> Callable[[], Notes] | None:
 
 def _em_labels(source: Path) -> Callable[[Path], Callable[[], Notes] | None]:
     require_folder(source, "MusicNet with the EM labels", [_EM_FOLDER])
-    # The archive may have been unpacked into a folder of its own name.
+    # Recursive, since the archive may be unpacked into a subfolder.
     files = {
         match[0]: path
         for path in visible((source / _EM_FOLDER).rglob("*.mid"))

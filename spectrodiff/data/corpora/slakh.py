@@ -1,8 +1,8 @@
-"""Slakh2100 and Cerberus4: bands rendered with sample libraries, each instrument a stem.
+"""Slakh2100 and Cerberus4: multi-instrument music rendered with sample libraries, in stems.
 
 Manilow et al., "Cutting Music Source Separation Some Slakh". A track is a folder with
 `metadata.yaml`, `mix.flac`, `stems/SNN.flac` and `MIDI/SNN.mid`. The stems sum to the mix.
-(`all_src.mid` beside them is not used: it need not be what was rendered.)
+`all_src.mid` is not used, since it may differ from the notes that were rendered.
 """
 
 import dataclasses
@@ -18,10 +18,10 @@ import numpy as np
 
 from spectrodiff.data.corpora.slakh_splits import Variant, track_folders
 from spectrodiff.data.recordings import (
-    Part,
     Plan,
+    RecordingGroup,
     Skip,
-    Track,
+    StemReader,
     merge_notes,
     read_mono,
     read_recorded_midi,
@@ -29,29 +29,29 @@ from spectrodiff.data.recordings import (
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.programs import map_program_numbers
 
-# The augmentation of Gardner et al., "MT3", section 3.3.
+# Augmentation with sub-mixes of Gardner et al., "MT3", section 3.3.
 MAX_SUBMIXES = 10
 MIN_SUBMIX_STEMS = 4
 
-# Where Slakh's own table of instrument classes is not "the largest class program not above".
+# Exceptions in Slakh's table of instrument classes to "the largest class program not above".
 _CLASS_PROGRAMS = {2: 4, 6: 0, 7: 4, 31: 26, 44: 48, 45: 48, 59: 56, 72: 73}
 _FIRST_CLASSLESS_PROGRAM = 96
 
-# Piano, guitar and bass in Cerberus4: the program they get, and the programs that they are.
+# Piano, guitar and bass in Cerberus4: new program, and original programs.
 _CERBERUS_FAMILIES = {0: range(0, 8), 24: range(24, 32), 32: range(32, 40)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Stem:
-    """A stem that was rendered and has notes.
+    """Stem with audio and notes.
 
     Attributes:
-        id: such as "S03".
-        audio: its sound.
-        midi: its notes.
-        original_program: General MIDI program in the file that was rendered.
-        program: program of its instrument class.
-        is_drum: whether it is a drum kit.
+        id: id in the track, such as "S03".
+        audio: audio file.
+        midi: MIDI file.
+        original_program: General MIDI program of the rendered file.
+        program: program of the instrument class.
+        is_drum: whether the stem is a drum kit.
     """
 
     id: str
@@ -61,75 +61,87 @@ class Stem:
     program: int
     is_drum: bool
 
-    def part(self) -> Part:
-        """The stem as something to mix."""
-        return Part(functools.partial(read_mono, self.audio), functools.partial(read_stem, self))
+    def reader(self) -> StemReader:
+        """Returns a reader of the stem."""
+        return StemReader(
+            functools.partial(read_mono, self.audio), functools.partial(read_stem, self)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Band:
-    """A track of Slakh, as its metadata describe it."""
+class Track:
+    """Track of Slakh, described by its metadata.
+
+    Attributes:
+        id: name of its folder, such as "Track00001".
+        stems: usable stems.
+        mix: audio file of the mix; None if it contains unusable stems.
+    """
 
     id: str
     stems: tuple[Stem, ...]
-    mix: Path | None  # None if the stems are not all that sounds in it.
+    mix: Path | None
 
 
 def plan(
     source: Path, variant: Variant = "redux", split_list: Path | None = None, seed: int = 0
 ) -> Plan:
-    """Slakh2100: up to ten sub-mixes per training track; the whole mix elsewhere.
+    """Plans Slakh2100: up to ten sub-mixes per training track; complete mixes in other splits.
 
-    A sub-mix holds at least four stems, drawn without repetition: how many uniformly, then which.
-    Tracks with fewer stems are used whole.
+    A sub-mix has at least four stems: their number is uniformly distributed, then the stems are
+    sampled without replacement. Tracks with fewer stems are used completely.
 
     Args:
-        source: an unpacked release.
-        variant: which published split.
-        split_list: its list (see `track_folders`).
-        seed: for the sub-mixes.
+        source: the unpacked release.
+        variant: published split.
+        split_list: file that defines the split (see `track_folders`).
+        seed: seed of the sub-mixes.
 
     Raises:
-        CorpusError: if the folder or the list is not what it should be.
+        CorpusError: if the folder or the list is invalid.
     """
 
-    def arrange(band: Band, split: str) -> Track | None:
+    def to_group(track: Track, split: str) -> RecordingGroup | None:
         if split != "train":
-            return _whole(band)
-        parts = tuple(stem.part() for stem in band.stems)
+            return _complete_mix(track)
         mixes = tuple(
-            ("_".join([band.id, *(band.stems[index].id for index in subset)]), subset)
-            for subset in draw_submixes(len(parts), seed, int(band.id.removeprefix("Track")))
+            ("_".join([track.id, *(track.stems[index].id for index in subset)]), subset)
+            for subset in sample_submixes(
+                len(track.stems), seed, int(track.id.removeprefix("Track"))
+            )
         )
-        return Track(band.id, parts, mixes)
+        return RecordingGroup(track.id, tuple(stem.reader() for stem in track.stems), mixes)
 
-    return _plan(source, variant, split_list, arrange)
+    return _plan(source, variant, split_list, to_group)
 
 
 def plan_cerberus4(
     source: Path, variant: Variant = "redux", split_list: Path | None = None
 ) -> Plan:
-    """Cerberus4: all mixes of exactly one piano, guitar, bass and drum stem of a track.
+    """Plans Cerberus4: all mixes of one piano, one guitar, one bass and one drum stem of a track.
 
-    Their programs are 0, 24 and 32 (MT3, appendix B.3). Arguments and errors are those of `plan`.
+    Their programs become 0, 24 and 32 (MT3, appendix B.3). For arguments and errors see `plan`.
     """
-    return _plan(source, variant, split_list, lambda band, split: _quartets(band))
+    return _plan(source, variant, split_list, lambda track, split: _quartets(track))
 
 
-def draw_submixes(num_stems: int, seed: int, number: int) -> list[tuple[int, ...]]:
-    """Different random subsets of stems; all that there are if there are at most ten.
+def sample_submixes(num_stems: int, seed: int, number: int) -> list[tuple[int, ...]]:
+    """Returns up to ten different random subsets of at least four stems.
 
     Args:
-        num_stems: of the track.
-        seed: of the whole corpus.
-        number: of the track.
+        num_stems: number of stems of the track.
+        seed: seed of the corpus.
+        number: number of the track.
+
+    Returns:
+        Stem indices of each subset; all stems if there are at most four.
     """
     if num_stems <= MIN_SUBMIX_STEMS:
         return [tuple(range(num_stems))]
     sizes = range(MIN_SUBMIX_STEMS, num_stems + 1)
     wanted = min(MAX_SUBMIXES, sum(math.comb(num_stems, size) for size in sizes))
     random = np.random.default_rng([seed, number])
-    subsets: dict[tuple[int, ...], None] = {}  # A dictionary keeps the order.
+    subsets: dict[tuple[int, ...], None] = {}  # an ordered set
     while len(subsets) < wanted:
         size = random.integers(MIN_SUBMIX_STEMS, num_stems, endpoint=True)
         chosen = random.choice(num_stems, size, replace=False)
@@ -138,7 +150,7 @@ def draw_submixes(num_stems: int, seed: int, number: int) -> list[tuple[int, ...
 
 
 def class_program(program: int) -> int | None:
-    """The program of the Slakh class of a program, or None for effects, ethnic and the like."""
+    """Returns the Slakh class program of a program; None for programs without a class."""
     if not 0 <= program < _FIRST_CLASSLESS_PROGRAM:
         return None
     mapped = _CLASS_PROGRAMS.get(program)
@@ -146,11 +158,11 @@ def class_program(program: int) -> int | None:
 
 
 def read_stem(stem: Stem) -> Notes:
-    """The notes of a stem, all played by its instrument class.
+    """Reads the notes of a stem, with the program of its instrument class.
 
     Raises:
-        Unusable: if there is no MIDI file.
-        MidiError: if it cannot be read.
+        Unusable: if the MIDI file is missing.
+        MidiError: if the MIDI file cannot be read.
     """
     notes = read_recorded_midi(stem.midi)
     return dataclasses.replace(
@@ -161,7 +173,7 @@ def read_stem(stem: Stem) -> Notes:
 
 
 def read_stems(stems: Sequence[Stem]) -> Notes:
-    """The notes of several stems."""
+    """Reads and merges the notes of several stems."""
     return merge_notes([read_stem(stem) for stem in stems])
 
 
@@ -169,61 +181,64 @@ def _plan(
     source: Path,
     variant: Variant,
     split_list: Path | None,
-    arrange: Callable[[Band, str], Track | None],
+    to_group: Callable[[Track, str], RecordingGroup | None],
 ) -> Plan:
     result = Plan({"train": [], "validation": [], "test": []})
     for split, folders in track_folders(source, variant, split_list).items():
         for folder in folders:
-            band = _read_band(folder, result.remarks)
-            if isinstance(band, Skip):
-                result.skipped.append(band)
-            elif track := arrange(band, split):
-                result.splits[split].append(track)
+            track = _read_metadata(folder, result.remarks)
+            if isinstance(track, Skip):
+                result.skipped.append(track)
+            elif group := to_group(track, split):
+                result.splits[split].append(group)
             else:
                 result.remarks["tracks without piano, guitar, bass and drums left out"] += 1
     return result
 
 
-def _whole(band: Band) -> Track:
-    if band.mix is None:
-        parts = tuple(stem.part() for stem in band.stems)
-        return Track(band.id, parts, ((band.id, tuple(range(len(parts)))),))
-    audio = functools.partial(read_mono, band.mix)
-    return Track.of_one(band.id, Part(audio, functools.partial(read_stems, band.stems)))
+def _complete_mix(track: Track) -> RecordingGroup:
+    if track.mix is None:
+        stems = tuple(stem.reader() for stem in track.stems)
+        return RecordingGroup(track.id, stems, ((track.id, tuple(range(len(stems)))),))
+    audio = functools.partial(read_mono, track.mix)
+    notes = functools.partial(read_stems, track.stems)
+    return RecordingGroup.single(track.id, StemReader(audio, notes))
 
 
-def _quartets(band: Band) -> Track | None:
+def _quartets(track: Track) -> RecordingGroup | None:
     families = [
         [
             (stem, program)
-            for stem in band.stems
+            for stem in track.stems
             if not stem.is_drum and stem.original_program in family
         ]
         for program, family in _CERBERUS_FAMILIES.items()
     ]
-    families.append([(stem, 0) for stem in band.stems if stem.is_drum])
+    families.append([(stem, 0) for stem in track.stems if stem.is_drum])
     members = [member for family in families for member in family]
-    quartets = tuple(
-        ("_".join([band.id, *(stem.id for stem, _ in quartet)]), tuple(map(members.index, quartet)))
+    mixes = tuple(
+        (
+            "_".join([track.id, *(stem.id for stem, _ in quartet)]),
+            tuple(map(members.index, quartet)),
+        )
         for quartet in itertools.product(*families)
     )
-    parts = tuple(dataclasses.replace(stem, program=program).part() for stem, program in members)
-    return Track(band.id, parts, quartets) if quartets else None
+    stems = tuple(dataclasses.replace(stem, program=program).reader() for stem, program in members)
+    return RecordingGroup(track.id, stems, mixes) if mixes else None
 
 
-def _read_band(folder: Path, remarks: Counter[str]) -> Band | Skip:
+def _read_metadata(folder: Path, remarks: Counter[str]) -> Track | Skip:
     path = folder / "metadata.yaml"
     if not path.is_file():
         return Skip(folder.name, "no metadata.yaml")
     try:
-        described = _load_yaml(path)["stems"]
-        entries = {str(id): dict(entry) for id, entry in described.items()}
+        entries = {str(id): dict(entry) for id, entry in _load_yaml(path)["stems"].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return Skip(folder.name, "unreadable metadata.yaml", str(error))
     stems = []
     num_rendered = 0
     for id, entry in sorted(entries.items()):
-        # Only what was rendered can be heard in the mix.
+        # Stems that were not rendered are not in the mix.
         if not entry.get("audio_rendered"):
             remarks["stems that were not rendered left out"] += 1
             continue
@@ -236,11 +251,11 @@ def _read_band(folder: Path, remarks: Counter[str]) -> Band | Skip:
     if not stems:
         return Skip(folder.name, "no usable stem")
     mix = _audio_file(folder / "mix")
-    return Band(folder.name, tuple(stems), mix if len(stems) == num_rendered else None)
+    return Track(folder.name, tuple(stems), mix if len(stems) == num_rendered else None)
 
 
 def _stem(folder: Path, id: str, entry: dict[str, Any]) -> Stem | str:
-    """A stem, or why it cannot be used."""
+    """Returns a stem, or the reason why it is unusable."""
     audio = _audio_file(folder / "stems" / id)
     midi = folder / "MIDI" / f"{id}.mid"
     if audio is None:
@@ -257,7 +272,7 @@ def _stem(folder: Path, id: str, entry: dict[str, Any]) -> Stem | str:
 
 
 def _audio_file(stem: Path) -> Path | None:
-    """The FLAC file of the full release, or the WAV file of BabySlakh."""
+    """Finds the FLAC file of the full release or the WAV file of BabySlakh."""
     candidates = (stem.with_name(stem.name + suffix) for suffix in (".flac", ".wav"))
     return next((path for path in candidates if path.is_file()), None)
 
@@ -265,7 +280,8 @@ def _audio_file(stem: Path) -> Path | None:
 def _load_yaml(path: Path) -> Any:
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    # The C loader is much faster, but not available in all builds.
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
         return yaml.load(path.read_bytes(), loader)
     except yaml.YAMLError as error:

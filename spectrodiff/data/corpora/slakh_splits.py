@@ -1,13 +1,13 @@
-"""Which tracks of Slakh2100 are for training, validation and testing.
+"""Training, validation and test splits of Slakh2100.
 
-There are three published answers. The original one counts track numbers, and holds the same song
-in several splits. "split2" moves songs, "redux" omits them (1710 of 2100 tracks are left).
+There are three published variants. "original" splits by track number and has some songs in several
+splits. "split2" moves these songs, "redux" omits them (1710 of 2100 tracks are left).
 """
 
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import require_folder, visible
@@ -25,26 +25,26 @@ _EXPECTED = "an unpacked Slakh2100 release"
 def track_folders(
     source: Path, variant: Variant, split_list: Path | None = None
 ) -> dict[str, list[Path]]:
-    """The folders of the tracks of each split.
+    """Returns the track folders of each split.
 
     Args:
-        source: holds tracks in train, validation, test and possibly omitted, or just tracks.
-        variant: "original" goes by track numbers, wherever a track lies. "redux" is what lies in
-            the folders of its release, unless a list is given. "split2" needs its list.
+        source: folder with tracks in train, validation, test and possibly omitted, or directly.
+        variant: "original" is determined by track numbers. "redux" is determined by the folders of
+            its release, or by its list. "split2" requires its list.
         split_list: `redux.json` or `splits_v2.json` from the `splits` folder of slakh-utils, which
-            says what to do with each track of the original split; or {split: [track names]}.
+            gives an action for each track of the original split; or {split: [track names]}.
 
     Raises:
-        CorpusError: if there are no tracks, or the list is missing or does not fit.
+        CorpusError: if there are no tracks, or the list is missing or does not match.
     """
     require_folder(source, _EXPECTED, [])
-    lying = _find_tracks(source)
+    found = _find_tracks(source)
     if variant == "original" and split_list is None:
-        assigned = {name: _original_split(name) for name in lying}
+        assigned = {name: _original_split(name) for name in found}
     elif split_list is not None:
-        assigned = _read_list(split_list, list(lying))
+        assigned = _read_list(split_list, list(found))
     elif variant == "redux":
-        assigned = {name: split or _original_split(name) for name, (_, split) in lying.items()}
+        assigned = {name: split or _original_split(name) for name, (_, split) in found.items()}
         kept = sum(split != _OMITTED for split in assigned.values())
         if kept > REDUX_TRACKS:
             expected = f"at most {REDUX_TRACKS} tracks, or the list redux.json (--split_list)"
@@ -52,13 +52,13 @@ def track_folders(
     else:
         raise CorpusError(source, "the list splits_v2.json (--split_list) for split2", "none")
     return {
-        split: [lying[name][0] for name in sorted(assigned) if assigned[name] == split]
+        split: [found[name][0] for name in sorted(assigned) if assigned[name] == split]
         for split in SPLITS
     }
 
 
 def _find_tracks(source: Path) -> dict[str, tuple[Path, str]]:
-    """Each track's folder, and the split it lies in ("" if it lies directly in the source)."""
+    """Finds each track's folder and the split that contains it ("" for tracks in the source)."""
     found: dict[str, tuple[Path, str]] = {}
     for split in ("", *SPLITS, _OMITTED):
         for path in visible((source / split).glob("Track*")):
@@ -96,12 +96,13 @@ def _read_list(path: Path, tracks: list[str]) -> dict[str, str]:
     return {name: wanted[name] for name in tracks}
 
 
-def _apply(path: Path, name: str, entry: Any) -> str:
-    action = entry.get("action", "") if isinstance(entry, dict) else ""
+def _apply(path: Path, name: str, entry: object) -> str:
+    fields = entry if isinstance(entry, dict) else {}
+    action = fields.get("action", "")
     if action is None and re.fullmatch(r"Track\d+", name):
         return _original_split(name)
     if action == "omit":
         return _OMITTED
-    if action == "move" and entry.get("destination_split") in SPLITS:
-        return str(entry["destination_split"])
+    if action == "move" and fields.get("destination_split") in SPLITS:
+        return str(fields["destination_split"])
     raise CorpusError(path, f"an action of null, omit or move for {name}", repr(entry))

@@ -1,4 +1,4 @@
-"""Music rendered with a soundfont: your MIDI files, or pieces by the seeded composer."""
+"""Songs rendered with a soundfont: a folder of MIDI files, or composed songs."""
 
 import dataclasses
 import functools
@@ -14,50 +14,50 @@ from spectrodiff.composer.compose import compose
 from spectrodiff.composer.settings import ComposeSettings
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, CorpusError, OutputError
-from spectrodiff.data.corpora.pairs import MIDI_SUFFIXES, group_by_name, split_tracks
+from spectrodiff.data.corpora.pairs import MIDI_SUFFIXES, group_by_name, split_groups
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
-from spectrodiff.data.recordings import Part, Plan, Track, require_folder
+from spectrodiff.data.recordings import Plan, RecordingGroup, StemReader, require_folder
 from spectrodiff.music.notes import Notes, read_midi
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Studio:
-    """Renders pieces, and keeps each until the corpus is complete.
+class CachedRenderer:
+    """Soundfont renderer that caches audio files until the corpus is complete.
 
     Attributes:
-        renderer: the instruments.
-        rendered: a folder for finished pieces, from which an interrupted preparation goes on.
+        renderer: renders the songs.
+        cache: folder of rendered songs, with which an interrupted preparation continues.
     """
 
     renderer: SoundfontRenderer
-    rendered: Path
+    cache: Path
 
-    def play(self, read_notes: Callable[[], Notes]) -> np.ndarray:
-        """The sound of a piece, float32 [samples] at 16 kHz.
+    def render(self, read_notes: Callable[[], Notes]) -> np.ndarray:
+        """Renders a song, or reads it from the cache; float32 [samples] at 16 kHz.
 
         Raises:
-            MidiError: if its notes cannot be read.
-            CorpusError: if it cannot be rendered.
+            MidiError: if the notes cannot be read.
+            CorpusError: if the song cannot be rendered.
         """
         notes = read_notes()
-        path = self.rendered / f"{self._fingerprint(notes)}.flac"
+        path = self.cache / f"{self._fingerprint(notes)}.flac"
         if path.is_file():
             try:
                 return read_audio(path, SAMPLE_RATE)
             except AudioError as error:
-                logger.warning("rendered again: %s", error)
+                logger.warning("rendering again: %s", error)
         audio = self.renderer.render(notes).astype(np.float32) / 32768
         try:
             write_audio(path, audio, SAMPLE_RATE)
         except OutputError as error:
-            # Needed only if the preparation should be interrupted.
-            logger.warning("a rendered piece is not kept: %s", error)
+            # The cache is needed only after an interruption.
+            logger.warning("a rendered song is not cached: %s", error)
         return audio
 
     def _fingerprint(self, notes: Notes) -> str:
-        """Depends on all that can be heard."""
+        """Returns a hash of everything that determines the audio."""
         digest = hashlib.sha256(repr(self.renderer).encode())
         for field in dataclasses.fields(notes):
             digest.update(np.asarray(getattr(notes, field.name)).tobytes())
@@ -65,37 +65,51 @@ class Studio:
 
 
 def plan_composed(
-    studio: Studio,
+    renderer: CachedRenderer,
     settings: ComposeSettings,
-    pieces: int,
+    songs: int,
     seed: int,
     validation_share: float = 0.1,
 ) -> Plan:
-    """Pieces 0 to `pieces - 1` of the composer's series `seed`; splits by the hash of the names."""
+    """Plans a corpus of composed songs.
+
+    Args:
+        renderer: renders the songs.
+        settings: constraints on the songs.
+        songs: number of songs.
+        seed: seed of the composer.
+        validation_share: share of the songs for validation, chosen by the hash of their names.
+    """
     notes = {
         f"seed{seed}-{index:06d}": functools.partial(compose, seed, settings, index)
-        for index in range(pieces)
+        for index in range(songs)
     }
-    tracks = {id: _track(studio, id, read_notes) for id, read_notes in notes.items()}
-    return Plan(split_tracks(None, tracks, validation_share))
+    groups = {id: _group(renderer, id, read_notes) for id, read_notes in notes.items()}
+    return Plan(split_groups(None, groups, validation_share))
 
 
-def plan_midi(studio: Studio, source: Path, validation_share: float = 0.1) -> Plan:
-    """All MIDI files in a folder and its subfolders; splits as for pairs.
+def plan_midi(renderer: CachedRenderer, source: Path, validation_share: float = 0.1) -> Plan:
+    """Plans a corpus of all MIDI files in a folder and its subfolders.
+
+    Args:
+        renderer: renders the files.
+        source: folder of MIDI files; its subfolders may be the splits (see `pairs.plan`).
+        validation_share: otherwise, share of the files for validation, chosen by name.
 
     Raises:
-        CorpusError: if there are none.
+        CorpusError: if there are no MIDI files.
     """
     require_folder(source, "a folder of MIDI files", [])
     files = group_by_name(source, MIDI_SUFFIXES)
     if not files:
         raise CorpusError(source, "MIDI files", "none")
-    tracks = {
-        id: _track(studio, id, functools.partial(read_midi, paths[0]))
+    groups = {
+        id: _group(renderer, id, functools.partial(read_midi, paths[0]))
         for id, paths in files.items()
     }
-    return Plan(split_tracks(source, tracks, validation_share))
+    return Plan(split_groups(source, groups, validation_share))
 
 
-def _track(studio: Studio, id: str, read_notes: Callable[[], Notes]) -> Track:
-    return Track.of_one(id, Part(functools.partial(studio.play, read_notes), read_notes))
+def _group(renderer: CachedRenderer, id: str, read_notes: Callable[[], Notes]) -> RecordingGroup:
+    audio = functools.partial(renderer.render, read_notes)
+    return RecordingGroup.single(id, StemReader(audio, read_notes))

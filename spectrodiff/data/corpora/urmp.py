@@ -1,8 +1,9 @@
-"""URMP: chamber pieces whose players were recorded one by one, then mixed.
+"""URMP: chamber music with separately recorded, then mixed players.
 
 Li et al., "Creating a Multitrack Classical Music Performance Dataset for Multimodal Music
-Analysis". A piece is a folder `NN_Title_CODE_CODE...` with `AuMix_*.wav` and, per player,
-`Notes_I_*.txt`. The MIDI file in it is the score, not aligned with the audio, and is not used.
+Analysis". Each recording is a folder `NN_Title_CODE_CODE...` with `AuMix_*.wav` and
+`Notes_I_*.txt` for each player. Its MIDI file is not used, since the score is not aligned with the
+audio.
 """
 
 import functools
@@ -12,10 +13,10 @@ from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import (
-    Part,
     Plan,
+    RecordingGroup,
     Skip,
-    Track,
+    StemReader,
     Unusable,
     labelled_notes,
     read_mono,
@@ -40,47 +41,47 @@ PROGRAMS = {
     "cl": 71,
     "fl": 73,
 }
-VALIDATION_PIECES = frozenset({1, 2, 12, 13, 24, 25, 31, 38, 39})
+VALIDATION_NUMBERS = frozenset({1, 2, 12, 13, 24, 25, 31, 38, 39})
 
 _EXPECTED = "an unpacked URMP release"
-_PIECE = re.compile(r"(\d\d)_[^_]+_(.+)")
+_FOLDER_NAME = re.compile(r"(\d\d)_[^_]+_(.+)")
 
 
 def plan(source: Path) -> Plan:
-    """MT3's splits: nine pieces for validation, the others for training.
+    """Plans the corpus with the splits of MT3: nine recordings for validation.
 
     Raises:
-        CorpusError: if no piece is found.
+        CorpusError: if there are no recordings.
     """
     require_folder(source, _EXPECTED, [])
     result = Plan({"train": [], "validation": []})
-    pieces = [
+    folders = [
         (path, match)
         for path in visible(source.iterdir())
         if path.is_dir()
         and "Supplementary" not in path.name
-        and (match := _PIECE.fullmatch(path.name))
+        and (match := _FOLDER_NAME.fullmatch(path.name))
     ]
-    if not pieces:
+    if not folders:
         raise CorpusError(source, _EXPECTED, "no NN_Title_instruments folders in it")
-    for folder, match in pieces:
-        # The folder's name is right where files disagree: those of the trombone in 15_Surprise
-        # are named after a trumpet.
+    for folder, match in folders:
+        # Instruments are taken from the folder name, since some file names are wrong: those of the
+        # trombone in 15_Surprise name a trumpet.
         codes = match[2].split("_")
-        track = _read_piece(folder, codes)
-        if isinstance(track, Skip):
-            result.skipped.append(track)
+        group = _plan_recording(folder, codes)
+        if isinstance(group, Skip):
+            result.skipped.append(group)
         else:
-            is_validation = int(match[1]) in VALIDATION_PIECES
-            result.splits["validation" if is_validation else "train"].append(track)
+            is_validation = int(match[1]) in VALIDATION_NUMBERS
+            result.splits["validation" if is_validation else "train"].append(group)
     return result
 
 
 def read_notes(players: tuple[tuple[Path, int], ...]) -> Notes:
-    """The notes of all players of a piece.
+    """Reads the notes of all players of a recording.
 
     Args:
-        players: for each the file of onset [s], frequency [Hz] and duration [s], and the program.
+        players: file with onsets [s], frequencies [Hz] and durations [s], and program of each.
 
     Raises:
         Unusable: if a file cannot be read.
@@ -101,15 +102,15 @@ def read_notes(players: tuple[tuple[Path, int], ...]) -> Notes:
 
 
 def pitch_of(hertz: float) -> int:
-    """The MIDI pitch nearest to a frequency.
+    """Returns the MIDI pitch nearest to a frequency.
 
     Raises:
-        ValueError: if it is not above 0.
+        ValueError: if the frequency is not above 0.
     """
     return round(69 + 12 * math.log2(hertz / 440))
 
 
-def _read_piece(folder: Path, codes: list[str]) -> Track | Skip:
+def _plan_recording(folder: Path, codes: list[str]) -> RecordingGroup | Skip:
     mixes = visible(folder.glob("AuMix_*.wav"))
     if not mixes:
         return Skip(folder.name, "no AuMix_*.wav")
@@ -121,7 +122,7 @@ def _read_piece(folder: Path, codes: list[str]) -> Track | Skip:
         if code not in PROGRAMS:
             return Skip(folder.name, "unknown instrument")
         players.append((files[0], PROGRAMS[code]))
-    part = Part(
+    stem = StemReader(
         functools.partial(read_mono, mixes[0]), functools.partial(read_notes, tuple(players))
     )
-    return Track.of_one(folder.name, part)
+    return RecordingGroup.single(folder.name, stem)

@@ -1,32 +1,37 @@
-"""TFDS datasets of recordings in array_record, for any corpus; TensorFlow is not needed.
+"""TFDS dataset builders for recordings, in array_record files; TensorFlow is not needed.
 
-Imported only while a corpus is prepared: TFDS takes a while to load.
+Import this module only to prepare a corpus, since importing TFDS takes seconds.
 """
 
 import functools
 import itertools
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.data.prepare.summary import Summary
-from spectrodiff.data.recordings import Outcome, Recording, Track, read_track
-from spectrodiff.data.source import COLUMNS, SUMMARY_FILE, VERSION
+from spectrodiff.data.recordings import Outcome, Recording, RecordingGroup, read_group
+from spectrodiff.data.source import SUMMARY_FILE, VERSION
+from spectrodiff.music.notes import NOTE_COLUMNS
 
-# How many recordings a file holds, about: small enough to be moved around, 1 GB for long ones.
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+# Approximate number of recordings per file, which gives files of up to about 1 GB.
 _SHARD_RECORDINGS = 64
 
-Example = dict[str, Any]
+Record = dict[str, str | np.ndarray | np.generic]
+"""Values of a recording by feature, as TFDS stores them."""
 
 
-class _OfRecordings(tfds.core.DatasetBuilder):
-    """What the two builders have in common."""
+class _RecordingsBuilder(tfds.core.DatasetBuilder):
+    """Common base of the two builders."""
 
     VERSION = tfds.core.Version(VERSION)
 
@@ -35,10 +40,10 @@ class _OfRecordings(tfds.core.DatasetBuilder):
         corpus: str,
         config: str,
         data_dir: Path,
-        splits: Mapping[str, Sequence[Track]],
+        splits: Mapping[str, Sequence[RecordingGroup]],
         summary: Summary,
     ) -> None:
-        self.name = corpus  # On the instance: one class serves all corpora.
+        self.name = corpus  # an instance attribute, since one class builds all corpora
         self._splits, self._summary = splits, summary
         super().__init__(
             config=tfds.core.BuilderConfig(name=config),
@@ -50,11 +55,11 @@ class _OfRecordings(tfds.core.DatasetBuilder):
         return _dataset_info(self)
 
     def _finish(self) -> None:
-        """Puts the summary beside the data, before the folder gets its final name."""
+        """Writes the summary beside the data, before the folder gets its final name."""
         self._summary.check(self.name)
         self._summary.save(Path(self.data_path) / SUMMARY_FILE)
 
-    # TFDS would announce on standard output how much it is going to download.
+    # By default TFDS prints the download size to standard output.
     def _log_download_bytes(self) -> None:
         pass
 
@@ -62,56 +67,64 @@ class _OfRecordings(tfds.core.DatasetBuilder):
         pass
 
 
-class CorpusBuilder(_OfRecordings, tfds.core.ShardBasedBuilder):
-    """Writes a corpus one shard after the other, so that memory holds only a few recordings.
+class CorpusBuilder(_RecordingsBuilder, tfds.core.ShardBasedBuilder):
+    """Writes a corpus shard by shard, with only a few recordings in memory.
 
-    (The common `GeneratorBasedBuilder` shuffles through files that it can only open with
-    TensorFlow as soon as a split exceeds 1 GB, which is nine hours of audio.)
+    (The usual `GeneratorBasedBuilder` shuffles splits above 1 GB, which is nine hours of audio,
+    through files that need TensorFlow.)
 
     Args:
         corpus: name of the corpus.
         config: name of its variant.
-        data_dir: where datasets are kept.
-        splits: the tracks of each split.
-        summary: counts what is written, and is stored beside the data.
-        outcomes: all tracks of all splits, read, in this order.
+        data_dir: folder of prepared corpora.
+        splits: groups of each split.
+        summary: counts the recordings written, and is stored beside the data.
+        outcomes: outcomes of all groups of all splits, in this order.
     """
 
     def __init__(self, *args: Any, outcomes: Iterator[Outcome]) -> None:
         self._outcomes = outcomes
         super().__init__(*args)
 
-    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
-        del dl_manager  # Nothing is downloaded.
-        # TFDS takes one shard after the other, so that all can draw from one stream.
+    def _shard_iterators_per_split(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, list[Callable[[], Iterator[tuple[str, Record]]]]]:
+        del dl_manager  # nothing is downloaded
+        # TFDS writes shards one after another, so all can read from the same iterator.
         return {
-            split: [functools.partial(self._examples, split, size) for size in _shard_sizes(tracks)]
-            for split, tracks in self._splits.items()
+            split: [functools.partial(self._records, split, size) for size in _shard_sizes(groups)]
+            for split, groups in self._splits.items()
         }
 
-    def _examples(self, split: str, num_tracks: int) -> Iterator[tuple[str, Example]]:
-        for outcome in itertools.islice(self._outcomes, num_tracks):
+    def _records(self, split: str, num_groups: int) -> Iterator[tuple[str, Record]]:
+        for outcome in itertools.islice(self._outcomes, num_groups):
             self._summary.add(split, outcome)
             for recording in outcome.recordings:
-                example = to_example(recording)
-                yield recording.id, example
-                # TFDS keeps all examples of a shard, just to count them at its end.
-                example.clear()
+                record = to_record(recording)
+                yield recording.id, record
+                # TFDS keeps all records of a shard in memory, only to count them.
+                record.clear()
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig | None = None,
+    ) -> None:
         super()._download_and_prepare(dl_manager, download_config)
         self._finish()
 
 
-class BeamCorpusBuilder(_OfRecordings, tfds.core.GeneratorBasedBuilder):
-    """Writes the same dataset on an Apache Beam runner; arguments as in `CorpusBuilder`."""
+class BeamCorpusBuilder(_RecordingsBuilder, tfds.core.GeneratorBasedBuilder):
+    """Writes the same dataset on an Apache Beam runner; for arguments see `CorpusBuilder`."""
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> "dict[str, beam.PTransform]":
         del dl_manager
         self._reports.mkdir()
         return {split: self._generate_examples(split) for split in self._splits}
 
-    def _generate_examples(self, split: str) -> Any:
+    def _generate_examples(self, split: str) -> "beam.PTransform":
         import apache_beam as beam
 
         return (
@@ -124,11 +137,15 @@ class BeamCorpusBuilder(_OfRecordings, tfds.core.GeneratorBasedBuilder):
     def _reports(self) -> Path:
         return Path(self.data_path) / "reports"
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> None:
         try:
             super()._download_and_prepare(dl_manager, download_config)
         except (ValueError, RuntimeError) as error:
-            # TFDS's own way of saying that a split is empty does not say why.
+            # An empty split; reported with reasons by `_finish`.
             if "should be >0" not in str(error):
                 raise
         for report in sorted(self._reports.iterdir()):
@@ -137,34 +154,34 @@ class BeamCorpusBuilder(_OfRecordings, tfds.core.GeneratorBasedBuilder):
         self._finish()
 
 
-def to_example(recording: Recording) -> Example:
-    """A recording as the features of the dataset."""
-    notes = {name: getattr(recording.notes, name) for name in COLUMNS}
-    total_seconds = np.float64(len(recording.audio) / SAMPLE_RATE)
+def to_record(recording: Recording) -> Record:
+    """Converts a recording to the features of the dataset."""
     return {
         "id": recording.id,
         "audio": recording.audio,
-        "total_seconds": total_seconds,
-        **notes,
+        "total_seconds": np.float64(len(recording.audio) / SAMPLE_RATE),
+        **{name: getattr(recording.notes, name) for name in NOTE_COLUMNS},
     }
 
 
-def _read_and_report(split: str, reports: Path, track: Track) -> Iterator[tuple[str, Example]]:
-    """Runs on a Beam worker; its counts travel through a file, as Beam returns only examples."""
-    outcome = read_track(track)
+def _read_and_report(
+    split: str, reports: Path, group: RecordingGroup
+) -> Iterator[tuple[str, Record]]:
+    """Reads a group on a Beam worker and writes its summary to a file in `reports`."""
+    outcome = read_group(group)
     summary = Summary()
     summary.add(split, outcome)
-    name = track.mixes[0][0].replace("/", "_")
+    name = group.mixes[0][0].replace("/", "_")
     summary.save(reports / f"{split}-{name}.json")
     for recording in outcome.recordings:
-        yield recording.id, to_example(recording)
+        yield recording.id, to_record(recording)
 
 
 def _dataset_info(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
     features = tfds.features
 
-    def exact(dtype: Any, *shape: None) -> tfds.features.Tensor:
-        # As bytes: fast to decode, and TFDS would round float64 to float32.
+    def exact(dtype: type[np.generic], *shape: None) -> tfds.features.Tensor:
+        # Stored as bytes: fast to decode, and otherwise TFDS rounds float64 to float32.
         return features.Tensor(shape=shape, dtype=dtype, encoding=features.Encoding.BYTES)
 
     return tfds.core.DatasetInfo(
@@ -175,20 +192,20 @@ def _dataset_info(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
                 "id": features.Text(),
                 "audio": exact(np.int16, None),
                 "total_seconds": exact(np.float64),
-                **{name: exact(dtype, None) for name, dtype in COLUMNS.items()},
+                **{name: exact(dtype, None) for name, dtype in NOTE_COLUMNS.items()},
             }
         ),
     )
 
 
-def _shard_sizes(tracks: Sequence[Track]) -> list[int]:
-    """How many tracks, one after the other, make up about 64 recordings each."""
+def _shard_sizes(groups: Sequence[RecordingGroup]) -> list[int]:
+    """Returns the number of groups in each shard, for about 64 recordings per shard."""
     sizes: list[int] = []
     num_recordings = _SHARD_RECORDINGS
-    for track in tracks:
+    for group in groups:
         if num_recordings >= _SHARD_RECORDINGS:
             sizes.append(0)
             num_recordings = 0
         sizes[-1] += 1
-        num_recordings += len(track.mixes)
+        num_recordings += len(group.mixes)
     return sizes

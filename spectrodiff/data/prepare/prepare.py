@@ -1,4 +1,4 @@
-"""Turning a planned corpus into a dataset on disk, all of it or nothing."""
+"""Preparation of a planned corpus as a dataset on disk."""
 
 import contextlib
 import fcntl
@@ -8,14 +8,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from spectrodiff.core.errors import ConfigError, OutputError
+from spectrodiff.core.files import unwritable
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.prepare.summary import Summary
-from spectrodiff.data.prepare.workers import read_tracks
-from spectrodiff.data.recordings import Outcome, Plan, Track
+from spectrodiff.data.prepare.workers import read_groups
+from spectrodiff.data.recordings import Outcome, Plan, RecordingGroup
 from spectrodiff.data.source import SUMMARY_FILE, dataset_folder
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 logger = logging.getLogger(__name__)
 
@@ -29,23 +34,26 @@ def prepare(
     workers: int = 1,
     beam_options: Sequence[str] | None = None,
 ) -> Summary:
-    """Writes `data_dir/corpus/config/version`; if that is there already, only tells what it holds.
+    """Writes a corpus to `data_dir/corpus/config/version`, unless that folder exists.
 
-    The folder appears when it is complete. What a killed preparation left is cleared away.
+    The folder exists only when it is complete. Remains of a killed preparation are removed.
 
     Args:
         corpus: name of the corpus.
         config: name of its variant.
-        plan: the corpus.
-        data_dir: where datasets are kept.
-        workers: processes to read with.
-        beam_options: None, or the options of an Apache Beam pipeline to prepare the corpus with.
+        plan: contents of the corpus.
+        data_dir: folder of prepared corpora.
+        workers: number of processes that read recordings.
+        beam_options: pipeline options for a preparation on Apache Beam; None for none.
+
+    Returns:
+        Summary of the new or existing dataset.
 
     Raises:
         CorpusError: if a split has no usable recordings.
-        OutputError: if the folder cannot be written, the disk is full, or another process is just
+        OutputError: if the folder cannot be written, the disk is full, or another process is
             preparing the same corpus.
-        ConfigError: if Beam is wanted and not installed.
+        ConfigError: if Beam is requested but not installed.
     """
     folder = dataset_folder(data_dir, corpus, config)
     with _writing(folder), _locked(folder.parent):
@@ -54,17 +62,17 @@ def prepare(
             return Summary.load(folder / SUMMARY_FILE)
         for leftover in folder.parent.glob(f"incomplete.*_{folder.name}"):
             shutil.rmtree(leftover)
-        pieces = {
-            split: [piece for track in tracks for piece in track.pieces()]
-            for split, tracks in plan.splits.items()
-            if tracks
+        splits = {
+            split: [limited for group in groups for limited in group.limited()]
+            for split, groups in plan.splits.items()
+            if groups
         }
         summary = Summary.of_plan(plan)
         summary.check_plan(corpus)
         if beam_options is None:
-            _build(corpus, config, data_dir, pieces, summary, workers)
+            _build(corpus, config, data_dir, splits, summary, workers)
         else:
-            _build_with_beam(corpus, config, data_dir, pieces, summary, beam_options)
+            _build_with_beam(corpus, config, data_dir, splits, summary, beam_options)
         return summary
 
 
@@ -72,28 +80,28 @@ def _build(
     corpus: str,
     config: str,
     data_dir: Path,
-    splits: dict[str, list[Track]],
+    splits: dict[str, list[RecordingGroup]],
     summary: Summary,
     workers: int,
 ) -> None:
     from spectrodiff.data.prepare.builder import CorpusBuilder
 
-    tracks = list(itertools.chain(*splits.values()))
-    num_recordings = sum(len(track.mixes) for track in tracks)
+    groups = list(itertools.chain(*splits.values()))
+    num_recordings = sum(len(group.mixes) for group in groups)
     with (
         Progress(f"preparing {corpus}", num_recordings, "recording") as progress,
-        contextlib.closing(read_tracks(tracks, workers)) as outcomes,
+        contextlib.closing(read_groups(groups, workers)) as outcomes,
     ):
-        counted = _advancing(outcomes, tracks, progress)
+        counted = _with_progress(outcomes, groups, progress)
         arguments = corpus, config, data_dir.absolute(), splits, summary
         _run(CorpusBuilder(*arguments, outcomes=counted))
 
 
-def _advancing(
-    outcomes: Iterator[Outcome], tracks: Sequence[Track], progress: Progress
+def _with_progress(
+    outcomes: Iterator[Outcome], groups: Sequence[RecordingGroup], progress: Progress
 ) -> Iterator[Outcome]:
-    for track, outcome in zip(tracks, outcomes, strict=True):
-        progress.advance(len(track.mixes))
+    for group, outcome in zip(groups, outcomes, strict=True):
+        progress.advance(len(group.mixes))
         yield outcome
 
 
@@ -101,7 +109,7 @@ def _build_with_beam(
     corpus: str,
     config: str,
     data_dir: Path,
-    splits: dict[str, list[Track]],
+    splits: dict[str, list[RecordingGroup]],
     summary: Summary,
     beam_options: Sequence[str],
 ) -> None:
@@ -115,39 +123,40 @@ def _build_with_beam(
     _run(builder, PipelineOptions(list(beam_options)))
 
 
-def _run(builder: Any, beam_options: Any = None) -> None:
+def _run(
+    builder: "tfds.core.DatasetBuilder", beam_options: "PipelineOptions | None" = None
+) -> None:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
     settings = tfds.download.DownloadConfig(beam_options=beam_options, try_download_gcs=False)
-    # TFDS wants a folder for downloads, though there are none.
+    # TFDS requires a download folder, even without downloads.
     with tempfile.TemporaryDirectory() as downloads:
         builder.download_and_prepare(download_dir=downloads, download_config=settings)
 
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turns what goes wrong while writing into one clear error."""
-    expected = "a place that can be written to"
+    """Converts errors of writing to OutputError."""
     try:
         yield
     except OSError as error:
-        raise OutputError(folder, expected, error.strerror or str(error)) from error
+        raise unwritable(folder, error) from error
     except RuntimeError as error:
-        # The array_record library has no error of its own.
+        # The array_record library has no exception of its own.
         if "write() failed" not in str(error):
             raise
-        raise OutputError(folder, expected, str(error).split(";")[0]) from error
+        raise unwritable(folder, OSError(str(error).split(";")[0])) from error
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds a lock that ends with this process, however that happens."""
+    """Holds a lock that the system releases when this process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             expected = "one preparation at a time"
-            raise OutputError(folder, expected, "another that is running") from error
+            raise OutputError(folder, expected, "another one that is running") from error
         yield

@@ -1,4 +1,4 @@
-"""Notes rendered with the samples of a soundfont, by the `fluidsynth` program."""
+"""Rendering of notes with a soundfont by the `fluidsynth` program."""
 
 import dataclasses
 import os
@@ -21,45 +21,47 @@ DEBIAN_SOUNDFONTS = {
     "fluidr3mono-gm-soundfont": Path("/usr/share/sounds/sf3/FluidR3Mono_GM.sf3"),
 }
 PEAK = 10 ** (-1 / 20)  # -1 dB of full scale
-# Drums are held as long whatever their offsets say, for tokens carry none: same tokens, same sound.
+# Fixed duration of drums, independent of their offsets, since tokens have none: equal tokens then
+# give equal audio.
 DRUM_HOLD_SECONDS = 1.0
 
-# FluidSynth starts notes only every 64 samples, and its clock counts whole milliseconds. At this
-# rate the two are one, and every note begins exactly when it should, if a block late. Samples
-# played back at 16 kHz would also alias, for FluidSynth does not filter what it plays faster.
+# FluidSynth starts notes at multiples of 64 samples, and its clock counts whole milliseconds. At
+# this rate both are equal, so that all notes start at the right time, delayed by one block. A rate
+# of 16 kHz would also cause aliasing, since FluidSynth does not filter transposed samples.
 _RENDER_RATE = 64_000
 _LATENCY_SAMPLES = 64
 _FRAME_BYTES = 8  # float32 stereo
-_CHUNK_FRAMES = 1 << 20
+_BLOCK_FRAMES = 1 << 20
 
 _TICKS_PER_BEAT, _MICROSECONDS_PER_BEAT = 500, 500_000  # a tick is a millisecond
 _DRUM_CHANNEL = 9
 _PITCHED_CHANNELS = tuple(channel for channel in range(16) if channel != _DRUM_CHANNEL)
-_TROUBLE = re.compile(r"error|fail|panic|not a soundfont|not found", re.IGNORECASE)
+_ERROR_LINE = re.compile(r"error|fail|panic|not a soundfont|not found", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
 class SoundfontRenderer:
-    """Renders notes to 16 kHz mono. Instances can be pickled; processes may share one's settings.
+    """Renders notes to mono audio at 16 kHz; can be pickled.
 
-    The sound follows from the notes alone: the same bytes every time on one machine. Notes begin
-    within half a millisecond of their onsets. All instruments play centred and equally loud, drums
-    on the standard kit. Where notes of one key and program overlap, the later one ends the other.
+    The audio depends only on the notes: it is reproducible bit by bit on one machine. Notes start
+    within half a millisecond of their onsets. All instruments have the same volume and no panning;
+    drums use the standard kit. Where notes of the same pitch and program overlap, the later one
+    ends the earlier one.
 
     Args:
-        soundfont: an .sf2 or .sf3 file; None takes the one that the environment variable
-            SPECTRODIFF_SOUNDFONT names, else FluidR3 GM where Debian installs it.
-        gain: None scales every piece to a peak of -1 dB of full scale. A number is one gain for all
-            pieces, relative to FluidSynth's own scale, so that loudness follows from the notes;
-            then only a piece with a higher peak is scaled, down to -1 dB (at 0.8, a tenth of FULL).
-        tail_seconds: sound rendered past the end of the song, in which its last notes die away.
+        soundfont: .sf2 or .sf3 file; None for the file in the environment variable
+            SPECTRODIFF_SOUNDFONT, or else FluidR3 GM as installed by Debian.
+        gain: None scales each song to a peak of -1 dB of full scale. A number is a common gain for
+            all songs, relative to FluidSynth's scale, so that loudness depends on the notes; songs
+            with a peak above -1 dB are scaled down to it (at 0.8, a tenth of the preset FULL).
+        tail_seconds: audio rendered after the end of the song, for the decay of its last notes.
         reverb: whether FluidSynth adds reverberation.
-        chorus: whether it adds chorus.
-        timeout_seconds: how long a piece may take.
+        chorus: whether FluidSynth adds chorus.
+        timeout_seconds: maximum time to render a song.
 
     Raises:
         CorpusError: if FluidSynth or the soundfont is missing.
-        ConfigError: if a number makes no sense.
+        ConfigError: if `gain` is not above 0 or `tail_seconds` is negative.
     """
 
     soundfont: str | os.PathLike[str] | None = None
@@ -81,21 +83,21 @@ class SoundfontRenderer:
         """Renders a note table or a MIDI file.
 
         Returns:
-            int16 [samples], round((total_seconds + tail_seconds) * 16000) of them.
+            int16 [round((total_seconds + tail_seconds) * 16000)].
 
         Raises:
             MidiError: if `song` is a file that cannot be read.
-            CorpusError: if FluidSynth fails or takes too long.
+            CorpusError: if FluidSynth fails or exceeds the time limit.
         """
         notes = song if isinstance(song, Notes) else read_midi(song)
         seconds = notes.total_seconds + self.tail_seconds
         audio = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
-        for part in _parts_of_few_programs(_as_heard(notes)):
+        for part in _split_programs(_rendered_notes(notes)):
             audio += self._run(part, seconds, len(audio))
         return _to_int16(audio, self.gain)
 
     def _run(self, notes: Notes, seconds: float, num_samples: int) -> np.ndarray:
-        """Float32 [num_samples] at FluidSynth's own scale."""
+        """Renders notes at FluidSynth's scale, float32 [num_samples]."""
         with tempfile.TemporaryDirectory(prefix="spectrodiff-") as folder:
             midi, raw = Path(folder, "song.mid"), Path(folder, "song.raw")
             _write_midi(notes, seconds, midi)
@@ -136,15 +138,15 @@ class SoundfontRenderer:
             "audio.file.format": "float",
         }
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-        # An empty file of commands, so that the user's own is not read.
+        # An empty file of commands replaces that of the user.
         return ["-q", "-n", "-i", "-f", os.devnull, *options, "-F", str(raw)]
 
     def _check(self, result: subprocess.CompletedProcess[str], raw: Path, num_samples: int) -> None:
-        # FluidSynth ends with status 0 after most errors, or goes on with another soundfont.
+        # After most errors FluidSynth exits with status 0, or continues with another soundfont.
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-        trouble = [line for line in lines if _TROUBLE.search(line)]
-        if result.returncode != 0 or trouble:
-            got = (trouble or lines or [f"exit status {result.returncode}"])[-1]
+        errors = [line for line in lines if _ERROR_LINE.search(line)]
+        if result.returncode != 0 or errors:
+            got = (errors or lines or [f"exit status {result.returncode}"])[-1]
             raise CorpusError(str(self.soundfont), "FluidSynth to render with it", got)
         frames = raw.stat().st_size // _FRAME_BYTES if raw.exists() else 0
         if frames * SAMPLE_RATE < num_samples * _RENDER_RATE:
@@ -154,10 +156,10 @@ class SoundfontRenderer:
 
 
 def find_fluidsynth() -> str:
-    """The path of the FluidSynth program.
+    """Returns the path of the FluidSynth program.
 
     Raises:
-        CorpusError: if it is not installed.
+        CorpusError: if FluidSynth is not installed.
     """
     program = shutil.which("fluidsynth")
     if program is None:
@@ -167,16 +169,16 @@ def find_fluidsynth() -> str:
 
 
 def find_soundfont(soundfont: str | os.PathLike[str] | None = None) -> str:
-    """The path of the soundfont to use: the given one, the environment's, or Debian's.
+    """Returns the path of a soundfont: the given one, $SPECTRODIFF_SOUNDFONT, or Debian's.
 
     Raises:
-        CorpusError: if there is none.
+        CorpusError: if there is no soundfont.
     """
-    named = soundfont or os.environ.get(SOUNDFONT_VARIABLE)
-    if named:
-        if not Path(named).is_file():
-            raise CorpusError(named, "a soundfont (.sf2 or .sf3)", "no such file")
-        return os.fspath(named)
+    given = soundfont or os.environ.get(SOUNDFONT_VARIABLE)
+    if given:
+        if not Path(given).is_file():
+            raise CorpusError(given, "a soundfont (.sf2 or .sf3)", "no such file")
+        return os.fspath(given)
     for path in DEBIAN_SOUNDFONTS.values():
         if path.is_file():
             return str(path)
@@ -185,19 +187,21 @@ def find_soundfont(soundfont: str | os.PathLike[str] | None = None) -> str:
     raise CorpusError("soundfont", expected, "neither")
 
 
-def _as_heard(notes: Notes) -> Notes:
-    """Drums held for their fixed time, and no key struck while it is down."""
-    held = np.where(notes.is_drum, notes.onset_seconds + DRUM_HOLD_SECONDS, notes.offset_seconds)
-    kit = np.where(notes.is_drum, 0, notes.program)
-    heard = dataclasses.replace(notes, offset_seconds=held, program=kit)
-    return trim_overlaps(heard)
+def _rendered_notes(notes: Notes) -> Notes:
+    """Gives drums the standard kit and a fixed duration, and trims overlaps."""
+    offset = np.where(notes.is_drum, notes.onset_seconds + DRUM_HOLD_SECONDS, notes.offset_seconds)
+    program = np.where(notes.is_drum, 0, notes.program)
+    return trim_overlaps(dataclasses.replace(notes, offset_seconds=offset, program=program))
 
 
 def _communicate(process: subprocess.Popen[str], seconds: float) -> tuple[str, str]:
-    """Output and errors of a process that ends in time; subprocess.TimeoutExpired if it does not.
+    """Waits for a process and returns its output and errors.
 
-    Time in which this process is suspended, by Ctrl-Z for example, counts as a second at most:
-    FluidSynth was suspended too.
+    A suspension of this process, for example by Ctrl-Z, counts as at most one second, since
+    FluidSynth is suspended too.
+
+    Raises:
+        subprocess.TimeoutExpired: if the process does not end in time.
     """
     while True:
         wait = min(seconds, 1.0)
@@ -209,8 +213,8 @@ def _communicate(process: subprocess.Popen[str], seconds: float) -> tuple[str, s
                 raise
 
 
-def _parts_of_few_programs(notes: Notes) -> Iterator[Notes]:
-    """The notes in parts that one MIDI file has channels for; no part for an empty song."""
+def _split_programs(notes: Notes) -> Iterator[Notes]:
+    """Yields the notes in parts, each with at most as many programs as MIDI has channels."""
     programs = np.unique(notes.program[~notes.is_drum])
     if notes.is_drum.any() and not len(programs):
         yield notes
@@ -220,7 +224,7 @@ def _parts_of_few_programs(notes: Notes) -> Iterator[Notes]:
 
 
 def _write_midi(notes: Notes, seconds: float, path: Path) -> None:
-    """A MIDI file of `seconds`, one channel per program, a tick a millisecond."""
+    """Writes a MIDI file of `seconds`, with one channel per program and ticks of a millisecond."""
     import mido
 
     programs = np.unique(notes.program[~notes.is_drum]).tolist()
@@ -228,7 +232,7 @@ def _write_midi(notes: Notes, seconds: float, path: Path) -> None:
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=_MICROSECONDS_PER_BEAT)])
     for program, channel in channels.items():
         track.append(mido.Message("program_change", channel=channel, program=program))
-    events = []  # tick, 0 for an end and 1 for a beginning, then what plays
+    events = []  # (tick, 0 for note-off or 1 for note-on, channel, pitch, velocity)
     for row in range(len(notes)):
         channel = _DRUM_CHANNEL if notes.is_drum[row] else channels[int(notes.program[row])]
         pitch, velocity = int(notes.pitch[row]), int(notes.velocity[row])
@@ -236,36 +240,36 @@ def _write_midi(notes: Notes, seconds: float, path: Path) -> None:
         off = round(1000 * float(notes.offset_seconds[row]))
         events += [(on, 1, channel, pitch, velocity), (max(off, on + 1), 0, channel, pitch, 0)]
     tick = 0
-    for event_tick, begins, channel, pitch, velocity in sorted(events):
-        kind = "note_on" if begins else "note_off"
+    for event_tick, is_onset, channel, pitch, velocity in sorted(events):
+        kind = "note_on" if is_onset else "note_off"
         message = mido.Message(kind, channel=channel, note=pitch, velocity=velocity)
         track.append(message.copy(time=event_tick - tick))
         tick = event_tick
-    # FluidSynth renders up to the end of the track.
+    # FluidSynth renders until the end of the track.
     end_tick = max(tick, round(1000 * seconds))
     track.append(mido.MetaMessage("end_of_track", time=end_tick - tick))
     mido.MidiFile(type=0, ticks_per_beat=_TICKS_PER_BEAT, tracks=[track]).save(path)
 
 
 def _resample(raw: Path, num_samples: int) -> np.ndarray:
-    """Mono float32 [num_samples] at 16 kHz from FluidSynth's float32 stereo, a chunk at a time."""
+    """Converts FluidSynth's stereo output to mono at 16 kHz in blocks, float32 [num_samples]."""
     import soxr
 
     stereo = np.memmap(raw, np.float32, "r").reshape(-1, 2)[_LATENCY_SAMPLES:]
     stream = soxr.ResampleStream(_RENDER_RATE, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
     audio = np.zeros(num_samples, np.float32)
     done = 0
-    for first in range(0, len(stereo), _CHUNK_FRAMES):
-        mono = stereo[first : first + _CHUNK_FRAMES].mean(axis=1)
-        chunk = stream.resample_chunk(mono, last=first + _CHUNK_FRAMES >= len(stereo))
-        wanted = chunk[: num_samples - done]
-        audio[done : done + len(wanted)] = wanted
-        done += len(wanted)
+    for first in range(0, len(stereo), _BLOCK_FRAMES):
+        mono = stereo[first : first + _BLOCK_FRAMES].mean(axis=1)
+        block = stream.resample_chunk(mono, last=first + _BLOCK_FRAMES >= len(stereo))
+        block = block[: num_samples - done]
+        audio[done : done + len(block)] = block
+        done += len(block)
     return audio
 
 
 def _to_int16(audio: np.ndarray, gain: float | None) -> np.ndarray:
-    """Scales by the rule of `SoundfontRenderer` and rounds; nothing clips."""
+    """Applies the gain (see `SoundfontRenderer`) and rounds to int16, without clipping."""
     peak = float(np.abs(audio).max(initial=0.0))
     if gain is None:
         gain = PEAK / peak if peak else 1.0

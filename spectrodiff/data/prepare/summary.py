@@ -1,4 +1,4 @@
-"""What a preparation wrote and what it left out, counted."""
+"""Summary of a preparation: counts of recordings written and left out."""
 
 import dataclasses
 import json
@@ -15,14 +15,14 @@ _NAMES_SHOWN = 3
 
 @dataclasses.dataclass
 class Summary:
-    """Grows while a corpus is prepared.
+    """Counts of a preparation, updated while a corpus is prepared.
 
     Attributes:
-        recordings: how many each split got.
-        seconds: how much audio.
-        notes: how many notes.
-        skipped: what was left out, and why.
-        remarks: smaller things that were left out or changed, counted.
+        recordings: number of recordings of each split.
+        seconds: duration of the audio of each split.
+        notes: number of notes of each split.
+        skipped: recordings left out, with reasons.
+        remarks: counts of other omissions and changes.
     """
 
     recordings: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -33,12 +33,12 @@ class Summary:
 
     @classmethod
     def of_plan(cls, plan: Plan) -> "Summary":
-        """Begins with what planning has left out."""
-        splits = dict.fromkeys((split for split, tracks in plan.splits.items() if tracks), 0)
+        """Returns a summary of the omissions of a plan."""
+        splits = dict.fromkeys((split for split, groups in plan.splits.items() if groups), 0)
         return cls(Counter(splits), skipped=[*plan.skipped], remarks=+plan.remarks)
 
     def add(self, split: str, outcome: Outcome) -> None:
-        """Counts what became of a track."""
+        """Adds the outcome of a group."""
         for recording in outcome.recordings:
             self.recordings[split] += 1
             self._add_seconds(split, recording.notes.total_seconds)
@@ -47,7 +47,7 @@ class Summary:
         self.remarks += outcome.remarks
 
     def merge(self, stored: dict[str, Any]) -> None:
-        """Adds the counts of another summary in the form in which it is stored."""
+        """Adds the counts of another summary, given as stored in JSON."""
         for name in ("recordings", "notes", "remarks"):
             getattr(self, name).update(stored[name])
         for split, seconds in stored["seconds"].items():
@@ -55,39 +55,39 @@ class Summary:
         self.skipped += [Skip(**skip) for skip in stored["skipped"]]
 
     def check_plan(self, corpus: str) -> None:
-        """Refuses a corpus that planning left nothing of.
+        """Checks that a plan has recordings.
 
         Raises:
-            CorpusError: saying why.
+            CorpusError: if it has none; the message gives the reasons.
         """
         if not self.recordings:
-            raise CorpusError(corpus, "usable recordings", self._why())
+            raise CorpusError(corpus, "usable recordings", self._reasons())
 
     def check(self, corpus: str) -> None:
-        """Refuses a split without recordings.
+        """Checks that each split has recordings.
 
         Raises:
-            CorpusError: saying why all were skipped.
+            CorpusError: if a split has none; the message gives the reasons.
         """
         for split, number in self.recordings.items():
             if not number:
-                raise CorpusError(f"{corpus}, split {split}", "usable recordings", self._why())
+                raise CorpusError(f"{corpus}, split {split}", "usable recordings", self._reasons())
 
     def save(self, path: Path) -> None:
-        """Stores the counts as JSON."""
+        """Writes the counts to a JSON file."""
         stored = {**vars(self), "skipped": [dataclasses.asdict(skip) for skip in self.skipped]}
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(stored, indent=1))
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
-        """Reads stored counts."""
+        """Reads the counts from a JSON file."""
         summary = cls()
         summary.merge(json.loads(path.read_text()))
         return summary
 
     def table(self) -> str:
-        """Recordings, hours and notes by split, then what was left out and why."""
+        """Formats recordings, hours and notes by split, and the omissions with their reasons."""
         lines = [f"{'split':<12}{'recordings':>12}{'hours':>10}{'notes':>12}"]
         for split, number in self.recordings.items():
             hours = f"{self.seconds.get(split, 0.0) / 3600:.3f}"
@@ -95,17 +95,17 @@ class Summary:
         if self.skipped:
             lines.append(f"skipped {len(self.skipped)}:")
             lines += [f"  {line}" for line in self._skip_lines()]
-        lines += [f"{number} {what}" for what, number in self.remarks.most_common()]
+        lines += [f"{number} {remark}" for remark, number in self.remarks.most_common()]
         return "\n".join(lines)
 
     def _add_seconds(self, split: str, seconds: float) -> None:
         self.seconds[split] = self.seconds.get(split, 0.0) + seconds
 
-    def _why(self) -> str:
+    def _reasons(self) -> str:
         return "; ".join(["none", *self._skip_lines()])
 
     def _skip_lines(self) -> list[str]:
-        """One line per reason: how many, and the first few names."""
+        """Returns one line per reason with the number of skips and the first few names."""
         names: dict[str, list[str]] = defaultdict(list)
         for skip in self.skipped:
             names[skip.reason].append(skip.id)

@@ -1,4 +1,4 @@
-"""Work in several processes, a few results ahead of who wants them."""
+"""Ordered parallel map over processes with a limited number of pending results."""
 
 import itertools
 import multiprocessing
@@ -12,23 +12,23 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.data.recordings import Outcome, Track, read_track
+from spectrodiff.data.recordings import Outcome, RecordingGroup, read_group
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def read_tracks(tracks: Sequence[Track], workers: int) -> Generator[Outcome, None, None]:
-    """Reads tracks, in order.
+def read_groups(groups: Sequence[RecordingGroup], workers: int) -> Generator[Outcome, None, None]:
+    """Reads groups of recordings in several processes; yields the outcomes in order.
 
     Args:
-        tracks: what to read.
-        workers: how many processes to use; with one, this process does it.
+        groups: groups to read.
+        workers: number of processes; 1 reads in this process.
 
     Raises:
         CorpusError: if a worker process dies.
     """
-    return map_in_processes(read_track, tracks, workers, lambda track: track.id)
+    return map_in_processes(read_group, groups, workers, lambda group: group.id)
 
 
 def map_in_processes(
@@ -40,10 +40,10 @@ def map_in_processes(
     """Applies a function to items in several processes; yields the results in order.
 
     Args:
-        function: can be pickled, as items and results can.
-        items: what to apply it to.
-        workers: how many processes to use; with one, this process does it.
-        name: names an item in errors.
+        function: applied to each item; it, the items and the results can be pickled.
+        items: arguments of the function.
+        workers: number of processes; 1 works in this process.
+        name: returns the name of an item for errors.
 
     Raises:
         CorpusError: if a worker process dies.
@@ -51,14 +51,14 @@ def map_in_processes(
     if workers <= 1:
         yield from map(function, items)
         return
-    # Fresh processes, as forked ones inherit locks of threads that they do not have.
+    # Not forked, since forked processes inherit locks held by threads that do not exist in them.
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
     )
     waiting = iter(items)
     started: deque[tuple[Item, Future[Result]]] = deque()
     try:
-        # No more than a worker needs to stay busy: finished results take memory.
+        # One more than there are workers keeps all busy; more would take memory for results.
         for item in itertools.islice(waiting, workers + 1):
             started.append((item, pool.submit(function, item)))
         while started:
@@ -68,20 +68,20 @@ def map_in_processes(
                 for following in itertools.islice(waiting, 1):
                     started.append((following, pool.submit(function, following)))
             except BrokenProcessPool as error:
-                expected = "a worker that lives"
+                expected = "a running worker process"
                 raise CorpusError(name(item), expected, "one that was killed") from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _prepare_worker() -> None:
-    # Ctrl-C goes to the whole group of processes; the first one says so, once.
+    # Ctrl-C is sent to all processes of the group; only the main process reports it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the first one is killed; a pool's workers would wait forever."""
+    """Ends this process when its parent is killed; otherwise it would wait forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -3,7 +3,7 @@ import pytest
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import guitarset
-from spectrodiff.data.recordings import read_track
+from spectrodiff.data.recordings import read_group
 from tests.support.corpora import write_guitarset
 
 STRINGS = [
@@ -17,11 +17,11 @@ STRINGS = [
 
 
 def ids(plan) -> dict[str, list[str]]:
-    return {split: [track.id for track in tracks] for split, tracks in plan.splits.items()}
+    return {split: [group.id for group in groups] for split, groups in plan.splits.items()}
 
 
 def test_the_third_progression_of_each_style_is_for_validation(tmp_path):
-    # Keys may hold a sharp.
+    # Keys may contain a sharp.
     for id in ("00_BN1-129-Eb_comp", "05_Jazz2-187-F#_solo", "03_SS3-98-C_comp"):
         write_guitarset(tmp_path, id, STRINGS)
     assert ids(guitarset.plan(tmp_path)) == {
@@ -37,17 +37,17 @@ def test_the_third_progression_of_each_style_is_for_validation(tmp_path):
 
 def test_six_strings_become_one_guitar(tmp_path):
     write_guitarset(tmp_path, "00_BN1-129-Eb_comp", STRINGS)
-    tracks = guitarset.plan(tmp_path).splits["train"]
-    mic, mix = (read_track(track).recordings[0] for track in tracks)
+    groups = guitarset.plan(tmp_path).splits["train"]
+    mic, mix = (read_group(group).recordings[0] for group in groups)
     for recording in (mic, mix):
         notes = recording.notes
-        # In order of onset; 0.5 twice, the lower string first.
+        # Sorted by onset; of two at 0.5 s, the lower string is first.
         np.testing.assert_allclose(notes.onset_seconds, [0.1, 0.25, 0.5, 0.5])
         np.testing.assert_allclose(notes.offset_seconds, [0.3, 0.5, 0.6, 0.75])
         np.testing.assert_array_equal(notes.pitch, [51, 40, 52, 64])
         np.testing.assert_array_equal(notes.program, 24)
         assert not notes.is_drum.any()
-    # Microphone and pickup are different sounds: 440 and 880 Hz in the fixture.
+    # Microphone and pickup recordings differ: 440 and 880 Hz in the fixture.
     for recording, hertz in ((mic, 440), (mix, 880)):
         assert np.argmax(np.abs(np.fft.rfft(recording.audio))) == hertz
 
@@ -68,7 +68,7 @@ def test_six_strings_become_one_guitar(tmp_path):
 def test_a_bad_annotation_is_reported(tmp_path, text, reason):
     write_guitarset(tmp_path, "00_BN1-129-Eb_comp", STRINGS)
     (tmp_path / "annotation/00_BN1-129-Eb_comp.jams").write_text(text)
-    outcome = read_track(guitarset.plan(tmp_path).splits["train"][0])
+    outcome = read_group(guitarset.plan(tmp_path).splits["train"][0])
     assert [skip.reason for skip in outcome.skipped] == [reason]
 
 
@@ -77,7 +77,7 @@ def test_missing_folders_and_odd_names(tmp_path):
     (tmp_path / "annotation/._00_BN1-129-Eb_comp.jams").write_text("left by a file manager")
     plan = guitarset.plan(tmp_path)
     assert [(skip.id, skip.reason) for skip in plan.skipped] == [
-        ("my_song", "a name that tells no progression")
+        ("my_song", "file name without a progression")
     ]
     with pytest.raises(CorpusError, match="no annotation in it"):
         guitarset.plan(tmp_path / "annotation")

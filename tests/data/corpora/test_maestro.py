@@ -6,14 +6,14 @@ import pytest
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import maestro
-from spectrodiff.data.recordings import read_track
+from spectrodiff.data.recordings import read_group
 from tests.support.corpora import write_maestro, write_tone
 
 ROWS = [("train", "2018/one"), ("test", "2018/two--1"), ("train", "2004/three")]
 
 
 def ids(plan) -> dict[str, list[str]]:
-    return {split: [track.id for track in tracks] for split, tracks in plan.splits.items()}
+    return {split: [group.id for group in groups] for split, groups in plan.splits.items()}
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def release(tmp_path) -> Path:
 
 
 def test_splits_are_those_of_the_table(release):
-    # Titles in the table hold commas and quotation marks.
+    # Titles in the table contain commas and quotation marks.
     expected = {"train": ["2018/one", "2004/three"], "validation": [], "test": ["2018/two--1"]}
     assert ids(maestro.plan(release)) == expected
 
@@ -40,11 +40,11 @@ def test_the_column_oriented_json_says_the_same(release):
     (release / "maestro-v3.0.0.json").write_text(json.dumps(columns))
     from_json = maestro.plan(release)
     assert ids(from_json) == ids(from_csv)
-    recordings = read_track(from_json.splits["test"][0]).recordings
+    recordings = read_group(from_json.splits["test"][0]).recordings
     assert [recording.id for recording in recordings] == ["2018/two--1"]
 
 
-def test_notes_are_held_by_the_pedal(release):
+def test_the_pedal_extends_notes(release):
     import pretty_midi
 
     midi = pretty_midi.PrettyMIDI(resolution=500, initial_tempo=120)
@@ -56,7 +56,7 @@ def test_notes_are_held_by_the_pedal(release):
     ]
     midi.instruments.append(piano)
     midi.write(str(release / "2018/one.midi"))
-    (recording,) = read_track(maestro.plan(release).splits["train"][0]).recordings
+    (recording,) = read_group(maestro.plan(release).splits["train"][0]).recordings
     np.testing.assert_allclose(recording.notes.offset_seconds, [0.4, 0.9], atol=1e-3)
 
 
@@ -66,16 +66,16 @@ def test_notes_are_held_by_the_pedal(release):
         (lambda folder: (folder / "2018/one.wav").unlink(), "no audio file"),
         (lambda folder: (folder / "2018/one.midi").unlink(), "no MIDI file"),
         (lambda folder: (folder / "2018/one.midi").write_bytes(b""), "expected a MIDI file"),
-        # The table says 1 s: an audio file of another rate, or of another piece.
+        # The table states 1 s: audio with a wrong rate or of another recording.
         (
             lambda folder: write_tone(folder / "2018/one.wav", 6.5),
-            "audio longer or shorter than the corpus says",
+            "audio longer or shorter than stated by the corpus",
         ),
     ],
 )
 def test_a_damaged_recording_is_skipped(release, damage, reason):
     damage(release)
-    outcome = read_track(maestro.plan(release).splits["train"][0])
+    outcome = read_group(maestro.plan(release).splits["train"][0])
     assert [skip.reason for skip in outcome.skipped] == [reason]
     assert not outcome.recordings
 

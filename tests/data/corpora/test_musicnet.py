@@ -3,7 +3,7 @@ import pytest
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import musicnet
-from spectrodiff.data.recordings import read_track
+from spectrodiff.data.recordings import read_group
 from tests.support.corpora import write_musicnet, write_notes, write_tone
 
 ROWS = [
@@ -26,11 +26,11 @@ def release(tmp_path):
 
 
 def ids(plan) -> dict[str, list[str]]:
-    return {split: [track.id for track in tracks] for split, tracks in plan.splits.items()}
+    return {split: [group.id for group in groups] for split, groups in plan.splits.items()}
 
 
 def test_splits_of_mt3(release):
-    # 1759 is in the release's test folder, and for training in MT3's split.
+    # 1759 is in the test folder of the release, but for training in the split of MT3.
     assert ids(musicnet.plan(release)) == {
         "train": ["1727", "1759", "2106"],
         "validation": ["1733"],
@@ -39,7 +39,7 @@ def test_splits_of_mt3(release):
 
 
 def test_official_splits(release):
-    # 2106 is a test recording, though the first release has it among those for training.
+    # 2106 is a test recording, although it is in the training folder of the first release.
     assert ids(musicnet.plan(release, splits="official")) == {
         "train": ["1727", "1729", "1733"],
         "test": ["1759", "2106"],
@@ -54,7 +54,7 @@ def test_the_published_lists_are_complete():
 
 
 def test_times_count_samples_and_instruments_count_from_one(release):
-    (recording,) = read_track(musicnet.plan(release).splits["train"][0]).recordings
+    (recording,) = read_group(musicnet.plan(release).splits["train"][0]).recordings
     notes = recording.notes
     np.testing.assert_array_equal(notes.onset_seconds, [0.1, 0.5])
     np.testing.assert_array_equal(notes.offset_seconds, [1.0, 0.75])
@@ -64,7 +64,7 @@ def test_times_count_samples_and_instruments_count_from_one(release):
 
 def test_times_do_not_follow_the_rate_of_the_audio_file(release):
     write_tone(release / "train_data/1727.wav", 1.0, rate=22_050)
-    (recording,) = read_track(musicnet.plan(release).splits["train"][0]).recordings
+    (recording,) = read_group(musicnet.plan(release).splits["train"][0]).recordings
     np.testing.assert_array_equal(recording.notes.onset_seconds, [0.1, 0.5])
 
 
@@ -72,7 +72,7 @@ def test_times_do_not_follow_the_rate_of_the_audio_file(release):
 def test_em_labels_are_midi_files_named_by_recording(release, folder):
     write_notes(release / folder / "1727_quintet_1.mid", (0.2, 0.4, 70), program=71)
     write_notes(release / folder / "1759.mid", (0.3, 0.4, 71))
-    # The archive of scores has names like these too; it is not aligned.
+    # The archive of unaligned scores has similar names, and must not be used.
     write_notes(release / "musicnet_midis/Mozart/1733_quartet.mid", (0.0, 0.5, 12))
     plan = musicnet.plan(release, "em")
     assert ids(plan) == {"train": ["1727", "1759"], "validation": [], "test": []}
@@ -81,7 +81,7 @@ def test_em_labels_are_midi_files_named_by_recording(release, folder):
         ("1733", "no labels"),
         ("2106", "no labels"),
     }
-    (recording,) = read_track(plan.splits["train"][0]).recordings
+    (recording,) = read_group(plan.splits["train"][0]).recordings
     np.testing.assert_allclose(recording.notes.onset_seconds, [0.2], atol=1e-3)
     np.testing.assert_array_equal(recording.notes.program, [71])
 
@@ -99,7 +99,7 @@ def test_em_labels_are_midi_files_named_by_recording(release, folder):
 def test_bad_labels_are_reported(release, row, reason):
     labels = release / "train_labels/1727.csv"
     labels.write_text(f"{labels.read_text().splitlines()[0]}\n{row}\n")
-    outcome = read_track(musicnet.plan(release).splits["train"][0])
+    outcome = read_group(musicnet.plan(release).splits["train"][0])
     assert [skip.reason for skip in outcome.skipped] == [reason]
 
 

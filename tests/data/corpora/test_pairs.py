@@ -4,12 +4,12 @@ import soundfile
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import pairs
-from spectrodiff.data.recordings import read_track
+from spectrodiff.data.recordings import read_group
 from tests.support.corpora import tone, write_notes, write_tone
 
 
 def ids(plan) -> dict[str, list[str]]:
-    return {split: [track.id for track in tracks] for split, tracks in plan.splits.items()}
+    return {split: [group.id for group in groups] for split, groups in plan.splits.items()}
 
 
 def write_pair(folder, name: str) -> None:
@@ -22,10 +22,10 @@ def write_pair(folder, name: str) -> None:
 def test_any_audio_file_with_any_midi_file(tmp_path, suffix, midi):
     soundfile.write(tmp_path / f"a.b{suffix}", tone(1.0, rate=48_000), 48_000)
     write_notes(tmp_path / f"a.b{midi}", (0.1, 0.2, 60), program=40)
-    (track,) = pairs.plan(tmp_path).splits["train"]
-    (recording,) = read_track(track).recordings
+    (group,) = pairs.plan(tmp_path).splits["train"]
+    (recording,) = read_group(group).recordings
     assert recording.id == "a.b"
-    assert abs(len(recording.audio) - 16_000) < 800  # MP3 pads its ends.
+    assert abs(len(recording.audio) - 16_000) < 800  # MP3 adds padding
     np.testing.assert_array_equal(recording.notes.program, [40])
 
 
@@ -35,17 +35,17 @@ def test_subfolders_may_be_the_splits(tmp_path):
     assert ids(pairs.plan(tmp_path)) == {"train": ["train/a", "train/more/b"], "test": ["test/c"]}
 
 
-def test_a_folder_for_measuring_only(tmp_path):
+def test_a_folder_with_only_a_test_split(tmp_path):
     for name in ("test/a", "test/more/b"):
         write_pair(tmp_path, name)
     assert ids(pairs.plan(tmp_path)) == {"test": ["test/a", "test/more/b"]}
-    # With anything beside it, it is a folder like others.
+    # With recordings outside it, `test` is an ordinary folder.
     write_pair(tmp_path, "c")
     splits = ids(pairs.plan(tmp_path))
     assert sorted(splits["train"] + splits["validation"]) == ["c", "test/a", "test/more/b"]
 
 
-def test_a_share_is_for_validation_and_stays_there(tmp_path):
+def test_recordings_stay_in_their_split_when_others_are_added(tmp_path):
     for number in range(20):
         write_pair(tmp_path, f"take{number}")
     before = ids(pairs.plan(tmp_path, 0.25))
@@ -67,7 +67,7 @@ def test_two_recordings_are_one_for_each(tmp_path):
     assert [len(names) for names in ids(pairs.plan(tmp_path, 0.01)).values()] == [1, 1]
 
 
-def test_what_has_no_partner_is_reported(tmp_path):
+def test_incomplete_pairs_are_reported(tmp_path):
     write_pair(tmp_path, "good")
     write_pair(tmp_path, "twice")
     write_tone(tmp_path / "twice.flac", 0.5)
@@ -77,7 +77,7 @@ def test_what_has_no_partner_is_reported(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     plan = pairs.plan(tmp_path)
     assert {(skip.id, skip.reason) for skip in plan.skipped} == {
-        ("twice", "several audio or MIDI files of one name"),
+        ("twice", "several audio or MIDI files with the same name"),
         ("alone", "audio without MIDI"),
         ("silent", "MIDI without audio"),
     }

@@ -7,12 +7,12 @@ import soundfile
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import slakh
-from spectrodiff.data.recordings import read_mono, read_track, to_int16
+from spectrodiff.data.recordings import read_group, read_mono, to_int16
 from spectrodiff.music.programs import SLAKH_CLASSES
 from tests.support.corpora import write_notes, write_slakh_track
 
-# Piano, guitar, electric bass, strings, drums; stem numbers may skip.
-BAND = {
+# Piano, guitar, electric bass, strings, drums; stem numbers have gaps.
+STEMS = {
     "S00": {"program": 1},
     "S01": {"program": 30},
     "S02": {"program": 34},
@@ -22,23 +22,23 @@ BAND = {
 
 
 def ids(plan) -> dict[str, list[str]]:
-    return {split: [track.id for track in tracks] for split, tracks in plan.splits.items()}
+    return {split: [group.id for group in groups] for split, groups in plan.splits.items()}
 
 
-def test_the_releases_folders_are_the_redux_split(tmp_path):
+def test_the_redux_split_is_that_of_the_folders(tmp_path):
     for folder in ("train/Track00001", "validation/Track01501", "omitted/Track00049"):
-        write_slakh_track(tmp_path / folder, BAND)
+        write_slakh_track(tmp_path / folder, STEMS)
     (tmp_path / "test").mkdir()
     expected = {"train": ["Track00001"], "validation": ["Track01501"], "test": []}
     assert ids(slakh.plan(tmp_path)) == expected
 
 
 def test_the_original_split_counts_track_numbers(tmp_path):
-    # In the redux release omitted tracks lie apart; here all are used again. The last of each
-    # split: 1500 are for training, 375 for validation, 225 for testing.
+    # Omitted tracks of the redux release are used too. These are the first and last tracks of the
+    # splits: 1500 for training, 375 for validation, 225 for testing.
     for folder in ("train/Track01500", "omitted/Track01501", "validation/Track01875"):
-        write_slakh_track(tmp_path / folder, BAND)
-    write_slakh_track(tmp_path / "test/Track01876", BAND)
+        write_slakh_track(tmp_path / folder, STEMS)
+    write_slakh_track(tmp_path / "test/Track01876", STEMS)
     assert ids(slakh.plan(tmp_path, "original")) == {
         "train": ["Track01500"],
         "validation": ["Track01501", "Track01875"],
@@ -48,7 +48,7 @@ def test_the_original_split_counts_track_numbers(tmp_path):
 
 def test_a_list_of_slakh_utils_moves_and_omits(tmp_path):
     for number in (1, 3, 49, 1501):
-        write_slakh_track(tmp_path / f"Track{number:05d}", BAND)
+        write_slakh_track(tmp_path / f"Track{number:05d}", STEMS)
     entries = {
         "Track00001": {"action": None},
         "Track00003": {
@@ -58,7 +58,7 @@ def test_a_list_of_slakh_utils_moves_and_omits(tmp_path):
         },
         "Track00049": {"action": "omit", "source_split": "train"},
         "Track01501": {"action": None},
-        "Track02100": {"action": None},  # Not in the folder: a part of the corpus is allowed.
+        "Track02100": {"action": None},  # not in the folder: the corpus may be incomplete
     }
     (tmp_path / "splits_v2.json").write_text(json.dumps(entries))
     expected = {"train": ["Track00001"], "validation": ["Track01501"], "test": ["Track00003"]}
@@ -66,7 +66,7 @@ def test_a_list_of_slakh_utils_moves_and_omits(tmp_path):
 
 
 def test_a_list_may_name_tracks_by_split(tmp_path):
-    write_slakh_track(tmp_path / "Track00001", BAND)
+    write_slakh_track(tmp_path / "Track00001", STEMS)
     (tmp_path / "list.json").write_text(json.dumps({"test": ["Track00001"]}))
     expected = {"train": [], "validation": [], "test": ["Track00001"]}
     assert ids(slakh.plan(tmp_path, "split2", tmp_path / "list.json")) == expected
@@ -75,7 +75,7 @@ def test_a_list_may_name_tracks_by_split(tmp_path):
 def test_lists_and_folders_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(CorpusError, match="no TrackNNNNN folders"):
         slakh.plan(tmp_path)
-    write_slakh_track(tmp_path / "train/Track00001", BAND)
+    write_slakh_track(tmp_path / "train/Track00001", STEMS)
     with pytest.raises(CorpusError, match=r"splits_v2\.json"):
         slakh.plan(tmp_path, "split2")
     path = tmp_path / "list.json"
@@ -88,7 +88,7 @@ def test_lists_and_folders_that_do_not_fit_are_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(CorpusError, match=expected):
             slakh.plan(tmp_path, "redux", path)
-    write_slakh_track(tmp_path / "test/Track00001", BAND)
+    write_slakh_track(tmp_path / "test/Track00001", STEMS)
     with pytest.raises(CorpusError, match="each track once"):
         slakh.plan(tmp_path)
 
@@ -100,16 +100,16 @@ def test_the_original_release_is_not_taken_for_redux(tmp_path):
         slakh.plan(tmp_path)
 
 
-def test_outside_training_the_mix_is_used_whole(tmp_path):
-    write_slakh_track(tmp_path / "test/Track01876", BAND)
-    (track,) = slakh.plan(tmp_path).splits["test"]
-    (recording,) = read_track(track).recordings
+def test_the_complete_mix_is_used_outside_training(tmp_path):
+    write_slakh_track(tmp_path / "test/Track01876", STEMS)
+    (group,) = slakh.plan(tmp_path).splits["test"]
+    (recording,) = read_group(group).recordings
     assert recording.id == "Track01876"
     expected = to_int16(read_mono(tmp_path / "test/Track01876/mix.flac"))
     np.testing.assert_array_equal(recording.audio, expected)
-    # Programs are those of the classes: 1 is an acoustic piano (0), 30 a distorted guitar (29),
-    # 34 an electric bass (33), 44 (tremolo strings) a string ensemble (48). Pitches are those of
-    # MIDI/SNN.mid (60, 61, ...), not of all_src.mid (12).
+    # Class programs: 1 is an acoustic piano (0), 30 a distorted guitar (29), 34 an electric bass
+    # (33), 44 (tremolo strings) a string ensemble (48). Pitches are those of MIDI/SNN.mid (60, 61,
+    # ...), not of all_src.mid (12).
     by_pitch = dict(zip(recording.notes.pitch, recording.notes.program, strict=True))
     assert by_pitch == {60: 0, 61: 29, 62: 33, 63: 48, 64: 0}
     np.testing.assert_array_equal(recording.notes.is_drum, recording.notes.pitch == 64)
@@ -117,10 +117,10 @@ def test_outside_training_the_mix_is_used_whole(tmp_path):
 
 def test_training_tracks_give_sub_mixes_that_are_sums_of_stems(tmp_path):
     folder = tmp_path / "train/Track00007"
-    write_slakh_track(folder, BAND)
-    (track,) = slakh.plan(tmp_path).splits["train"]
-    recordings = read_track(track).recordings
-    # Five stems: five subsets of four and the whole.
+    write_slakh_track(folder, STEMS)
+    (group,) = slakh.plan(tmp_path).splits["train"]
+    recordings = read_group(group).recordings
+    # Five stems: five subsets of four, and all five.
     assert len(recordings) == len({recording.id for recording in recordings}) == 6
     for recording in recordings:
         name, *stems = recording.id.split("_")
@@ -128,35 +128,35 @@ def test_training_tracks_give_sub_mixes_that_are_sums_of_stems(tmp_path):
         assert len(stems) >= 4
         expected = sum(read_mono(folder / "stems" / f"{stem}.flac") for stem in stems)
         np.testing.assert_array_equal(recording.audio, to_int16(expected))
-        pitches = [60 + list(BAND).index(stem) for stem in stems]
+        pitches = [60 + list(STEMS).index(stem) for stem in stems]
         assert sorted(recording.notes.pitch) == pitches
-    # One with all stems is the mix, up to the rounding of six 16-bit files.
-    whole = next(recording for recording in recordings if len(recording.notes) == 5)
+    # The sum of all stems is the mix, up to the rounding of six 16-bit files.
+    complete = next(recording for recording in recordings if len(recording.notes) == 5)
     mix = to_int16(read_mono(folder / "mix.flac"))
-    assert np.abs(whole.audio.astype(int) - mix).max() <= 4
+    assert np.abs(complete.audio.astype(int) - mix).max() <= 4
 
 
 @pytest.mark.parametrize("num_stems", [1, 4, 5, 6, 12])
 def test_sub_mixes_are_different_and_at_most_ten(num_stems):
-    subsets = slakh.draw_submixes(num_stems, seed=0, number=1)
+    subsets = slakh.sample_submixes(num_stems, seed=0, number=1)
     possible = sum(comb(num_stems, size) for size in range(4, num_stems + 1))
     assert len(subsets) == len(set(subsets)) == (min(10, possible) or 1)
     for subset in subsets:
         assert list(subset) == sorted(set(subset))
         assert min(4, num_stems) <= len(subset)
         assert max(subset) < num_stems
-    assert subsets == slakh.draw_submixes(num_stems, seed=0, number=1)
+    assert subsets == slakh.sample_submixes(num_stems, seed=0, number=1)
 
 
 def test_sub_mixes_depend_on_seed_and_track():
-    draws = [slakh.draw_submixes(12, *which) for which in ((0, 1), (1, 1), (0, 2))]
-    assert draws[0] != draws[1] != draws[2] != draws[0]
+    samples = [slakh.sample_submixes(12, *which) for which in ((0, 1), (1, 1), (0, 2))]
+    assert samples[0] != samples[1] != samples[2] != samples[0]
 
 
-def test_every_class_is_reached_and_each_program_has_the_class_that_slakh_says():
+def test_class_programs_agree_with_slakh():
     programs = {slakh.class_program(program) for program in range(96)}
     assert programs == set(SLAKH_CLASSES)
-    # From Slakh's table of classes, which counts programs from 1.
+    # Slakh's table of classes, which counts programs from 1.
     electric_pianos, string_ensembles, pipes = {3, 5, 6, 8}, {45, 46, 49, 50}, range(73, 81)
     for one_based, program in (
         *((number, 4) for number in electric_pianos),
@@ -174,7 +174,7 @@ def test_every_class_is_reached_and_each_program_has_the_class_that_slakh_says()
 def test_stems_that_cannot_be_used_are_left_out_of_the_mix_too(tmp_path):
     folder = tmp_path / "test/Track01876"
     band = {
-        **BAND,
+        **STEMS,
         "S06": {"program": 10, "rendered": False},
         "S07": {"program": 120},
         "S08": {"program": 40},
@@ -187,28 +187,28 @@ def test_stems_that_cannot_be_used_are_left_out_of_the_mix_too(tmp_path):
         "stems left out: unknown instrument": 1,
         "stems left out: no MIDI file": 1,
     }
-    (recording,) = read_track(plan.splits["test"][0]).recordings
-    # What has no labels must not be heard, so the mix is made from the labelled stems.
-    expected = sum(read_mono(folder / "stems" / f"{stem}.flac") for stem in BAND)
+    (recording,) = read_group(plan.splits["test"][0]).recordings
+    # Stems without labels must not be audible, so the recording is mixed from labelled stems.
+    expected = sum(read_mono(folder / "stems" / f"{stem}.flac") for stem in STEMS)
     np.testing.assert_array_equal(recording.audio, to_int16(expected))
-    assert len(recording.notes) == len(BAND)
+    assert len(recording.notes) == len(STEMS)
 
 
-def test_stems_that_were_not_rendered_do_not_spoil_the_mix(tmp_path):
-    write_slakh_track(tmp_path / "test/Track01876", {**BAND, "S06": {"rendered": False}})
-    (track,) = slakh.plan(tmp_path).splits["test"]
-    assert len(track.parts) == 1  # the mix itself
+def test_the_mix_is_used_in_spite_of_stems_that_were_not_rendered(tmp_path):
+    write_slakh_track(tmp_path / "test/Track01876", {**STEMS, "S06": {"rendered": False}})
+    (group,) = slakh.plan(tmp_path).splits["test"]
+    assert len(group.stems) == 1  # the mix itself
 
 
 def test_babyslakh_has_wav_files_and_no_split_folders(tmp_path):
     folder = tmp_path / "Track00001"
-    write_slakh_track(folder, BAND)
+    write_slakh_track(folder, STEMS)
     for path in [*folder.glob("stems/*.flac"), folder / "mix.flac"]:
         samples, rate = soundfile.read(path)
         soundfile.write(path.with_suffix(".wav"), samples, rate)
         path.unlink()
-    (track,) = slakh.plan(tmp_path).splits["train"]
-    assert len(read_track(track).recordings) == 6
+    (group,) = slakh.plan(tmp_path).splits["train"]
+    assert len(read_group(group).recordings) == 6
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_babyslakh_has_wav_files_and_no_split_folders(tmp_path):
     ],
 )
 def test_a_track_with_bad_metadata_is_skipped(tmp_path, text, reason):
-    write_slakh_track(tmp_path / "train/Track00001", BAND)
+    write_slakh_track(tmp_path / "train/Track00001", STEMS)
     folder = tmp_path / "train/Track00002"
     folder.mkdir()
     if text is not None:
@@ -235,7 +235,7 @@ def test_a_track_with_bad_metadata_is_skipped(tmp_path, text, reason):
 def test_cerberus4_takes_every_quartet(tmp_path):
     folder = tmp_path / "test/Track01876"
     band = {
-        "S00": {"program": 7},  # a piano of the family 0..7
+        "S00": {"program": 7},  # a piano (programs 0..7)
         "S01": {"program": 24},
         "S02": {"program": 31},  # two guitars
         "S03": {"program": 39},  # a bass
@@ -244,12 +244,12 @@ def test_cerberus4_takes_every_quartet(tmp_path):
         "S06": {"program": 2},  # another piano
     }
     write_slakh_track(folder, band)
-    # Only three of the four instruments: in no mix.
+    # This track has only three of the four instruments, so there is no mix.
     write_slakh_track(tmp_path / "test/Track01877", {id: band[id] for id in ("S00", "S01", "S05")})
     plan = slakh.plan_cerberus4(tmp_path)
     assert plan.remarks == {"tracks without piano, guitar, bass and drums left out": 1}
-    (track,) = plan.splits["test"]
-    recordings = read_track(track).recordings
+    (group,) = plan.splits["test"]
+    recordings = read_group(group).recordings
     assert {recording.id for recording in recordings} == {
         "Track01876_S00_S01_S03_S05",
         "Track01876_S00_S02_S03_S05",
@@ -272,15 +272,15 @@ def test_cerberus4_takes_every_quartet(tmp_path):
         assert [pitch for pitch, (_, is_drum) in table.items() if is_drum] == pitches[3:]
 
 
-def test_a_damaged_stem_costs_only_the_mixes_it_is_in(tmp_path):
+def test_a_damaged_stem_affects_only_the_mixes_that_contain_it(tmp_path):
     folder = tmp_path / "train/Track00001"
-    write_slakh_track(folder, BAND)
+    write_slakh_track(folder, STEMS)
     (folder / "MIDI/S00.mid").write_bytes(b"MThd")
-    (track,) = slakh.plan(tmp_path).splits["train"]
-    outcome = read_track(track)
-    # Of five subsets of four and the whole, one is without S00.
+    (group,) = slakh.plan(tmp_path).splits["train"]
+    outcome = read_group(group)
+    # One of the six sub-mixes does not contain S00.
     assert [recording.id for recording in outcome.recordings] == ["Track00001_S01_S02_S04_S05"]
     assert {skip.reason for skip in outcome.skipped} == {"expected a MIDI file"}
     assert len(outcome.skipped) == 5
     write_notes(folder / "MIDI/S00.mid", (0.0, 0.25, 60))
-    assert len(read_track(track).recordings) == 6
+    assert len(read_group(group).recordings) == 6

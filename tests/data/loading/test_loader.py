@@ -12,7 +12,7 @@ from spectrodiff.data.loading.batches import collate, pad_tokens
 from spectrodiff.data.loading.examples import Cutter, ExampleFormat
 from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.data.loading.mixture import RandomExamples, mixture_weights
-from spectrodiff.data.recordings import Part, Plan, Recording, Track
+from spectrodiff.data.recordings import Plan, Recording, RecordingGroup, StemReader
 from spectrodiff.music.notes import Notes
 from tests.support.corpora import HOP, SMALL, corpus, dense_then_sparse, numbered, recording, table
 
@@ -215,8 +215,8 @@ def test_prepared_corpora_are_loaded(tmp_path):
     from spectrodiff.data.prepare.prepare import prepare
     from spectrodiff.data.source import load_source
 
-    tracks = [Track.of_one(str(n), Part(make_audio, make_notes)) for n in range(3)]
-    prepare("mine", "v1", Plan({"train": tracks}), tmp_path)
+    groups = [RecordingGroup.single(str(n), StemReader(make_audio, make_notes)) for n in range(3)]
+    prepare("mine", "v1", Plan({"train": groups}), tmp_path)
     source = load_source(tmp_path, "mine", "train")
     batches = take(TrainingBatches([source], SMALL, batch_size=2, seed=0), 3)
     in_memory = [Recording(str(n), numbered(16_000), source[n].notes) for n in range(3)]

@@ -1,4 +1,4 @@
-"""Preparing on Apache Beam, where that is installed (it needs an environment of its own)."""
+"""Preparation on Apache Beam, if installed (it needs an environment of its own)."""
 
 from functools import partial
 
@@ -9,14 +9,14 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan
 from spectrodiff.data.source import dataset_folder, load_source
-from tests.support.stored_recordings import broken, track
+from tests.support.stored_recordings import broken, group
 
 pytest.importorskip("apache_beam", reason="apache-beam is not installed")
 
 
 def test_beam_writes_the_same_dataset(tmp_path):
-    tracks = [*(track(f"a/{seed}", seed) for seed in range(12)), broken("gone", tmp_path)]
-    plan = Plan({"train": tracks, "test": [track("b", 99)]})
+    groups = [*(group(f"a/{seed}", seed) for seed in range(12)), broken("gone", tmp_path)]
+    plan = Plan({"train": groups, "test": [group("b", 99)]})
     with_beam = prepare("mine", "beam", plan, tmp_path, beam_options=[])
     without = prepare("mine", "plain", plan, tmp_path)
     assert with_beam.table() == without.table()
@@ -32,7 +32,7 @@ def test_beam_writes_the_same_dataset(tmp_path):
     assert not (dataset_folder(tmp_path, "mine", "beam") / "reports").exists()
 
 
-def test_nothing_usable_is_an_error_on_beam_too(tmp_path):
+def test_an_empty_split_is_an_error_on_beam_too(tmp_path):
     plan = Plan({"train": [broken("gone", tmp_path)]})
     with pytest.raises(CorpusError, match=r"no audio file \(gone\)"):
         prepare("mine", "v1", plan, tmp_path, beam_options=[])

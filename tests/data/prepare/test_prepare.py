@@ -1,4 +1,4 @@
-"""Datasets on disk: what is in them, and what is not there after things went wrong."""
+"""Prepared datasets: their contents, and the state of the disk after failures."""
 
 import json
 import multiprocessing
@@ -16,14 +16,14 @@ from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, CorpusError, OutputError
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.prepare.summary import Summary
-from spectrodiff.data.recordings import Part, Plan, Skip, Track, read_mono
+from spectrodiff.data.recordings import Plan, Skip, read_mono
 from spectrodiff.data.source import dataset_folder, load_source
 from tests.support.corpora import table, write_tone
-from tests.support.stored_recordings import NOTES, broken, noise, track
+from tests.support.stored_recordings import NOTES, broken, group, noise, single
 
 
 def test_what_is_stored_comes_back_exactly(tmp_path):
-    plan = Plan({"train": [track(f"a/{seed}", seed) for seed in range(5)], "test": [track("b", 9)]})
+    plan = Plan({"train": [group(f"a/{seed}", seed) for seed in range(5)], "test": [group("b", 9)]})
     summary = prepare("mine", "v1", plan, tmp_path)
     assert dataset_folder(tmp_path, "mine", "v1") == tmp_path / "mine/v1/1.0.0"
     source = load_source(tmp_path, "mine/v1", "train")
@@ -44,13 +44,13 @@ def test_what_is_stored_comes_back_exactly(tmp_path):
 
 
 def test_tensorflow_is_not_needed(tmp_path):
-    prepare("mine", "v1", Plan({"train": [track("a")]}), tmp_path)
+    prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path)
     assert load_source(tmp_path, "mine", "train")[0].id == "a"
     assert "tensorflow" not in sys.modules
 
 
 def test_a_source_can_be_sliced_and_sent_to_another_process(tmp_path):
-    plan = Plan({"train": [track(str(number)) for number in range(10)]})
+    plan = Plan({"train": [group(str(number)) for number in range(10)]})
     prepare("mine", "v1", plan, tmp_path)
     source = load_source(tmp_path, "mine/v1", "train[:30%]")
     assert len(source) == 3
@@ -62,10 +62,10 @@ def test_many_recordings_are_spread_over_files(tmp_path, monkeypatch):
     from spectrodiff.data.prepare import builder
 
     monkeypatch.setattr(builder, "_SHARD_RECORDINGS", 3)
-    tracks = [track(str(number)) for number in range(8)]
-    # A file whose recordings are all unusable is an empty file, and no problem.
-    tracks[3:6] = [broken(str(number), tmp_path) for number in range(3, 6)]
-    summary = prepare("mine", "v1", Plan({"train": tracks}), tmp_path)
+    groups = [group(str(number)) for number in range(8)]
+    # All recordings of the second file are unusable, so that the file is empty.
+    groups[3:6] = [broken(str(number), tmp_path) for number in range(3, 6)]
+    summary = prepare("mine", "v1", Plan({"train": groups}), tmp_path)
     assert len(list(dataset_folder(tmp_path, "mine", "v1").glob("*.array_record*"))) == 3
     source = load_source(tmp_path, "mine", "train")
     assert [recording.id for recording in source] == ["0", "1", "2", "6", "7"]
@@ -73,19 +73,19 @@ def test_many_recordings_are_spread_over_files(tmp_path, monkeypatch):
 
 
 def test_more_than_tfds_would_keep_in_memory(tmp_path, monkeypatch):
-    # Above this TFDS's own shuffling writes to disk, for which it wants TensorFlow.
+    # Above this size TFDS's own shuffling writes to disk, which needs TensorFlow.
     from tensorflow_datasets.core import shuffle
 
     monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 1000)
-    plan = Plan({"train": [track(str(number)) for number in range(4)]})
+    plan = Plan({"train": [group(str(number)) for number in range(4)]})
     prepare("mine", "v1", plan, tmp_path)
     assert len(load_source(tmp_path, "mine", "train")) == 4
 
 
 def test_workers_give_the_same_dataset(tmp_path):
-    tracks = [*(track(str(seed), seed) for seed in range(6)), broken("gone", tmp_path)]
-    one = prepare("mine", "one", Plan({"train": tracks}), tmp_path, workers=1)
-    two = prepare("mine", "two", Plan({"train": tracks}), tmp_path, workers=2)
+    groups = [*(group(str(seed), seed) for seed in range(6)), broken("gone", tmp_path)]
+    one = prepare("mine", "one", Plan({"train": groups}), tmp_path, workers=1)
+    two = prepare("mine", "two", Plan({"train": groups}), tmp_path, workers=2)
     assert one == two
     sources = (load_source(tmp_path, f"mine/{config}", "train") for config in ("one", "two"))
     for first, second in zip(*sources, strict=True):
@@ -99,24 +99,21 @@ def die() -> np.ndarray:
 
 
 def test_a_worker_that_dies_is_an_error(tmp_path):
-    deadly = Track.of_one("deadly", Part(die, partial(table, (0, 1, 60))))
-    plan = Plan({"train": [track("a"), deadly, track("b")]})
-    with pytest.raises(CorpusError, match="a worker that lives"):
+    plan = Plan({"train": [group("a"), single("deadly", die), group("b")]})
+    with pytest.raises(CorpusError, match="deadly: expected a running worker process"):
         prepare("mine", "v1", plan, tmp_path, workers=2)
     assert not dataset_folder(tmp_path, "mine", "v1").exists()
 
 
 def test_the_summary_counts_what_was_left_out(tmp_path):
     write_tone(tmp_path / "long.wav", 1.0)
-    cut = Track.of_one(
+    cut = single(
         "cut",
-        Part(
-            partial(read_mono, tmp_path / "long.wav"),
-            partial(table, (0.0, 0.5, 60), (0.5, 2.0, 60), (3.0, 4.0, 60)),
-        ),
+        partial(read_mono, tmp_path / "long.wav"),
+        partial(table, (0.0, 0.5, 60), (0.5, 2.0, 60), (3.0, 4.0, 60)),
     )
-    tracks = [cut, *(broken(f"gone{number}", tmp_path) for number in range(4))]
-    plan = Plan({"train": tracks, "test": []}, [Skip("x", "no labels")])
+    groups = [cut, *(broken(f"gone{number}", tmp_path) for number in range(4))]
+    plan = Plan({"train": groups, "test": []}, [Skip("x", "no labels")])
     plan.remarks["stems left out: no MIDI file"] = 2
     summary = prepare("mine", "v1", plan, tmp_path)
     assert summary.table().splitlines() == [
@@ -129,7 +126,7 @@ def test_the_summary_counts_what_was_left_out(tmp_path):
         "1 notes past the end of the audio left out",
         "1 notes cut at the end of the audio",
     ]
-    # The same can be read beside the data later.
+    # The summary is stored beside the data.
     again = prepare("mine", "v1", plan, tmp_path)
     assert again == summary
     stored = json.loads((tmp_path / "mine/v1/1.0.0/preparation.json").read_text())
@@ -142,8 +139,8 @@ def test_hours_are_hours(tmp_path):
     assert summary.table().splitlines()[1].split() == ["train", "1", "1.500", "0"]
 
 
-def test_nothing_usable_is_an_error_that_says_why(tmp_path):
-    plan = Plan({"train": [track("a")], "test": [broken("b", tmp_path), broken("c", tmp_path)]})
+def test_an_empty_split_is_an_error_with_reasons(tmp_path):
+    plan = Plan({"train": [group("a")], "test": [broken("b", tmp_path), broken("c", tmp_path)]})
     with pytest.raises(CorpusError, match=r"split test: .*none; 2 no audio file \(b, c\)"):
         prepare("mine", "v1", plan, tmp_path)
     with pytest.raises(CorpusError, match=r"mine: .*none; 1 no labels \(x\)"):
@@ -151,10 +148,10 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     assert not dataset_folder(tmp_path, "mine", "v1").exists()
 
 
-def test_opening_what_is_not_there(tmp_path):
+def test_opening_missing_corpora_and_splits(tmp_path):
     with pytest.raises(CorpusError, match=r"mine/v1: .*got none"):
         load_source(tmp_path, "mine/v1", "train")
-    prepare("mine", "v1", Plan({"train": [track("a")]}), tmp_path)
+    prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path)
     with pytest.raises(CorpusError, match="only mine with v1"):
         load_source(tmp_path, "mine/v2", "train")
     with pytest.raises(CorpusError, match="one of the splits train, got validation"):
@@ -167,23 +164,22 @@ def test_a_second_preparation_at_the_same_time_is_refused(tmp_path):
 
         def __call__(self) -> np.ndarray:
             with pytest.raises(OutputError, match="one preparation at a time"):
-                prepare("mine", "v1", Plan({"train": [track("a")]}), tmp_path)
+                prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path)
             return noise(0)
 
-    greedy = Track.of_one("a", Part(Greedy(), partial(table, (0, 1, 60))))
-    prepare("mine", "v1", Plan({"train": [greedy]}), tmp_path)
+    prepare("mine", "v1", Plan({"train": [single("a", Greedy())]}), tmp_path)
 
 
 def test_beam_that_is_not_installed_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
     with pytest.raises(ConfigError, match="apache-beam"):
-        prepare("mine", "v1", Plan({"train": [track("a")]}), tmp_path, beam_options=[])
+        prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path, beam_options=[])
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a place that can be written to"):
-        prepare("mine", "v1", Plan({"train": [track("a")]}), tmp_path / "file")
+        prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path / "file")
 
 
 _IN_A_PROCESS = """
@@ -191,17 +187,17 @@ import resource, signal, sys
 from pathlib import Path
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan
-from tests.support.stored_recordings import stuck, track
+from tests.support.stored_recordings import stuck, group
 {setup}
 if __name__ == "__main__":
-    tracks = {tracks}
-    prepare("mine", "v1", Plan({{"train": tracks}}), Path(sys.argv[1]), workers={workers})
+    groups = {groups}
+    prepare("mine", "v1", Plan({{"train": groups}}), Path(sys.argv[1]), workers={workers})
 """
 
 
-def run_prepare(folder: Path, setup: str, tracks: str, workers: int = 1) -> subprocess.Popen:
+def run_prepare(folder: Path, setup: str, groups: str, workers: int = 1) -> subprocess.Popen:
     script = folder / "script.py"
-    script.write_text(_IN_A_PROCESS.format(setup=setup, tracks=tracks, workers=workers))
+    script.write_text(_IN_A_PROCESS.format(setup=setup, groups=groups, workers=workers))
     return subprocess.Popen(
         [sys.executable, script, folder],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
@@ -212,12 +208,12 @@ def run_prepare(folder: Path, setup: str, tracks: str, workers: int = 1) -> subp
 
 @pytest.mark.parametrize("limit", [4_000, 40_000])
 def test_a_full_disk_is_one_clear_error(tmp_path, limit):
-    # A limit on the size of files acts like a full disk: in the middle of a file of the dataset.
+    # A limit on the file size makes writing fail in the middle of a file, like a full disk.
     process = run_prepare(
         tmp_path,
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))",
-        "[track(str(number)) for number in range(4)]",
+        "[group(str(number)) for number in range(4)]",
     )
     message = process.communicate()[1].strip().splitlines()[-1]
     assert "OutputError" in message
@@ -226,13 +222,13 @@ def test_a_full_disk_is_one_clear_error(tmp_path, limit):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_in_the_middle_it_leaves_nothing_that_looks_complete(tmp_path, workers):
+def test_a_killed_preparation_leaves_no_complete_dataset(tmp_path, workers):
     reached = tmp_path / "reached"
-    os.mkfifo(reached)  # Opening it waits until the other process is in the middle.
+    os.mkfifo(reached)  # Reading it waits until the other process has written to it.
     process = run_prepare(
         tmp_path,
         "",
-        f"[*(track(str(n), n) for n in range(4)), stuck('last', Path({str(reached)!r}))]",
+        f"[*(group(str(n), n) for n in range(4)), stuck('last', Path({str(reached)!r}))]",
         workers,
     )
     reached.read_text()
@@ -242,6 +238,6 @@ def test_killed_in_the_middle_it_leaves_nothing_that_looks_complete(tmp_path, wo
     assert len(list((tmp_path / "mine/v1").glob("incomplete*"))) == 1
     with pytest.raises(CorpusError):
         load_source(tmp_path, "mine/v1", "train")
-    prepare("mine", "v1", Plan({"train": [track("a")]}), tmp_path)
+    prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path)
     assert len(load_source(tmp_path, "mine/v1", "train")) == 1
     assert sorted(p.name for p in (tmp_path / "mine/v1").iterdir()) == [".lock", "1.0.0"]

@@ -36,31 +36,31 @@ needs_fluidsynth = pytest.mark.skipif(bool(_missing()), reason=_missing())
 
 
 def notes_of(*rows: tuple[float, float, int, int, int, bool], seconds: float) -> Notes:
-    """Notes from rows of (onset, offset, pitch, velocity, program, is_drum)."""
+    """Returns notes from rows of (onset, offset, pitch, velocity, program, is_drum)."""
     columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.zeros(0)] * 6
     return Notes(*columns, total_seconds=seconds)
 
 
 def level(audio: np.ndarray, start_seconds: float, end_seconds: float) -> float:
-    """The root mean square of a stretch."""
-    stretch = audio[round(start_seconds * RATE) : round(end_seconds * RATE)].astype(np.float64)
-    return float(np.sqrt(np.mean(stretch**2)))
+    """Returns the root mean square of an interval."""
+    interval = audio[round(start_seconds * RATE) : round(end_seconds * RATE)].astype(np.float64)
+    return float(np.sqrt(np.mean(interval**2)))
 
 
 def spectrum_decibels(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies in Hz, and magnitudes relative to the largest."""
+    """Returns frequencies in Hz, and magnitudes in dB relative to the largest."""
     magnitude = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))) + 1e-9
     frequencies = np.fft.rfftfreq(len(audio), 1 / RATE)
     return frequencies, 20 * np.log10(magnitude / magnitude.max())
 
 
-# ------------------------------------------------------------------ what is heard
+# ------------------------------------------------------------------ rendered audio
 
 
 @needs_fluidsynth
-def test_notes_begin_when_they_should_all_song_long():
-    # Wood blocks, which are over before the next: every one must be the same sound, begun on the
-    # sample of its onset. The last ones would show a clock that runs too fast or slow.
+def test_notes_start_at_their_onsets_throughout_a_song():
+    # Non-overlapping wood blocks: each hit must be identical and start on the sample of its onset.
+    # A clock that is too fast or too slow would shift the last ones.
     onsets = np.cumsum(np.random.default_rng(0).integers(400, 900, 90)) / 1000
     renderer = SoundfontRenderer(gain=1.0)
     hits = notes_of(*[(onset, onset + 0.1, 76, 110, 0, True) for onset in onsets], seconds=62.0)
@@ -75,15 +75,15 @@ def test_notes_begin_when_they_should_all_song_long():
 
 
 @needs_fluidsynth
-def test_sound_begins_at_the_onset():
-    # The sample of the hi-hat takes nearly a millisecond to rise; a block more or less would show.
+def test_audio_starts_at_the_onset():
+    # The attack of the hi-hat is nearly a millisecond; an offset by one block would be detected.
     audio = SoundfontRenderer().render(notes_of((0.25, 0.3, 42, 110, 0, True), seconds=1.0))
-    heard = np.argmax(np.abs(audio) > 0.05 * FULL_PEAK) / RATE - 0.25
-    assert 0 <= heard < 0.001
+    delay = np.argmax(np.abs(audio) > 0.05 * FULL_PEAK) / RATE - 0.25
+    assert 0 <= delay < 0.001
 
 
 @needs_fluidsynth
-def test_notes_end_when_they_should():
+def test_notes_end_at_their_offsets():
     organ = notes_of((0.5, 1.5, 60, 100, 16, False), seconds=3.0)
     audio = SoundfontRenderer().render(organ)
     assert level(audio, 0, 0.49) == 0
@@ -97,7 +97,7 @@ def test_notes_have_their_pitch(program: int, pitch: int):
     audio = SoundfontRenderer().render(notes_of((0.0, 1.9, pitch, 90, program, False), seconds=2.0))
     frequencies, decibels = spectrum_decibels(audio[4000:28000])
     fundamental = 440 * 2 ** ((pitch - 69) / 12)
-    # There is a peak within a quarter tone of the fundamental, and none between its harmonics.
+    # A peak within a quarter tone of the fundamental, and none between its harmonics.
     near = np.abs(np.log2(frequencies[1:] / fundamental)) < 1 / 48
     between = np.abs(np.log2(frequencies[1:] / (1.5 * fundamental))) < 1 / 48
     assert decibels[1:][near].max() > -20
@@ -106,7 +106,7 @@ def test_notes_have_their_pitch(program: int, pitch: int):
 
 @needs_fluidsynth
 def test_nothing_aliases():
-    # The harmonics of a square wave at 2093 Hz above 8 kHz would fold to these frequencies.
+    # Aliases of the harmonics of a square wave at 2093 Hz above 8 kHz.
     pitch, program = 96, 80
     audio = SoundfontRenderer().render(
         notes_of((0.0, 1.9, pitch, 100, program, False), seconds=2.0)
@@ -119,8 +119,8 @@ def test_nothing_aliases():
 
 
 @needs_fluidsynth
-def test_programs_are_told_apart_beyond_the_channels_of_midi():
-    # Seventeen programs, one after the other, then drums: each is heard as when it plays alone.
+def test_more_programs_than_midi_channels():
+    # Seventeen programs in sequence, then drums: each sounds the same as when rendered alone.
     programs = sorted(SLAKH_CLASSES)[::2]
     assert len(programs) == 17
     rows = [(float(i), i + 0.8, 57, 100, program, False) for i, program in enumerate(programs)]
@@ -130,22 +130,22 @@ def test_programs_are_told_apart_beyond_the_channels_of_midi():
     for row in (rows[1], rows[16], rows[17]):
         alone = render(notes_of(row, seconds=18.0)).astype(np.int64)
         start = int(row[0]) * RATE
-        # Where a player begins, the one before may still be dying away.
+        # Skips the decay of the previous note.
         difference = (together - alone)[start + RATE // 2 : start + 4 * RATE // 5]
         assert np.abs(alone[start : start + RATE // 2]).max() > 200
         assert np.abs(difference).max() < 0.05 * np.abs(alone).max()
 
 
 @needs_fluidsynth
-def test_of_overlapping_notes_of_one_key_the_later_one_sounds_to_its_end():
+def test_the_later_of_overlapping_notes_of_a_pitch_sounds_to_its_end():
     rows = (0.0, 1.0, 60, 100, 16, False), (0.5, 2.0, 60, 100, 16, False)
     audio = SoundfontRenderer().render(notes_of(*rows, seconds=2.5))
     assert level(audio, 1.2, 1.9) > 0.5 * level(audio, 0.6, 0.9)
 
 
 @needs_fluidsynth
-def test_drums_do_not_heed_their_offsets():
-    # Drum tokens have no offset: a long whistle and a cymbal sound the same however long they are.
+def test_drums_ignore_their_offsets():
+    # Drum tokens have no offset, so cymbal and whistle must not depend on their durations.
     renderer = SoundfontRenderer()
     short, long = (
         renderer.render(
@@ -159,7 +159,7 @@ def test_drums_do_not_heed_their_offsets():
 
 
 @needs_fluidsynth
-def test_velocity_is_heard():
+def test_velocity_determines_the_level():
     renderer = SoundfontRenderer(gain=0.5)
     soft, loud = (
         level(renderer.render(notes_of((0.0, 1.0, 60, velocity, 0, False), seconds=1.0)), 0, 1)
@@ -170,21 +170,21 @@ def test_velocity_is_heard():
 
 @needs_fluidsynth
 @pytest.mark.skipif(
-    not FLUID_R3.is_file(), reason="compasses are those of Debian package fluid-soundfont-gm"
+    not FLUID_R3.is_file(), reason="pitch ranges are those of Debian package fluid-soundfont-gm"
 )
-def test_every_pitch_of_every_compass_can_be_heard():
+def test_every_pitch_of_every_instrument_is_audible():
     renderer = SoundfontRenderer(FLUID_R3)
     for program in SLAKH_CLASSES:
-        player = instrument(program)
-        pitches = range(player.low, player.high + 1)
+        limits = instrument(program)
+        pitches = range(limits.low, limits.high + 1)
         rows = [(0.2 * i, 0.2 * i + 0.18, p, 100, program, False) for i, p in enumerate(pitches)]
         audio = renderer.render(notes_of(*rows, seconds=0.2 * len(rows)))
         levels = [level(audio, row[0] + 0.02, row[1]) for row in rows]
-        # The top of a harp is soft; a pitch without a sample is silent.
+        # High harp notes are soft; a pitch without a sample is silent.
         assert min(levels) > 0.01 * np.median(levels), (program, pitches[int(np.argmin(levels))])
 
 
-# ------------------------------------------------------------------ length, loudness, repetition
+# ------------------------------------------------------------------ length, loudness, determinism
 
 
 @needs_fluidsynth
@@ -192,7 +192,7 @@ def test_every_pitch_of_every_compass_can_be_heard():
     ("total_seconds", "tail_seconds", "samples"),
     [(1.0, 0.0, 16_000), (1.23456, 0.0, 19_753), (1.0, 0.5, 24_000), (9.0, 0.0, 144_000)],
 )
-def test_length_is_that_of_the_song(total_seconds: float, tail_seconds: float, samples: int):
+def test_audio_has_the_length_of_the_song(total_seconds: float, tail_seconds: float, samples: int):
     notes = notes_of((0.2, 0.9, 60, 100, 0, False), seconds=total_seconds)
     audio = SoundfontRenderer(tail_seconds=tail_seconds).render(notes)
     assert audio.shape == (samples,)
@@ -201,7 +201,7 @@ def test_length_is_that_of_the_song(total_seconds: float, tail_seconds: float, s
 
 
 @needs_fluidsynth
-def test_fixed_gain_is_kept_until_it_would_clip():
+def test_a_fixed_gain_is_reduced_only_to_avoid_clipping():
     notes = notes_of((0.0, 1.0, 60, 100, 0, False), seconds=1.0)
     quiet, twice = (SoundfontRenderer(gain=gain).render(notes) for gain in (0.1, 0.2))
     assert np.abs(quiet.astype(int) * 2 - twice).max() <= 2
@@ -211,14 +211,14 @@ def test_fixed_gain_is_kept_until_it_would_clip():
 
 
 @needs_fluidsynth
-def test_reverb_is_off_unless_asked_for():
+def test_reverb_is_off_by_default():
     notes = notes_of((0.0, 0.1, 76, 100, 0, True), seconds=3.0)
     dry, wet = (SoundfontRenderer(reverb=reverb).render(notes) for reverb in (False, True))
     assert level(wet, 0.4, 0.6) > 10 > level(dry, 0.4, 0.6)
 
 
 @needs_fluidsynth
-def test_the_same_bytes_here_and_in_other_processes():
+def test_audio_is_identical_in_other_processes():
     renderer = pickle.loads(pickle.dumps(SoundfontRenderer()))
     settings = dataclasses.replace(NARROW, seconds=(5.0, 8.0))
     songs = [compose(0, settings, index) for index in range(3)]
@@ -246,7 +246,7 @@ def test_midi_files_and_note_tables_sound_the_same(tmp_path: Path):
 
 @pytest.fixture
 def fake_fluidsynth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Replaces FluidSynth by a shell script that finds the name of the file to write in $raw."""
+    """Replaces FluidSynth by a shell script, in which $raw is the output file."""
 
     def install(script: str) -> SoundfontRenderer:
         programs = tmp_path / "bin"
@@ -271,21 +271,21 @@ HALF_SECOND = notes_of((0.0, 0.4, 60, 100, 0, False), seconds=0.5)
 
 
 def test_stereo_at_64_khz_becomes_mono_at_16_khz(tmp_path: Path, fake_fluidsynth):
-    # A block late: 64 samples of silence, then a cosine of 1 kHz that is louder on the left.
+    # The delay of one block (64 samples), then a cosine of 1 kHz that is louder on the left.
     wave = np.cos(2 * np.pi * 1000 * np.arange(64_000) / 64_000)
     stereo = np.concatenate([np.zeros((64, 2)), np.stack([0.6 * wave, 0.2 * wave], 1)])
     stereo.astype(np.float32).tofile(tmp_path / "prepared.raw")
     audio = fake_fluidsynth(f'cp "{tmp_path}/prepared.raw" "$raw"').render(HALF_SECOND)
     expected = 0.4 * 32767 * np.cos(2 * np.pi * 1000 * np.arange(8000) / RATE)
     assert audio.shape == (8000,)
-    # The filter smears the beginning of a wave that was not there before.
+    # Skips the transient of the resampling filter at the start of the wave.
     assert np.abs(audio - expected)[400:].max() <= 1.5
 
 
-def test_long_songs_are_resampled_in_chunks_without_seams(
+def test_long_songs_are_resampled_in_blocks_without_seams(
     tmp_path: Path, fake_fluidsynth, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(soundfont, "_CHUNK_FRAMES", 7000)
+    monkeypatch.setattr(soundfont, "_BLOCK_FRAMES", 7000)
     wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(-64, 64_000) / 64_000)
     np.repeat(wave.astype(np.float32), 2).tofile(tmp_path / "prepared.raw")
     audio = fake_fluidsynth(f'cp "{tmp_path}/prepared.raw" "$raw"').render(HALF_SECOND)
@@ -295,7 +295,7 @@ def test_long_songs_are_resampled_in_chunks_without_seams(
 
 def test_silence_stays_silent(fake_fluidsynth):
     renderer = dataclasses.replace(fake_fluidsynth("exit 1"), gain=None)
-    audio = renderer.render(notes_of(seconds=0.5))  # without notes, FluidSynth is not asked
+    audio = renderer.render(notes_of(seconds=0.5))  # without notes, FluidSynth is not started
     assert audio.shape == (8000,)
     assert not audio.any()
 
@@ -311,7 +311,7 @@ def test_silence_stays_silent(fake_fluidsynth):
         ('head -c 128000 /dev/zero > "$raw"', "0.25 s"),
     ],
 )
-def test_failures_say_what_fluidsynth_said(fake_fluidsynth, script: str, got: str):
+def test_failures_quote_fluidsynth(fake_fluidsynth, script: str, got: str):
     renderer = fake_fluidsynth(script)
     with pytest.raises(CorpusError) as caught:
         renderer.render(HALF_SECOND)
@@ -319,14 +319,14 @@ def test_failures_say_what_fluidsynth_said(fake_fluidsynth, script: str, got: st
     assert got in caught.value.got
 
 
-def test_time_is_limited(fake_fluidsynth):
+def test_the_time_limit_is_enforced(fake_fluidsynth):
     renderer = dataclasses.replace(fake_fluidsynth("exec sleep 60"), timeout_seconds=0.2)
     with pytest.raises(CorpusError, match=r"expected FluidSynth to finish in 0\.2 s"):
         renderer.render(HALF_SECOND)
 
 
 def test_an_hour_of_suspension_counts_as_a_second(fake_fluidsynth, monkeypatch):
-    """The clock jumps while FluidSynth runs; it ends a moment later."""
+    """Simulates a suspension by a jump of the clock while FluidSynth runs."""
     renderer = dataclasses.replace(fake_fluidsynth("sleep 0.3; exit 3"), timeout_seconds=60)
     jumps = itertools.chain([0.0], itertools.repeat(3600.0))
     clock = subprocess._time
@@ -347,7 +347,7 @@ def test_missing_program_names_its_package(tmp_path: Path, monkeypatch: pytest.M
         SoundfontRenderer()
 
 
-def test_soundfont_is_the_named_one_or_debians(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_order_of_preference_of_soundfonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     given, named, first, second = (tmp_path / name for name in ("a.sf2", "b.sf2", "c.sf2", "d.sf3"))
     for path in (given, named, second):
         path.touch()
@@ -374,7 +374,7 @@ def test_missing_soundfonts_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("changes", [{"gain": 0.0}, {"gain": -1.0}, {"tail_seconds": -0.1}])
-def test_senseless_numbers_are_refused(changes: dict, fake_fluidsynth):
+def test_invalid_numbers_are_refused(changes: dict, fake_fluidsynth):
     renderer = fake_fluidsynth("exit 0")
     with pytest.raises(ConfigError, match=next(iter(changes))):
         dataclasses.replace(renderer, **changes)
@@ -382,7 +382,7 @@ def test_senseless_numbers_are_refused(changes: dict, fake_fluidsynth):
 
 @needs_fluidsynth
 def test_a_file_that_is_no_soundfont_is_refused(tmp_path: Path):
-    # FluidSynth itself would go on with its default soundfont.
+    # FluidSynth itself continues with its default soundfont.
     (tmp_path / "text.sf2").write_text("this is no soundfont")
     with pytest.raises(CorpusError, match=r"text\.sf2: expected FluidSynth to render with it"):
         SoundfontRenderer(tmp_path / "text.sf2").render(HALF_SECOND)
