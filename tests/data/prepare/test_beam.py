@@ -9,7 +9,7 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan
 from spectrodiff.data.source import dataset_folder, load_source
-from tests.data.prepare.test_prepare import broken, track
+from tests.support.stored_recordings import broken, track
 
 pytest.importorskip("apache_beam", reason="apache-beam is not installed")
 

@@ -18,29 +18,8 @@ from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.prepare.summary import Summary
 from spectrodiff.data.recordings import Part, Plan, Skip, Track, read_mono
 from spectrodiff.data.source import dataset_folder, load_source
-from spectrodiff.music.notes import Notes
 from tests.support.corpora import table, write_tone
-
-NOTES = Notes(
-    onset_seconds=np.array([1 / 3, 0.7]),
-    offset_seconds=np.array([0.1 + 1 / 3, 0.9]),
-    pitch=np.array([0, 127]),
-    velocity=np.array([1, 127]),
-    program=np.array([127, 0]),
-    is_drum=np.array([False, True]),
-)
-
-
-def noise(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, SAMPLE_RATE + seed).astype(np.float32)
-
-
-def track(id: str, seed: int = 0) -> Track:
-    return Track.of_one(id, Part(partial(noise, seed), partial(NOTES.select, slice(None))))
-
-
-def broken(id: str, folder: Path) -> Track:
-    return Track.of_one(id, Part(partial(read_mono, folder / id), partial(table, (0, 1, 60))))
+from tests.support.stored_recordings import NOTES, broken, noise, track
 
 
 def test_what_is_stored_comes_back_exactly(tmp_path):
@@ -210,9 +189,9 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 _IN_A_PROCESS = """
 import resource, signal, sys
 from pathlib import Path
-from spectrodiff.data.prepare import prepare
+from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan
-from tests.data import test_prepare
+from tests.support.stored_recordings import stuck, track
 {setup}
 if __name__ == "__main__":
     tracks = {tracks}
@@ -238,22 +217,12 @@ def test_a_full_disk_is_one_clear_error(tmp_path, limit):
         tmp_path,
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))",
-        "[test_prepare.track(str(number)) for number in range(4)]",
+        "[track(str(number)) for number in range(4)]",
     )
     message = process.communicate()[1].strip().splitlines()[-1]
     assert "OutputError" in message
     assert "File too large" in message
     assert [path.name for path in (tmp_path / "mine/v1").iterdir()] == [".lock"]
-
-
-def wait_forever(reached: Path) -> np.ndarray:
-    reached.write_text("")
-    signal.pause()
-    raise AssertionError("unreachable")
-
-
-def stuck(id: str, reached: Path) -> Track:
-    return Track.of_one(id, Part(partial(wait_forever, reached), partial(table, (0, 1, 60))))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -263,8 +232,7 @@ def test_killed_in_the_middle_it_leaves_nothing_that_looks_complete(tmp_path, wo
     process = run_prepare(
         tmp_path,
         "",
-        "[*(test_prepare.track(str(n), n) for n in range(4)), "
-        f"test_prepare.stuck('last', Path({str(reached)!r}))]",
+        f"[*(track(str(n), n) for n in range(4)), stuck('last', Path({str(reached)!r}))]",
         workers,
     )
     reached.read_text()
