@@ -1,27 +1,12 @@
 """Tests share code through tests/support and conftest.py, never through one another."""
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.imports import imported
+
 TESTS = Path(__file__).parent
-
-
-def imported(source: str) -> Iterator[str]:
-    """Dotted names that a module imports, also in programs that it holds as strings."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            package = "." * node.level + (node.module or "")
-            yield from (f"{package}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and "import" in str(node.value):
-            try:
-                yield from imported(node.value)
-            except (SyntaxError, TypeError):  # prose
-                continue
 
 
 def is_test(name: str) -> bool:
