@@ -8,7 +8,7 @@ import pytest
 from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.download import cache_folder, fetch_zip
 from spectrodiff.core.errors import CheckpointError, OutputError
-from tests.checkpoints.conftest import files_below
+from tests.support.files import files_below
 
 
 def make_zip(files: dict[str, bytes]) -> bytes:

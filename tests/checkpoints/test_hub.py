@@ -4,7 +4,8 @@ import pytest
 from spectrodiff.checkpoints import open_checkpoint, save_model
 from spectrodiff.checkpoints.hub import fetch_from_hub, needed_files
 from spectrodiff.core.errors import CheckpointError
-from tests.checkpoints.conftest import COMMIT, files_below
+from tests.support.files import files_below
+from tests.support.servers import COMMIT
 
 NO_HUB = "http://127.0.0.1:9"
 

@@ -19,11 +19,10 @@ from spectrodiff.audio.files import read_audio
 from spectrodiff.commands import evaluate
 from spectrodiff.commands.prepare import main as prepare
 from spectrodiff.core.errors import ConfigError, CorpusError
-from tests.checkpoints.layouts.test_vggish import tf1_arrays
-from tests.evaluation.metrics.test_vggish import random_weights
-from tests.inverter.test_onnx import save_convolution
 from tests.support.checkpoint_writers import golden_params, write_t5x
 from tests.support.corpora import write_notes, write_tone
+from tests.support.onnx_graphs import save_convolution
+from tests.support.vggish import random_weights, tf1_arrays
 
 ROOT = Path(__file__).parents[2]
 ROWS = """

@@ -10,7 +10,7 @@ from spectrodiff.inverter.files import load_inverter, save_inverter
 from spectrodiff.inverter.griffin_lim import GriffinLim
 from spectrodiff.inverter.loading import default_name, open_inverter
 from spectrodiff.inverter.trained import TrainedInverter
-from tests.inverter.test_trained import loud
+from tests.support.inverters import random_inverter
 
 
 def main(*arguments):
@@ -20,7 +20,7 @@ def main(*arguments):
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     path = tmp_path_factory.mktemp("stored") / "inverter.safetensors"
-    save_inverter(loud("tiny"), path)
+    save_inverter(random_inverter("tiny"), path)
     return path
 
 

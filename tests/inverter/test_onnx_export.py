@@ -8,13 +8,13 @@ from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.inverter import InversionStream, OnnxInverter
 from spectrodiff.inverter.onnx_export import check_export, export_onnx
 from spectrodiff.inverter.trained import TrainedInverter
-from tests.inverter.test_trained import KINDS, frames, loud
+from tests.support.inverters import KINDS, random_features, random_inverter
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def exported(request, tmp_path_factory):
     """An inverter and the graph made of it."""
-    stored, path = loud(request.param), tmp_path_factory.mktemp("onnx") / "inverter.onnx"
+    stored, path = random_inverter(request.param), tmp_path_factory.mktemp("onnx") / "inverter.onnx"
     export_onnx(stored, path)
     return stored, path
 
@@ -25,7 +25,7 @@ def test_both_give_the_same_audio(exported):
     assert theirs.period_frames == ours.period_frames
     assert theirs.context_frames == ours.context_frames
     for count in (1, 45, 300):
-        features = frames(count, seed=count)
+        features = random_features(count, seed=count)
         wanted = ours(features)
         audio = theirs(features)
         np.testing.assert_allclose(audio, wanted, atol=1e-4 * np.abs(wanted).max())

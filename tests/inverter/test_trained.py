@@ -8,33 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints.tree import flatten, nest
+from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.errors import AudioError, CheckpointError, OutputError
 from spectrodiff.inverter import InversionStream, invert
 from spectrodiff.inverter.config import SIZES
 from spectrodiff.inverter.files import StoredInverter, load_inverter, save_inverter
-from spectrodiff.inverter.networks.generators import expected_shapes, generate
+from spectrodiff.inverter.networks.generators import generate
 from spectrodiff.inverter.trained import TrainedInverter
+from tests.support.inverters import KINDS, random_features, random_inverter
 
 SILENCE = np.log(1e-5)
-KINDS = ["tiny", "melgan_tiny"]
-
-
-def loud(kind, seed=0):
-    """Random parameters with no small ones, so that everything that can be heard is."""
-    config = SIZES[kind]
-    rng = np.random.default_rng(seed)
-    flat = {
-        name: rng.normal(0, 0.5 * np.prod(shape[:-1]) ** -0.5, shape).astype(np.float32)
-        + name.endswith("scale")
-        for name, shape in expected_shapes(config).items()
-    }
-    return StoredInverter(config, nest(flat))
 
 
 @pytest.fixture(scope="module")
 def stored():
-    return {kind: loud(kind) for kind in KINDS}
+    return {kind: random_inverter(kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +30,10 @@ def inverters(stored):
     return {kind: TrainedInverter(inverter) for kind, inverter in stored.items()}
 
 
-def frames(count, seed=0):
-    return np.random.default_rng(seed).uniform(-6, 3, (count, 128)).astype(np.float32)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_beyond_the_ends_is_silence(kind, stored, inverters):
     """One pass of the generator over the song with silence around it, without any windows."""
-    features = frames(40)
+    features = random_features(40)
     before = 128  # two periods
     around = np.full((before, 128), SILENCE, np.float32)
     padded = jnp.asarray(np.concatenate([around, features, around]))
@@ -64,7 +48,7 @@ def test_beyond_the_ends_is_silence(kind, stored, inverters):
 def test_context_is_as_far_as_a_frame_is_heard(kind, inverters):
     inverter = inverters[kind]
     reach = inverter.context_frames
-    features, place = frames(4 * reach), 2 * reach
+    features, place = random_features(4 * reach), 2 * reach
     changed = features.copy()
     changed[place] = 1.0
     heard = np.flatnonzero(np.abs(inverter(changed) - inverter(features)) > 0) // 320 - place
@@ -74,7 +58,7 @@ def test_context_is_as_far_as_a_frame_is_heard(kind, inverters):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sizes", [[256, 256, 256, 132], [7, 1, 90, 802], [900]])
 def test_pieces_are_one_pass(kind, inverters, sizes):
-    inverter, features = inverters[kind], frames(900)
+    inverter, features = inverters[kind], random_features(900)
     whole = inverter(features)
     stream, starts = InversionStream(inverter), np.cumsum([0, *sizes])
     pieces = [stream.push(features[a:b]) for a, b in itertools.pairwise(starts)]
@@ -84,7 +68,7 @@ def test_pieces_are_one_pass(kind, inverters, sizes):
 
 def test_pieces_that_begin_anywhere_are_not_one_pass(inverters):
     """Why pieces begin a multiple of the period apart."""
-    inverter, features = inverters["tiny"], frames(160)
+    inverter, features = inverters["tiny"], random_features(160)
     whole, later = inverter(features), inverter(features[32:])
     inside = slice(40 * 320, 60 * 320)
     assert np.abs(later[inside] - whole[32 * 320 :][inside]).max() > 1e-2

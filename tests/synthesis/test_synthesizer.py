@@ -16,19 +16,10 @@ from spectrodiff.synthesis import synthesizer
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.songs import song_key
 from spectrodiff.synthesis.synthesizer import Synthesizer
+from tests.support.inverters import LoudnessInverter
 from tests.support.reference import TINY_CONTEXT, random_params
 
 FEW = {"steps": 4, "sampler": "dpmpp"}
-
-
-class LoudnessInverter:
-    """Repeats each frame's mean 320 times: what it should answer is known exactly."""
-
-    name = "loudness"
-    context_frames = 3
-
-    def __call__(self, log_mel):
-        return np.repeat(log_mel.mean(axis=1, dtype=np.float32), 320) / 100
 
 
 @pytest.fixture(scope="module")

@@ -15,24 +15,12 @@ from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.run_folder import environment, open_run
-from spectrodiff.training.settings import Data, Optimization, Training
+from spectrodiff.training.settings import Optimization, Training
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import abstract_state
-from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks.denoise import Diffusion
 from tests.support import tiny
-
-ADAMW_EMA = Optimization(optimizer="adamw", learning_rate=1e-2, ema_decay=0.9)
-
-
-def settings(network=tiny.NETWORK, **training):
-    return RunSettings(
-        network,
-        Diffusion(prediction="v", schedule="linear"),
-        ADAMW_EMA,
-        Training(**{"batch_size": 8, **training}),
-        Data(corpora=("pairs/own",)),
-    )
+from tests.support.runs import ADAMW_EMA, settings
 
 
 def make(network):

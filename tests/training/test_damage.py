@@ -20,7 +20,7 @@ from spectrodiff.training.run_folder import open_run
 from spectrodiff.training.settings import Optimization
 from spectrodiff.training.state import abstract_state
 from tests.support import tiny
-from tests.training.test_checkpointing import ADAMW_EMA, settings
+from tests.support.runs import ADAMW_EMA, settings
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 import json
 import logging
-import struct
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +13,7 @@ from spectrodiff.training.metrics import (
     PendingMetrics,
     Speedometer,
 )
+from tests.support.tensorboard import read_events
 
 
 def test_means_over_the_steps_since_the_last_report():
@@ -64,17 +64,6 @@ def test_tensorboard_gets_scalars_pictures_and_audio(tmp_path):
     assert by_kind["simple_value"].simple_value == 0.25
     assert by_kind["image"].image.encoded_image_string.startswith(b"\x89PNG")
     assert by_kind["audio"].audio.sample_rate == 16_000
-
-
-def read_events(path):
-    """TensorBoard's record format: length, its checksum, an event, its checksum."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    data = path.read_bytes()
-    while data:
-        (length,) = struct.unpack("<Q", data[:8])
-        yield Event.FromString(data[12 : 12 + length])
-        data = data[16 + length :]
 
 
 def test_a_disabled_writer_writes_nothing(tmp_path):

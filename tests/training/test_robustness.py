@@ -20,8 +20,8 @@ from spectrodiff.core.lock import LOCK, lock_run
 from spectrodiff.training import journal
 from spectrodiff.training.metrics import MetricsWriter
 from spectrodiff.training.run_folder import hold_run, open_run
-from tests.training.test_checkpointing import settings
-from tests.training.test_metrics import read_events
+from tests.support.runs import settings
+from tests.support.tensorboard import read_events
 
 ROOT = Path(__file__).parents[2]
 

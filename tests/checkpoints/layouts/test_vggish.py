@@ -4,20 +4,9 @@ import safetensors.numpy
 
 from spectrodiff.checkpoints.layouts.vggish import import_vggish
 from spectrodiff.core.errors import CheckpointError
-from tests.evaluation.metrics.test_vggish import SMALL, random_weights
 from tests.support.checkpoint_writers import torch_pickle, write_old_torch, write_torch
+from tests.support.vggish import SMALL, TF1_NAMES, random_weights, tf1_arrays
 
-TF1_NAMES = {
-    "conv1": "vggish/conv1",
-    "conv2": "vggish/conv2",
-    "conv3_1": "vggish/conv3/conv3_1",
-    "conv3_2": "vggish/conv3/conv3_2",
-    "conv4_1": "vggish/conv4/conv4_1",
-    "conv4_2": "vggish/conv4/conv4_2",
-    "fc1_1": "vggish/fc1/fc1_1",
-    "fc1_2": "vggish/fc1/fc1_2",
-    "fc2": "vggish/fc2",
-}
 TORCH_NAMES = dict(
     zip(
         TF1_NAMES,
@@ -25,14 +14,6 @@ TORCH_NAMES = dict(
         strict=True,
     )
 )
-
-
-def tf1_arrays(weights):
-    return {
-        f"{name}/{kind}": weights[ours][key]
-        for ours, name in TF1_NAMES.items()
-        for kind, key in (("weights", "kernel"), ("biases", "bias"))
-    }
 
 
 def torch_arrays(weights):

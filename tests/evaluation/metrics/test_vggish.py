@@ -9,33 +9,11 @@ from spectrodiff.evaluation.metrics import vggish
 from spectrodiff.evaluation.metrics.embeddings import embed
 from spectrodiff.evaluation.metrics.vggish import VggishEmbedding
 from spectrodiff.models.vggish import FRONT_END, VggishConfig, count_patches, patches
-
-SMALL = VggishConfig(channels=(4, 5, 6, 7, 8, 9), hidden=(12, 11), dims=10)
+from tests.support.vggish import SMALL, random_weights
 
 
 def noise(num_samples, seed=0):
     return (0.1 * np.random.default_rng(seed).standard_normal(num_samples)).astype(np.float32)
-
-
-def random_weights(config=SMALL, seed=0):
-    """Kernels [3, 3, in, out] and [in, out], and biases, by layer."""
-    rng = np.random.default_rng(seed)
-    names = ("conv1", "conv2", "conv3_1", "conv3_2", "conv4_1", "conv4_2")
-    layers, inputs = {}, 1
-    for name, outputs in zip(names, config.channels, strict=True):
-        scale = np.sqrt(2 / (9 * inputs))
-        layers[name] = (scale * rng.normal(size=(3, 3, inputs, outputs)), rng.normal(size=outputs))
-        inputs = outputs
-    inputs *= 6 * 4
-    widths = (*config.hidden, config.dims)
-    for name, outputs in zip(("fc1_1", "fc1_2", "fc2"), widths, strict=True):
-        scale = np.sqrt(2 / inputs)
-        layers[name] = (scale * rng.normal(size=(inputs, outputs)), rng.normal(size=outputs))
-        inputs = outputs
-    return {
-        name: {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
-        for name, (kernel, bias) in layers.items()
-    }
 
 
 def mel_matrix():

@@ -17,7 +17,7 @@ from spectrodiff.inverter.networks.frame_rate import (
 )
 from spectrodiff.inverter.networks.generators import count_parameters, generate
 from spectrodiff.inverter.networks.oscillators import frequencies_hz, turns, waves
-from tests.inverter.test_trained import frames, loud
+from tests.support.inverters import random_features, random_inverter
 
 TINY = SIZES["tiny"]
 K, W, HOP = TINY.fourier_bins, TINY.window_samples, 320
@@ -174,7 +174,7 @@ def written_out(params, log_mel, start=0):
 
 
 def test_the_generator_written_out():
-    stored, features = loud("tiny"), frames(20)
+    stored, features = random_inverter("tiny"), random_features(20)
     flat = flatten(stored.params)
     both = jnp.asarray(np.stack([features] * 2))
     audio = np.asarray(generate(*stored, both, start=jnp.array([0, 75])))
@@ -191,7 +191,7 @@ def test_sizes(size, millions):
 
 
 def test_products_in_sixteen_bits():
-    stored, features = loud("tiny"), jnp.asarray(frames(20)[None])
+    stored, features = random_inverter("tiny"), jnp.asarray(random_features(20)[None])
     exact, rough = (
         np.asarray(generate(*stored, features, dtype)) for dtype in (jnp.float32, jnp.bfloat16)
     )
@@ -204,8 +204,8 @@ def test_products_in_sixteen_bits():
 @pytest.mark.parametrize("kind", ["tiny", "melgan_tiny"])
 def test_gradients_recomputed_or_not(kind):
     """Of the sum of the audio times fixed numbers, along a random direction: as differences say."""
-    stored = loud(kind)
-    features = jnp.asarray(frames(6)[None])
+    stored = random_inverter(kind)
+    features = jnp.asarray(random_features(6)[None])
     weights = np.random.default_rng(1).normal(size=(1, 6 * HOP)).astype(np.float32)
 
     def value(params, remat):

@@ -27,7 +27,7 @@ from spectrodiff.inverter.networks.recurrent import (
 )
 from spectrodiff.inverter.onnx_export import build_model
 from spectrodiff.inverter.trained import TrainedInverter
-from tests.inverter.test_trained import frames, loud
+from tests.support.inverters import random_features, random_inverter
 
 TINY = SIZES["recurrent_tiny"]
 K, W, HOP = TINY.fourier_bins, TINY.window_samples, 320
@@ -150,7 +150,7 @@ def test_distance_of_heads():
 
 
 def test_surroundings_are_interpolated():
-    features = frames(7)
+    features = random_features(7)
     hertz = np.array([300.0, 4000.0])
     ours = np.asarray(surroundings(jnp.asarray(features[None]), hertz))[0]
     assert ours.shape == (7, 45, 2)
@@ -178,7 +178,7 @@ def test_products_at_bins():
 
 @pytest.mark.parametrize("sizes", [[256, 300, 256, 88], [7, 1, 90, 802], [900]])
 def test_pieces_are_one_pass(sizes):
-    stored, features = loud("recurrent_tiny"), frames(900)
+    stored, features = random_inverter("recurrent_tiny"), random_features(900)
     # Little that begins anew, or random parameters would soon forget.
     for name, values in stored.params["bins"]["third"].items():
         columns = np.array([1, 1, 1, 0.01, 0.01], np.float32)
@@ -200,7 +200,7 @@ def test_pieces_are_one_pass(sizes):
 
 def test_before_training_it_is_an_inverter():
     """Bins as loud as the bands, each at its own frequency, and gradients for every parameter."""
-    params, features = init_params(TINY, 0), jnp.asarray(frames(20)[None])
+    params, features = init_params(TINY, 0), jnp.asarray(random_features(20)[None])
     assert jax.eval_shape(lambda: generate(TINY, params, features)).shape == (1, 20 * HOP)
     heads = jax.jit(read_heads, static_argnums=0)(TINY, params, features)
     size = np.hypot(heads.advance_real, heads.advance_imag)
@@ -211,7 +211,7 @@ def test_before_training_it_is_an_inverter():
         audio = generate(TINY, params, features, remat=remat)
         return jnp.square(audio - 0.1).sum()
 
-    stored = loud("recurrent_tiny").params
+    stored = random_inverter("recurrent_tiny").params
     whole, again = (jax.grad(loss)(stored, remat) for remat in (False, True))
     for ours, theirs in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
         assert np.abs(ours).max() > 0
@@ -220,4 +220,4 @@ def test_before_training_it_is_an_inverter():
 
 def test_a_state_does_not_fit_in_a_graph():
     with pytest.raises(ConfigError, match="a frame_rate or melgan inverter, got a recurrent one"):
-        build_model(loud("recurrent_tiny"))
+        build_model(random_inverter("recurrent_tiny"))

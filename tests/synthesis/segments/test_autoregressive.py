@@ -17,7 +17,7 @@ from spectrodiff.models.autoregressive import sample
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis.songs import song_key
 from tests.support.checkpoint_writers import golden_params, write_t5x
-from tests.synthesis.test_synthesizer import LoudnessInverter
+from tests.support.inverters import LoudnessInverter
 
 
 @pytest.fixture(scope="module")
