@@ -21,7 +21,7 @@ from spectrodiff.models.config import SIZES
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
 from spectrodiff.training.settings import Network, Optimization, Training
 from spectrodiff.training.start import initial_params
-from spectrodiff.training.state import Layout, place_state
+from spectrodiff.training.state import Placement, place_state
 from spectrodiff.training.step import make_train_step
 from spectrodiff.training.tasks.denoise import Denoise, Diffusion
 
@@ -71,7 +71,7 @@ def seconds(
     task = Denoise(network.config(), Diffusion(), training.dtype, training.remat)
     optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
     mesh = make_mesh(jax.devices()[:1])
-    state = place_state(initial_params(task, 0), optimizer, Layout(mesh))
+    state = place_state(initial_params(task, 0), optimizer, Placement(mesh))
     step = make_train_step(task, optimizer, mesh, shardings_of(state), training, optimization)
     inputs = examples(task.sizes, batch, bucket, bucket)
     measured = []

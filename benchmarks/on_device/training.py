@@ -33,7 +33,7 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.training import settings as run_settings
 from spectrodiff.training.examples import read_examples
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
-from spectrodiff.training.state import Layout, TrainState, place_state
+from spectrodiff.training.state import Placement, TrainState, place_state
 from spectrodiff.training.step import make_train_step
 from spectrodiff.training.task import Task
 from spectrodiff.training.tasks.denoise import Denoise, Diffusion
@@ -174,7 +174,7 @@ class TrainingBench:
 
         def begin() -> Beginning:
             params = random_params(expected_shapes(config))
-            state = place_state(params, optimizer, Layout(mesh))
+            state = place_state(params, optimizer, Placement(mesh))
             return Beginning(jax.device_get(state), shardings_of(state))
 
         beginning = self._once((size, "beginning"), begin)

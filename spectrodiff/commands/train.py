@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.core.parallel import make_mesh, shardings_of
     from spectrodiff.training import data, run_folder, start, state
     from spectrodiff.training.checkpointing import Checkpoints, silence_orbax
-    from spectrodiff.training.evaluation import Evaluation as TrainingEvaluation
+    from spectrodiff.training.evaluation import Evaluator
     from spectrodiff.training.loop import Run, train
     from spectrodiff.training.optimizers import learning_rate, make_optimizer
     from spectrodiff.training.step import make_train_step
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     # Optimiser
     rate = learning_rate(optimization, training.steps)
     optimizer = make_optimizer(optimization, rate)
-    layout = state.Layout(
+    placement = state.Placement(
         mesh, split=training.shard_parameters, ema=optimization.ema_decay is not None
     )
 
@@ -86,9 +86,9 @@ def main(arguments: Sequence[str]) -> None:
         # First state
         if checkpoints.latest is None:
             params = start.initial_params(task, training.seed, flags.init_from)
-            begin = state.place_state(params, optimizer, layout)
+            begin = state.place_state(params, optimizer, placement)
         else:
-            wanted = state.abstract_state(task, optimizer, layout)
+            wanted = state.abstract_state(task, optimizer, placement)
             begin, position = checkpoints.restore(wanted)
             start.check_restored(flags.run_dir, begin, wanted)
             batches.set_state(position)
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> None:
         # Train
         shardings = shardings_of(begin)
         train_step = make_train_step(task, optimizer, mesh, shardings, training, optimization)
-        evaluation = TrainingEvaluation(
+        evaluator = Evaluator(
             task,
             examples,
             batch_size=mesh.size * max(1, 16 // mesh.size),
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> None:
             rate,
             batches,
             examples,
-            evaluation,
+            evaluator,
             checkpoints,
             training,
         )

@@ -95,7 +95,7 @@ class Metric(Protocol):
         ...
 
 
-class _MeanOverSongs:
+class MeanOverSongs:
     """Base of metrics whose score of a corpus is the mean over songs."""
 
     columns: Sequence[Column]
@@ -104,10 +104,10 @@ class _MeanOverSongs:
         self, row: Row, songs: Sequence[ScoredSong], replicates: int
     ) -> dict[str, CorpusScore]:
         """Computes means over songs."""
-        return {column.name: _mean(column, songs, replicates) for column in self.columns}
+        return {column.name: mean_over_songs(column, songs, replicates) for column in self.columns}
 
 
-class SignalMetric(_MeanOverSongs):
+class SignalMetric(MeanOverSongs):
     """Distances of audio that need no weights: log-mel L1 and spectral distance."""
 
     id = "signal"
@@ -155,7 +155,7 @@ class EmbeddingMetric:
         frechet = score_frechet(predictions, targets, replicates=replicates)
         frames = sum(map(len, predictions))
         return {
-            self.columns[0].name: _mean(self.columns[0], songs, replicates, frames),
+            self.columns[0].name: mean_over_songs(self.columns[0], songs, replicates, frames),
             self.columns[1].name: _corpus_score(
                 frechet.distance, frechet.interval, frechet.extrapolated, frames
             ),
@@ -169,7 +169,7 @@ class EmbeddingMetric:
         return read_array(path)
 
 
-class TranscriptionMetric(_MeanOverSongs):
+class TranscriptionMetric(MeanOverSongs):
     """F1 of the notes that a transcriber finds in the audio.
 
     A transcriber that does not recognise programs is scored without instruments and drums.
@@ -255,9 +255,17 @@ def _f1(agreement: Agreement) -> float | None:
     return agreement.f1 if agreement.references or agreement.estimates else None
 
 
-def _mean(
+def mean_over_songs(
     column: Column, songs: Sequence[ScoredSong], replicates: int, frames: int | None = None
 ) -> CorpusScore:
+    """Computes the mean of a column over songs, with a 95 % bootstrap confidence interval.
+
+    Args:
+        column: of the table.
+        songs: scored songs.
+        replicates: of the bootstrap; 0 for no interval.
+        frames: number of frames that the score is of, where that matters.
+    """
     values = [song.scores[column.name].whole for song in songs]
     interval = bootstrap_mean(values, replicates=replicates) if replicates else None
     return _corpus_score(float(np.mean(values)), interval, None, frames)

@@ -9,7 +9,7 @@ from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.vocabulary import Vocabulary
-from spectrodiff.training.tasks.synthesis import EMBEDDING, carry_embedding
+from spectrodiff.training.tasks.shared import EMBEDDING, carry_embedding
 
 # Fields that may differ. Hidden units and lengths may only grow.
 _MAY_DIFFER = {

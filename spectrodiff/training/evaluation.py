@@ -42,7 +42,7 @@ def choose_examples(
     return collate(chosen, example_format.max_tokens)
 
 
-class Evaluation:
+class Evaluator:
     """Scores of a fixed set of examples.
 
     Args:

@@ -14,7 +14,7 @@ from spectrodiff.core.parallel import to_host
 from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.data import next_batch
-from spectrodiff.training.evaluation import Evaluation
+from spectrodiff.training.evaluation import Evaluator
 from spectrodiff.training.examples import HostBatch
 from spectrodiff.training.journal import Outage
 from spectrodiff.training.metrics import EVALUATION, MetricsWriter, PendingMetrics, Speedometer
@@ -38,7 +38,7 @@ class Run(NamedTuple):
     rate: Callable[[int], jax.Array]  # learning rate by step
     batches: TrainingBatches
     examples: HostBatch  # to evaluate on
-    evaluation: Evaluation
+    evaluator: Evaluator
     checkpoints: Checkpoints
     settings: Training
 
@@ -145,7 +145,7 @@ class Observer:
         return self._run.folder / PREVIEWS
 
     def _evaluate(self, state: TrainState, step: int) -> None:
-        scores = self._run.evaluation(_best(state), self._stop.agreed)
+        scores = self._run.evaluator(_best(state), self._stop.agreed)
         if not scores:
             return
         values = {f"{EVALUATION}{name}": value for name, value in scores.items()}

@@ -23,7 +23,7 @@ class TrainState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class Placement:
     """Placement of a state on devices.
 
     Args:
@@ -38,36 +38,38 @@ class Layout:
 
 
 def place_state(
-    params: Params, optimizer: optax.GradientTransformation, layout: Layout
+    params: Params, optimizer: optax.GradientTransformation, placement: Placement
 ) -> TrainState:
     """Places the state before the first step on the devices; `params` are host arrays."""
-    placed = jax.device_put(params, state_shardings(params, layout.mesh, split=layout.split))
+    placed = jax.device_put(params, state_shardings(params, placement.mesh, split=placement.split))
 
     def make(params: Params) -> TrainState:
-        return _initial(params, optimizer, layout)
+        return _initial(params, optimizer, placement)
 
     shapes = jax.eval_shape(make, placed)
-    shardings = state_shardings(shapes, layout.mesh, split=layout.split)
+    shardings = state_shardings(shapes, placement.mesh, split=placement.split)
     return jax.jit(make, out_shardings=shardings)(placed)
 
 
 def abstract_state(
-    task: Task, optimizer: optax.GradientTransformation, layout: Layout
+    task: Task, optimizer: optax.GradientTransformation, placement: Placement
 ) -> TrainState:
     """Returns shapes, types and shardings of a state, which a checkpoint is restored into."""
-    shapes = jax.eval_shape(lambda: _initial(task.init_params(0), optimizer, layout))
+    shapes = jax.eval_shape(lambda: _initial(task.init_params(0), optimizer, placement))
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        state_shardings(shapes, layout.mesh, split=layout.split),
+        state_shardings(shapes, placement.mesh, split=placement.split),
     )
 
 
-def _initial(params: Params, optimizer: optax.GradientTransformation, layout: Layout) -> TrainState:
+def _initial(
+    params: Params, optimizer: optax.GradientTransformation, placement: Placement
+) -> TrainState:
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=optimizer.init(split_fixed(params)[0]),
         # A copy: a donated state may not hold the same buffer twice.
-        ema=jax.tree.map(jnp.copy, params) if layout.ema else None,
+        ema=jax.tree.map(jnp.copy, params) if placement.ema else None,
     )

@@ -7,7 +7,7 @@ from spectrodiff.core.parallel import make_mesh, shardings_of, to_devices
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
 from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.start import initial_params
-from spectrodiff.training.state import Layout, place_state
+from spectrodiff.training.state import Placement, place_state
 from spectrodiff.training.step import make_train_step
 from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks.denoise import Diffusion
@@ -81,7 +81,7 @@ class Trainer:
         self.task = task or make_task(network, diffusion, training)
         self.rate = learning_rate(optimization, training.steps)
         self.optimizer = make_optimizer(optimization, self.rate)
-        self.layout = Layout(
+        self.layout = Placement(
             self.mesh, split=training.shard_parameters, ema=optimization.ema_decay is not None
         )
         params = initial_params(self.task, training.seed) if params is None else params

@@ -6,7 +6,7 @@ import pytest
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.data.recordings import Recording
-from spectrodiff.training.evaluation import Evaluation, choose_examples, example_seeds
+from spectrodiff.training.evaluation import Evaluator, choose_examples, example_seeds
 from tests.support import tiny
 from tests.support.corpora import table
 
@@ -41,7 +41,7 @@ def test_scores_do_not_depend_on_batches_or_devices():
     found = []
     for devices, batch_size in ((1, 6), (1, 4), (8, 8)):
         trainer = tiny.Trainer(devices=devices)
-        evaluate = Evaluation(
+        evaluate = Evaluator(
             trainer.task,
             examples,
             batch_size=batch_size,

@@ -18,7 +18,7 @@ from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.run_folder import open_run
 from spectrodiff.training.settings import Data, Optimization, Training
 from spectrodiff.training.start import check_restored, initial_params
-from spectrodiff.training.state import Layout, abstract_state, place_state
+from spectrodiff.training.state import Placement, abstract_state, place_state
 from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks.autoregress import Autoregression
 from spectrodiff.training.tasks.denoise import Diffusion
@@ -120,7 +120,7 @@ def test_a_state_with_other_arrays_is_refused(tmp_path, monkeypatch):
 
     task = tiny.make_task(task=Inversion(generator="tiny"))
     settings = Optimization(optimizer="muon")
-    layout = Layout(make_mesh(jax.devices()[:1]))
+    layout = Placement(make_mesh(jax.devices()[:1]))
 
     def with_taps(params):
         return jax.tree.map(lambda a: MuonDimensionNumbers(1, 2) if a.ndim == 3 else None, params)

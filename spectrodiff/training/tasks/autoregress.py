@@ -19,7 +19,7 @@ from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.songs import SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
-from spectrodiff.training.tasks.synthesis import load_synthesiser, render_examples
+from spectrodiff.training.tasks.shared import load_synthesiser, render_examples
 
 # Part of every model's description, used by denoisers only.
 _PREDICTION: Prediction = "eps"

@@ -25,7 +25,7 @@ from spectrodiff.synthesis.songs import SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.settings import Initialization
 from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
-from spectrodiff.training.tasks.synthesis import load_synthesiser, render_examples
+from spectrodiff.training.tasks.shared import load_synthesiser, render_examples
 
 # Time of the notes gap: hardly any signal is left, so only the notes tell what x0 is.
 GAP_TIME = 0.99

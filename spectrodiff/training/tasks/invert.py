@@ -32,7 +32,7 @@ from spectrodiff.inverter.networks.generators import generate, init_params, peri
 from spectrodiff.inverter.networks.recurrent import head_distance, to_audio, unrolled
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
-from spectrodiff.training.tasks.denoised import Denoised, open_denoiser
+from spectrodiff.training.tasks.predicted_features import Denoised, open_denoiser
 
 DISCRIMINATORS = "discriminators"  # their parameters, beside the generator's
 

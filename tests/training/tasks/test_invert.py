@@ -23,7 +23,7 @@ from spectrodiff.inverter.networks.recurrent import to_audio, unrolled
 from spectrodiff.inverter.trained import TrainedInverter
 from spectrodiff.training import data
 from spectrodiff.training.checkpointing import Checkpoints
-from spectrodiff.training.evaluation import Evaluation
+from spectrodiff.training.evaluation import Evaluator
 from spectrodiff.training.examples import read_examples
 from spectrodiff.training.metrics import DivergedError, PendingMetrics
 from spectrodiff.training.preview import write_previews
@@ -32,11 +32,11 @@ from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import abstract_state
 from spectrodiff.training.task import RunSettings
-from spectrodiff.training.tasks import denoised
 from spectrodiff.training.tasks import invert as inversion_task
+from spectrodiff.training.tasks import predicted_features
 from spectrodiff.training.tasks.denoise import Diffusion
-from spectrodiff.training.tasks.denoised import Denoised
 from spectrodiff.training.tasks.invert import LOSSES, OPTIONAL_LOSSES, Inversion
+from spectrodiff.training.tasks.predicted_features import Denoised
 from tests.support import tiny
 
 FRAMES = 8
@@ -164,7 +164,7 @@ def test_an_inverter_run_may_have_any_name_and_a_damaged_checkpoint(run, tmp_pat
 
 def test_scores_are_distances_of_clean_features(adversarial, run):
     examples, params = batch(3, seed=9), run[2][-1].params
-    evaluation = Evaluation(
+    evaluation = Evaluator(
         adversarial.task,
         examples,
         batch_size=4,
@@ -343,7 +343,7 @@ def test_features_of_a_denoiser(run, tmp_path):
     found = {}
     for time in (1e-6, 0.5):
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(denoised, "MAX_TIME", time)
+            patched.setattr(predicted_features, "MAX_TIME", time)
             draw = jax.jit(lambda examples, key: Denoised(checkpoint)(examples, key))
             found[time] = np.asarray(draw(examples, jax.random.key(0)))
     recorded = np.clip(examples.log_mel, MIN_LOG_MEL, MAX_LOG_MEL)
