@@ -61,7 +61,7 @@ def test_a_source_can_be_sliced_and_sent_to_another_process(tmp_path):
 def test_many_recordings_are_spread_over_files(tmp_path, monkeypatch):
     from spectrodiff.data.prepare import builder
 
-    monkeypatch.setattr(builder, "_SHARD_RECORDINGS", 3)
+    monkeypatch.setattr(builder, "SHARD_RECORDINGS", 3)
     groups = [group(str(number)) for number in range(8)]
     # All recordings of the second file are unusable, so that the file is empty.
     groups[3:6] = [broken(str(number), tmp_path) for number in range(3, 6)]
