@@ -15,7 +15,7 @@ from spectrodiff.music.vocabulary import END_ID, PADDING_ID, STEPS_PER_SECOND, V
 MAX_TOKENS = 2048  # N of the released models
 
 _STEPS_PER_FRAME = STEPS_PER_SECOND * HOP_SAMPLES // SAMPLE_RATE
-_CHECKPOINT_EVENTS = 1024
+CHECKPOINT_EVENTS = 1024
 # Columns of the ids of one event; 0 where the event has no such token.
 _SHIFT, _PROGRAM, _VELOCITY, _PITCH = range(4)
 
@@ -189,9 +189,9 @@ class SoundingNotes:
 
     def before(self, index: int) -> np.ndarray:
         """Returns the onset events of the notes sounding immediately before an event."""
-        checkpoint = index // _CHECKPOINT_EVENTS
+        checkpoint = index // CHECKPOINT_EVENTS
         listed = self.listed[self.list_start[checkpoint] : self.list_start[checkpoint + 1]]
-        since = np.arange(checkpoint * _CHECKPOINT_EVENTS, index)
+        since = np.arange(checkpoint * CHECKPOINT_EVENTS, index)
         candidates = np.concatenate([listed, since])
         return candidates[self.until[candidates] >= index]
 
@@ -212,8 +212,8 @@ def _index_sounding(note_key: np.ndarray, starts_sounding: np.ndarray) -> Soundi
     until[~starts_sounding] = -1
 
     onset = np.flatnonzero(until >= 0)
-    first_checkpoint = onset // _CHECKPOINT_EVENTS + 1
-    num_checkpoints = np.maximum(until[onset] // _CHECKPOINT_EVENTS - first_checkpoint + 1, 0)
+    first_checkpoint = onset // CHECKPOINT_EVENTS + 1
+    num_checkpoints = np.maximum(until[onset] // CHECKPOINT_EVENTS - first_checkpoint + 1, 0)
     listed = np.repeat(onset, num_checkpoints)
     # Each listed onset appears at its checkpoints first, first + 1, ...
     list_position = np.cumsum(num_checkpoints) - num_checkpoints
@@ -221,6 +221,6 @@ def _index_sounding(note_key: np.ndarray, starts_sounding: np.ndarray) -> Soundi
         first_checkpoint - list_position, num_checkpoints
     )
     by_checkpoint = np.argsort(checkpoint, kind="stable")
-    last = num_events // _CHECKPOINT_EVENTS
+    last = num_events // CHECKPOINT_EVENTS
     list_start = np.searchsorted(checkpoint[by_checkpoint], np.arange(last + 2))
     return SoundingNotes(until, listed[by_checkpoint], list_start)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectrodiff.music.events import _CHECKPOINT_EVENTS, index_notes
+from spectrodiff.music.events import CHECKPOINT_EVENTS, index_notes
 from spectrodiff.music.notes import Notes, read_midi, trim_overlaps
 from spectrodiff.music.vocabulary import Vocabulary
 from tests.support.notation import END, OFF, ON, TIE, drum, note_table, pitch, program, shift
@@ -245,7 +245,7 @@ def test_any_segment_equals_that_of_the_reference(rows, start_frame):
 
 def test_long_songs_with_many_checkpoints():
     rng = np.random.default_rng(0)
-    count = 5 * _CHECKPOINT_EVENTS
+    count = 5 * CHECKPOINT_EVENTS
     onset = rng.uniform(0, 400, count)
     notes = Notes(
         onset_seconds=onset,
@@ -258,7 +258,7 @@ def test_long_songs_with_many_checkpoints():
     )
     events = index_notes(notes, Vocabulary(1))
     # Frames of events next to a checkpoint, and random ones.
-    near = [events.step[k * _CHECKPOINT_EVENTS + d] // 2 for k in range(1, 9) for d in (-1, 0, 1)]
+    near = [events.step[k * CHECKPOINT_EVENTS + d] // 2 for k in range(1, 9) for d in (-1, 0, 1)]
     for start_frame in [0, *near, *rng.integers(0, events.num_frames, 10), events.num_frames]:
         tokens = events.segment(int(start_frame), NO_LIMIT).tokens.tolist()
         assert tokens == tokens_from_start(notes, int(start_frame))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import apache_beam as beam
 
 # Approximate number of recordings per file, which gives files of up to about 1 GB.
-_SHARD_RECORDINGS = 64
+SHARD_RECORDINGS = 64
 
 Record = dict[str, str | np.ndarray | np.generic]
 """Values of a recording by feature, as TFDS stores them."""
@@ -201,9 +201,9 @@ def _dataset_info(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
 def _shard_sizes(groups: Sequence[RecordingGroup]) -> list[int]:
     """Returns the number of groups in each shard, for about 64 recordings per shard."""
     sizes: list[int] = []
-    num_recordings = _SHARD_RECORDINGS
+    num_recordings = SHARD_RECORDINGS
     for group in groups:
-        if num_recordings >= _SHARD_RECORDINGS:
+        if num_recordings >= SHARD_RECORDINGS:
             sizes.append(0)
             num_recordings = 0
         sizes[-1] += 1

@@ -31,7 +31,7 @@ DRUM_HOLD_SECONDS = 1.0
 _RENDER_RATE = 64_000
 _LATENCY_SAMPLES = 64
 _FRAME_BYTES = 8  # float32 stereo
-_BLOCK_FRAMES = 1 << 20
+BLOCK_FRAMES = 1 << 20
 
 _TICKS_PER_BEAT, _MICROSECONDS_PER_BEAT = 500, 500_000  # a tick is a millisecond
 _DRUM_CHANNEL = 9
@@ -259,9 +259,9 @@ def _resample(raw: Path, num_samples: int) -> np.ndarray:
     stream = soxr.ResampleStream(_RENDER_RATE, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
     audio = np.zeros(num_samples, np.float32)
     done = 0
-    for first in range(0, len(stereo), _BLOCK_FRAMES):
-        mono = stereo[first : first + _BLOCK_FRAMES].mean(axis=1)
-        block = stream.resample_chunk(mono, last=first + _BLOCK_FRAMES >= len(stereo))
+    for first in range(0, len(stereo), BLOCK_FRAMES):
+        mono = stereo[first : first + BLOCK_FRAMES].mean(axis=1)
+        block = stream.resample_chunk(mono, last=first + BLOCK_FRAMES >= len(stereo))
         block = block[: num_samples - done]
         audio[done : done + len(block)] = block
         done += len(block)

@@ -285,7 +285,7 @@ def test_stereo_at_64_khz_becomes_mono_at_16_khz(tmp_path: Path, fake_fluidsynth
 def test_long_songs_are_resampled_in_blocks_without_seams(
     tmp_path: Path, fake_fluidsynth, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(soundfont, "_BLOCK_FRAMES", 7000)
+    monkeypatch.setattr(soundfont, "BLOCK_FRAMES", 7000)
     wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(-64, 64_000) / 64_000)
     np.repeat(wave.astype(np.float32), 2).tofile(tmp_path / "prepared.raw")
     audio = fake_fluidsynth(f'cp "{tmp_path}/prepared.raw" "$raw"').render(HALF_SECOND)
