@@ -13,8 +13,9 @@ from spectrodiff.core.errors import AudioError, CheckpointError, OutputError
 from spectrodiff.inverter import InversionStream, invert
 from spectrodiff.inverter.config import SIZES
 from spectrodiff.inverter.files import StoredInverter, load_inverter, save_inverter
-from spectrodiff.inverter.networks.generators import expected_shapes, generate
+from spectrodiff.inverter.networks.generators import generate, generator_of
 from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.models.definition import define
 
 SILENCE = np.log(1e-5)
 KINDS = ["tiny", "melgan_tiny"]
@@ -27,7 +28,7 @@ def loud(kind, seed=0):
     flat = {
         name: rng.normal(0, 0.5 * np.prod(shape[:-1]) ** -0.5, shape).astype(np.float32)
         + name.endswith("scale")
-        for name, shape in expected_shapes(config).items()
+        for name, shape in define(generator_of(config), config).named_shapes.items()
     }
     return StoredInverter(config, nest(flat))
 
