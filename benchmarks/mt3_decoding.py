@@ -10,16 +10,15 @@ is encoded once in either case.
 
 import argparse
 import dataclasses
-import functools
 import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from spectrodiff.models.config import SIZES
+from spectrodiff.models.definition import define, init_params
 from spectrodiff.models.mt3 import MT3, Mt3, decode_greedily
 from spectrodiff.music.vocabulary import END_ID
 
@@ -48,24 +47,24 @@ def main() -> None:
 
 def measure(config, batch: int) -> tuple[float, float]:
     """Seconds to write all tokens of a batch of segments, with and without cache."""
-    params = never_ending(jax.jit(functools.partial(initial_params, config))())
-    definition, _ = nnx.split(nnx.eval_shape(lambda: Mt3(config, rngs=nnx.Rngs(0))))
+    params = never_ending(init_params(Mt3, config, 0))
+    definition = define(Mt3, config)
     rng = np.random.default_rng(0)
     shape = (batch, config.target_frames, config.mel_bins)
     features = rng.normal(-4, 3, shape).astype(np.float32)
 
     @jax.jit
     def decode(params, features):
-        return decode_greedily(nnx.merge(definition, params), features, config.note_tokens)
+        return decode_greedily(definition.merge(params), features, config.note_tokens)
 
     @jax.jit
     def encode(params, features):
-        model = nnx.merge(definition, params)
+        model = definition.merge(params)
         return model.decoder.memory(model.encoder(features))
 
     @jax.jit
     def next_token(params, tokens, cross):
-        return nnx.merge(definition, params).decoder(tokens, cross)[:, -1].argmax(axis=-1)
+        return definition.merge(params).decoder(tokens, cross)[:, -1].argmax(axis=-1)
 
     cached = best_seconds(lambda: decode(params, features))
     tokens = decode(params, features)
@@ -76,10 +75,6 @@ def measure(config, batch: int) -> tuple[float, float]:
         for length in range(LENGTH_STEP, config.note_tokens + 1, LENGTH_STEP)
     )
     return cached, uncached
-
-
-def initial_params(config):
-    return nnx.to_pure_dict(nnx.state(Mt3(config, rngs=nnx.Rngs(0))))
 
 
 def never_ending(params):

@@ -13,7 +13,8 @@ from on_device.runner import Job, Unavailable
 from on_device.scale import Scale
 from spectrodiff.audio import features
 from spectrodiff.inverter.config import SIZES
-from spectrodiff.inverter.networks.generators import expected_shapes, generate
+from spectrodiff.inverter.networks.generators import generate, generator_of
+from spectrodiff.models.definition import define
 
 # How long to wait at most: for imports, which began with the run, and for a measurement.
 IMPORT_SECONDS, EAGER_SECONDS, COMPILED_SECONDS = 20.0, 20.0, 75.0
@@ -72,7 +73,7 @@ def sound_jobs(group: str, scale: Scale) -> list[Job]:
 def prepare_inverter(scale: Scale, settings: SoundSettings) -> tuple[Program, Any]:
     """The generator with random parameters: what they are changes nothing about the time."""
     config = SIZES[scale.inverter]
-    params = jax.device_put(random_params(expected_shapes(config)))
+    params = jax.device_put(random_params(define(generator_of(config), config).named_shapes))
     shape = (settings.batch, settings.frames, features.NUM_MELS)
     log_mel = jax.device_put(9 * np.random.default_rng(0).random(shape, np.float32) - 8)
     invert = jax.jit(lambda params, log_mel: generate(config, params, log_mel))

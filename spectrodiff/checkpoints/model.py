@@ -2,16 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from spectrodiff.checkpoints.description import Description
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.definition import Params
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
-
-Params = dict[str, Any]  # nested: names to dicts or arrays
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

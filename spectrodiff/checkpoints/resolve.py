@@ -23,7 +23,8 @@ from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, import_run
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.diffusion.sampling import FEW_STEPS
 from spectrodiff.models.config import SIZES
-from spectrodiff.models.denoiser import init_params
+from spectrodiff.models.definition import init_params
+from spectrodiff.models.denoiser import Denoiser
 
 
 class Layout(NamedTuple):
@@ -84,7 +85,7 @@ def _open(text: str, cache: Path | None, hub_endpoint: str | None) -> Checkpoint
     if text == UNTRAINED:
         return Checkpoint(
             SIZES["tiny"],
-            init_params(SIZES["tiny"], seed=0),
+            init_params(Denoiser, SIZES["tiny"], seed=0),
             sampling=FEW_STEPS,
             layout="untrained",
         )

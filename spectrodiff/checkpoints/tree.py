@@ -13,12 +13,14 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from flax import nnx
 
-from spectrodiff.checkpoints.model import Params
 from spectrodiff.core.errors import CheckpointError
-from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.autoregressive import Autoregressor
+from spectrodiff.models.config import ModelConfig, NetworkKind
+from spectrodiff.models.definition import Params, Shape, define
+from spectrodiff.models.denoiser import Denoiser
 
-Shape = tuple[int, ...]
 FLOATS = frozenset(map(np.dtype, (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)))
 MAX_AXES, MAX_AXIS = 8, 1 << 40
 NAMES_SHOWN = 3  # of all the parameters that are wrong in the same way
@@ -47,73 +49,16 @@ def checked_shape(shape: Any) -> Shape:
 Source = str | list[str]
 
 
+# The network of each kind; a new one is one more line.
+NETWORKS: Mapping[NetworkKind, type[nnx.Module]] = {
+    "diffusion": Denoiser,
+    "autoregressive": Autoregressor,
+}
+
+
 def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
     """Returns the shape of every parameter by name, the levels of the tree joined by "/"."""
-    D, M = config.width, config.mel_bins
-    shapes: dict[str, Shape] = {
-        "note_encoder/embedding": (config.vocabulary_size, D),
-        **_encoder_shapes("note_encoder", config),
-        "decoder/input/kernel": (M, D),
-        "decoder/norm/scale": (D,),
-        "decoder/output/kernel": (D, M),
-    }
-    layer: dict[str, Shape] = {
-        "self_attention_norm/scale": (D,),
-        **_attention_shapes("self_attention", config),
-        "cross_attention_norm/scale": (D,),
-        "mlp_norm/scale": (D,),
-        **_mlp_shapes(config),
-    }
-    for name in cross_attentions(config):
-        layer |= _attention_shapes(name, config)
-    if config.kind == "diffusion":
-        layer["self_attention_film/kernel"] = layer["mlp_film/kernel"] = (4 * D, 2 * D)
-        shapes |= {
-            "note_encoder/positions": (config.note_tokens, D),
-            "decoder/positions": (config.target_frames, D),
-            "decoder/time/in/kernel": (D, 4 * D),
-            "decoder/time/out/kernel": (4 * D, 4 * D),
-        }
-    if config.has_context:
-        shapes["context_encoder/input/kernel"] = (M, D)
-        shapes["context_encoder/positions"] = (config.context_frames, D)
-        shapes |= _encoder_shapes("context_encoder", config)
-    return shapes | _stacked("decoder", layer, config.decoder_layers)
-
-
-def cross_attentions(config: ModelConfig) -> tuple[str, ...]:
-    """Returns the names of a decoder layer's cross-attentions: one, or one per source."""
-    if config.cross_attention == "sum":
-        return ("cross_attention/notes", "cross_attention/context")
-    return ("cross_attention",)
-
-
-def _encoder_shapes(name: str, config: ModelConfig) -> dict[str, Shape]:
-    layer: dict[str, Shape] = {
-        "attention_norm/scale": (config.width,),
-        **_attention_shapes("attention", config),
-        "mlp_norm/scale": (config.width,),
-        **_mlp_shapes(config),
-    }
-    return {
-        f"{name}/norm/scale": (config.width,),
-        **_stacked(name, layer, config.encoder_layers),
-    }
-
-
-def _attention_shapes(name: str, config: ModelConfig) -> dict[str, Shape]:
-    D, HK = config.width, config.heads * config.head_width
-    projections = {f"{name}/{part}/kernel": (D, HK) for part in ("query", "key", "value")}
-    return {**projections, f"{name}/out/kernel": (HK, D)}
-
-
-def _mlp_shapes(config: ModelConfig) -> dict[str, Shape]:
-    D, W = config.width, config.mlp_width
-    return {"mlp/gate/kernel": (D, W), "mlp/up/kernel": (D, W), "mlp/down/kernel": (W, D)}
-
-
-def _stacked(stack: str, layer: Mapping[str, Shape], layers: int) -> dict[str, Shape]:
-    return {f"{stack}/layers/{name}": (layers, *shape) for name, shape in layer.items()}
+    return define(NETWORKS[config.kind], config).named_shapes
 
 
 def flatten(params: Params, prefix: str = "") -> dict[str, np.ndarray]:

@@ -5,20 +5,19 @@ fixed parameters, so that the gradient of the sum is each player's gradient of i
 move at once.
 """
 
-import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from spectrodiff.inverter.networks.discriminators import (
     Discriminators,
     DiscriminatorsConfig,
     Judgement,
 )
-
-Params = dict[str, Any]
+from spectrodiff.models.definition import Params, define, init_params
 
 # Hinge losses lie around 2 as long as neither side wins. One that hardly ever sees a loss is of no
 # use to the generator any more.
@@ -34,21 +33,10 @@ class Game(NamedTuple):
     discriminators: dict[str, jax.Array]  # each one's own, by "discriminator_" and its name
 
 
-@functools.lru_cache(maxsize=8)
-def definition(config: DiscriminatorsConfig, dtype: Any = jnp.float32) -> nnx.GraphDef:
-    """The discriminators without their parameters."""
-    return nnx.split(nnx.eval_shape(lambda: Discriminators(config, dtype=dtype, rngs=nnx.Rngs(0))))[
-        0
-    ]
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
 def init_discriminators(config: DiscriminatorsConfig, seed: int) -> Params:
-    """Parameters before any training, float32."""
-    # These bits take a third of the time to compile; other kinds of devices draw other ones.
-    model = Discriminators(config, rngs=nnx.Rngs(jax.random.key(seed, impl="rbg")))
-    params: Params = nnx.to_pure_dict(nnx.state(model))
-    return params
+    """Returns the parameters of the discriminators before training, float32."""
+    # Compiles in a third of the time; the values differ between kinds of devices.
+    return init_params(Discriminators, config, seed, random_bits="rbg")
 
 
 def play(
@@ -56,7 +44,7 @@ def play(
     params: Params,
     inverted: jax.Array,
     recorded: jax.Array,
-    dtype: Any = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> Game:
     """Works out both sides' losses.
 
@@ -67,8 +55,9 @@ def play(
         recorded: the sound it should be.
         dtype: type of the products.
     """
-    judge = nnx.merge(definition(config, dtype), params)
-    fixed = nnx.merge(definition(config, dtype), jax.lax.stop_gradient(params))
+    discriminators = define(Discriminators, config, dtype=dtype)
+    judge = discriminators.merge(params)
+    fixed = discriminators.merge(jax.lax.stop_gradient(params))
     of_recorded = judge(recorded)
     of_inverted = judge(jax.lax.stop_gradient(inverted))
     to_generator = fixed(inverted)

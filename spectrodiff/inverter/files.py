@@ -17,7 +17,8 @@ from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.core.json_files import read_json
 from spectrodiff.inverter.config import InverterConfig, as_dict, from_dict
-from spectrodiff.inverter.networks.generators import Params, expected_shapes
+from spectrodiff.inverter.networks.generators import generator_of
+from spectrodiff.models.definition import Params, define
 
 SUFFIX = ".safetensors"
 # In the file's metadata: the sizes, as JSON.
@@ -83,7 +84,7 @@ def load_inverter(path: Path) -> StoredInverter:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(path, f"JSON as {METADATA}", str(error)) from None
     config = _config(path, sizes)
-    shapes = expected_shapes(config)
+    shapes = define(generator_of(config), config).named_shapes
     names = {name: name for name in shapes}
     params = assemble_tree(path, shapes, names, read_safetensors(path))
     for name, values in flatten(params).items():
@@ -100,7 +101,8 @@ def _load_run(path: Path) -> StoredInverter:
     if sizes is None:
         raise CheckpointError(source, "a run that trains an inverter", "one of a synthesiser")
     config = _config(source, sizes)
-    shapes = {f"{GENERATOR}/{name}": shape for name, shape in expected_shapes(config).items()}
+    generator = define(generator_of(config), config).named_shapes
+    shapes = {f"{GENERATOR}/{name}": shape for name, shape in generator.items()}
     params: Params = read_params(path, shapes, partly=True).params[GENERATOR]
     return StoredInverter(config, params)
 

@@ -11,7 +11,6 @@ from spectrodiff.core.constants import HOP_SAMPLES, MIN_LOG_MEL
 from spectrodiff.inverter.config import InverterConfig, RecurrentConfig
 from spectrodiff.inverter.files import StoredInverter
 from spectrodiff.inverter.networks.generators import (
-    Params,
     display_name,
     generate,
     period,
@@ -19,6 +18,7 @@ from spectrodiff.inverter.networks.generators import (
     receptive_field,
 )
 from spectrodiff.inverter.networks.recurrent import Heads, State, to_audio, unrolled
+from spectrodiff.models.definition import Params
 
 # Frames of a window without its context. One shape, so that there is one program to compile.
 WINDOW_FRAMES = 512

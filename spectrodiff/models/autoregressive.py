@@ -4,8 +4,7 @@ It hears no context and knows no diffusion time; frames are unscaled log-mel on 
 letters: see `spectrodiff.models.config`.
 """
 
-import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -145,29 +144,6 @@ class Autoregressor(nnx.Module):
         cross = self.decoder.memory(self.note_encoder(tokens, key=keys[0]))
         before = jnp.pad(log_mel, [(0, 0), (1, 0), (0, 0)])[:, :-1]
         return self.decoder(before, cross, key=keys[1])
-
-
-@functools.lru_cache(maxsize=8)
-def definition(
-    config: ModelConfig, dtype: DTypeLike = jnp.float32, remat: bool = False
-) -> nnx.GraphDef:
-    """The network without its parameters; `nnx.merge(definition(...), params)` is the whole."""
-    model = nnx.eval_shape(
-        lambda: Autoregressor(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0))
-    )
-    return nnx.split(model)[0]
-
-
-def init_params(config: ModelConfig, seed: int) -> dict[str, Any]:
-    """Parameters before any training, as a plain dict of arrays."""
-    params: dict[str, Any] = _drawn(config, jax.random.key(seed))
-    return params
-
-
-# Compiled once for a network, which takes longer than to draw its parameters.
-@jax.jit(static_argnums=0)
-def _drawn(config: ModelConfig, key: jax.Array) -> dict[str, Any]:
-    return nnx.to_pure_dict(nnx.state(Autoregressor(config, rngs=nnx.Rngs(key))))
 
 
 def loss(

@@ -8,6 +8,8 @@ from spectrodiff.core.errors import ConfigError
 NetworkKind = Literal["diffusion", "autoregressive"]
 CrossAttention = Literal["concatenate", "sum"]
 
+MAX_SIZE = 2**31 - 1  # of an axis: JAX indexes with int32
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -38,10 +40,9 @@ class ModelConfig:
             value = getattr(self, field.name)
             if field.type is int or field.type == "int":
                 minimum = 0 if field.name == "context_frames" else 1
-                if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-                    raise ConfigError(
-                        f"ModelConfig.{field.name}", f"a whole number >= {minimum}", repr(value)
-                    )
+                if type(value) is not int or not minimum <= value <= MAX_SIZE:
+                    expected = f"a whole number from {minimum} to {MAX_SIZE}"
+                    raise ConfigError(f"ModelConfig.{field.name}", expected, repr(value))
         for name, choices in (("cross_attention", CrossAttention), ("kind", NetworkKind)):
             if getattr(self, name) not in get_args(choices):
                 raise ConfigError(

@@ -1,6 +1,5 @@
 """The decoder that denoises a spectrogram, and the whole network around it."""
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -194,27 +193,6 @@ def time_embedding(time: jax.Array, width: int) -> jax.Array:
     rates = jnp.exp(-jnp.arange(half) * (math.log(MAX_TIME) / max(half - 1, 1)))
     angles = (time.astype(jnp.float32) * MAX_TIME)[:, None] * rates[None]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)
-
-
-@functools.lru_cache(maxsize=8)
-def definition(
-    config: ModelConfig, dtype: DTypeLike = jnp.float32, remat: bool = False
-) -> nnx.GraphDef:
-    """The network without its parameters; `nnx.merge(definition(...), params)` is the whole."""
-    model = nnx.eval_shape(lambda: Denoiser(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(0)))
-    return nnx.split(model)[0]
-
-
-def init_params(config: ModelConfig, seed: int) -> dict[str, Any]:
-    """Parameters before any training, as a plain dict of arrays."""
-    params: dict[str, Any] = _drawn(config, jax.random.key(seed))
-    return params
-
-
-# Compiled once for a network, which takes longer than to draw its parameters.
-@jax.jit(static_argnums=0)
-def _drawn(config: ModelConfig, key: jax.Array) -> dict[str, Any]:
-    return nnx.to_pure_dict(nnx.state(Denoiser(config, rngs=nnx.Rngs(key))))
 
 
 class Denoiser(nnx.Module):

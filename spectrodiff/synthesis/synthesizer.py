@@ -12,7 +12,6 @@ from typing import Any, Unpack
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 
 from spectrodiff.audio.features import unscale
@@ -24,7 +23,8 @@ from spectrodiff.diffusion.parameterization import to_eps
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.inverter import InversionStream, Inverter, invert
-from spectrodiff.models.denoiser import definition
+from spectrodiff.models.definition import Definition, define
+from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenizer import SongTokens, tokenize_song
 from spectrodiff.synthesis.ahead import ahead
@@ -279,7 +279,7 @@ class Synthesizer:
         """
         if self.config.kind == "autoregressive":
             raise ConfigError("predict_noise", "a diffusion model", "an autoregressive one")
-        network = definition(self.config, self._dtype)
+        network = define(Denoiser, self.config, dtype=self._dtype)
         output = _predict(network, self._params, tokens, context, context_mask, noisy, time)
         alpha, sigma = alpha_sigma(self._schedule.logsnr(jnp.asarray(time)[:, None, None]))
         return to_eps(self._prediction, output, jnp.asarray(noisy), alpha, sigma)
@@ -390,5 +390,13 @@ def _groups(songs: Sequence[SongTokens], batch_size: int) -> list[list[int]]:
 
 
 @jax.jit(static_argnums=0)
-def _predict(definition: nnx.GraphDef, params: Params, *inputs: jax.Array | None) -> jax.Array:
-    return nnx.merge(definition, params)(*inputs)
+def _predict(
+    network: Definition[Denoiser],
+    params: Params,
+    tokens: jax.Array,
+    context: jax.Array | None,
+    context_mask: jax.Array | None,
+    noisy: jax.Array,
+    time: jax.Array,
+) -> jax.Array:
+    return network.merge(params)(tokens, context, context_mask, noisy, time)

@@ -167,7 +167,7 @@ def test_whole_numbers_are_no_weights(tmp_path):
 
 
 def test_a_model_larger_than_memory(tmp_path):
-    config = dataclasses.replace(CONFIG, mlp_width=1 << 55)
+    config = dataclasses.replace(CONFIG, heads=1 << 30, head_width=1 << 25)
     stored = {}
     for name, source in t5x_sources(config).items():
         shape = expected_shapes(config)[name]

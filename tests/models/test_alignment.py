@@ -10,7 +10,8 @@ from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.models.alignment import align
 from spectrodiff.models.config import SIZES
-from spectrodiff.models.denoiser import init_params
+from spectrodiff.models.definition import init_params
+from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.music.vocabulary import RELEASED_VOCABULARY
 
 HEADS, HEAD_WIDTH, FRAMES = 4, 32, 48
@@ -31,7 +32,7 @@ def shift(step: int) -> int:
 
 @pytest.fixture(scope="module")
 def before():
-    return init_params(CONFIG, 0)
+    return init_params(Denoiser, CONFIG, 0)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,6 @@ def test_tokens_after_a_shift_carry_its_time(after):
 
 def test_a_narrow_network_has_no_room():
     narrow = SIZES["tiny"]
-    params = init_params(narrow, 0)
+    params = init_params(Denoiser, narrow, 0)
     with pytest.raises(ConfigError, match=r"expected a width above 64, .* got 64"):
         align(params, narrow.heads)

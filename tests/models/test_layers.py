@@ -99,6 +99,30 @@ def test_feed_forward_by_hand():
     np.testing.assert_allclose(block(jnp.full((1, 1, 1), 2.0)), 1.9545977 * 6.0 * 0.5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_dense_has_the_gradients_of_a_matrix_product(platform, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    dense = Dense(3, 2, rngs=nnx.Rngs(0))
+    x, weights = (jax.random.normal(jax.random.key(seed), (4, 5, 3)) for seed in (1, 2))
+    weights = weights[..., :2]
+    kernel = np.asarray(dense.kernel[...])
+    dense_grad, x_grad = nnx.grad(lambda d, x: (d(x) * weights).sum(), argnums=(0, 1))(dense, x)
+    np.testing.assert_allclose(x_grad, np.einsum("bto,io->bti", weights, kernel), rtol=1e-5)
+    expected = np.einsum("bti,bto->io", x, weights)
+    np.testing.assert_allclose(dense_grad.kernel[...], expected, rtol=1e-5)
+
+
+def test_forward_mode_works_where_dense_is_a_plain_product(monkeypatch):
+    # On a CPU the product has a rule of its own, for reverse mode only.
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    block = FeedForward(3, 4, rngs=nnx.Rngs(0))
+    x, direction = (jax.random.normal(jax.random.key(seed), (1, 2, 3)) for seed in (1, 2))
+    _, derivative = jax.jvp(block, (x,), (direction,))
+    step = 1e-2
+    expected = (block(x + step * direction) - block(x - step * direction)) / (2 * step)
+    np.testing.assert_allclose(derivative, expected, atol=1e-3)
+
+
 def test_film_scales_and_shifts():
     x = jnp.array([[[1.0, 2.0]]])
     np.testing.assert_allclose(film(x, jnp.array([[0.5, -1.0, 10.0, 20.0]])), [[[11.5, 20.0]]])

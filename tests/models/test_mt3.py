@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from spectrodiff.checkpoints.layouts.mt3 import import_mt3
 from spectrodiff.models import mt3
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.definition import define
 from spectrodiff.models.mt3 import Mt3, decode_greedily
 from tests.support.checkpoint_writers import golden_params, write_t5x
 
@@ -29,8 +29,8 @@ def network(golden, tmp_path_factory):
 
 def apply(config, function):
     """function(network, *inputs) as a jitted function of the parameters and the inputs."""
-    definition, _ = nnx.split(nnx.eval_shape(lambda: Mt3(config, rngs=nnx.Rngs(0))))
-    return jax.jit(lambda params, *inputs: function(nnx.merge(definition, params), *inputs))
+    definition = define(Mt3, config)
+    return jax.jit(lambda params, *inputs: function(definition.merge(params), *inputs))
 
 
 def shifted(tokens):

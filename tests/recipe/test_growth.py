@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import SIZES
-from spectrodiff.models.denoiser import definition, init_params
+from spectrodiff.models.definition import define, init_params
+from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.recipe.growth import grow
 
@@ -22,7 +22,7 @@ LARGE = dataclasses.replace(SMALL, mlp_width=128)
 
 
 def host(config, seed=0):
-    return jax.tree.map(np.asarray, init_params(config, seed))
+    return jax.tree.map(np.asarray, init_params(Denoiser, config, seed))
 
 
 def tokens(bins, velocity):
@@ -38,7 +38,7 @@ def tokens(bins, velocity):
 def predict(config, params, tokens):
     rng = np.random.default_rng(0)
     context, noisy = rng.uniform(-1, 1, (2, 1, 16, 128)).astype(np.float32)
-    model = nnx.merge(definition(config), jax.tree.map(jnp.asarray, params))
+    model = define(Denoiser, config).merge(jax.tree.map(jnp.asarray, params))
     return model(tokens, context, jnp.ones((1, 16), bool), noisy, jnp.array([0.4]))
 
 

@@ -5,7 +5,8 @@ import numpy as np
 from spectrodiff.checkpoints.tree import nest
 from spectrodiff.inverter.config import SIZES
 from spectrodiff.inverter.files import StoredInverter
-from spectrodiff.inverter.networks.generators import expected_shapes
+from spectrodiff.inverter.networks.generators import generator_of
+from spectrodiff.models.definition import define
 
 # The two generators without a recurrent state, as small as they get.
 KINDS = ["tiny", "melgan_tiny"]
@@ -18,7 +19,7 @@ def random_inverter(kind, seed=0):
     flat = {
         name: rng.normal(0, 0.5 * np.prod(shape[:-1]) ** -0.5, shape).astype(np.float32)
         + name.endswith("scale")
-        for name, shape in expected_shapes(config).items()
+        for name, shape in define(generator_of(config), config).named_shapes.items()
     }
     return StoredInverter(config, nest(flat))
 

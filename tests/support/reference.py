@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
 from spectrodiff.checkpoints.layouts.names import t5x_sources
 from spectrodiff.checkpoints.tree import StoredArray, assemble
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.denoiser import Denoiser, init_params
+from spectrodiff.models.definition import Definition, define, init_params
+from spectrodiff.models.denoiser import Denoiser
 
 TINY_CONTEXT = ModelConfig(
     width=32,
@@ -50,13 +50,13 @@ def load_network(golden: Path, name: str) -> tuple["Compiled", dict[str, np.ndar
 
 def build(config: ModelConfig, params: Any, **settings: Any) -> "Compiled":
     """A network with given parameters."""
-    return Compiled(abstract(config, **settings)[0], params)
+    return Compiled(define(Denoiser, config, **settings), params)
 
 
 class Compiled:
     """A network whose methods run compiled: op by op, the suite would take minutes."""
 
-    def __init__(self, definition: nnx.GraphDef, params: Any) -> None:
+    def __init__(self, definition: Definition[Denoiser], params: Any) -> None:
         self.definition, self.params = definition, params
 
     def __call__(self, *inputs: Any, **keywords: Any) -> jax.Array:
@@ -73,22 +73,15 @@ def _call(model: Denoiser, *inputs: Any, **keywords: Any) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _apply(
-    definition: nnx.GraphDef,
+    definition: Definition[Denoiser],
     function: Callable[..., Any],
     params: Any,
     *inputs: Any,
     **keywords: Any,
 ) -> Any:
-    return function(nnx.merge(definition, params), *inputs, **keywords)
-
-
-def abstract(config: ModelConfig, **settings: Any) -> tuple[nnx.GraphDef, dict[str, Any]]:
-    """A network's definition and the shapes of its parameters, without computing anything."""
-    model = nnx.eval_shape(lambda: Denoiser(config, rngs=nnx.Rngs(0), **settings))
-    definition, state = nnx.split(model)
-    return definition, nnx.to_pure_dict(state)
+    return function(definition.merge(params), *inputs, **keywords)
 
 
 def random_params(config: ModelConfig, seed: int = 0) -> dict[str, Any]:
     """Initial parameters as host arrays."""
-    return jax.tree.map(np.asarray, init_params(config, seed))
+    return jax.tree.map(np.asarray, init_params(Denoiser, config, seed))

@@ -9,16 +9,14 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from flax import nnx
-
 from spectrodiff.checkpoints.layouts.names import mt3_sources
 from spectrodiff.checkpoints.layouts.t5x import find_t5x, read_t5x_arrays
-from spectrodiff.checkpoints.model import Params
 from spectrodiff.checkpoints.settings import model_config
-from spectrodiff.checkpoints.tree import Shape, StoredArray, assemble_tree, flatten
+from spectrodiff.checkpoints.tree import StoredArray, assemble_tree
 from spectrodiff.core.constants import SEGMENT_FRAMES
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.definition import Params, Shape, define
 from spectrodiff.models.mt3 import MAX_TOKENS, Mt3
 
 PUBLISHED = "gs://mt3/checkpoints/mt3/"
@@ -42,14 +40,8 @@ def import_mt3(folder: Path, head_width: int = HEAD_WIDTH) -> tuple[ModelConfig,
         raise CheckpointError(folder, _WANTED, "no checkpoint")
     stored = read_t5x_arrays(found)
     config = _read_sizes(found, stored, head_width)
-    return config, assemble_tree(found, parameter_shapes(config), mt3_sources(config), stored)
-
-
-def parameter_shapes(config: ModelConfig) -> dict[str, Shape]:
-    """Returns the shape of every parameter of a transcriber by name."""
-    model = nnx.eval_shape(lambda: Mt3(config, rngs=nnx.Rngs(0)))
-    flat = flatten(nnx.to_pure_dict(nnx.state(model)))
-    return {name: tuple(array.shape) for name, array in flat.items()}
+    shapes = define(Mt3, config).named_shapes
+    return config, assemble_tree(found, shapes, mt3_sources(config), stored)
 
 
 def _read_sizes(folder: Path, stored: Mapping[str, StoredArray], head_width: int) -> ModelConfig:

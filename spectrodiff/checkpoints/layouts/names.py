@@ -6,7 +6,7 @@ stack (note encoder, context encoder, decoder) they belong to.
 
 from collections.abc import Mapping
 
-from spectrodiff.checkpoints.tree import Source, cross_attentions
+from spectrodiff.checkpoints.tree import Source
 from spectrodiff.models.config import ModelConfig
 
 _T5X_ENCODER = {
@@ -134,12 +134,13 @@ def t5x_sources(config: ModelConfig) -> dict[str, Source]:
         sources |= _stack(
             "context_encoder", "continuous_encoder", _T5X_CONTEXT_ENCODER, config.encoder_layers
         )
-    # One cross-attention, or one for the notes and then one for the context.
+    summed = config.cross_attention == "sum"
+    names = ("cross_attention/notes", "cross_attention/context") if summed else ("cross_attention",)
     crosses = {
         f"layers/{ours}/{part}/kernel": (
             f"layers_{{}}/MultiHeadDotProductAttention_{index}/{part}/kernel"
         )
-        for index, ours in enumerate(cross_attentions(config))
+        for index, ours in enumerate(names)
         for part in ("query", "key", "value", "out")
     }
     return sources | _stack("decoder", "decoder", _T5X_DECODER | crosses, config.decoder_layers)

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from spectrodiff.checkpoints.tree import Shape, StoredArray, checked_shape
+from spectrodiff.checkpoints.tree import StoredArray, checked_shape
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.models.definition import Shape
 
 # Longer reads are handed out as views of the file instead of copies.
 COPY_BYTES = 4096

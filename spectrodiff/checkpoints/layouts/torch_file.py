@@ -21,8 +21,9 @@ import ml_dtypes
 import numpy as np
 
 from spectrodiff.checkpoints.layouts.safe_pickle import Label, Labels, read_pickle
-from spectrodiff.checkpoints.tree import Shape, StoredArray, checked_shape
+from spectrodiff.checkpoints.tree import StoredArray, checked_shape
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.models.definition import Shape
 
 STORAGE_TYPES: dict[str, Any] = {
     "torch.DoubleStorage": np.float64,

@@ -19,13 +19,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from flax import nnx
 
 from spectrodiff.checkpoints.layouts.safetensors_file import read_safetensors
 from spectrodiff.checkpoints.layouts.torch_file import read_torch_file
-from spectrodiff.checkpoints.model import Params
-from spectrodiff.checkpoints.tree import Shape, Source, StoredArray, assemble_tree, flatten
+from spectrodiff.checkpoints.tree import Source, StoredArray, assemble_tree
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.models.definition import Params, define
 from spectrodiff.models.vggish import CONVOLUTIONS, FULLY_CONNECTED, Vggish, VggishConfig
 
 _WANTED = (
@@ -78,7 +77,7 @@ def import_vggish(path: str | os.PathLike[str]) -> tuple[VggishConfig, Params]:
         stored = {name: stored[name] for name in names}
         sources = _sources(_TF1_NAMES, kernel="/weights", bias="/biases")
     config = _read_sizes(path, sources, stored)
-    return config, assemble_tree(path, parameter_shapes(config), sources, stored)
+    return config, assemble_tree(path, define(Vggish, config).named_shapes, sources, stored)
 
 
 def _sources(names: Mapping[str, str], *, kernel: str, bias: str) -> dict[str, Source]:
@@ -113,13 +112,6 @@ def _read_sizes(
         hidden=(widths["fc1_1"], widths["fc1_2"]),
         dims=widths["fc2"],
     )
-
-
-def parameter_shapes(config: VggishConfig) -> dict[str, Shape]:
-    """Returns the shape of every parameter by name."""
-    model = nnx.eval_shape(lambda: Vggish(config, rngs=nnx.Rngs(0)))
-    flat = flatten(nnx.to_pure_dict(nnx.state(model)))
-    return {name: tuple(array.shape) for name, array in flat.items()}
 
 
 def _read_npz(path: Path) -> dict[str, StoredArray]:

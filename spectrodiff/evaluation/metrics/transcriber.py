@@ -9,15 +9,14 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from spectrodiff.audio.features import TRANSCRIPTION, log_mel
 from spectrodiff.checkpoints.layouts.mt3 import import_mt3
-from spectrodiff.checkpoints.model import Params
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.evaluation.metrics.inputs import check_audio
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.mt3 import Mt3, decode_greedily
 from spectrodiff.music.detokenizer import decode_tokens
 from spectrodiff.music.notes import Notes
@@ -61,10 +60,8 @@ class Mt3Transcriber:
     def __init__(self, config: ModelConfig, params: Params, *, batch_size: int = 16) -> None:
         self._segment_samples = config.target_frames * TRANSCRIPTION.hop_samples
         self._batch_size = batch_size
-        model = nnx.eval_shape(lambda: Mt3(config, rngs=nnx.Rngs(0)))
-        definition, _ = nnx.split(model)
         self._params = jax.device_put(params)
-        self._decode = jax.jit(functools.partial(_decode, definition, config.note_tokens))
+        self._decode = jax.jit(functools.partial(_decode, define(Mt3, config), config.note_tokens))
 
     def __call__(self, audio: np.ndarray) -> Notes:
         """Transcribes mono audio, float32 [samples] at 16 kHz.
@@ -118,7 +115,7 @@ def load_mt3(folder: str | os.PathLike[str]) -> Mt3Transcriber:
 
 
 def _decode(
-    definition: nnx.GraphDef,
+    network: Definition[Mt3],
     max_tokens: int,
     params: Params,
     samples: jax.Array,
@@ -130,4 +127,4 @@ def _decode(
     features = log_mel(samples, TRANSCRIPTION)
     exists = jnp.arange(features.shape[1])[None] < num_frames[:, None]
     features = jnp.where(exists[..., None], features, 0.0)
-    return decode_greedily(nnx.merge(definition, params), features, max_tokens)
+    return decode_greedily(network.merge(params), features, max_tokens)

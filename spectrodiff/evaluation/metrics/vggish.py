@@ -5,12 +5,11 @@ import os
 
 import jax
 import numpy as np
-from flax import nnx
 
 from spectrodiff.checkpoints.layouts.vggish import import_vggish
-from spectrodiff.checkpoints.model import Params
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.evaluation.metrics.blocks import map_blocks
+from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.vggish import (
     OVERHANG_SAMPLES,
     PATCH_SAMPLES,
@@ -36,9 +35,8 @@ class VggishEmbedding:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, config: VggishConfig, params: Params) -> None:
-        definition, _ = nnx.split(nnx.eval_shape(lambda: Vggish(config, rngs=nnx.Rngs(0))))
         self._params = jax.device_put(params)
-        self._embed = jax.jit(functools.partial(_embed, definition))
+        self._embed = jax.jit(functools.partial(_embed, define(Vggish, config)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "VggishEmbedding":
@@ -57,5 +55,5 @@ class VggishEmbedding:
         )
 
 
-def _embed(definition: nnx.GraphDef, params: Params, samples: jax.Array) -> jax.Array:
-    return nnx.merge(definition, params)(patches(samples))
+def _embed(network: Definition[Vggish], params: Params, samples: jax.Array) -> jax.Array:
+    return network.merge(params)(patches(samples))

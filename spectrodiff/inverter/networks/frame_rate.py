@@ -13,7 +13,7 @@ gives every frame the same one, so that tones are drawn to multiples of 50 Hz. T
 tones therefore count along, each with a frequency of its own (see `oscillators`).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -182,27 +182,25 @@ def turns_of_sources(config: FrameRateConfig) -> np.ndarray:
     return np.concatenate([still, turns(np.concatenate(tones), PERIOD_FRAMES)], axis=1)
 
 
-@jax.custom_vjp
-def polar(log_magnitude: jax.Array, phase: jax.Array) -> tuple[jax.Array, jax.Array]:
+Parts = tuple[jax.Array, jax.Array]
+
+
+@jax.custom_jvp
+def polar(log_magnitude: jax.Array, phase: jax.Array) -> Parts:
     """Real and imaginary parts; magnitudes stop at the largest there is."""
     magnitude = jnp.exp(jnp.minimum(log_magnitude, MAX_LOG_MAGNITUDE))
     return magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)
 
 
-def _polar_forward(log_magnitude: jax.Array, phase: jax.Array) -> tuple[Any, Any]:
-    parts = polar(log_magnitude, phase)
-    return parts, (parts, log_magnitude < MAX_LOG_MAGNITUDE)
-
-
-def _polar_backward(saved: Any, grads: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    # Sines and cosines are what takes longest on a CPU; these gradients need no more of them.
-    (real, imaginary), grows = saved
-    of_real, of_imaginary = grads
-    along = jnp.where(grows, real * of_real + imaginary * of_imaginary, 0.0)
-    return along, real * of_imaginary - imaginary * of_real
-
-
-polar.defvjp(_polar_forward, _polar_backward)
+@polar.defjvp
+def _polar_derivative(primals: Parts, tangents: Parts) -> tuple[Parts, Parts]:
+    # In terms of the result: on a CPU, sines and cosines take longest, and JAX's own rule makes a
+    # training step 4 to 9 % longer.
+    real, imaginary = polar(*primals)
+    grown, turned = tangents
+    grown = jnp.where(primals[0] < MAX_LOG_MAGNITUDE, grown, 0.0)
+    derivative = (real * grown - imaginary * turned, imaginary * grown + real * turned)
+    return (real, imaginary), derivative
 
 
 def standardize(log_mel: jax.Array) -> jax.Array:

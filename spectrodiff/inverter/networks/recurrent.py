@@ -90,17 +90,10 @@ class RecurrentGenerator(FrameRateTrunk):
         super().__init__(config, CHANNELS * K, dtype=dtype, remat=remat, rngs=rngs)
         self.bins = BinLayers(K, dtype=dtype, rngs=rngs)
 
-    def __call__(self, log_mel: jax.Array, state: State | None = None) -> jax.Array:
-        """Audio from features.
-
-        Args:
-            log_mel: unscaled features [B, F, M].
-            state: the spectrum before the first frame; by default silence.
-
-        Returns:
-            float32 [B, F * 320].
-        """
-        return to_audio(unrolled(self.heads(log_mel), state))
+    def __call__(self, log_mel: jax.Array, start: jax.Array | None = None) -> jax.Array:
+        """Unscaled features [B, F, M] -> audio [B, F * 320], float32, the same from any start."""
+        del start
+        return to_audio(unrolled(self.heads(log_mel)))
 
     def heads(self, log_mel: jax.Array) -> Heads:
         """Outputs of the network for unscaled features [B, F, M]."""

@@ -4,13 +4,13 @@ import functools
 from collections.abc import Callable, Iterator
 
 import jax
-from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from spectrodiff.audio.features import scale
 from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
-from spectrodiff.models.autoregressive import DITHER, Writing, begin, definition, write_frames
+from spectrodiff.models.autoregressive import DITHER, Autoregressor, Writing, begin, write_frames
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.definition import Definition, define
 from spectrodiff.models.layers import KeyValue
 from spectrodiff.synthesis.parameters import Params
 from spectrodiff.synthesis.segments.diffusion import SegmentBatch
@@ -42,7 +42,8 @@ class AutoregressiveSegments:
         self.config, self.steps = config, config.target_frames
         self._params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._mesh, self._dtype = mesh, dtype
-        self._encode, self._advance = _compile(definition(config, dtype), mesh, dither)
+        network = define(Autoregressor, config, dtype=dtype)
+        self._encode, self._advance = _compile(network, mesh, dither)
 
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
@@ -84,12 +85,12 @@ class AutoregressiveSegments:
 
 @functools.lru_cache(maxsize=8)
 def _compile(
-    definition: nnx.GraphDef, mesh: Mesh, dither: float
+    network: Definition[Autoregressor], mesh: Mesh, dither: float
 ) -> tuple[Callable[..., KeyValue], Callable[..., Writing]]:
     """Returns the two functions that run on the devices, compiled once per shape of arguments."""
 
     def encode(params: Params, tokens: jax.Array) -> KeyValue:
-        model = nnx.merge(definition, params)
+        model = network.merge(params)
         return model.decoder.memory(model.note_encoder(tokens))
 
     def advance(
@@ -100,7 +101,7 @@ def _compile(
         first: jax.Array,
         last: jax.Array,
     ) -> Writing:
-        decoder = nnx.merge(definition, params).decoder
+        decoder = network.merge(params).decoder
         return write_frames(decoder, writing, cross, keys, first=first, last=last, dither=dither)
 
     if mesh.size > 1:

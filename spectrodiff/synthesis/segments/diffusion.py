@@ -13,7 +13,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
@@ -22,7 +21,8 @@ from spectrodiff.diffusion.parameterization import Prediction, to_x0
 from spectrodiff.diffusion.sampler import Carry, Sampler, Steps, run, start
 from spectrodiff.diffusion.schedule import Schedule
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.denoiser import Films, Memory, definition
+from spectrodiff.models.definition import Definition, define
+from spectrodiff.models.denoiser import Denoiser, Films, Memory
 from spectrodiff.synthesis.parameters import Params
 
 # Between two calls to the device the host can show progress or be stopped.
@@ -75,9 +75,10 @@ class DiffusionSegments:
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._params, self._mesh = params, mesh
         self._table = jax.device_put(sampler.table(schedule), NamedSharding(mesh, WHOLE))
-        self._films = _films(definition(config, dtype), params, self._table.time)
+        network = define(Denoiser, config, dtype=dtype)
+        self._films = _films(network, params, self._table.time)
         self._encode, self._advance = _compile(
-            definition(config, dtype), prediction, guidance != 1.0, sampler.stochastic, mesh
+            network, prediction, guidance != 1.0, sampler.stochastic, mesh
         )
         self._guidance = jnp.float32(guidance)
 
@@ -143,9 +144,9 @@ class DiffusionSegments:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _films(definition: nnx.GraphDef, params: Params, times: jax.Array) -> Films:
+def _films(network: Definition[Denoiser], params: Params, times: jax.Array) -> Films:
     """Returns the FiLM values of every step, [steps, L, 1, 2 D]."""
-    films = nnx.merge(definition, params).decoder.films(times)  # [L, steps, 2 D]
+    films = network.merge(params).decoder.films(times)  # [L, steps, 2 D]
     return jax.tree.map(lambda layers: layers.swapaxes(0, 1)[:, :, None], films)
 
 
@@ -165,14 +166,18 @@ def _noise(keys: jax.Array, number: int | jax.Array, frames: int, mels: int) -> 
 
 @functools.lru_cache(maxsize=32)
 def _compile(
-    definition: nnx.GraphDef, prediction: Prediction, guided: bool, stochastic: bool, mesh: Mesh
+    network: Definition[Denoiser],
+    prediction: Prediction,
+    guided: bool,
+    stochastic: bool,
+    mesh: Mesh,
 ) -> tuple[Callable[..., Memory], Callable[..., Carry]]:
     """Returns the two functions that run on the devices, compiled once per shape of arguments."""
 
     def encode(
         params: Params, tokens: jax.Array, context: jax.Array, context_mask: jax.Array
     ) -> Memory:
-        model = nnx.merge(definition, params)
+        model = network.merge(params)
         return model.decoder.memory(model.encode(tokens, context, context_mask))
 
     def advance(
@@ -186,7 +191,7 @@ def _compile(
         first: jax.Array,
         last: jax.Array,
     ) -> Carry:
-        decoder = nnx.merge(definition, params).decoder
+        decoder = network.merge(params).decoder
 
         def denoise(z: jax.Array, time: tuple[Steps, Films]) -> jax.Array:
             row, films = time

@@ -5,15 +5,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax.sharding import Mesh
 
 from spectrodiff.checkpoints.description import Description, as_json
 from spectrodiff.core.config import require
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.schedule import ScheduleName
-from spectrodiff.models.autoregressive import definition, init_params, loss
+from spectrodiff.models.autoregressive import Autoregressor, loss
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.definition import define, init_params
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.songs import SegmentModel
@@ -70,7 +70,7 @@ class Autoregress(Task):
 
     def init_params(self, seed: int) -> Params:
         """Returns random parameters."""
-        return init_params(self.config, seed)
+        return init_params(Autoregressor, self.config, seed)
 
     def load_params(self, model: str, params: Params) -> Params:
         """Returns the parameters of a trained model; see `load_synthesiser`."""
@@ -104,5 +104,5 @@ class Autoregress(Task):
     def _errors(
         self, params: Params, tokens: jax.Array, examples: Examples, key: jax.Array | None = None
     ) -> jax.Array:
-        model = nnx.merge(definition(self.config, self.dtype, self.remat), params)
-        return loss(model, tokens, examples.log_mel, key=key)
+        network = define(Autoregressor, self.config, dtype=self.dtype, remat=self.remat)
+        return loss(network.merge(params), tokens, examples.log_mel, key=key)

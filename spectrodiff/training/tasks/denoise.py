@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 
 from spectrodiff.audio.features import scale
@@ -18,7 +17,8 @@ from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import ScheduleName, alpha_sigma, make_schedule
 from spectrodiff.models.alignment import align
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.denoiser import definition, init_params
+from spectrodiff.models.definition import define, init_params
+from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.songs import SegmentModel
@@ -130,7 +130,7 @@ class Denoise(Task):
 
     def init_params(self, seed: int) -> Params:
         """Returns random parameters."""
-        params = init_params(self.config, seed)
+        params = init_params(Denoiser, self.config, seed)
         return align(params, self.config.heads) if self.initialization == "aligned" else params
 
     def load_params(self, model: str, params: Params) -> Params:
@@ -220,8 +220,8 @@ class Denoise(Task):
         schedule = make_schedule(self.settings.schedule)
         alpha, sigma = alpha_sigma(schedule.logsnr(time)[:, None, None])
         z = alpha * x0 + sigma * eps
-        network = nnx.merge(definition(self.config, self.dtype, self.remat), params)
-        output = network(
+        network = define(Denoiser, self.config, dtype=self.dtype, remat=self.remat)
+        output = network.merge(params)(
             examples.tokens, examples.context, examples.context_mask, z, time, key=dropout_key
         )
         prediction = self.settings.prediction

@@ -28,8 +28,9 @@ from spectrodiff.inverter.losses import (
     multi_scale_distance,
 )
 from spectrodiff.inverter.networks.discriminators import DiscriminatorsConfig
-from spectrodiff.inverter.networks.generators import generate, init_params, period, read_heads
+from spectrodiff.inverter.networks.generators import generate, generator_of, period, read_heads
 from spectrodiff.inverter.networks.recurrent import head_distance, to_audio, unrolled
+from spectrodiff.models.definition import init_params
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
 from spectrodiff.training.tasks.predicted_features import Denoised, open_denoiser
@@ -192,7 +193,8 @@ class Invert(Task):
 
     def init_params(self, seed: int) -> Params:
         """Returns random parameters of the generator and any discriminators."""
-        params = {GENERATOR: init_params(self.settings.config(), seed)}
+        config = self.settings.config()
+        params = {GENERATOR: init_params(generator_of(config), config, seed)}
         discriminators = self.settings.discriminators()
         if discriminators is not None:
             params[DISCRIMINATORS] = init_discriminators(discriminators, seed)

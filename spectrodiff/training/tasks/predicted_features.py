@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from spectrodiff.audio.features import scale, unscale
 from spectrodiff.checkpoints import open_checkpoint
@@ -12,7 +11,8 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
-from spectrodiff.models.denoiser import definition
+from spectrodiff.models.definition import define
+from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.training.examples import Examples
 
 # Time at which signal and noise are equal; beyond it, one step no longer recovers the recording.
@@ -49,7 +49,7 @@ class Denoised:
         context = jnp.zeros((len(x0), C, model.config.mel_bins)) if C else None
         mask = jnp.zeros((len(x0), C), bool) if C else None
         params = jax.tree.map(jnp.asarray, model.params)
-        denoiser = nnx.merge(definition(model.config), params)
+        denoiser = define(Denoiser, model.config).merge(params)
         output = denoiser(examples.tokens, context, mask, z, time)
         x0_hat = to_x0(model.prediction, output, z, alpha, sigma)
         return unscale(jnp.clip(x0_hat, -1.0, 1.0))

@@ -3,12 +3,12 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
 from spectrodiff.audio.features import TRANSCRIPTION, log_mel
 from spectrodiff.checkpoints.layouts.mt3 import import_mt3
 from spectrodiff.core.errors import AudioError, CheckpointError
 from spectrodiff.evaluation.metrics.transcriber import Mt3Transcriber, load_mt3
+from spectrodiff.models.definition import define
 from spectrodiff.models.mt3 import Mt3, decode_greedily
 from spectrodiff.music.detokenizer import decode_tokens
 from spectrodiff.music.notes import Notes
@@ -38,9 +38,9 @@ def transcriber(network):
 def expected_tokens(network, audio):
     """Segment by segment, each cut out of the audio before it is analysed."""
     config, params = network
-    definition, _ = nnx.split(nnx.eval_shape(lambda: Mt3(config, rngs=nnx.Rngs(0))))
+    definition = define(Mt3, config)
     decode = jax.jit(
-        lambda params, features: decode_greedily(nnx.merge(definition, params), features, 12)
+        lambda params, features: decode_greedily(definition.merge(params), features, 12)
     )
     rows = []
     for start in range(0, len(audio), SEGMENT):

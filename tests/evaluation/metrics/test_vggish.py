@@ -8,7 +8,8 @@ import scipy.signal
 from spectrodiff.evaluation.metrics import vggish
 from spectrodiff.evaluation.metrics.embeddings import embed
 from spectrodiff.evaluation.metrics.vggish import VggishEmbedding
-from spectrodiff.models.vggish import FRONT_END, VggishConfig, count_patches, patches
+from spectrodiff.models.definition import define
+from spectrodiff.models.vggish import FRONT_END, Vggish, VggishConfig, count_patches, patches
 from tests.support.vggish import SMALL, random_weights
 
 
@@ -113,8 +114,6 @@ def test_no_trace_of_the_blocks(monkeypatch):
 
 
 def test_published_size():
-    from spectrodiff.checkpoints.layouts.vggish import parameter_shapes
-
-    shapes = parameter_shapes(VggishConfig())
+    shapes = define(Vggish, VggishConfig()).named_shapes
     assert shapes["fc1_1/kernel"] == (12_288, 4_096)
     assert sum(np.prod(shape) for shape in shapes.values()) == 72_141_184

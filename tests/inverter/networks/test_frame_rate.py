@@ -13,6 +13,7 @@ from spectrodiff.inverter.networks.frame_rate import (
     interpolation,
     inverse_fourier,
     overlap_add,
+    polar,
     source_hz,
 )
 from spectrodiff.inverter.networks.generators import count_parameters, generate
@@ -54,6 +55,26 @@ def test_a_click_comes_out_where_its_frame_lies():
     cut = [window * around[W + middle - W // 2 : W + middle + W // 2] for middle in middles]
     spectra = np.array([np.fft.rfft(np.roll(piece, -W // 2)) for piece in cut])
     np.testing.assert_allclose(to_sound(spectra), audio, atol=1e-5)
+
+
+def test_derivatives_of_polar():
+    """d exp(a + ib) = exp(a + ib) (da + i db); magnitudes stop at exp(8), and so does da."""
+    a, b = np.array([0.3, -2.0, 8.5], np.float32), np.array([0.5, 2.0, -1.0], np.float32)
+    da, db = np.array([0.7, -0.2, 1.0], np.float32), np.array([1.5, 0.4, 2.0], np.float32)
+    value = np.exp(np.minimum(a, 8) + 1j * b)
+    (real, imag), (d_real, d_imag) = jax.jvp(polar, (a, b), (da, db))
+    np.testing.assert_allclose(real + 1j * imag, value, rtol=1e-5)
+    np.testing.assert_allclose(
+        d_real + 1j * d_imag, value * (np.where(a < 8, da, 0) + 1j * db), rtol=1e-5
+    )
+    # Reverse mode: the gradient of Re(conj(w) z) is Re(conj(w) z) by a and Re(conj(w) i z) by b.
+    weights = np.array([1 + 2j, 0.5 - 1j, -1 + 1j])
+    by_a, by_b = jax.vjp(polar, a, b)[1](
+        (weights.real.astype(np.float32), weights.imag.astype(np.float32))
+    )
+    expected = np.conj(weights) * value
+    np.testing.assert_allclose(by_a, np.where(a < 8, expected.real, 0), rtol=1e-5)
+    np.testing.assert_allclose(by_b, -expected.imag, rtol=1e-5)
 
 
 def test_phases_that_stay_make_multiples_of_the_frame_rate():

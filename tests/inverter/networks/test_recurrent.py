@@ -13,10 +13,11 @@ from flax import nnx
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.inverter import InversionStream, invert
 from spectrodiff.inverter.config import SIZES
-from spectrodiff.inverter.networks.generators import generate, init_params, read_heads
+from spectrodiff.inverter.networks.generators import generate, read_heads
 from spectrodiff.inverter.networks.recurrent import (
     BinLinear,
     Heads,
+    RecurrentGenerator,
     State,
     analysed,
     head_distance,
@@ -27,6 +28,7 @@ from spectrodiff.inverter.networks.recurrent import (
 )
 from spectrodiff.inverter.onnx_export import build_model
 from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.models.definition import init_params
 from tests.support.inverters import random_features, random_inverter
 
 TINY = SIZES["recurrent_tiny"]
@@ -200,7 +202,10 @@ def test_pieces_are_one_pass(sizes):
 
 def test_before_training_it_is_an_inverter():
     """Bins as loud as the bands, each at its own frequency, and gradients for every parameter."""
-    params, features = init_params(TINY, 0), jnp.asarray(random_features(20)[None])
+    params, features = (
+        init_params(RecurrentGenerator, TINY, 0),
+        jnp.asarray(random_features(20)[None]),
+    )
     assert jax.eval_shape(lambda: generate(TINY, params, features)).shape == (1, 20 * HOP)
     heads = jax.jit(read_heads, static_argnums=0)(TINY, params, features)
     size = np.hypot(heads.advance_real, heads.advance_imag)

@@ -6,14 +6,13 @@ import logging
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
 import spectrodiff as sd
 from spectrodiff.audio.features import scale, unscale
 from spectrodiff.checkpoints import open_checkpoint, save_model
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.models import autoregressive
-from spectrodiff.models.autoregressive import sample
+from spectrodiff.models.autoregressive import Autoregressor, sample
+from spectrodiff.models.definition import define
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis.songs import song_key
 from tests.support.checkpoint_writers import golden_params, write_t5x
@@ -42,8 +41,8 @@ def test_song_is_its_segments_each_written_by_the_network(synth, run_folder, mid
     song = tokenize_song(midi / "held_chords.mid", max_tokens=64, segment_frames=16)
     rendered = synth.render(midi / "held_chords.mid", seed=3)
     params = open_checkpoint(run_folder).params
-    definition = autoregressive.definition(synth.config)
-    write = jax.jit(lambda params, *inputs: sample(nnx.merge(definition, params), *inputs))
+    definition = define(Autoregressor, synth.config)
+    write = jax.jit(lambda params, *inputs: sample(definition.merge(params), *inputs))
     key = song_key(3, song.tokens)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, np.arange(4))
     frames = np.asarray(write(params, song.tokens[:4], keys)).reshape(-1, 128)
