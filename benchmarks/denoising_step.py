@@ -95,7 +95,7 @@ def our_step(size: str):
 
     from spectrodiff.checkpoints import expected_shapes
     from spectrodiff.checkpoints.tree import nest
-    from spectrodiff.core.parallel import make_mesh
+    from spectrodiff.core.parallel import make_mesh, replicated
     from spectrodiff.diffusion.sampler import Sampler
     from spectrodiff.diffusion.schedule import CosineSchedule
     from spectrodiff.models.config import SIZES
@@ -104,7 +104,6 @@ def our_step(size: str):
     from spectrodiff.synthesis.segments.diffusion import (
         DiffusionSegments,
         SegmentBatch,
-        replicated,
     )
 
     config, rng = SIZES[size], np.random.default_rng(0)

@@ -36,7 +36,6 @@ from spectrodiff.synthesis.segments.diffusion import (
     DiffusionSegments,
     SegmentBatch,
     _first_carry,
-    replicated,
 )
 
 GUIDANCE = 2.0
