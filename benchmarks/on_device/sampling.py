@@ -25,7 +25,7 @@ from on_device.runner import Job
 from on_device.scale import Scale
 from spectrodiff.checkpoints import expected_shapes
 from spectrodiff.core.constants import FRAMES_PER_SECOND
-from spectrodiff.core.parallel import BATCH, WHOLE, make_mesh
+from spectrodiff.core.parallel import BATCH, WHOLE, make_mesh, replicated
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.schedule import CosineSchedule
 from spectrodiff.models.config import ModelConfig

@@ -11,7 +11,8 @@ from on_device.port import PortProcess, sizes_of
 from on_device.results import Port, PortSettings, Row, Sound, SoundSettings
 from on_device.runner import Job, Unavailable
 from on_device.scale import Scale
-from spectrodiff.audio import features
+from spectrodiff.audio.features import log_mel
+from spectrodiff.core.constants import FRAMES_PER_SECOND, HOP_SAMPLES, NUM_MELS
 from spectrodiff.inverter.config import SIZES
 from spectrodiff.inverter.networks.generators import generate, generator_of
 from spectrodiff.models.definition import define
@@ -74,7 +75,7 @@ def prepare_inverter(scale: Scale, settings: SoundSettings) -> tuple[Program, An
     """The generator with random parameters: what they are changes nothing about the time."""
     config = SIZES[scale.inverter]
     params = jax.device_put(random_params(define(generator_of(config), config).named_shapes))
-    shape = (settings.batch, settings.frames, features.NUM_MELS)
+    shape = (settings.batch, settings.frames, NUM_MELS)
     log_mel = jax.device_put(9 * np.random.default_rng(0).random(shape, np.float32) - 8)
     invert = jax.jit(lambda params, log_mel: generate(config, params, log_mel))
     return compile_program(invert, params, log_mel), (params, log_mel)
@@ -82,10 +83,10 @@ def prepare_inverter(scale: Scale, settings: SoundSettings) -> tuple[Program, An
 
 def prepare_log_mel(scale: Scale, settings: SoundSettings) -> tuple[Program, Any]:
     """The features of sound as it comes from a loader."""
-    shape = (settings.batch, settings.frames * features.HOP_SAMPLES)
+    shape = (settings.batch, settings.frames * HOP_SAMPLES)
     audio = np.random.default_rng(0).integers(-8000, 8000, shape, np.int16)
     placed = jax.device_put(audio)
-    return compile_program(jax.jit(lambda audio: features.log_mel(audio)), placed), (placed,)
+    return compile_program(jax.jit(lambda audio: log_mel(audio)), placed), (placed,)
 
 
 def measure_sound(
@@ -94,7 +95,7 @@ def measure_sound(
     """Times whole calls."""
     program, arguments = prepared
     found = repeat(lambda: program.compiled(*arguments), allowance / 2)
-    audio_seconds = settings.batch * settings.frames / features.FRAMES_PER_SECOND
+    audio_seconds = settings.batch * settings.frames / FRAMES_PER_SECOND
     return Sound(
         seconds=found.seconds,
         audio_seconds_per_second=audio_seconds / found.seconds,

@@ -94,6 +94,20 @@ def generate_songs(
             yield Segment(song, number, scaled_mel)
 
 
+def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Groups songs of similar length into batches, so that few rows of a batch run empty.
+
+    Args:
+        lengths: segments of each song.
+        batch_size: maximum number of songs in a group.
+
+    Returns:
+        Numbers of the songs of each group, longest first.
+    """
+    order = sorted(range(len(lengths)), key=lambda song: -lengths[song])
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+
 def first_batch(
     config: ModelConfig, songs: Sequence[np.ndarray], *, batch_multiple: int = 1
 ) -> SegmentBatch:

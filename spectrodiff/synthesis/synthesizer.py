@@ -32,7 +32,7 @@ from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
 from spectrodiff.synthesis.parameters import Params, compute_type, place
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
-from spectrodiff.synthesis.songs import SegmentModel, first_batch, generate_songs
+from spectrodiff.synthesis.songs import SegmentModel, first_batch, generate_songs, group_songs
 
 logger = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class Synthesizer:
         if not songs:
             return ExpectedSeconds(0.0, 0.0)
         model = self._segment_model(self.sampling.but(**sampling), len(songs) > 1)
-        groups = _groups(songs, batch_size)
+        groups = group_songs([len(song.tokens) for song in songs], batch_size)
         trial = model.try_steps(
             first_batch(
                 self.config,
@@ -299,7 +299,7 @@ class Synthesizer:
     ) -> Iterator[tuple[int, Song]]:
         count = sum(len(song.tokens) for song in tokens)
         with Meter(count, model.steps, self.segment_seconds, enabled=progress) as meter:
-            for group in _groups(tokens, batch_size):
+            for group in group_songs([len(song.tokens) for song in tokens], batch_size):
                 features: list[list[np.ndarray]] = [[] for _ in group]
                 for segment in generate_songs(
                     model,
@@ -381,12 +381,6 @@ def _checked_batch_size(batch_size: int) -> int:
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ConfigError("batch_size", "a whole number >= 1", repr(batch_size))
     return int(batch_size)
-
-
-def _groups(songs: Sequence[SongTokens], batch_size: int) -> list[list[int]]:
-    """Groups songs of similar length, so that few rows of a batch run empty; returns numbers."""
-    order = sorted(range(len(songs)), key=lambda song: -len(songs[song].tokens))
-    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
 @jax.jit(static_argnums=0)
