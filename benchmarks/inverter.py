@@ -1,4 +1,4 @@
-"""How many times faster than realtime inverters are, side by side, and what an hour of audio takes.
+"""Speed of inverters relative to realtime, side by side, and memory for an hour of audio.
 
     python benchmarks/inverter.py --hour
 

@@ -1,4 +1,4 @@
-"""How the time of a training step grows with batch size, number of notes and number of layers.
+"""Growth of the time of a training step with batch size, notes and layers.
 
     python benchmarks/step_scaling.py --picture step_scaling.png
 

@@ -1,4 +1,4 @@
-"""What sweeps.py measures: features drawn under a setting, against those of the recordings."""
+"""Measures of sweeps.py: features predicted under a setting, against those of recordings."""
 
 import dataclasses
 import functools
@@ -71,7 +71,7 @@ class Piece:
 
     @functools.cached_property
     def log_mel(self) -> np.ndarray:
-        """Of the recording, float32 [frames, 128]."""
+        """Features of the recording, float32 [frames, 128]."""
         return blockwise_log_mel(self.audio)
 
     @functools.cached_property
@@ -231,7 +231,7 @@ class Transcriber:
 def measure(
     model: Model, cell: Cell, music: Sequence[Piece], transcriber: Transcriber | None
 ) -> list[dict[str, Any]]:
-    """What came out, piece by piece."""
+    """Results song by song."""
     segment_frames = model.checkpoint.config.target_frames
     measured = []
     for piece, log_mel in zip(music, model.draw(cell, music), strict=True):
@@ -264,7 +264,7 @@ def frame_l1(log_mel: np.ndarray, target: np.ndarray) -> np.ndarray:
 def measure_recordings(
     music: Sequence[Piece], transcriber: Transcriber | None
 ) -> list[dict[str, Any]]:
-    """How well the transcriber hears the recordings themselves."""
+    """Scores of the transcriber on the recordings themselves."""
     return [
         {
             "id": piece.id,

@@ -1,4 +1,4 @@
-"""Which sampler, how many steps, how much guidance, and does it drift? A table and a plot each.
+"""Sweeps over samplers, steps, guidance and drift, with a table and a plot each.
 
     python benchmarks/sweeps.py steps guidance drift --model runs/a --data_dir data --out out/sweeps
 
@@ -141,7 +141,7 @@ def medleys(pieces: Sequence[Piece], flags: argparse.Namespace) -> list[Piece]:
 def cell_path(
     out: Path, key: dict[str, Any], music: Sequence[Piece], transcriber: Transcriber | None
 ) -> Path:
-    """Where what was measured is kept: another name for whatever could change it."""
+    """Path of a measurement; its name changes with everything that could change the result."""
     heard = [piece.checksum for piece in music]
     measures = {"measures": 2, "transcribed": transcriber is not None}
     named = json_checksum({**key, **measures, "music": heard})

@@ -168,7 +168,7 @@ def examples(
 
 @contextlib.contextmanager
 def t5x_attention() -> Iterator[None]:
-    """What is built in the block attends as T5X does."""
+    """Context in which modules are built with attention as in T5X."""
 
     def attend(query, memory, rate=0.0, key=None):
         query, keys, values = (a.swapaxes(1, 2) for a in (query, memory.key, memory.value))

@@ -16,7 +16,7 @@ Column = tuple[str, Callable[[Row], str]]
 
 
 def number(value: float | None, scale: float = 1.0, digits: int = 3) -> str:
-    """So many significant digits, without an exponent for what is of a usual size."""
+    """Formats a number with some significant digits, without an exponent at usual sizes."""
     if value is None:
         return ""
     value /= scale

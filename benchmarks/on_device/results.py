@@ -195,7 +195,7 @@ class Results:
         return [row for row in self.rows if row.kind == kind]
 
     def measured(self, kind: str) -> list[Row]:
-        """Those of them that were measured."""
+        """Rows that were measured."""
         return [row for row in self.of(kind) if row.measured is not None]
 
     def rate(self, what: str, precision: str) -> float | None:

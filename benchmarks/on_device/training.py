@@ -92,7 +92,7 @@ class TrainingBench:
         return made
 
     def loader_jobs(self, group: str) -> list[Job]:
-        """The same programs, on batches that are read from a corpus."""
+        """Training programs on batches that are read from a corpus."""
         made = []
         for size, (batch, _) in self._scale.training_batches.items():
             row = self._row(group, size, batch, "loader")
