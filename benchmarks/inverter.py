@@ -26,7 +26,7 @@ from spectrodiff.inverter.config import SIZES
 from spectrodiff.inverter.files import StoredInverter
 from spectrodiff.inverter.loading import open_inverter
 from spectrodiff.inverter.networks.generators import generator_of
-from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.inverter.trained import trained_inverter
 from spectrodiff.models.definition import init_params
 
 NAMES = ("frame_rate", "griffin-lim", "melgan")
@@ -62,7 +62,7 @@ def make(name: str, trained: str | None) -> Inverter:
     if name == "frame_rate" and trained:
         return open_inverter(trained)
     config = SIZES[name]
-    return TrainedInverter(StoredInverter(config, init_params(generator_of(config), config, 0)))
+    return trained_inverter(StoredInverter(config, init_params(generator_of(config), config, 0)))
 
 
 def features(seconds: int) -> np.ndarray:

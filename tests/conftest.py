@@ -5,6 +5,21 @@ from pathlib import Path
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
+
+from tests.support.shapes import checked
+
+# Not layers.py: outside of jit, tests also call layers with NumPy arrays.
+CHECKED_MODELS = ("autoregressive", "causal", "denoiser", "encoders", "mt3", "vggish")
+# Shapes in the signatures of these modules are checked wherever a test calls them.
+install_import_hook(
+    [
+        "spectrodiff.audio.features",
+        "spectrodiff.diffusion",
+        *(f"spectrodiff.models.{name}" for name in CHECKED_MODELS),
+    ],
+    f"{checked.__module__}.{checked.__name__}",
+)
 
 # Programs are compiled once for all workers, the processes they start and the next `make test`;
 # a folder that is named outside is taken instead.

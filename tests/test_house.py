@@ -100,3 +100,18 @@ def test_only_commands_know_gin_and_the_command_line():
                 alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names
             }
             assert not used & words, f"{module} imports {used & words}"
+
+
+# A first line that begins so needs the name beside it to mean something.
+FRAGMENTS = {"What", "How", "Where", "Whether", "Which", "From", "Of", "By", "So", "Those", "That"}
+
+
+def test_docstrings_begin_with_a_line_that_stands_alone():
+    fragments = []
+    for path in [*MODULES.values(), *(ROOT / "benchmarks").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                first, *_ = (ast.get_docstring(node) or "-").splitlines()
+                if first.split()[0] in FRAGMENTS:
+                    fragments.append(f"{path.relative_to(ROOT)}: {first}")
+    assert not fragments

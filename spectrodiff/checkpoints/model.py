@@ -1,4 +1,4 @@
-"""What a synthesiser is built from, whichever file layout it came out of."""
+"""A model in memory: parameters and settings, whatever layout they were read from."""
 
 import dataclasses
 from pathlib import Path

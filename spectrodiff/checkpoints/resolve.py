@@ -1,4 +1,4 @@
-"""From what a user names a model by to its weights."""
+"""Reading of a model by name, folder, URL or Hub id."""
 
 import dataclasses
 import os

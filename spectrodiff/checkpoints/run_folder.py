@@ -172,7 +172,7 @@ def damaged(folder: Path, reason: str, *, others: int) -> CheckpointError:
 
 
 def unreadable(folder: Path, error: BaseException) -> CheckpointError:
-    """What is wrong with a checkpoint: the innermost reason, which Orbax hides in causes."""
+    """Returns an error that names the innermost cause, which Orbax hides in a chain."""
     while error.__cause__ is not None:
         error = error.__cause__
     reason = str(error).strip().splitlines() or [type(error).__name__]

@@ -1,4 +1,4 @@
-"""What the configuration files of the released layouts say, and whether we can honour it."""
+"""Settings read from the configuration files of checkpoints, and their validation."""
 
 import dataclasses
 import reprlib

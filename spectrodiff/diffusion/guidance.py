@@ -1,12 +1,16 @@
 """Classifier-free guidance (Ho & Salimans 2021)."""
 
-import jax
+from jaxtyping import Array, Float
 
 
-def guide(conditional: jax.Array, unconditional: jax.Array, weight: float | jax.Array) -> jax.Array:
-    """w conditional + (1 - w) unconditional.
+def guide(
+    conditional: Float[Array, "*shape"],
+    unconditional: Float[Array, "*shape"],
+    weight: float | Float[Array, ""],
+) -> Float[Array, "*shape"]:
+    """Returns w * conditional + (1 - w) * unconditional.
 
-    A weight of 1 is the conditional prediction alone; larger weights exaggerate what the condition
-    changes. It means the same for eps, x0 and v, which are affine in one another.
+    A weight of 1 gives the conditional prediction; larger weights amplify the effect of the
+    condition. Guidance of eps, x0 and v is equivalent, since they are affine in one another.
     """
     return weight * conditional + (1.0 - weight) * unconditional

@@ -1,10 +1,10 @@
-"""What training minimises (in the paper L1 on eps; the rest are its ablations)."""
+"""Training loss: in the paper L1 on eps; the other targets and L2 are its ablations."""
 
 import dataclasses
 from typing import Literal, get_args
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.parameterization import Prediction, to_eps, to_x0, v_of
@@ -15,11 +15,13 @@ LossNorm = Literal["l1", "l2"]
 
 @dataclasses.dataclass(frozen=True)
 class DenoisingLoss:
-    """A distance between what the network says and what was mixed.
+    """Distance between the network's prediction and the noise and features it was mixed from.
 
-    `target` is where the distance is taken, independently of what the network predicts: on the
-    noise, on the clean features, on v, on the sum of the first two, or on the larger of them for
-    each example.
+    Attributes:
+        target: quantity that the distance is computed on, whatever the network predicts: the noise
+            "eps", the clean features "x0", "v", or the sum or per-example maximum of the distances
+            on x0 and eps.
+        norm: "l1" for absolute, "l2" for squared differences.
     """
 
     target: LossTarget = "eps"
@@ -37,24 +39,21 @@ class DenoisingLoss:
     def __call__(
         self,
         prediction: Prediction,
-        output: jax.Array,
-        x0: jax.Array,
-        eps: jax.Array,
-        alpha: jax.Array,
-        sigma: jax.Array,
-    ) -> jax.Array:
-        """Mean over the features of each example.
+        output: Float[Array, "B F M"],
+        x0: Float[Array, "B F M"],
+        eps: Float[Array, "B F M"],
+        alpha: Float[Array, "B 1 1"],
+        sigma: Float[Array, "B 1 1"],
+    ) -> Float[Array, " B"]:
+        """Computes the mean distance over the features of each example.
 
         Args:
-            prediction: what the output is.
-            output: of the network for z = alpha x0 + sigma eps, [B, F, M].
-            x0: clean features [B, F, M].
-            eps: the noise in z, [B, F, M].
-            alpha: signal scale [B, 1, 1].
-            sigma: noise scale [B, 1, 1].
-
-        Returns:
-            [B].
+            prediction: quantity that the output stands for.
+            output: output of the network for z = alpha x0 + sigma eps.
+            x0: clean features.
+            eps: noise in z.
+            alpha: signal scale.
+            sigma: noise scale.
         """
         z = alpha * x0 + sigma * eps
         x0_hat = to_x0(prediction, output, z, alpha, sigma)
@@ -69,7 +68,9 @@ class DenoisingLoss:
         on_x0, on_eps = self._distance(x0_hat, x0), self._distance(eps_hat, eps)
         return on_x0 + on_eps if self.target == "x0_and_eps" else jnp.maximum(on_x0, on_eps)
 
-    def _distance(self, estimate: jax.Array, truth: jax.Array) -> jax.Array:
+    def _distance(
+        self, estimate: Float[Array, "B F M"], truth: Float[Array, "B F M"]
+    ) -> Float[Array, " B"]:
         difference = estimate - truth
         each = jnp.abs(difference) if self.norm == "l1" else jnp.square(difference)
         return each.mean(axis=(-2, -1))

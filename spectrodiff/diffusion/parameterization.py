@@ -1,13 +1,16 @@
-"""What the network's output means: the noise eps, the clean features x0, or v.
+"""Prediction types: the network's output is the noise eps, the clean features x0, or v.
 
 With z = alpha x0 + sigma eps, v = alpha eps - sigma x0 (Salimans & Ho 2022). Each of the three
-together with z determines the others. Arrays broadcast: z and outputs [..., F, M], alpha and sigma
-[..., 1, 1] or scalars.
+together with z determines the others. Functions take NumPy or JAX arrays; alpha and sigma broadcast
+against z.
 """
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
+
+from jaxtyping import Float
 
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.diffusion.schedule import AnyArray
 
 Prediction = Literal["eps", "x0", "v"]
 
@@ -18,8 +21,14 @@ def check_prediction(name: str) -> None:
         raise ConfigError("prediction", "'eps', 'x0' or 'v'", repr(name))
 
 
-def to_x0(prediction: Prediction, output: Any, z: Any, alpha: Any, sigma: Any) -> Any:
-    """The clean features that the network's output stands for."""
+def to_x0(
+    prediction: Prediction,
+    output: Float[AnyArray, "*shape"],
+    z: Float[AnyArray, "*shape"],
+    alpha: Float[AnyArray, "*#shape"],
+    sigma: Float[AnyArray, "*#shape"],
+) -> Float[AnyArray, "*shape"]:
+    """Converts the network's output to clean features."""
     if prediction == "eps":
         return (z - sigma * output) / alpha
     if prediction == "v":
@@ -27,8 +36,14 @@ def to_x0(prediction: Prediction, output: Any, z: Any, alpha: Any, sigma: Any) -
     return output
 
 
-def to_eps(prediction: Prediction, output: Any, z: Any, alpha: Any, sigma: Any) -> Any:
-    """The noise that the network's output stands for."""
+def to_eps(
+    prediction: Prediction,
+    output: Float[AnyArray, "*shape"],
+    z: Float[AnyArray, "*shape"],
+    alpha: Float[AnyArray, "*#shape"],
+    sigma: Float[AnyArray, "*#shape"],
+) -> Float[AnyArray, "*shape"]:
+    """Converts the network's output to noise."""
     if prediction == "eps":
         return output
     if prediction == "v":
@@ -36,6 +51,11 @@ def to_eps(prediction: Prediction, output: Any, z: Any, alpha: Any, sigma: Any) 
     return (z - alpha * output) / sigma
 
 
-def v_of(x0: Any, eps: Any, alpha: Any, sigma: Any) -> Any:
-    """The velocity v that belongs to clean features and noise."""
+def v_of(
+    x0: Float[AnyArray, "*shape"],
+    eps: Float[AnyArray, "*shape"],
+    alpha: Float[AnyArray, "*#shape"],
+    sigma: Float[AnyArray, "*#shape"],
+) -> Float[AnyArray, "*shape"]:
+    """Computes the velocity v from clean features and noise."""
     return alpha * eps - sigma * x0

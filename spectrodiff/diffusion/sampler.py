@@ -1,12 +1,12 @@
 """Samplers: from noise to features by repeated denoising.
 
-A sampler knows nothing of networks, guidance or notes: it is given `denoise(z, time) -> x0`. Every
-sampler here moves linearly in what it knows,
+A sampler does not depend on networks, guidance or notes: it is given `denoise(z, time) -> x0`. A
+step of every sampler is linear,
 
     z_s = a z_t + b x0(z_t) + c x0(z_t of the step before) + d noise,
 
-so each is a table of the four numbers per step, worked out in float64 before anything runs. In the
-formulas t is the time a step starts from, s < t the time it goes to, r = SNR(t) / SNR(s), and
+so a sampler is a table of four coefficients per step, computed in float64 beforehand. In the
+formulas, t is the time a step starts from, s < t the time it ends at, r = SNR(t) / SNR(s), and
 lambda = logsnr / 2.
 """
 
@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float64, Int
 
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.schedule import Schedule, alpha_sigma
@@ -26,36 +27,36 @@ Spacing = Literal["time", "logsnr"]
 
 
 class Steps(NamedTuple):
-    """One row per step, in the order of sampling; float32 [steps]."""
+    """Times and coefficients of all steps in the order of sampling, or scalars for one of them."""
 
-    time: Any  # t
-    alpha: Any  # signal scale at t
-    sigma: Any  # noise scale at t
-    z: Any  # coefficient a
-    x0: Any  # coefficient b
-    previous_x0: Any  # coefficient c
-    noise: Any  # coefficient d
+    time: Float[Array, "*steps"]  # t
+    alpha: Float[Array, "*steps"]  # signal scale at t
+    sigma: Float[Array, "*steps"]  # noise scale at t
+    z: Float[Array, "*steps"]  # coefficient a
+    x0: Float[Array, "*steps"]  # coefficient b
+    previous_x0: Float[Array, "*steps"]  # coefficient c
+    noise: Float[Array, "*steps"]  # coefficient d
 
 
 class Carry(NamedTuple):
-    """What goes from step to step."""
+    """State between two steps."""
 
-    z: jax.Array  # [B, F, M]
-    previous_x0: jax.Array  # [B, F, M]
+    z: Float[Array, "B F M"]
+    previous_x0: Float[Array, "B F M"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """Which way to go from t = 1 to t = 0, and in how many steps.
+    """Sampling method from t = 1 to t = 0 and its number of steps.
 
     Args:
         name: "ddpm" is ancestral sampling, the paper's choice with 1000 steps; "ddim" is its
-            deterministic relative (Song et al. 2021); "dpmpp" is DPM-Solver++(2M) (Lu et al. 2022,
+            deterministic variant (Song et al. 2021); "dpmpp" is DPM-Solver++(2M) (Lu et al. 2022,
             algorithm 2), a second-order solver of the same equation for few steps.
-        steps: number of evaluations of the network.
-        variance: of ancestral steps: "large" is (1 - r) sigma_t^2, "small" (1 - r) sigma_s^2, and
-            "medium:f" interpolates their logarithms, f = 1 being large.
-        spacing: of the steps: equal in time, or equal in log signal-to-noise ratio.
+        steps: number of denoising steps.
+        variance: noise variance of ancestral steps: "large" is (1 - r) sigma_t^2, "small"
+            (1 - r) sigma_s^2, and "medium:f" interpolates their logarithms, f = 1 being large.
+        spacing: "time" for steps of equal length in time, "logsnr" in log signal-to-noise ratio.
     """
 
     name: str = "ddpm"
@@ -74,16 +75,16 @@ class Sampler:
 
     @property
     def stochastic(self) -> bool:
-        """Whether the steps draw noise."""
+        """True if steps add noise."""
         return self.name == "ddpm"
 
     def table(self, schedule: Schedule) -> Steps:
-        """The coefficients of every step."""
+        """Computes the coefficients of every step."""
         return step_table(self, schedule, grid(schedule, self.steps, self.spacing))
 
 
 def large_fraction(variance: str) -> float:
-    """How far towards the large variance, in [0, 1], a name says; ConfigError for other names."""
+    """Parses the interpolation factor, in [0, 1], of a variance; ConfigError for other names."""
     kind, _, fraction = variance.partition(":")
     try:
         value = {"large": 1.0, "small": 0.0}[kind] if not fraction else float(fraction)
@@ -94,12 +95,12 @@ def large_fraction(variance: str) -> float:
     return value
 
 
-def grid(schedule: Schedule, steps: int, spacing: str = "time") -> np.ndarray:
-    """Times from 1 down to 0, float64 [steps + 1]."""
+def grid(schedule: Schedule, steps: int, spacing: str = "time") -> Float64[np.ndarray, " times"]:
+    """Returns `steps` + 1 times from 1 down to 0."""
     times = np.arange(steps, -1, -1) / steps
     if spacing == "time":
         return times
-    # The schedules have no common inverse in closed form; both are monotone, so bisection finds it.
+    # The inverses of the schedules differ; bisection works for every monotone schedule.
     first, last = schedule.logsnr(np.array([1.0, 0.0]))
     wanted = first + (last - first) * (1.0 - times)
     low, high = np.zeros(steps + 1), np.ones(steps + 1)
@@ -112,8 +113,8 @@ def grid(schedule: Schedule, steps: int, spacing: str = "time") -> np.ndarray:
     return times
 
 
-def step_table(sampler: Sampler, schedule: Schedule, times: np.ndarray) -> Steps:
-    """Coefficients for given times [steps + 1], decreasing; the last step answers x0 itself."""
+def step_table(sampler: Sampler, schedule: Schedule, times: Float64[np.ndarray, " times"]) -> Steps:
+    """Computes the coefficients for decreasing times; the result of the last step is x0."""
     logsnr = schedule.logsnr(times)
     alpha, sigma = alpha_sigma(logsnr)
     alpha_t, sigma_t, alpha_s, sigma_s = alpha[:-1], sigma[:-1], alpha[1:], sigma[1:]
@@ -133,11 +134,13 @@ def step_table(sampler: Sampler, schedule: Schedule, times: np.ndarray) -> Steps
     a, c, d = (np.append(column[:-1], 0.0) for column in (a, c, d))
     b = np.append(b[:-1], 1.0)
     columns = (times[:-1], alpha_t, sigma_t, a, b, c, d)
-    return Steps(*(column.astype(np.float32) for column in columns))
+    return Steps(*(jnp.asarray(column, jnp.float32) for column in columns))
 
 
-def _dpmpp(alpha_s: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients of the newest x0 and of the one before it, extrapolated linearly in lambda."""
+def _dpmpp(
+    alpha_s: Float64[np.ndarray, " steps"], lam: Float64[np.ndarray, " times"]
+) -> tuple[Float64[np.ndarray, " steps"], Float64[np.ndarray, " steps"]]:
+    """Computes the coefficients of the last two x0, for linear extrapolation in lambda."""
     h = np.diff(lam)
     total = -alpha_s * np.expm1(-h)
     extrapolation = np.zeros_like(h)  # h / (2 h of the step before); the first step has none
@@ -145,8 +148,8 @@ def _dpmpp(alpha_s: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return total * (1 + extrapolation), -total * extrapolation
 
 
-def start(noise: jax.Array) -> Carry:
-    """The carry before the first step, from unit noise [B, F, M]."""
+def start(noise: Float[Array, "B F M"]) -> Carry:
+    """Returns the state before the first step, from unit noise."""
     return Carry(noise, jnp.zeros_like(noise))
 
 
@@ -157,25 +160,23 @@ def run(
     *,
     times: Any = None,
     noise: Callable[[jax.Array], jax.Array] | None = None,
-    first: int | jax.Array = 0,
-    last: int | jax.Array | None = None,
+    first: int | Int[Array, ""] = 0,
+    last: int | Int[Array, ""] | None = None,
 ) -> Carry:
-    """Takes the steps `first` to `last` of a table; after the whole table `carry.z` is the answer.
+    """Takes the steps from `first` up to `last`; after all of them, `carry.z` is the sample.
 
-    A table may be worked off in pieces, and under `jit` pieces of any length share one compilation.
+    The steps can be split over several calls, which under `jit` share one compilation.
 
     Args:
         denoise: maps z [B, F, M] and one entry of `times` to x0 [B, F, M].
-        carry: from `start` or from the piece before.
+        carry: result of `start` or of the call before.
         table: coefficients.
-        times: what `denoise` is told about each step, any pytree with a leading axis [steps]; by
-            default the rows of the table. It is a way to do work that depends on time alone
-            beforehand.
-        noise: gives unit noise like z for a step's number; None for a sampler that draws none.
-        first: number of the first step to take.
-        last: number behind the last step to take; by default all that follow.
+        times: second argument of `denoise` for every step, a tree of arrays with a leading axis
+            [steps]; by default the table. Results that depend on time alone can be computed once.
+        noise: returns unit noise like z for the index of a step; None for a sampler without noise.
+        first: index of the first step.
+        last: index after the last step; by default the length of the table.
     """
-    table = jax.tree.map(jnp.asarray, table)
     times = table if times is None else times
 
     def step(number: jax.Array, carry: Carry) -> Carry:

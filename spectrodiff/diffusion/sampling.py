@@ -1,15 +1,15 @@
-"""Settings of how a diffusion model is run; every model carries the ones it does best with."""
+"""Sampling settings; every model carries its best ones."""
 
 import dataclasses
 import math
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from spectrodiff.core.config import check_types, require
 from spectrodiff.diffusion.sampler import Sampler, SamplerName
 
 
 class SamplingChanges(TypedDict, total=False):
-    """Settings of `Sampling` that are to differ; None changes nothing."""
+    """Changes to the settings of `Sampling`; None means no change."""
 
     sampler: SamplerName | None
     steps: int | None
@@ -19,14 +19,14 @@ class SamplingChanges(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """Settings of how a diffusion model is run; the defaults are the paper's (section 3.3).
+    """Settings for sampling from a diffusion model; the defaults are the paper's (section 3.3).
 
     Attributes:
         sampler: "ddpm", "ddim" or "dpmpp" (see `spectrodiff.diffusion.sampler.Sampler`).
         steps: denoising steps per segment, at least 1.
-        guidance: guidance weight w; 1 follows the model as it is and costs half, more exaggerates
-            what the notes and the context change.
-        variance: of the "ddpm" sampler: "large", "small", or "medium:f" with f in 0..1.
+        guidance: guidance weight w; 1 disables guidance and halves the cost, larger weights amplify
+            the effect of notes and context.
+        variance: variance of the "ddpm" sampler: "large", "small", or "medium:f" with f in [0, 1].
     """
 
     sampler: SamplerName = "ddpm"
@@ -37,24 +37,24 @@ class Sampling:
     def __post_init__(self) -> None:
         check_types(self)
         require(math.isfinite(self.guidance), "Sampling.guidance", "a finite number", self.guidance)
-        self.solver()  # refuses what is impossible
+        self.solver()  # raises ConfigError for invalid settings
 
-    def but(self, **changes: Unpack[SamplingChanges]) -> Self:
-        """The same with some settings changed.
+    def but(self, **changes: Unpack[SamplingChanges]) -> "Sampling":
+        """Returns these settings with some changes.
 
         Raises:
-            ConfigError: if a setting is impossible.
+            ConfigError: if a setting is invalid.
         """
-        asked: dict[str, Any] = {
+        given: dict[str, Any] = {
             name: value for name, value in changes.items() if value is not None
         }
-        return dataclasses.replace(self, **asked)
+        return dataclasses.replace(self, **given)
 
     def solver(self) -> Sampler:
-        """The sampler with its steps."""
+        """Returns the sampler with these settings."""
         return Sampler(self.sampler, self.steps, self.variance)
 
 
 PAPER_SAMPLING = Sampling()
-# What small models do best with; `weights/README.md` has the measurements.
+# Best for small models; for measurements see `weights/README.md`.
 FEW_STEPS = Sampling("dpmpp", steps=8, guidance=1.5)

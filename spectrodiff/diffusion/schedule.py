@@ -1,43 +1,48 @@
-"""Noise schedules: how much signal is left at time t.
+"""Noise schedules: log signal-to-noise ratio as a function of time.
 
 Time t runs from 0 (clean) to 1 (noise). A noisy example is z_t = alpha x0 + sigma eps with
-alpha^2 + sigma^2 = 1, and logsnr = log(alpha^2 / sigma^2). Functions take NumPy or JAX arrays and
-answer in kind, so that sampling tables are made in float64 and training runs on the device.
+alpha^2 + sigma^2 = 1, and logsnr = log(alpha^2 / sigma^2). Functions return arrays of the kind they
+are given, NumPy or JAX: sampling tables are computed in float64, training runs on the device.
 """
 
 import dataclasses
 import functools
 import math
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float64
 
 from spectrodiff.core.errors import ConfigError
+
+AnyArray = TypeVar("AnyArray", np.ndarray, jax.Array)
 
 ScheduleName = Literal["cosine", "linear"]
 
 
+@runtime_checkable
 class Schedule(Protocol):
-    """A map from time to log signal-to-noise ratio, decreasing in t."""
+    """Map from time to log signal-to-noise ratio, decreasing in t."""
 
-    def logsnr(self, time: Any) -> Any:
-        """Log signal-to-noise ratio at times in [0, 1], any shape."""
+    def logsnr(self, time: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
+        """Log signal-to-noise ratio at times in [0, 1]."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class CosineSchedule:
-    """logsnr(t) = -2 ln tan(a t + b), running from `logsnr_max` down to `logsnr_min`.
+    """Cosine schedule: logsnr(t) = -2 ln tan(a t + b), from `logsnr_max` down to `logsnr_min`.
 
-    Without the two limits this is alpha = cos(pi t / 2) (Nichol & Dhariwal 2021, in the log-SNR
-    form of Kingma et al. 2021).
+    Without the two limits, alpha = cos(pi t / 2) (Nichol & Dhariwal 2021, in the log-SNR form of
+    Kingma et al. 2021).
     """
 
     logsnr_min: float = -20.0
     logsnr_max: float = 20.0
 
-    def logsnr(self, time: Any) -> Any:
+    def logsnr(self, time: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         """Log signal-to-noise ratio at times in [0, 1]."""
         b = math.atan(math.exp(-self.logsnr_max / 2))
         a = math.atan(math.exp(-self.logsnr_min / 2)) - b
@@ -47,17 +52,17 @@ class CosineSchedule:
 
 @dataclasses.dataclass(frozen=True)
 class LinearSchedule:
-    """The schedule of DDPM (Ho et al. 2020): variances beta growing linearly over discrete steps.
+    """Schedule of DDPM (Ho et al. 2020): variances beta grow linearly over discrete steps.
 
-    The first of the `steps` levels sits at t = 0 and the last at t = 1; in between, logsnr is
-    interpolated linearly.
+    The first of the `steps` levels is at t = 0, the last at t = 1; logsnr is interpolated linearly
+    between them.
     """
 
     beta_min: float = 1e-4
     beta_max: float = 0.02
     steps: int = 1000
 
-    def logsnr(self, time: Any) -> Any:
+    def logsnr(self, time: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         """Log signal-to-noise ratio at times in [0, 1]."""
         levels = _linear_levels(self)
         xp = np if isinstance(time, np.ndarray) else jnp
@@ -65,16 +70,18 @@ class LinearSchedule:
 
 
 @functools.cache
-def _linear_levels(schedule: LinearSchedule) -> np.ndarray:
+def _linear_levels(schedule: LinearSchedule) -> Float64[np.ndarray, " steps"]:
     betas = np.linspace(schedule.beta_min, schedule.beta_max, schedule.steps)
     log_alpha_squared = np.cumsum(np.log1p(-betas))
     return log_alpha_squared - np.log(-np.expm1(log_alpha_squared))
 
 
-def alpha_sigma(logsnr: Any) -> tuple[Any, Any]:
-    """Signal and noise scale at a log signal-to-noise ratio: alpha^2 = sigmoid(logsnr)."""
+def alpha_sigma(
+    logsnr: Float[AnyArray, "*shape"],
+) -> tuple[Float[AnyArray, "*shape"], Float[AnyArray, "*shape"]]:
+    """Computes signal and noise scale from log signal-to-noise: alpha^2 = sigmoid(logsnr)."""
     xp = logsnr.__array_namespace__()
-    # logaddexp keeps full precision where either scale vanishes.
+    # logaddexp keeps full precision if either scale vanishes.
     zero = xp.zeros_like(logsnr)
     return (
         xp.exp(-0.5 * xp.logaddexp(zero, -logsnr)),
@@ -83,10 +90,10 @@ def alpha_sigma(logsnr: Any) -> tuple[Any, Any]:
 
 
 def make_schedule(name: str) -> Schedule:
-    """The schedule of that name, with its published constants.
+    """Returns the schedule "cosine" or "linear" with its published constants.
 
     Raises:
-        ConfigError: for another name than "cosine" or "linear".
+        ConfigError: for other names.
     """
     if name == "cosine":
         return CosineSchedule()

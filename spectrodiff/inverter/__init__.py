@@ -1,4 +1,4 @@
-"""Spectrogram to audio: inverters behind one interface, and inversion piece by piece."""
+"""Inverters, which convert features to audio, and inversion part by part."""
 
 from spectrodiff.inverter.base import Inverter
 from spectrodiff.inverter.griffin_lim import GriffinLim

@@ -1,8 +1,8 @@
-"""The game between a generator and discriminators, as one sum of losses with one gradient.
+"""Adversarial losses of a generator and its discriminators.
 
-Discriminators see sound through which no gradient flows, and the generator sees discriminators with
-fixed parameters, so that the gradient of the sum is each player's gradient of its own loss. Both
-move at once.
+All losses are added up. The discriminators' losses stop gradients at the audio, and the generator's
+losses stop them at the discriminators' parameters; the gradient of the sum is therefore that of
+each network's own loss, and one step updates both.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float32
 
 from spectrodiff.inverter.networks.discriminators import (
     Discriminators,
@@ -19,68 +20,70 @@ from spectrodiff.inverter.networks.discriminators import (
 )
 from spectrodiff.models.definition import Params, define, init_params
 
-# Hinge losses lie around 2 as long as neither side wins. One that hardly ever sees a loss is of no
-# use to the generator any more.
+# A hinge loss is about 2 while a discriminator cannot tell recorded from inverted audio. Near 0, it
+# gives the generator no useful gradient any more.
 COLLAPSED_BELOW = 0.01
 PREFIX = "discriminator_"
 
 
-class Game(NamedTuple):
-    """Losses of one step, []."""
+class AdversarialLosses(NamedTuple):
+    """Losses of one training step."""
 
-    adversarial: jax.Array  # the generator's
-    feature_match: jax.Array  # the generator's
-    discriminators: dict[str, jax.Array]  # each one's own, by "discriminator_" and its name
+    adversarial: Float32[Array, ""]  # of the generator
+    feature_match: Float32[Array, ""]  # of the generator
+    discriminators: dict[str, Float32[Array, ""]]  # by name, prefixed with "discriminator_"
 
 
 def init_discriminators(config: DiscriminatorsConfig, seed: int) -> Params:
     """Returns the parameters of the discriminators before training, float32."""
-    # Compiles in a third of the time; the values differ between kinds of devices.
+    # This kind of random bits compiles in a third of the time; values differ between platforms.
     return init_params(Discriminators, config, seed, random_bits="rbg")
 
 
-def play(
+def adversarial_losses(
     config: DiscriminatorsConfig,
     params: Params,
-    inverted: jax.Array,
-    recorded: jax.Array,
+    inverted: Float32[Array, "B samples"],
+    recorded: Float32[Array, "B samples"],
     dtype: DTypeLike = jnp.float32,
-) -> Game:
-    """Works out both sides' losses.
+) -> AdversarialLosses:
+    """Computes the losses of generator and discriminators.
 
     Args:
-        config: which discriminators.
-        params: theirs.
-        inverted: the generator's sound, float32 [B, samples].
-        recorded: the sound it should be.
+        config: number and sizes of the discriminators.
+        params: parameters of the discriminators.
+        inverted: audio from the generator.
+        recorded: the recording it should equal.
         dtype: type of the products.
     """
     discriminators = define(Discriminators, config, dtype=dtype)
     judge = discriminators.merge(params)
     fixed = discriminators.merge(jax.lax.stop_gradient(params))
-    of_recorded = judge(recorded)
-    of_inverted = judge(jax.lax.stop_gradient(inverted))
-    to_generator = fixed(inverted)
+    on_recorded = judge(recorded)
+    on_inverted = judge(jax.lax.stop_gradient(inverted))
+    for_generator = fixed(inverted)
     names = config.names
-    return Game(
-        adversarial=_mean([-to_generator[name].scores.mean() for name in names]),
+    return AdversarialLosses(
+        adversarial=_mean([-for_generator[name].scores.mean() for name in names]),
         feature_match=_mean(
-            [feature_distance(to_generator[name], of_recorded[name]) for name in names]
+            [feature_distance(for_generator[name], on_recorded[name]) for name in names]
         ),
         discriminators={
-            PREFIX + name: hinge(of_recorded[name].scores, of_inverted[name].scores)
+            PREFIX + name: hinge(on_recorded[name].scores, on_inverted[name].scores)
             for name in names
         },
     )
 
 
-def hinge(recorded: jax.Array, inverted: jax.Array) -> jax.Array:
-    """A discriminator's loss: mean max(0, 1 - recorded) + mean max(0, 1 + inverted), of scores."""
+def hinge(
+    recorded: Float32[Array, " B *positions"], inverted: Float32[Array, " B *positions"]
+) -> Float32[Array, ""]:
+    """Hinge loss of a discriminator's scores: mean max(0, 1 - recorded) + max(0, 1 + inverted)."""
     return nnx.relu(1 - recorded).mean() + nnx.relu(1 + inverted).mean()
 
 
-def feature_distance(inverted: Judgement, recorded: Judgement) -> jax.Array:
-    """Mean over layers of mean |difference|, relative to the mean size of what recordings give."""
+def feature_distance(inverted: Judgement, recorded: Judgement) -> Float32[Array, ""]:
+    """Mean over layers of the mean absolute difference, relative to the recording's activations."""
     distances = []
     for ours, theirs in zip(inverted.features, recorded.features, strict=True):
         ours = ours.astype(jnp.float32)
@@ -90,7 +93,7 @@ def feature_distance(inverted: Judgement, recorded: Judgement) -> jax.Array:
 
 
 def collapsed(values: dict[str, float]) -> list[str]:
-    """Which of a run's reported losses are those of discriminators that are of no use any more."""
+    """Returns the names of the discriminator losses that are near zero."""
     return [
         name
         for name, value in values.items()
@@ -98,5 +101,5 @@ def collapsed(values: dict[str, float]) -> list[str]:
     ]
 
 
-def _mean(values: list[jax.Array]) -> jax.Array:
+def _mean(values: list[Float32[Array, ""]]) -> Float32[Array, ""]:
     return jnp.stack(values).mean()

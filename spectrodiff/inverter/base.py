@@ -1,35 +1,65 @@
-"""What every spectrogram inverter offers."""
+"""Interface of all inverters."""
 
-from typing import Protocol
+import abc
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
+
+from spectrodiff.core.constants import HOP_SAMPLES
+
+Audio = Float32[np.ndarray, " samples"]
 
 
-class Inverter(Protocol):
-    """Turns a log-mel spectrogram into audio."""
+class Inverter(abc.ABC):
+    """Converts log-mel features to audio.
+
+    Subclasses define `name`, `reach_frames` and `__call__`. The other members have defaults that
+    are right if the audio of a frame depends on nearby features only, in the same way everywhere.
+    """
 
     @property
+    @abc.abstractmethod
     def name(self) -> str:
-        """How reports call it."""
-        ...
+        """Name in reports."""
 
     @property
-    def context_frames(self) -> int:
-        """How many neighbouring frames on each side change the audio of a frame.
+    @abc.abstractmethod
+    def reach_frames(self) -> int:
+        """Largest distance of frames, on either side, that the audio of a frame depends on.
 
-        With these around them, frames can be inverted apart from the rest of the song.
+        With these frames around it, a part of a song can be inverted separately.
         """
-        ...
 
-    # An inverter that does not treat all frames alike also has `period_frames`, the number of
-    # frames after which it does; pieces that are inverted apart begin a multiple of it apart.
-    # One that is `recurrent`, in which a frame depends on all frames before it, has `continued`, as
-    # `TrainedInverter` has; its context is what is needed besides the state.
+    @property
+    def period_frames(self) -> int:
+        """Parts that are inverted separately start at multiples of this number of frames."""
+        return 1
 
-    def __call__(self, log_mel: np.ndarray) -> np.ndarray:
-        """Inverts unscaled log-mel [frames, 128] to float32 [frames * 320] at 16 kHz.
+    @abc.abstractmethod
+    def __call__(self, log_mel: np.ndarray) -> Audio:
+        """Inverts unscaled log-mel [frames, 128] to frames * 320 samples at 16 kHz.
 
         Raises:
-            AudioError: if there are no frames, another number of bins, or NaN.
+            AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
         """
-        ...
+
+    def continued(
+        self, log_mel: np.ndarray, state: Any, first: int, until: int
+    ) -> tuple[Audio, Any]:
+        """Inverts one part of a song after another.
+
+        Args:
+            log_mel: unscaled log-mel [frames, 128] of the part and of `reach_frames` on both sides
+                of it, fewer at the ends of the song.
+            state: state that was returned for the part before; None at the start of the song.
+            first: index of the first frame of the part in `log_mel`.
+            until: index after its last frame.
+
+        Returns:
+            (until - first) * 320 samples, and the state for the next part, a tree of arrays.
+
+        Raises:
+            AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
+        """
+        return self(log_mel)[first * HOP_SAMPLES : until * HOP_SAMPLES], None

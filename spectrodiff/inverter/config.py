@@ -1,4 +1,4 @@
-"""Sizes of the inverters that can be trained, in one table."""
+"""Sizes of the inverters that can be trained."""
 
 import dataclasses
 from typing import Any
@@ -21,7 +21,7 @@ def _require(condition: bool, subject: str, expected: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class FrameRateConfig:
-    """A generator that works at 50 frames per second and ends in an inverse Fourier transform.
+    """Sizes of a generator at 50 frames per second with an inverse Fourier transform at its end.
 
     Axis letters: F frames, M mel bins, D width, L layers, W samples of a window, K Fourier bins.
     """
@@ -30,33 +30,33 @@ class FrameRateConfig:
     hidden_width: int
     layers: int  # L
     kernel_frames: int = 7
-    window_samples: int = 1280  # W: four hops, so that every sample lies under four windows
+    window_samples: int = 1280  # W: four hops, so that every sample is covered by four windows
 
     def __post_init__(self) -> None:
         _check_sizes(self)
         _require(self.kernel_frames % 2 == 1, "FrameRateConfig.kernel_frames", "an odd number")
-        # Bins and hops have to divide evenly, and windows to be centred on the features' frames.
+        # Whole numbers of hops, and windows centred on the frames of the features.
         _require(
             self.window_samples % 640 == 0, "FrameRateConfig.window_samples", "a multiple of 640"
         )
 
     @property
     def fourier_bins(self) -> int:
-        """K."""
+        """Number of Fourier bins, K."""
         return self.window_samples // 2 + 1
 
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentConfig(FrameRateConfig):
-    """A generator at 50 frames per second whose phases go on from those of the frame before."""
+    """Sizes of a generator whose phases continue those of the frame before."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MelganConfig:
-    """The paper's generator: transposed convolutions from 50 frames to 16,000 samples per second.
+    """Sizes of the paper's generator: transposed convolutions from 50 Hz to 16 kHz.
 
     Attributes:
-        width: channels before the first upsampling; each of the four halves them.
+        width: channels before the first upsampling; each of the four blocks halves them.
     """
 
     width: int
@@ -68,8 +68,8 @@ class MelganConfig:
 
 InverterConfig = FrameRateConfig | RecurrentConfig | MelganConfig
 
-# "frame_rate" is small enough to come with the package: 4 million parameters. "melgan" has the 14
-# million of the paper's. The others are for tests and for trying things out on a CPU.
+# "frame_rate" has 4 million parameters, "recurrent" 7 million, "melgan" 14 million as in the paper.
+# The "tiny" ones are for tests and experiments on a CPU.
 SIZES: dict[str, InverterConfig] = {
     "tiny": FrameRateConfig(width=32, hidden_width=64, layers=2),
     "frame_rate": FrameRateConfig(width=256, hidden_width=768, layers=8),
@@ -86,16 +86,16 @@ KINDS: dict[str, type[InverterConfig]] = {
 
 
 def as_dict(config: InverterConfig) -> dict[str, Any]:
-    """Kind and sizes, as JSON can hold them; see `from_dict`."""
+    """Returns kind and sizes as JSON values, for `from_dict`."""
     (kind,) = (kind for kind, cls in KINDS.items() if type(config) is cls)
     return {"kind": kind, **dataclasses.asdict(config)}
 
 
 def from_dict(sizes: dict[str, Any]) -> InverterConfig:
-    """The inverse of `as_dict`.
+    """Returns the sizes that `as_dict` converted.
 
     Raises:
-        ConfigError: if there is no such kind, or its sizes are missing, unknown or impossible.
+        ConfigError: if the kind is unknown, or its sizes are missing, unknown or invalid.
     """
     kind = sizes.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:

@@ -1,26 +1,27 @@
-"""Features made slightly wrong, as those of a synthesiser are, so that an inverter forgives it."""
+"""Augmentation of features with errors like those of a synthesiser, for robust inverters."""
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from spectrodiff.core.constants import MIN_LOG_MEL
 
 
 def disturb(
-    log_mel: jax.Array, key: jax.Array, *, share: float, noise: float, blur: float
-) -> jax.Array:
-    """Adds noise to some examples and blurs them, each by amounts of its own.
+    log_mel: Float[Array, "B F M"], key: Key[Array, ""], *, share: float, noise: float, blur: float
+) -> Float[Array, "B F M"]:
+    """Adds noise to a fraction of the examples and blurs them, by a random amount per example.
 
     Args:
-        log_mel: unscaled features [B, F, M].
+        log_mel: unscaled features.
         key: consumed.
-        share: how many of the examples are disturbed.
-        noise: the largest standard deviation of the noise, in units of log-mel.
-        blur: the largest share of every value that is spread over its neighbours in time and
-            frequency.
+        share: fraction of the examples that are disturbed, in [0, 1].
+        noise: maximum standard deviation of the noise, in units of log-mel.
+        blur: maximum fraction of each value that is spread over its neighbours in time and
+            frequency, in [0, 1].
 
     Returns:
-        [B, F, M], nowhere below the floor of log-mel.
+        Features, limited to the minimum of log-mel.
     """
     share_key, noise_key, blur_key, normal_key = jax.random.split(key, 4)
     shape = (len(log_mel), 1, 1)
@@ -32,8 +33,8 @@ def disturb(
     return jnp.where(chosen, jnp.maximum(disturbed, MIN_LOG_MEL), log_mel)
 
 
-def smooth(x: jax.Array, axis: int) -> jax.Array:
-    """A quarter of either neighbour and half of each value; what is at the ends stays there."""
+def smooth(x: Float[Array, "*shape"], axis: int) -> Float[Array, "*shape"]:
+    """Convolves with (1/4, 1/2, 1/4) along an axis; values at the ends are repeated beyond them."""
     edges = [(1, 1) if number == axis else (0, 0) for number in range(x.ndim)]
     padded = jnp.pad(x, edges, mode="edge")
     length = x.shape[axis]

@@ -1,6 +1,6 @@
-"""Inverters in files: one safetensors file with the sizes in its metadata, or a training run.
+"""Inverters in files: a safetensors file with the sizes in its metadata, or a training run.
 
-A name or shape that does not fit its sizes is refused, like anything else that is wrong.
+Names, shapes and values are checked against the sizes.
 """
 
 import json
@@ -21,28 +21,28 @@ from spectrodiff.inverter.networks.generators import generator_of
 from spectrodiff.models.definition import Params, define
 
 SUFFIX = ".safetensors"
-# In the file's metadata: the sizes, as JSON.
+# Key of the sizes, as JSON, in the file's metadata.
 METADATA = "spectrodiff_inverter"
-# In a run, the generator's parameters are a branch of the tree.
+# Key of the generator's parameters in those of a run.
 GENERATOR = "generator"
 
 StoredType = Literal["float32", "float16"]
 
 
 class StoredInverter(NamedTuple):
-    """What an inverter is made from."""
+    """Sizes and parameters of an inverter."""
 
     config: InverterConfig
     params: Params  # float32
 
 
 def save_inverter(inverter: StoredInverter, path: Path, dtype: StoredType = "float32") -> None:
-    """Writes one safetensors file, whole or not at all.
+    """Writes one safetensors file atomically.
 
     Args:
-        inverter: what to write.
-        path: a name ending in .safetensors.
-        dtype: how to keep the parameters; they are float32 again when loaded.
+        inverter: sizes and parameters.
+        path: file name ending in .safetensors.
+        dtype: type of the stored parameters; they are converted to float32 when loaded.
 
     Raises:
         CheckpointError: if a parameter is too large for float16.
@@ -52,25 +52,25 @@ def save_inverter(inverter: StoredInverter, path: Path, dtype: StoredType = "flo
     from safetensors.numpy import save_file
 
     if path.suffix != SUFFIX:
-        raise OutputError(path, f"a name ending in {SUFFIX}", repr(path.suffix))
+        raise OutputError(path, f"a file name ending in {SUFFIX}", repr(path.suffix))
     arrays = {}
     for name, values in flatten(inverter.params).items():
         with np.errstate(over="ignore"):
             arrays[name] = np.ascontiguousarray(values, dtype)
         if not np.isfinite(arrays[name]).all():
-            raise CheckpointError(name, f"values that {dtype} can hold", "larger ones")
+            raise CheckpointError(name, f"values within the range of {dtype}", "larger ones")
     with atomic_file(path) as temporary:
         try:
             save_file(arrays, temporary, {METADATA: json.dumps(as_dict(inverter.config))})
         except SafetensorError as error:
-            raise OutputError(path, "room for the weights", str(error)) from None
+            raise OutputError(path, "enough space for the weights", str(error)) from None
 
 
 def load_inverter(path: Path) -> StoredInverter:
-    """Reads a safetensors file, a run's folder, or one of the run's checkpoints.
+    """Reads a safetensors file, a run folder, or one of the run's checkpoints.
 
     Raises:
-        CheckpointError: if there is no inverter, or something is wrong with it.
+        CheckpointError: if there is no inverter, or it is invalid.
     """
     if path.is_dir():
         return _load_run(path)
@@ -95,7 +95,7 @@ def load_inverter(path: Path) -> StoredInverter:
 
 def _load_run(path: Path) -> StoredInverter:
     if find_run(path) is None:
-        raise CheckpointError(path, "the folder of a run", f"one without {RUN_SETTINGS}")
+        raise CheckpointError(path, "a run folder", f"one without {RUN_SETTINGS}")
     source = run_of(path) / RUN_SETTINGS
     sizes = read_json(source).get("inverter")
     if sizes is None:

@@ -1,19 +1,21 @@
-"""Inversion without learned weights: magnitudes from mel bands, phases by fast Griffin-Lim."""
+"""Inversion without a trained model: magnitudes from mel bands, phases by fast Griffin-Lim."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from spectrodiff.audio.features import SYNTHESIS, check_log_mel, mel_weights
 from spectrodiff.core.constants import HOP_SAMPLES
+from spectrodiff.inverter.base import Audio, Inverter
 
-# Frames that overlap by half leave the sound between their centres undetermined. Magnitudes
-# interpolated to half the hop fix it: measured half a hop off the grid, log-mel of music comes back
-# to 0.22 instead of 0.39 mean absolute error.
+# Frames that overlap by half leave the audio between their centres undetermined; magnitudes
+# interpolated to half the hop determine it. Measured half a hop off the grid, the mean absolute
+# error of log-mel of music is 0.22 instead of 0.39.
 _HOP_SAMPLES = HOP_SAMPLES // 2
 
-# Repeated on either side, so that the first and last real samples lie under several windows.
+# Frames repeated on both sides, so that the first and last samples are covered by several windows.
 _EDGE_FRAMES = 4
 
 _MEL_ITERATIONS = 50
@@ -21,16 +23,16 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class GriffinLim:
+class GriffinLim(Inverter):
     """Phase reconstruction after Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm".
 
-    Every frame starts as a pulse in the middle of its window, wherever in the song it stands.
-    Together with the short reach of an iteration this makes the audio of a frame depend on nearby
-    frames only, and the same features always give the same audio.
+    The initial phases of every frame are those of a pulse at the centre of its window. Since an
+    iteration has a short reach, the audio of a frame depends on nearby frames only; it is
+    deterministic.
 
     Attributes:
-        iterations: how often the phases are refined.
-        momentum: how much of the last refinement is added to each.
+        iterations: number of iterations.
+        momentum: weight of the last update in the next one.
     """
 
     iterations: int = 32
@@ -38,34 +40,36 @@ class GriffinLim:
 
     @property
     def name(self) -> str:
-        """How reports call it."""
+        """Name in reports."""
         return "griffin-lim"
 
     @property
-    def context_frames(self) -> int:
-        """Frames on each side after which the audio of a frame no longer changes.
+    def reach_frames(self) -> int:
+        """Largest distance of frames that the audio of a frame depends on, to 1e-4 of full scale.
 
-        An iteration reaches 1.5 frames further, but nearly all of its effect stays within half a
-        frame: beyond this bound it was below 1e-4 of full scale on music, tones and noise.
+        An iteration extends the reach by 1.5 frames, but nearly all of its effect stays within half
+        a frame; the bound was measured on music, tones and noise.
         """
         return self.iterations // 2 + 8
 
-    def __call__(self, log_mel: np.ndarray) -> np.ndarray:
-        """Inverts unscaled log-mel [frames, 128] to float32 [frames * 320].
+    def __call__(self, log_mel: np.ndarray) -> Audio:
+        """Inverts unscaled log-mel [frames, 128] to frames * 320 samples.
 
         Raises:
-            AudioError: if there are no frames, another number of bins, or NaN.
+            AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
         """
         log_mel = check_log_mel(log_mel)
         padded = np.pad(log_mel, ((_EDGE_FRAMES, _EDGE_FRAMES), (0, 0)), mode="edge")
         magnitudes = _double_rate(_linear_magnitudes(np.exp(padded)))
         audio = self._reconstruct(magnitudes.T)
-        # librosa centres the window in the Fourier frame, where ours stands at its beginning.
+        # librosa centres the window in the Fourier frame; in the features it is at the start.
         first = (SYNTHESIS.fft_samples - SYNTHESIS.frame_samples) // 2 + _EDGE_FRAMES * HOP_SAMPLES
         return audio[first : first + len(log_mel) * HOP_SAMPLES]
 
-    def _reconstruct(self, magnitudes: np.ndarray) -> np.ndarray:
-        """Returns audio whose short-time spectra come close to `magnitudes` [bins, frames]."""
+    def _reconstruct(
+        self, magnitudes: Float32[np.ndarray, "bins frames"]
+    ) -> Float32[np.ndarray, " samples"]:
+        """Returns audio whose short-time magnitudes approximate the given ones."""
         import librosa
 
         transform: dict[str, Any] = {
@@ -87,14 +91,16 @@ class GriffinLim:
         return librosa.istft(spectrum, **transform)
 
 
-def _linear_magnitudes(mel: np.ndarray) -> np.ndarray:
-    """Returns non-negative magnitudes [frames, bins] whose mel bands come close to `mel`.
+def _linear_magnitudes(
+    mel: Float32[np.ndarray, "frames M"],
+) -> Float32[np.ndarray, "frames bins"]:
+    """Returns non-negative magnitudes whose mel bands approximate `mel`.
 
     Multiplicative updates of the least-squares problem keep the solution positive and, starting
-    from the smooth spectrum that spreads every band over its bins, free of holes.
+    from a smooth spectrum that distributes every band over its bins, free of gaps.
     """
-    # Rounding of matrix products depends on how many frames there are, and refining phases makes
-    # much of little: in float64, rounded at the end, a frame is the same in any company.
+    # The rounding of matrix products depends on the number of frames, and the iterations on phases
+    # amplify it: in float64, rounded at the end, a frame does not depend on that number.
     mel, weights = mel.astype(np.float64), mel_weights().astype(np.float64)
     spread = mel @ weights.T
     magnitudes = spread / (weights.sum(axis=1) + _TINY)
@@ -103,8 +109,10 @@ def _linear_magnitudes(mel: np.ndarray) -> np.ndarray:
     return magnitudes.astype(np.float32)
 
 
-def _double_rate(magnitudes: np.ndarray) -> np.ndarray:
-    """Returns [2 * frames - 1, bins]: geometric means put between neighbouring frames."""
+def _double_rate(
+    magnitudes: Float32[np.ndarray, "frames bins"],
+) -> Float32[np.ndarray, "2*frames-1 bins"]:
+    """Inserts the geometric mean between neighbouring frames."""
     doubled = np.repeat(magnitudes, 2, axis=0)[:-1]
     doubled[1::2] = np.sqrt(magnitudes[:-1] * magnitudes[1:])
     return doubled

@@ -1,4 +1,4 @@
-"""Inverters from what a user names them by."""
+"""Inverters by the names that a user gives."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from spectrodiff.inverter.base import Inverter
 from spectrodiff.inverter.files import SUFFIX, load_inverter
 from spectrodiff.inverter.griffin_lim import GriffinLim
 from spectrodiff.inverter.onnx import OnnxInverter
-from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.inverter.trained import trained_inverter
 
 GRIFFIN_LIM = "griffin-lim"
 
@@ -19,23 +19,23 @@ def open_inverter(name: str | os.PathLike[str], platform: str | None = None) -> 
     """Opens an inverter.
 
     Args:
-        name: "griffin-lim", a .safetensors or .onnx file, or the folder of a training run.
-        platform: where to compute, "cpu", "gpu" or "tpu"; by default JAX's fastest.
+        name: "griffin-lim", a .safetensors or .onnx file, or a run folder.
+        platform: "cpu", "gpu" or "tpu"; JAX's default if None.
 
     Raises:
-        CheckpointError: if there is none, or something is wrong with it.
+        CheckpointError: if there is no inverter, or it is invalid.
     """
     if name == GRIFFIN_LIM:
         return GriffinLim()
     path, device = Path(name).expanduser(), jax.devices(platform)[0]
     if path.is_dir() or path.suffix == SUFFIX:
-        return TrainedInverter(load_inverter(path), device)
+        return trained_inverter(load_inverter(path), device)
     return OnnxInverter(path, device="gpu" if device.platform == "gpu" else "cpu")
 
 
 def default_name() -> str:
-    """Of the inverter that is used where no other is given, as `open_inverter` takes it.
+    """Returns the name of the default inverter for `open_inverter`.
 
-    That is the one that comes with the package, and Griffin-Lim if none does.
+    The default is the inverter that comes with the package, or Griffin-Lim if none does.
     """
     return str(bundled_inverter() or GRIFFIN_LIM)

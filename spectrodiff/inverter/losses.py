@@ -1,4 +1,4 @@
-"""How far one sound is from another, in ways that do not depend on phases.
+"""Distances between audio signals that do not depend on absolute phases.
 
 Axis letters: B batch, T frames, K Fourier bins.
 """
@@ -9,46 +9,51 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Complex64, Float32
 
 from spectrodiff.audio.features import FrontEnd, mel_weights
 
-# Windows of 8 to 128 ms, each moved by a quarter of its length, with as many mel bands as its
-# frequency resolution can fill.
+# Number of mel bands by window length in samples (8 to 128 ms), as many as the frequency resolution
+# allows; the hop is a quarter of the window.
 SCALES = {2048: 160, 1024: 128, 512: 64, 256: 32, 128: 16}
-# Training also looks through longer windows, in which a tone slightly out of tune is another tone.
+# Training adds longer windows, which resolve small frequency errors.
 TRAINING_SCALES = {8192: 320, 4096: 240} | SCALES
 
-# Below the noise of 16-bit rounding, differences are not heard.
+# Magnitude of 16-bit rounding noise, below which differences are inaudible.
 FLOOR = 1e-4
 _TINY = 1e-10
 
 
 class Distance(NamedTuple):
-    """Distances of each example, [B]."""
+    """Distances of each example."""
 
-    spectral: jax.Array
-    mel_l1: jax.Array
+    spectral: Float32[Array, " B"]
+    mel_l1: Float32[Array, " B"]
 
 
 def multi_scale_distance(
-    audio: jax.Array, target: jax.Array, mels_of_windows: Mapping[int, int] = SCALES
+    audio: Float32[Array, "B samples"],
+    target: Float32[Array, "B samples"],
+    mels_of_windows: Mapping[int, int] = SCALES,
 ) -> Distance:
-    """Means over windows of several lengths.
+    """Computes the mean distance over several window lengths.
 
     Args:
-        audio: float32 [B, samples].
-        target: what it should be.
-        mels_of_windows: lengths of windows, in samples, and how many mel bands each has.
+        audio: audio to compare.
+        target: audio it should equal.
+        mels_of_windows: number of mel bands by window length in samples.
 
     Returns:
-        `spectral`: sum of |S - S'| over that of S, for magnitudes S, plus the mean of
-        |ln S - ln S'|; `mel_l1`: the mean of the latter for magnitudes in mel bands.
+        `spectral`: sum of |S - S'| divided by that of S', for magnitudes S and target S', plus the
+        mean of |ln S - ln S'|; `mel_l1`: mean of |ln S - ln S'| for magnitudes in mel bands.
     """
     scales = [_distance(audio, target, window, mels) for window, mels in mels_of_windows.items()]
     return Distance(*(sum(parts) / len(scales) for parts in zip(*scales, strict=True)))
 
 
-def _distance(audio: jax.Array, target: jax.Array, window: int, mels: int) -> Distance:
+def _distance(
+    audio: Float32[Array, "B samples"], target: Float32[Array, "B samples"], window: int, mels: int
+) -> Distance:
     ours, theirs = magnitudes(audio, window), magnitudes(target, window)
     axes = (1, 2)
     convergence = jnp.abs(ours - theirs).sum(axes) / (theirs.sum(axes) + FLOOR * theirs[0].size)
@@ -58,27 +63,29 @@ def _distance(audio: jax.Array, target: jax.Array, window: int, mels: int) -> Di
     return Distance(convergence + log_l1, mel_l1)
 
 
-# For the advance of phases: no shorter than the period of a low tone.
+# Windows for phase advances, not shorter than the period of a low tone.
 ADVANCE_WINDOWS = (4096, 2048, 1024, 512)
 
 
 def advance_distance(
-    audio: jax.Array, target: jax.Array, windows: Sequence[int] = ADVANCE_WINDOWS
-) -> jax.Array:
-    """Distance of the phase advances of two sounds, whatever the phases are.
+    audio: Float32[Array, "B samples"],
+    target: Float32[Array, "B samples"],
+    windows: Sequence[int] = ADVANCE_WINDOWS,
+) -> Float32[Array, " B"]:
+    """Computes the distance between the phase advances of two signals.
 
-    The product of each spectrum with the conjugate of the one before turns by what the tones in it
-    advance in a quarter of a window: a tone out of tune turns by another angle, and the more so the
-    longer the window is.
+    The phase of the product of each spectrum with the conjugate of the one before is the advance of
+    its tones in a quarter of a window. A frequency error changes it in proportion to the length of
+    the window.
 
     Args:
-        audio: float32 [B, samples].
-        target: what it should be.
-        windows: lengths of windows, in samples; means are taken over them.
+        audio: audio to compare.
+        target: audio it should equal.
+        windows: window lengths in samples, over which the mean is taken.
 
     Returns:
-        float32 [B]: sum of |D - D'| over that of |D'|, for such products D of spectra whose
-        magnitudes are replaced by their roots, D' those of the target.
+        Sum of |D - D'| divided by that of |D'|, for products D of spectra whose magnitudes are
+        replaced by their square roots, and D' of the target.
     """
     distances = []
     for window in windows:
@@ -88,27 +95,28 @@ def advance_distance(
     return sum(distances[1:], distances[0]) / len(distances)
 
 
-def _advances(audio: jax.Array, window: int) -> jax.Array:
-    """Complex [B, T - 1, K], about as large as the spectra."""
+def _advances(
+    audio: Float32[Array, "B samples"], window: int
+) -> Complex64[Array, "B frames_but_one K"]:
+    """Returns products of neighbouring spectra, of about the magnitude of the spectra."""
     spectrum = spectra(audio, window)
     halved = spectrum * jax.lax.rsqrt(_size(spectrum))
     return halved[:, 1:] * halved[:, :-1].conj()
 
 
-def magnitudes(audio: jax.Array, window_samples: int) -> jax.Array:
-    """Sizes of `spectra`, float32 [B, T, K]."""
+def magnitudes(audio: Float32[Array, "B samples"], window_samples: int) -> Float32[Array, "B T K"]:
+    """Returns the magnitudes of `spectra`."""
     return _size(spectra(audio, window_samples))
 
 
-def spectra(audio: jax.Array, window_samples: int) -> jax.Array:
-    """Short-time Fourier spectra, those of white noise about as large as its standard deviation.
+def spectra(audio: Float32[Array, "B samples"], window_samples: int) -> Complex64[Array, "B T K"]:
+    """Computes short-time Fourier spectra of all windows inside the audio.
+
+    Magnitudes are scaled so that those of white noise are about its standard deviation.
 
     Args:
-        audio: float32 [B, samples].
-        window_samples: length of the Hann window, moved by a quarter of it.
-
-    Returns:
-        complex [B, T, K], of all windows that lie inside the audio.
+        audio: audio.
+        window_samples: length of the Hann window; the hop is a quarter of it.
     """
     hop = window_samples // 4
     blocks = audio[:, : audio.shape[1] // hop * hop].reshape(len(audio), -1, hop)
@@ -119,10 +127,10 @@ def spectra(audio: jax.Array, window_samples: int) -> jax.Array:
     return jnp.fft.rfft(frames * jnp.asarray(window, jnp.float32)[None, None])
 
 
-def _size(spectrum: jax.Array) -> jax.Array:
-    # The root of zero has no gradient.
+def _size(spectrum: Complex64[Array, "*shape"]) -> Float32[Array, "*shape"]:
+    # The square root has no gradient at zero.
     return jnp.sqrt(jnp.square(spectrum.real) + jnp.square(spectrum.imag) + _TINY)
 
 
-def _log(magnitude: jax.Array) -> jax.Array:
+def _log(magnitude: Float32[Array, "*shape"]) -> Float32[Array, "*shape"]:
     return jnp.log(jnp.maximum(magnitude, FLOOR))

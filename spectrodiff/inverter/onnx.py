@@ -1,4 +1,4 @@
-"""A trained inverter in an ONNX file, the form in which the released one comes."""
+"""Inverters in ONNX files, the format of the released inverter."""
 
 import functools
 import logging
@@ -11,24 +11,25 @@ import numpy as np
 from spectrodiff.audio.features import check_log_mel
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.inverter.base import Audio, Inverter
 
 logger = logging.getLogger(__name__)
 
 _INPUT = "input_features"
-# What graphs that were exported here say about themselves (see `Inverter`).
-CONTEXT_METADATA = "spectrodiff_context_frames"
+# Metadata in graphs exported here: `reach_frames` and `period_frames` of the inverter.
+REACH_METADATA = "spectrodiff_context_frames"
 PERIOD_METADATA = "spectrodiff_period_frames"
 _EXPECTED = (
     f"an ONNX graph from {_INPUT} (1, frames, {NUM_MELS}) to audio (1, frames * {HOP_SAMPLES})"
 )
 
 
-class OnnxInverter:
-    """Runs an inverter stored as an ONNX graph: `input_features` (1, frames, 128) to samples.
+class OnnxInverter(Inverter):
+    """Inverter in an ONNX graph from `input_features` (1, frames, 128) to samples.
 
     Args:
-        path: the .onnx file.
-        device: "gpu" for CUDA, "cpu", or "auto" for CUDA where this onnxruntime has it.
+        path: .onnx file.
+        device: "gpu" for CUDA, "cpu", or "auto" for CUDA if this onnxruntime supports it.
 
     Raises:
         CheckpointError: if the file is missing, damaged, or a graph with another interface.
@@ -50,56 +51,58 @@ class OnnxInverter:
 
     @functools.cached_property
     def period_frames(self) -> int:
-        """After how many frames the graph does as before; 1 if it does not say.
+        """Number of frames after which the graph's oscillators repeat; 1 without metadata.
 
         Raises:
-            CheckpointError: if what it says is no such number.
+            CheckpointError: if the metadata are invalid.
         """
-        return self._said(PERIOD_METADATA, 64) or 1
+        return self._metadata(PERIOD_METADATA, 64) or 1
 
     @functools.cached_property
-    def context_frames(self) -> int:
-        """How far a frame is heard; measured, by changing one, if the graph does not say it.
+    def reach_frames(self) -> int:
+        """Largest distance of frames that the audio of a frame depends on.
+
+        Without metadata, it is measured by changing one frame.
 
         Raises:
-            CheckpointError: if it is heard more than 512 frames away, or says so.
+            CheckpointError: if it is above 512, or the metadata are invalid.
         """
-        if said := self._said(CONTEXT_METADATA, 512):
-            return said
+        if stored := self._metadata(REACH_METADATA, 512):
+            return stored
         for reach in (32, 512):
-            # About as loud as music, for outputs are insensitive where they saturate.
+            # Features of about the level of music, at which outputs do not saturate.
             random = np.random.default_rng(0)
             features = random.uniform(-8, 0, (2 * reach + 1, NUM_MELS))
             before = self(features)
             features[reach] = random.uniform(-8, 0, NUM_MELS)
-            # Less than a tenth of the smallest step in 16-bit audio is rounding.
+            # Smaller differences, below a tenth of a step of 16-bit audio, are rounding.
             changed = np.flatnonzero(np.abs(self(features) - before) > 2e-6)
-            context = int(np.abs(changed // HOP_SAMPLES - reach).max(initial=0))
-            if context < reach:
-                return context
+            found = int(np.abs(changed // HOP_SAMPLES - reach).max(initial=0))
+            if found < reach:
+                return found
         raise CheckpointError(
-            self._path, "an inverter that listens to nearby frames", "one that listens to all"
+            self._path, "an inverter with a reach below 512 frames", "a longer reach"
         )
 
-    def __call__(self, log_mel: np.ndarray) -> np.ndarray:
-        """Inverts unscaled log-mel [frames, 128] to float32 [frames * 320].
+    def __call__(self, log_mel: np.ndarray) -> Audio:
+        """Inverts unscaled log-mel [frames, 128] to frames * 320 samples.
 
         Raises:
-            AudioError: if there are no frames, another number of bins, or NaN.
+            AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
             CheckpointError: if the graph fails or returns another number of samples.
         """
         log_mel = check_log_mel(log_mel)
         try:
             (audio,) = self._session.run(None, {_INPUT: log_mel[np.newaxis]})
-        except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             raise CheckpointError(self._path, _EXPECTED, _first_line(error)) from error
         if audio.size != len(log_mel) * HOP_SAMPLES:
             got = f"output of shape {audio.shape} from {len(log_mel)} frames"
             raise CheckpointError(self._path, _EXPECTED, got)
         return audio.reshape(-1).astype(np.float32, copy=False)
 
-    def _said(self, name: str, most: int) -> int | None:
-        """A number that the graph says about itself, from 1 on; None if it does not."""
+    def _metadata(self, name: str, most: int) -> int | None:
+        """Returns a number from 1 to `most` in the graph's metadata; None without it."""
         text = self._session.get_modelmeta().custom_metadata_map.get(name)
         if text is None:
             return None
@@ -111,7 +114,7 @@ class OnnxInverter:
 
 
 def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> Any:
-    """Opens an ONNX graph for all the cores this process may use.
+    """Opens an ONNX graph; it uses all cores available to this process.
 
     Raises:
         CheckpointError: if the file is missing or damaged.
@@ -123,27 +126,27 @@ def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> 
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _num_cores()
-    # While a song streams, the next segment is computed on the same cores: threads that wait for
-    # work must not spin, and memory must not be kept between calls.
+    # While a song streams, the next segment is computed on the same cores: waiting threads must not
+    # spin, and memory must not be kept between calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3  # errors; the rest is about how graphs were exported
+    options.log_severity_level = 3  # errors only; warnings are about the export
     providers = ["CPUExecutionProvider"]
     if device != "cpu":
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-            # JAX brings CUDA along in Python packages, where onnxruntime does not look by itself.
+            # JAX installs CUDA as Python packages, which onnxruntime does not find by itself.
             onnxruntime.preload_dlls()
             providers.insert(0, "CUDAExecutionProvider")
         elif device == "gpu":
-            logger.warning("%s runs on the CPU: this onnxruntime is without CUDA", path)
+            logger.warning("%s runs on the CPU: this onnxruntime has no CUDA support", path)
     try:
         return onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
-    except Exception as error:  # onnxruntime's exceptions have no common base of their own
+    except Exception as error:  # onnxruntime's exceptions have no common base class
         raise CheckpointError(path, "a readable ONNX graph", _first_line(error)) from error
 
 
 def _takes_log_mel(node: Any) -> bool:
-    # Sizes left open are None or a name.
+    # Dynamic sizes are None or a name.
     return (
         node.name == _INPUT
         and node.type == "tensor(float)"
@@ -153,7 +156,7 @@ def _takes_log_mel(node: Any) -> bool:
 
 
 def _num_cores() -> int:
-    # A container or a batch system may allow fewer cores than the machine has.
+    # Containers and batch systems may allow fewer cores than the machine has.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,13 +1,15 @@
-"""An inverter as an ONNX graph with the interface of the released one.
+"""Export of inverters to ONNX graphs with the interface of the released one.
 
-From `input_features` (1, frames, 128), unscaled log-mel, to `audio` (1, frames * 320). The graph
-puts silence around the features, as `TrainedInverter` does, so that both give the same audio.
+The input is `input_features` (1, frames, 128), unscaled log-mel; the output is `audio`
+(1, frames * 320). The graph pads the features with silence as `TrainedInverter` does, so that both
+compute the same audio.
 """
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.constants import HOP_SAMPLES, MAX_LOG_MEL, MIN_LOG_MEL, NUM_MELS
@@ -19,28 +21,28 @@ from spectrodiff.inverter.networks.frame_rate import (
     MAX_LOG_MAGNITUDE,
     hann,
     interpolation,
+    phases_of_sources,
     source_hz,
-    turns_of_sources,
     window_sums,
 )
-from spectrodiff.inverter.networks.generators import period, receptive_field
+from spectrodiff.inverter.networks.generators import period, reach_frames
 from spectrodiff.inverter.networks.melgan import DILATIONS, KERNEL, UPSAMPLING
 from spectrodiff.inverter.networks.oscillators import PERIOD_FRAMES, waves
-from spectrodiff.inverter.onnx import CONTEXT_METADATA, PERIOD_METADATA, OnnxInverter
-from spectrodiff.inverter.trained import TrainedInverter, padding_frames
+from spectrodiff.inverter.onnx import PERIOD_METADATA, REACH_METADATA, OnnxInverter
+from spectrodiff.inverter.trained import padding_frames, trained_inverter
 
-# Layer normalisation is in the standard from this version on.
+# First version with layer normalisation.
 OPSET, IR_VERSION = 17, 8
-# Between sums in one order and another, of samples in [-1, 1].
+# Maximum difference from another order of summation, for samples in [-1, 1].
 TOLERANCE = 1e-4
 
 
 def export_onnx(inverter: StoredInverter, path: Path) -> None:
-    """Writes a graph and makes sure that it gives the audio that the inverter gives.
+    """Writes a graph and checks that it computes the same audio as the inverter.
 
     Raises:
-        ConfigError: if the package onnx is not installed.
-        CheckpointError: if the graph gives other audio.
+        ConfigError: if the package onnx is not installed, or the inverter is recurrent.
+        CheckpointError: if the graph computes different audio.
         OutputError: if the file cannot be written.
     """
     model = build_model(inverter)
@@ -52,7 +54,7 @@ def export_onnx(inverter: StoredInverter, path: Path) -> None:
 def check_export(inverter: StoredInverter, file: Path, subject: Path) -> None:
     """Raises CheckpointError unless an ONNX file and the inverter agree on random features."""
     features = np.random.default_rng(0).uniform(-8, 1, (45, NUM_MELS)).astype(np.float32)
-    ours = TrainedInverter(inverter)(features)
+    ours = trained_inverter(inverter)(features)
     try:
         theirs = OnnxInverter(file, "cpu")(features)
     except CheckpointError as error:
@@ -64,11 +66,11 @@ def check_export(inverter: StoredInverter, file: Path, subject: Path) -> None:
 
 
 def build_model(inverter: StoredInverter) -> Any:
-    """The graph as an `onnx.ModelProto`.
+    """Returns the graph as an `onnx.ModelProto`.
 
     Raises:
         ConfigError: if the package onnx is not installed, or the generator is recurrent: its state
-            would have to go in and out of the graph.
+            would have to be an input and an output of the graph.
     """
     if isinstance(inverter.config, RecurrentConfig):
         raise ConfigError("export to ONNX", "a frame_rate or melgan inverter", "a recurrent one")
@@ -91,7 +93,8 @@ def build_model(inverter: StoredInverter) -> Any:
         audio, excess = _melgan(graph, params, features), (padding, padding)
     else:
         audio = _frame_rate(graph, config, params, features)
-        # The first window begins a hop before its frame, the last one ends two after its own.
+        # With four hops, a window starts one hop before the 320 samples of its frame and ends two
+        # hops after them.
         hops = config.window_samples // HOP_SAMPLES
         excess = (padding + hops // 2 - 1, padding + hops // 2)
     begin, end = (count * HOP_SAMPLES for count in excess)
@@ -110,14 +113,14 @@ def build_model(inverter: StoredInverter) -> Any:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
-    context = receptive_field(config)
-    said = {CONTEXT_METADATA: str(context), PERIOD_METADATA: str(period(config))}
-    helper.set_model_props(model, said)
+    reach = reach_frames(config)
+    metadata = {REACH_METADATA: str(reach), PERIOD_METADATA: str(period(config))}
+    helper.set_model_props(model, metadata)
     return model
 
 
 class _Graph:
-    """Nodes and constants, each with a name of its own."""
+    """Nodes and constants with unique names; values are the names of node outputs."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -147,18 +150,18 @@ class _Graph:
         return self.add("Add", value, self.constant(np.asarray(term, np.float32)))
 
     def part(self, value: str, begin: int, end: int) -> str:
-        """Some of the last of three axes."""
+        """Slices the last of three axes."""
         limits = self.integers(begin), self.integers(end), self.integers(2)
         return self.add("Slice", value, *limits)
 
-    def turned(self, value: str) -> str:
-        """[1, T, D] to [1, D, T], in which convolutions work, and back."""
+    def transposed(self, value: str) -> str:
+        """Transposes [1, T, D] to [1, D, T], the layout of convolutions, and back."""
         return self.add("Transpose", value, perm=[0, 2, 1])
 
     def convolution(
         self, value: str, kernel: np.ndarray, bias: np.ndarray, **attributes: Any
     ) -> str:
-        """A kernel [places, inputs, outputs] over [1, inputs, T]; as many places come out."""
+        """Convolves [1, inputs, T] with a kernel [T, inputs, outputs]; the length is kept."""
         reach = (len(kernel) - 1) * attributes.get("dilations", [1])[0]
         weights = kernel.transpose(2, 1, 0)
         inputs = self.constant(weights), self.constant(bias)
@@ -173,7 +176,7 @@ class _Graph:
         return self.add("LayerNormalization", value, *inputs, axis=-1, epsilon=1e-6)
 
     def gelu(self, value: str) -> str:
-        """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x ** 3)))."""
+        """Computes x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x ** 3)))."""
         cube = self.add("Mul", self.add("Mul", value, value), value)
         inner = self.add("Add", value, self.times(cube, 0.044715))
         tanh = self.add("Tanh", self.times(inner, np.sqrt(2 / np.pi)))
@@ -185,13 +188,13 @@ class _Graph:
 
 
 def _melgan(graph: _Graph, params: dict[str, np.ndarray], features: str) -> str:
-    """[1, F, 128] to [1, 1, F * 320]; see `MelganGenerator`."""
+    """Adds the nodes of `MelganGenerator`: [1, F, 128] to [1, 1, F * 320]."""
 
     def convolution(value: str, name: str, **attributes: Any) -> str:
         kernel, bias = params[f"{name}/kernel"], params[f"{name}/bias"]
         return graph.convolution(value, kernel, bias, **attributes)
 
-    x = convolution(graph.turned(graph.standardized(features)), "input")
+    x = convolution(graph.transposed(graph.standardized(features)), "input")
     for factor in UPSAMPLING:
         bias = params[f"by{factor}/upsample/bias"]
         kernel = params[f"by{factor}/upsample/kernel"].reshape(-1, 2 * factor, len(bias))
@@ -214,10 +217,13 @@ def _melgan(graph: _Graph, params: dict[str, np.ndarray], features: str) -> str:
 def _frame_rate(
     graph: _Graph, config: FrameRateConfig, params: dict[str, np.ndarray], features: str
 ) -> str:
-    """[1, F, 128] to [1, 1, (F + 3) * 320], from a hop before on; see `FrameRateGenerator`."""
+    """Adds the nodes of `FrameRateGenerator`: [1, F, 128] to [1, 1, (F + 3) * 320].
+
+    The audio starts one hop before that of the first frame.
+    """
     kernel = params["input/kernel"].reshape(config.kernel_frames, NUM_MELS, config.width)
-    turned = graph.turned(graph.standardized(features))
-    x = graph.turned(graph.convolution(turned, kernel, params["input/bias"]))
+    channels_first = graph.transposed(graph.standardized(features))
+    x = graph.transposed(graph.convolution(channels_first, kernel, params["input/bias"]))
     x = graph.layer_norm(x, params["input_norm/scale"], params["input_norm/shift"])
     for number in range(config.layers):
         layer = {
@@ -235,45 +241,45 @@ def _frame_rate(
     magnitudes = graph.add("Add", graph.part(output, 0, S), bands)
     limit = graph.constant(np.float32(MAX_LOG_MAGNITUDE))
     magnitudes = graph.add("Exp", graph.add("Min", magnitudes, limit))
-    phases = graph.add("Add", graph.part(output, S, 2 * S), _turns(graph, config, features))
-    bins, tones = [], []  # of both the real and then the imaginary parts
+    phases = graph.add("Add", graph.part(output, S, 2 * S), _phases(graph, config, features))
+    bins, tones = [], []  # real parts, then imaginary parts
     for function in ("Cos", "Sin"):
         sources = graph.add("Mul", magnitudes, graph.add(function, phases))
-        # Tones that are bins are added to the last of the bins.
+        # Tones at Fourier bins are added to the last of the bins.
         pads = graph.integers(0, 0, K - len(hertz.high), 0, 0, 0)
         high = graph.add("Pad", graph.part(sources, K + N, S), pads)
         bins.append(graph.add("Add", graph.part(sources, 0, K), high))
         tones.append(graph.part(sources, K, K + N))
-    together = graph.turned(graph.add("Concat", *bins, *tones, axis=2))
+    together = graph.transposed(graph.add("Concat", *bins, *tones, axis=2))
     basis = graph.constant(_windowed_waves(config)[:, np.newaxis])
     return graph.add("ConvTranspose", together, basis, strides=[HOP_SAMPLES])
 
 
 def _convnext(graph: _Graph, layer: dict[str, np.ndarray], x: str) -> str:
     width = layer["taps"].shape[1]
-    # A kernel of one input each: [places, 1, outputs].
+    # Depthwise kernel [T, 1, outputs].
     taps = layer["taps"][:, np.newaxis]
-    mixed = graph.convolution(graph.turned(x), taps, layer["bias"], group=width)
-    hidden = graph.layer_norm(graph.turned(mixed), layer["norm/scale"], layer["norm/shift"])
+    mixed = graph.convolution(graph.transposed(x), taps, layer["bias"], group=width)
+    hidden = graph.layer_norm(graph.transposed(mixed), layer["norm/scale"], layer["norm/shift"])
     hidden = graph.gelu(graph.linear(hidden, layer["up/kernel"], layer["up/bias"]))
     hidden = graph.linear(hidden, layer["down/kernel"], layer["down/bias"])
     return graph.add("Add", x, graph.times(hidden, layer["scale"]))
 
 
-def _turns(graph: _Graph, config: FrameRateConfig, features: str) -> str:
-    """What is added to the phases, [T, S]."""
+def _phases(graph: _Graph, config: FrameRateConfig, features: str) -> str:
+    """Adds the nodes for the phase advance of all sources, [T, S]."""
     frames = graph.add("Gather", graph.add("Shape", features), graph.constant(np.int64(1)))
     numbers = graph.add("Range", graph.constant(np.int64(0)), frames, graph.constant(np.int64(1)))
     rows = graph.add("Mod", numbers, graph.constant(np.int64(PERIOD_FRAMES)))
-    return graph.add("Gather", graph.constant(turns_of_sources(config)), rows)
+    return graph.add("Gather", graph.constant(phases_of_sources(config)), rows)
 
 
-def _windowed_waves(config: FrameRateConfig) -> np.ndarray:
-    """[2 K + 2 N, W], of the real and imaginary parts of bins, then of the tones between them."""
+def _windowed_waves(config: FrameRateConfig) -> Float32[np.ndarray, "sources W"]:
+    """Returns windowed waveforms: real and imaginary parts of bins, then of tones between them."""
     window, K = hann(config.window_samples), config.fourier_bins
     bins = np.fft.irfft(np.concatenate([np.eye(K), 1j * np.eye(K)]), config.window_samples)
     tones = waves(source_hz(config).low, config.window_samples)
-    # In the middle of a long sound, windows add up to the same everywhere.
+    # Away from the ends of the audio, the sum of the windows is constant.
     hops = config.window_samples // HOP_SAMPLES
     sums = window_sums(window, 4 * hops)[2 * hops * HOP_SAMPLES]
     both = np.concatenate([np.fft.fftshift(bins, axes=1), tones])

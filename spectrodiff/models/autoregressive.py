@@ -1,6 +1,6 @@
 """The paper's autoregressive baseline: each frame is predicted from those before it.
 
-It hears no context and knows no diffusion time; frames are unscaled log-mel on both sides. Axis
+It has neither context nor diffusion time; inputs and outputs are unscaled log-mel frames. Axis
 letters: see `spectrodiff.models.config`.
 """
 
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Int, Key
 
 from spectrodiff.models.causal import (
     Cache,
@@ -22,7 +23,7 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.encoders import EncoderStack, Encoding
 from spectrodiff.models.layers import (
     Dense,
-    Key,
+    DropoutKey,
     KeyValue,
     RMSNorm,
     dropout,
@@ -34,12 +35,12 @@ from spectrodiff.models.layers import (
 )
 from spectrodiff.music.vocabulary import PADDING_ID
 
-# Deviation of the noise that is added to frames before they are fed back.
+# Standard deviation of the noise added to frames that are fed back.
 DITHER = 0.2
 
 
 class PlainNoteEncoder(EncoderStack):
-    """Encodes note tokens; its self-attention sees the padding as well, all N tokens of it."""
+    """Encodes note tokens; self-attention includes the padding up to N tokens."""
 
     def __init__(
         self, config: ModelConfig, *, dtype: DTypeLike, remat: bool, rngs: nnx.Rngs
@@ -49,15 +50,15 @@ class PlainNoteEncoder(EncoderStack):
         self.embedding = nnx.Param(embedding)
         self.length = config.note_tokens
 
-    def __call__(self, tokens: jax.Array, *, key: Key = None) -> Encoding:
-        """Encodes tokens int32 [B, n], n <= N; the result is the same for any n that fits."""
+    def __call__(self, tokens: Int[Array, "B n"], *, key: DropoutKey = None) -> Encoding:
+        """Encodes n <= N tokens; more padding does not change the result."""
         length = tokens.shape[1]
         padding = [(0, 0), (0, self.length - length)]
         padded = jnp.pad(tokens, padding, constant_values=PADDING_ID)
         positions = sinusoid_positions(self.length, self.embedding[...].shape[1])
         embedded = self.embedding[...][padded] + positions[None]
         everything = jnp.ones((1, 1, self.length), bool)
-        # Encoded padding is masked from here on, so that it need not go any further.
+        # Encoded padding is masked from here on and can be dropped.
         values = self.encode(embedded, everything, key)[:, :length]
         return Encoding(values, tokens != PADDING_ID)
 
@@ -79,11 +80,13 @@ class FrameDecoder(nnx.Module):
         self.config, self.dtype, self.remat = config, dtype, remat
 
     def memory(self, notes: Encoding) -> KeyValue:
-        """What every layer's cross-attention sees of the notes; once a segment."""
+        """Computes every layer's cross-attention keys and values, with a leading axis L."""
         return cross_memory(self.layers, notes.values, notes.mask[:, None])
 
-    def __call__(self, frames: jax.Array, cross: KeyValue, *, key: Key = None) -> jax.Array:
-        """Prediction float32 [B, T, M] of the frame after each of [B, T, M]."""
+    def __call__(
+        self, frames: Float[Array, "B T M"], cross: KeyValue, *, key: DropoutKey = None
+    ) -> Float32[Array, "B T M"]:
+        """Predicts the frame after each of the given frames."""
         keys = split_key(key, 3)
         x = self.input(frames) + self._positions(frames.shape[1])[None]
         x = dropout(x, self.config.dropout, keys[0], shared_axis=1)
@@ -97,25 +100,25 @@ class FrameDecoder(nnx.Module):
         return self.output(dropout(self.norm(x), self.config.dropout, keys[2], shared_axis=1))
 
     def step(
-        self, frame: jax.Array, cross: KeyValue, cache: Cache, step: jax.Array
-    ) -> tuple[jax.Array, Cache]:
-        """Prediction float32 [B, M] of the frame after [B, M]; the cache knows those before it."""
+        self, frame: Float[Array, "B M"], cross: KeyValue, cache: Cache, step: Int[Array, ""]
+    ) -> tuple[Float32[Array, "B M"], Cache]:
+        """Predicts the frame after a given one; the cache holds those before it."""
         x = self.input(frame) + self._positions(self.config.target_frames)[step][None]
         x, cache = decode_step(self.layers, x[:, None], cross, cache, step)
         return self.output(self.norm(x))[:, 0], cache
 
-    def _positions(self, length: int) -> jax.Array:
+    def _positions(self, length: int) -> Float[Array, "length D"]:
         return sinusoid_positions(length, self.config.width).astype(self.dtype)
 
 
 class Autoregressor(nnx.Module):
-    """The whole network.
+    """Autoregressive network: note encoder and frame decoder.
 
     Args:
         config: sizes, of kind "autoregressive".
         dtype: type of the matrix products; parameters and outputs stay float32.
         remat: recompute activations in the backward pass, layer by layer.
-        rngs: stream `params`.
+        rngs: random streams; `params` is used.
     """
 
     def __init__(
@@ -129,16 +132,18 @@ class Autoregressor(nnx.Module):
         self.note_encoder = PlainNoteEncoder(config, dtype=dtype, remat=remat, rngs=rngs)
         self.decoder = FrameDecoder(config, dtype=dtype, remat=remat, rngs=rngs)
 
-    def __call__(self, tokens: jax.Array, log_mel: jax.Array, *, key: Key = None) -> jax.Array:
-        """Prediction of every frame from the true frames before it.
+    def __call__(
+        self, tokens: Int[Array, "B n"], log_mel: Float[Array, "B F M"], *, key: DropoutKey = None
+    ) -> Float32[Array, "B F M"]:
+        """Predicts every frame from the true frames before it.
 
         Args:
-            tokens: int32 [B, n], n <= N.
-            log_mel: unscaled [B, F, M].
+            tokens: n <= N note tokens.
+            log_mel: true frames, unscaled.
             key: dropout key, consumed.
 
         Returns:
-            float32 [B, F, M], unscaled.
+            Predicted frames, unscaled.
         """
         keys = split_key(key, 2)
         cross = self.decoder.memory(self.note_encoder(tokens, key=keys[0]))
@@ -147,32 +152,33 @@ class Autoregressor(nnx.Module):
 
 
 def loss(
-    model: Autoregressor, tokens: jax.Array, log_mel: jax.Array, *, key: Key = None
-) -> jax.Array:
-    """Squared error, mean over the bins and sum over the frames of each example.
+    model: Autoregressor,
+    tokens: Int[Array, "B n"],
+    log_mel: Float[Array, "B F M"],
+    *,
+    key: DropoutKey = None,
+) -> Float32[Array, " B"]:
+    """Computes the squared error, mean over the bins and sum over the frames of each example.
 
     Args:
-        model: the network.
-        tokens: int32 [B, n].
-        log_mel: target, unscaled [B, F, M].
+        model: network.
+        tokens: note tokens.
+        log_mel: target, unscaled.
         key: dropout key, consumed; None for evaluation.
-
-    Returns:
-        float32 [B].
     """
     squared = jnp.square(model(tokens, log_mel, key=key) - log_mel)
     return squared.mean(axis=-1).sum(axis=-1)
 
 
 class Writing(NamedTuple):
-    """Where sampling is: some frames are written, the rest are zeros."""
+    """State of sampling: unscaled frames, zero where not generated yet, and the cache."""
 
-    frames: jax.Array  # [B, F, M], unscaled
+    frames: Float32[Array, "B F M"]
     cache: Cache
 
 
 def begin(config: ModelConfig, batch: int, dtype: DTypeLike) -> Writing:
-    """Nothing is written yet."""
+    """Returns the state before the first frame."""
     frames = jnp.zeros((batch, config.target_frames, config.mel_bins))
     return Writing(frames, empty_cache(config, batch, config.target_frames, dtype))
 
@@ -181,22 +187,23 @@ def write_frames(
     decoder: FrameDecoder,
     writing: Writing,
     cross: KeyValue,
-    keys: jax.Array,
+    keys: Key[Array, " B"],
     *,
-    first: jax.Array | int,
-    last: jax.Array | int,
-    dither: float = DITHER,
+    first: Int[Array, ""] | int,
+    last: Int[Array, ""] | int,
+    dither: float | Float[Array, ""] = DITHER,
 ) -> Writing:
-    """Writes some more frames. To be jitted.
+    """Generates the frames from `first` up to `last`; call it under `jax.jit`.
 
     Args:
-        decoder: of the network.
-        writing: where `first` frames are written.
+        decoder: decoder of the network.
+        writing: state after `first` frames.
         cross: `decoder.memory` of the notes.
-        keys: one per example, [B]; consumed. An example's frames do not depend on its neighbours.
-        first: the number of the first frame to write.
-        last: that of the frame after the last one.
-        dither: deviation of the noise in the frames that are fed back; what is written is clean.
+        keys: one per example, consumed; examples do not influence one another.
+        first: index of the first frame to generate.
+        last: index of the frame after the last one.
+        dither: standard deviation of the noise added to frames that are fed back; the frames in the
+            result are without it.
     """
 
     def write_one(step: jax.Array, writing: Writing) -> Writing:
@@ -205,7 +212,7 @@ def write_frames(
         noise = jax.vmap(
             lambda key: jax.random.normal(jax.random.fold_in(key, step), before.shape[1:])
         )(keys)
-        # Before the first frame there are zeros, without noise.
+        # The first frame is predicted from zeros without noise.
         before = jnp.where(step == 0, 0.0, before + dither * noise)
         frame, cache = decoder.step(before, cross, cache, step)
         return Writing(frames.at[:, step].set(frame), cache)
@@ -214,18 +221,19 @@ def write_frames(
 
 
 def sample(
-    model: Autoregressor, tokens: jax.Array, keys: jax.Array, *, dither: float = DITHER
-) -> jax.Array:
-    """Writes a whole segment, frame after frame. To be jitted.
+    model: Autoregressor,
+    tokens: Int[Array, "B n"],
+    keys: Key[Array, " B"],
+    *,
+    dither: float | Float[Array, ""] = DITHER,
+) -> Float32[Array, "B F M"]:
+    """Generates a segment frame by frame, unscaled; call it under `jax.jit`.
 
     Args:
-        model: the network.
-        tokens: int32 [B, n].
-        keys: one per example, [B]; consumed.
-        dither: deviation of the noise in the frames that are fed back.
-
-    Returns:
-        float32 [B, F, M], unscaled.
+        model: network.
+        tokens: note tokens.
+        keys: one per example, consumed.
+        dither: standard deviation of the noise added to frames that are fed back.
     """
     config = model.decoder.config
     cross = model.decoder.memory(model.note_encoder(tokens))

@@ -1,4 +1,4 @@
-"""Decoder layers that look only back, and the cache that lets them run a step at a time.
+"""Causal decoder layers, and the cache for running them one step at a time.
 
 Axis letters: see `spectrodiff.models.config`; T is the length of the decoded sequence.
 """
@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
 
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.layers import (
     Attention,
+    DropoutKey,
     FeedForward,
-    Key,
     KeyValue,
     RMSNorm,
     dropout,
@@ -26,8 +27,8 @@ from spectrodiff.models.layers import (
 class CausalDecoderLayer(nnx.Module):
     """Self-attention, cross-attention and feed-forward, each a pre-norm residual block.
 
-    What the self-attention sees is given to the layer, so that it can be all of a known sequence
-    as well as what a cache remembers.
+    Keys and values of the self-attention are an argument: those of a whole known sequence, or those
+    in a cache.
     """
 
     def __init__(self, config: ModelConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
@@ -51,16 +52,16 @@ class CausalDecoderLayer(nnx.Module):
         )
         self.dropout = config.dropout
 
-    def own_memory(self, x: jax.Array) -> KeyValue:
-        """Keys and values of x [B, T, D] for the layer's self-attention, masked to look back."""
+    def own_memory(self, x: Float[Array, "B T D"]) -> KeyValue:
+        """Returns keys and values of x for the layer's self-attention, with a causal mask."""
         length = x.shape[1]
         look_back = jnp.tril(jnp.ones((1, length, length), bool))
         return self.self_attention.memory(self.self_attention_norm(x), look_back)
 
     def __call__(
-        self, x: jax.Array, own: KeyValue, cross: KeyValue, *, key: Key = None
-    ) -> jax.Array:
-        """x [B, T, D] that attends to `own` and then to `cross` -> [B, T, D]."""
+        self, x: Float[Array, "B T D"], own: KeyValue, cross: KeyValue, *, key: DropoutKey = None
+    ) -> Float[Array, "B T D"]:
+        """Applies the layer; x attends to `own` and then to `cross`."""
         keys = split_key(key, 6)
         attended = self.self_attention(self.self_attention_norm(x), own, key=keys[0])
         x = x + dropout(attended, self.dropout, keys[1], shared_axis=1)
@@ -71,13 +72,13 @@ class CausalDecoderLayer(nnx.Module):
 
 
 class Cache(NamedTuple):
-    """Self-attention keys and values of the steps taken so far, in room for T of them."""
+    """Self-attention keys and values of the steps taken so far, with capacity for T steps."""
 
-    key: jax.Array  # [L, B, H, T, K]
-    value: jax.Array  # [L, B, H, T, K]
+    key: Float[Array, "L B H T K"]
+    value: Float[Array, "L B H T K"]
 
-    def write(self, layer: jax.Array, step: jax.Array, memory: KeyValue) -> "Cache":
-        """Remembers what one step, [B, H, 1, K], has in one layer."""
+    def write(self, layer: Int[Array, ""], step: Int[Array, ""], memory: KeyValue) -> "Cache":
+        """Returns the cache with keys and values [B, H, 1, K] of one step in one layer."""
         zero = jnp.zeros_like(step)
         place = (layer, zero, zero, step, zero)
         return Cache(
@@ -85,30 +86,32 @@ class Cache(NamedTuple):
             jax.lax.dynamic_update_slice(self.value, memory.value[None], place),
         )
 
-    def read(self, layer: jax.Array, step: jax.Array) -> KeyValue:
-        """What a step can see of itself and the steps before it in one layer."""
+    def read(self, layer: Int[Array, ""], step: Int[Array, ""]) -> KeyValue:
+        """Returns the keys and values of one layer; the mask admits steps up to `step`."""
         known = jnp.arange(self.key.shape[3]) <= step
         return KeyValue(self.key[layer], self.value[layer], known[None, None])
 
     def grown(self, length: int) -> "Cache":
-        """The same in room for `length` steps."""
-        room = [(0, 0)] * 3 + [(0, length - self.key.shape[3]), (0, 0)]
-        return Cache(jnp.pad(self.key, room), jnp.pad(self.value, room))
+        """Returns the cache with capacity for `length` steps."""
+        padding = [(0, 0)] * 3 + [(0, length - self.key.shape[3]), (0, 0)]
+        return Cache(jnp.pad(self.key, padding), jnp.pad(self.value, padding))
 
 
 def empty_cache(config: ModelConfig, batch: int, length: int, dtype: DTypeLike) -> Cache:
-    """Room for `length` steps of `batch` sequences in every decoder layer."""
+    """Returns a cache for `length` steps of `batch` sequences in every decoder layer."""
     shape = (config.decoder_layers, batch, config.heads, length, config.head_width)
     return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
 
-def cross_memory(layers: CausalDecoderLayer, values: jax.Array, mask: jax.Array) -> KeyValue:
-    """Cross-attention keys and values of an encoding for stacked layers; once per encoding.
+def cross_memory(
+    layers: CausalDecoderLayer, values: Float[Array, "B S D"], mask: Bool[Array, "#B #T S"]
+) -> KeyValue:
+    """Computes the cross-attention keys and values of an encoding for stacked layers.
 
     Args:
         layers: `CausalDecoderLayer`s made by `stack`.
-        values: [B, S, D].
-        mask: bool, broadcasts to [B, T, S].
+        values: encoding.
+        mask: which entries of the encoding exist.
 
     Returns:
         Arrays with a leading axis L.
@@ -120,19 +123,23 @@ def cross_memory(layers: CausalDecoderLayer, values: jax.Array, mask: jax.Array)
 
 
 def decode_step(
-    layers: CausalDecoderLayer, x: jax.Array, cross: KeyValue, cache: Cache, step: jax.Array
-) -> tuple[jax.Array, Cache]:
+    layers: CausalDecoderLayer,
+    x: Float[Array, "B 1 D"],
+    cross: KeyValue,
+    cache: Cache,
+    step: Int[Array, ""],
+) -> tuple[Float[Array, "B 1 D"], Cache]:
     """Runs one step of every sequence through stacked layers.
 
     Args:
         layers: `CausalDecoderLayer`s made by `stack`.
-        x: the embedded step [B, 1, D].
-        cross: what `cross_memory` returned.
-        cache: what the steps before left.
-        step: its number, from 0.
+        x: embedded step.
+        cross: result of `cross_memory`.
+        cache: keys and values of the steps before.
+        step: number of the step, from 0.
 
     Returns:
-        [B, 1, D], and the cache with this step in it.
+        The output of the last layer, and the cache with this step in it.
     """
 
     def layer_step(
@@ -145,5 +152,5 @@ def decode_step(
         return layer(x, cache.read(number, step), cross), cache
 
     numbers = jnp.arange(cache.key.shape[0], dtype=step.dtype)
-    # The cache travels with x, not beside the layers: then only the new step is written.
+    # The cache is part of the carry, not of the scanned inputs: only the new step is written.
     return scan_layers(layers, layer_step, (x, cache), (numbers, cross))

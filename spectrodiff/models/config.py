@@ -1,4 +1,4 @@
-"""Sizes of the networks, in one table."""
+"""Sizes of the networks."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -13,27 +13,26 @@ MAX_SIZE = 2**31 - 1  # of an axis: JAX indexes with int32
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Everything that fixes the shapes and the wiring of a synthesiser's network.
+    """Sizes and structure of a synthesiser's network.
 
-    The axis letters used in this package: B batch, N note tokens, F target frames, C context
-    frames, M mel bins, D model width, H heads, K head width, L layers.
+    Axis letters used in this package: B batch, N note tokens, F target frames, C context frames,
+    M mel bins, D model width, H heads, K head width, L layers.
     """
 
     width: int  # D
     heads: int  # H
     head_width: int  # K; heads * head_width may differ from the width
     mlp_width: int
-    encoder_layers: int  # of the note encoder and of the context encoder alike
+    encoder_layers: int  # of the note encoder, and of the context encoder
     decoder_layers: int
     vocabulary_size: int = 1536  # rows of the token embedding: 1536 for V = 1, 1664 for V = 127
-    note_tokens: int = 2048  # N, the longest segment
+    note_tokens: int = 2048  # N, maximum per segment
     target_frames: int = 256  # F
-    # C, fewer or more than F; 0 builds a network without context encoder.
-    context_frames: int = 256
+    context_frames: int = 256  # C; 0 builds a network without context encoder
     mel_bins: int = 128  # M
     cross_attention: CrossAttention = "concatenate"  # "sum" is the paper's ablation
     dropout: float = 0.1
-    kind: NetworkKind = "diffusion"  # "autoregressive" is the paper's baseline, without context
+    kind: NetworkKind = "diffusion"  # "autoregressive" is the paper's baseline; it has no context
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -65,12 +64,12 @@ class ModelConfig:
 
     @property
     def has_context(self) -> bool:
-        """Whether the network has a context encoder."""
+        """True if the network has a context encoder."""
         return self.context_frames > 0
 
 
-# "small" and "base" are the paper's sizes (its text says width 758 for base, the released weights
-# are 768). "tiny" is for tests and for trying things out on a CPU.
+# "small" and "base" are the paper's sizes (for base, its text gives width 758; the released weights
+# have 768). "tiny" is for tests and experiments on a CPU.
 SIZES: dict[str, ModelConfig] = {
     "tiny": ModelConfig(
         width=64, heads=2, head_width=32, mlp_width=128, encoder_layers=2, decoder_layers=2

@@ -1,20 +1,22 @@
-"""The decoder that denoises a spectrogram, and the whole network around it."""
+"""Diffusion network: encoders, and the decoder that denoises a segment."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.encoders import ContextEncoder, Encoding, NoteEncoder
 from spectrodiff.models.layers import (
     Attention,
     Dense,
+    DropoutKey,
     FeedForward,
-    Key,
     KeyValue,
     RMSNorm,
     dropout,
@@ -26,23 +28,25 @@ from spectrodiff.models.layers import (
     stack,
 )
 
-MAX_TIME = 20_000.0  # t in [0, 1] is stretched to [0, MAX_TIME] before it is embedded
+MAX_TIME = 20_000.0  # t in [0, 1] is multiplied by this before it is embedded
+
+Tree = TypeVar("Tree")
 
 
 class Films(NamedTuple):
-    """FiLM scale and shift of every layer, for one time per example."""
+    """FiLM scale and shift of every layer, for one time per example or (B = 1) for all."""
 
-    self_attention: jax.Array  # [L, B, 2 D]; B = 1 where all examples share a time
-    mlp: jax.Array  # [L, B, 2 D]
+    self_attention: Float[Array, "L B 2*D"]
+    mlp: Float[Array, "L B 2*D"]
 
 
-# What the cross-attention of every layer sees: one entry a source, none for an unconditional pass.
-# Each array has a leading axis L, which a layer does not see.
+# Cross-attention keys and values: one entry per source, none for an unconditional pass. Arrays have
+# a leading axis L, except inside a layer.
 Memory = tuple[KeyValue, ...]
 
 
 class DecoderLayer(nnx.Module):
-    """Self-attention, cross-attention and feed-forward; the first and last see the time by FiLM."""
+    """Self-attention, cross-attention and feed-forward; FiLM conditions the first and the last."""
 
     def __init__(self, config: ModelConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         def attention() -> Attention:
@@ -75,7 +79,7 @@ class DecoderLayer(nnx.Module):
         self.dropout = config.dropout
 
     def memory(self, encodings: list[Encoding]) -> Memory:
-        """Keys and values of the encodings for this layer's cross-attention."""
+        """Computes keys and values of the encodings for this layer's cross-attention."""
         if isinstance(self.cross_attention, Attention):
             values = jnp.concatenate([encoding.values for encoding in encodings], axis=1)
             mask = jnp.concatenate([encoding.mask for encoding in encodings], axis=1)
@@ -85,12 +89,14 @@ class DecoderLayer(nnx.Module):
             for attention, encoding in zip(self._cross_attentions(), encodings, strict=True)
         )
 
-    def film(self, time_embedding: jax.Array) -> Films:
-        """Time embedding [B, 4 D] -> this layer's scales and shifts."""
+    def film(self, time_embedding: Float[Array, "B time_width"]) -> Films:
+        """Computes this layer's scales and shifts, without the axis L."""
         return Films(self.self_attention_film(time_embedding), self.mlp_film(time_embedding))
 
-    def __call__(self, x: jax.Array, films: Films, memory: Memory, *, key: Key = None) -> jax.Array:
-        """x [R, F, D] -> [R, F, D]; rows beyond the batch of the memory attend to nothing."""
+    def __call__(
+        self, x: Float[Array, "R F D"], films: Films, memory: Memory, *, key: DropoutKey = None
+    ) -> Float[Array, "R F D"]:
+        """Applies the layer; rows beyond the batch of the memory skip the cross-attention."""
         keys = split_key(key, 5)
         normed = film(self.self_attention_norm(x), films.self_attention)
         everything = jnp.ones((1, 1, x.shape[1]), bool)
@@ -103,7 +109,9 @@ class DecoderLayer(nnx.Module):
         hidden = self.mlp(film(self.mlp_norm(x), films.mlp), key=keys[3])
         return x + dropout(hidden, self.dropout, keys[4], shared_axis=1)
 
-    def _cross_attend(self, x: jax.Array, memory: Memory, key: Key) -> jax.Array:
+    def _cross_attend(
+        self, x: Float[Array, "R F D"], memory: Memory, key: DropoutKey
+    ) -> Float[Array, "R F D"]:
         conditioned = memory[0].key.shape[0]
         normed = self.cross_attention_norm(x[:conditioned])
         *keys, last = split_key(key, len(memory) + 1)
@@ -121,13 +129,13 @@ class DecoderLayer(nnx.Module):
         return [self.cross_attention["notes"], self.cross_attention["context"]]
 
 
-def _gate(attended: jax.Array, mask: jax.Array) -> jax.Array:
-    """Zero where an example has nothing to attend to, instead of the mean of masked values."""
+def _gate(attended: Float[Array, "B F D"], mask: Bool[Array, "#B #F S"]) -> Float[Array, "B F D"]:
+    """Returns zero for examples without anything to attend to, not the mean of masked values."""
     return jnp.where(mask.any(axis=-1)[..., None], attended, jnp.zeros((), attended.dtype))
 
 
 class Decoder(nnx.Module):
-    """Denoises a scaled log-mel segment, given the time and what the segment should sound like."""
+    """Denoises a scaled log-mel segment, given time and encodings."""
 
     def __init__(
         self, config: ModelConfig, *, dtype: DTypeLike, remat: bool, rngs: nnx.Rngs
@@ -150,23 +158,20 @@ class Decoder(nnx.Module):
         self.dropout, self.dtype, self.remat = config.dropout, dtype, remat
 
     def memory(self, encodings: list[Encoding]) -> Memory:
-        """Every layer's cross-attention keys and values, with a leading axis L; once a segment."""
+        """Computes every layer's cross-attention keys and values, with a leading axis L."""
         return self._per_layer(lambda layer: layer.memory(encodings))
 
-    def films(self, time: jax.Array) -> Films:
-        """Every layer's FiLM for times [B] in [0, 1]; depends on nothing else."""
+    def films(self, time: Float[Array, " B"]) -> Films:
+        """Computes every layer's FiLM for times in [0, 1]."""
         embedding = time_embedding(time, self.width)
         embedding = nnx.swish(self.time["in"](embedding))
         embedding = nnx.swish(self.time["out"](embedding))
         return self._per_layer(lambda layer: layer.film(embedding))
 
     def __call__(
-        self, noisy: jax.Array, films: Films, memory: Memory, *, key: Key = None
-    ) -> jax.Array:
-        """Noisy features [R, F, M] -> the network's prediction, float32 [R, F, M].
-
-        Rows beyond the batch of the memory are unconditional: they attend to nothing.
-        """
+        self, noisy: Float[Array, "R F M"], films: Films, memory: Memory, *, key: DropoutKey = None
+    ) -> Float32[Array, "R F M"]:
+        """Predicts from noisy features; rows beyond the batch of the memory are unconditional."""
         keys = split_key(key, 3)
         x = self.input(noisy) + self.positions[...][None].astype(self.dtype)
         x = dropout(x, self.dropout, keys[0], shared_axis=1)
@@ -180,15 +185,16 @@ class Decoder(nnx.Module):
         x = dropout(self.norm(x), self.dropout, keys[2], shared_axis=1)
         return self.output(x)
 
-    def _per_layer(self, function: Any) -> Any:
+    def _per_layer(self, function: Callable[[DecoderLayer], Tree]) -> Tree:
         definition, arrays = nnx.split(self.layers)
-        return jax.vmap(lambda arrays: function(nnx.merge(definition, arrays)))(
+        result: Tree = jax.vmap(lambda arrays: function(nnx.merge(definition, arrays)))(
             nnx.to_pure_dict(arrays)
         )
+        return result
 
 
-def time_embedding(time: jax.Array, width: int) -> jax.Array:
-    """Sines, then cosines of the stretched time: [B] -> [B, width]."""
+def time_embedding(time: Float[Array, " B"], width: int) -> Float32[Array, "B width"]:
+    """Returns sines, then cosines of the scaled time."""
     half = width // 2
     rates = jnp.exp(-jnp.arange(half) * (math.log(MAX_TIME) / max(half - 1, 1)))
     angles = (time.astype(jnp.float32) * MAX_TIME)[:, None] * rates[None]
@@ -196,13 +202,13 @@ def time_embedding(time: jax.Array, width: int) -> jax.Array:
 
 
 class Denoiser(nnx.Module):
-    """The whole network: what a segment's notes and the sound before it say about a noisy segment.
+    """Diffusion network: predicts from a noisy segment, its notes, its context and the time.
 
     Args:
         config: sizes.
         dtype: type of the matrix products; parameters and outputs stay float32.
         remat: recompute activations in the backward pass, layer by layer.
-        rngs: stream `params`.
+        rngs: random streams; `params` is used.
     """
 
     def __init__(
@@ -221,16 +227,13 @@ class Denoiser(nnx.Module):
 
     def encode(
         self,
-        tokens: jax.Array,
-        context: jax.Array | None = None,
-        context_mask: jax.Array | None = None,
+        tokens: Int[Array, "B n"],
+        context: Float[Array, "B C M"] | None = None,
+        context_mask: Bool[Array, "B C"] | None = None,
         *,
-        key: Key = None,
+        key: DropoutKey = None,
     ) -> list[Encoding]:
-        """Encodes tokens int32 [B, n] and, if the network has a context, features [B, C, M].
-
-        The context's valid frames come first; `context_mask` is bool [B, C].
-        """
+        """Encodes tokens and, if the network has a context, scaled features, valid frames first."""
         keys = split_key(key, 2)
         encodings = [self.note_encoder(tokens, key=keys[0])]
         if self.has_context:
@@ -241,15 +244,15 @@ class Denoiser(nnx.Module):
 
     def __call__(
         self,
-        tokens: jax.Array,
-        context: jax.Array | None,
-        context_mask: jax.Array | None,
-        noisy: jax.Array,
-        time: jax.Array,
+        tokens: Int[Array, "B n"],
+        context: Float[Array, "B C M"] | None,
+        context_mask: Bool[Array, "B C"] | None,
+        noisy: Float[Array, "B F M"],
+        time: Float[Array, " B"],
         *,
-        key: Key = None,
-    ) -> jax.Array:
-        """The network's prediction, float32 [B, F, M], for noisy features at times [B]."""
+        key: DropoutKey = None,
+    ) -> Float32[Array, "B F M"]:
+        """Predicts from noisy features at times in [0, 1]; see `encode` for the other inputs."""
         keys = split_key(key, 2)
         encodings = self.encode(tokens, context, context_mask, key=keys[0])
         return self.decoder(

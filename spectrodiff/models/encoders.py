@@ -1,4 +1,4 @@
-"""The note encoder and the context encoder."""
+"""Note encoder and context encoder."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
 
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.layers import (
     Attention,
     Dense,
+    DropoutKey,
     FeedForward,
-    Key,
     RMSNorm,
     dropout,
     layer_keys,
@@ -24,10 +25,10 @@ from spectrodiff.models.layers import (
 
 
 class Encoding(NamedTuple):
-    """An encoded sequence and which of its entries exist."""
+    """An encoded sequence; the mask is true for entries that exist."""
 
-    values: jax.Array  # [B, S, D]
-    mask: jax.Array  # bool [B, S]
+    values: Float[Array, "B S D"]
+    mask: Bool[Array, "B S"]
 
 
 class EncoderLayer(nnx.Module):
@@ -49,8 +50,10 @@ class EncoderLayer(nnx.Module):
         )
         self.dropout = config.dropout
 
-    def __call__(self, x: jax.Array, mask: jax.Array, *, key: Key = None) -> jax.Array:
-        """x [B, S, D], mask bool [B, 1, S] or [B, S, S] -> [B, S, D]."""
+    def __call__(
+        self, x: Float[Array, "B S D"], mask: Bool[Array, "#B #S S"], *, key: DropoutKey = None
+    ) -> Float[Array, "B S D"]:
+        """Applies the layer; the mask says which entries are attended to."""
         keys = split_key(key, 4)
         normed = self.attention_norm(x)
         attended = self.attention(normed, self.attention.memory(normed, mask), key=keys[0])
@@ -60,7 +63,7 @@ class EncoderLayer(nnx.Module):
 
 
 class EncoderStack(nnx.Module):
-    """Encoder layers between an embedding and a final norm; subclasses say what is embedded."""
+    """Encoder layers between an embedding, which subclasses define, and a final norm."""
 
     def __init__(
         self, config: ModelConfig, *, dtype: DTypeLike, remat: bool, rngs: nnx.Rngs
@@ -72,8 +75,10 @@ class EncoderStack(nnx.Module):
         self.dropout, self.dtype, self.remat = config.dropout, dtype, remat
         self.depth = config.encoder_layers
 
-    def encode(self, embedded: jax.Array, mask: jax.Array, key: Key) -> jax.Array:
-        """Embedded [B, S, D], mask bool [B, 1, S] or [B, S, S] -> [B, S, D]."""
+    def encode(
+        self, embedded: Float[Array, "B S D"], mask: Bool[Array, "#B #S S"], key: DropoutKey
+    ) -> Float[Array, "B S D"]:
+        """Applies layers and norm; the mask says which entries are attended to."""
         keys = split_key(key, 3)
         x = dropout(embedded, self.dropout, keys[0], shared_axis=1).astype(self.dtype)
         x = scan_layers(
@@ -97,15 +102,15 @@ class NoteEncoder(EncoderStack):
         self.embedding = nnx.Param(embedding)
         self.positions = random_phase_positions(config.note_tokens, config.width, rngs)
 
-    def __call__(self, tokens: jax.Array, *, key: Key = None) -> Encoding:
-        """Encodes tokens int32 [B, n], n <= N; the result is the same for any n that fits."""
+    def __call__(self, tokens: Int[Array, "B n"], *, key: DropoutKey = None) -> Encoding:
+        """Encodes n <= N tokens; more padding does not change the result."""
         mask = tokens > 0
         embedded = self.embedding[...][tokens] + self.positions[...][None, : tokens.shape[1]]
         return Encoding(self.encode(embedded, mask[:, None], key), mask)
 
 
 class ContextEncoder(EncoderStack):
-    """Encodes the spectrogram that came before the segment."""
+    """Encodes the context, the features before the segment."""
 
     def __init__(
         self, config: ModelConfig, *, dtype: DTypeLike, remat: bool, rngs: nnx.Rngs
@@ -114,11 +119,13 @@ class ContextEncoder(EncoderStack):
         self.input = Dense(config.mel_bins, config.width, dtype=dtype, rngs=rngs)
         self.positions = random_phase_positions(config.context_frames, config.width, rngs)
 
-    def __call__(self, context: jax.Array, mask: jax.Array, *, key: Key = None) -> Encoding:
-        """Encodes scaled features [B, C, M] whose valid frames come first, mask bool [B, C].
+    def __call__(
+        self, context: Float[Array, "B C M"], mask: Bool[Array, "B C"], *, key: DropoutKey = None
+    ) -> Encoding:
+        """Encodes scaled features whose valid frames come first.
 
-        Positions are counted back from the newest valid frame, so that it has the same row however
-        much context there is.
+        Positions are counted back from the newest valid frame, which therefore always has the same
+        row of the table.
         """
         frames = self.positions[...].shape[0]
         valid = jnp.sum(mask, axis=1, dtype=jnp.int32)

@@ -1,8 +1,8 @@
-"""The blocks every network here is built from: T5.1.1 style, pre-norm, no biases.
+"""Building blocks of the networks: T5.1.1 style, pre-norm, without biases.
 
-Modules are Flax NNX and are only ever used through `nnx.split` and `nnx.merge`. Parameters are
-float32; `dtype` is the type of the matrix products. A `key` argument is consumed; `None` means no
-dropout. Axis letters: see `spectrodiff.models.config`; T and S are query and key lengths.
+Modules are Flax NNX, used only through `nnx.split` and `nnx.merge`. Parameters are float32; `dtype`
+is the type of the matrix products. A `key` argument is consumed; `None` means no dropout. Axis
+letters: see `spectrodiff.models.config`; T and S are query and key lengths.
 """
 
 import functools
@@ -14,20 +14,23 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Float32, Key
 
-Key = jax.Array | None
+DropoutKey = Key[Array, ""] | None
 Module = TypeVar("Module", bound=nnx.Module)
 Carry = TypeVar("Carry")
 
 MASKED_LOGIT = -1e10
 
 
-def split_key(key: Key, count: int) -> list[Key]:
-    """Splits a dropout key, or hands out `count` times None."""
+def split_key(key: DropoutKey, count: int) -> list[DropoutKey]:
+    """Splits a dropout key; returns `count` times None if there is none."""
     return [None] * count if key is None else list(jax.random.split(key, count))
 
 
-def dropout(x: jax.Array, rate: float, key: Key, shared_axis: int | None = None) -> jax.Array:
+def dropout(
+    x: Float[Array, "*axes"], rate: float, key: DropoutKey, shared_axis: int | None = None
+) -> Float[Array, "*axes"]:
     """Zeroes entries with probability `rate`, scales up the rest; one mask along `shared_axis`."""
     if key is None or rate == 0.0:
         return x
@@ -59,13 +62,15 @@ class Dense(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (inputs, outputs), jnp.float32))
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., inputs] -> [..., outputs]."""
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        """Returns the product in `dtype`."""
         return _matmul(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
 
 
-def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x [..., inputs] @ kernel [inputs, outputs]; without forward-mode derivatives on a CPU."""
+def _matmul(
+    x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs outputs"]
+) -> Float[Array, "*batch outputs"]:
+    """Multiplies by a kernel; on a CPU, without forward-mode derivatives."""
     return _cpu_matmul(x, kernel) if jax.default_backend() == "cpu" else jnp.dot(x, kernel)
 
 
@@ -95,25 +100,25 @@ _cpu_matmul.defvjp(_cpu_matmul_forward, _cpu_matmul_backward)
 
 
 class RMSNorm(nnx.Module):
-    """x / rms(x) times a learnt scale, computed in float32."""
+    """x / rms(x) times a learned scale, computed in float32."""
 
     def __init__(self, width: int, *, dtype: DTypeLike = jnp.float32) -> None:
         self.scale = nnx.Param(jnp.ones(width, jnp.float32))
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., D] -> [..., D]."""
+    def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        """Returns normalised rows in `dtype`."""
         x = x.astype(jnp.float32)
         x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
-        return (x * _rows(self.scale[...], x)).astype(self.dtype)
+        return (x * expand(self.scale[...], x)).astype(self.dtype)
 
 
 class KeyValue(NamedTuple):
-    """What a query can attend to; for a stack of layers every array has a leading axis L."""
+    """Attention keys and values; for a stack of layers, every array has a leading axis L."""
 
-    key: jax.Array  # [B, H, S, K]
-    value: jax.Array  # [B, H, S, K]
-    mask: jax.Array  # bool, broadcasts to [B, T, S]
+    key: Float[Array, "B H S K"]
+    value: Float[Array, "B H S K"]
+    mask: Bool[Array, "#B #T S"]
 
 
 class Attention(nnx.Module):
@@ -141,35 +146,39 @@ class Attention(nnx.Module):
         self.out = Dense(inner, width, dtype=dtype, rngs=rngs)
         self.heads, self.head_width, self.dropout = heads, head_width, dropout
 
-    def memory(self, source: jax.Array, mask: jax.Array) -> KeyValue:
-        """Keys and values of `source` [B, S, D]; `mask` is bool and broadcasts to [B, T, S]."""
+    def memory(self, source: Float[Array, "B S D"], mask: Bool[Array, "#B #T S"]) -> KeyValue:
+        """Returns keys and values of `source`; `mask` says which of them a query can see."""
         return KeyValue(self._heads(self.key(source)), self._heads(self.value(source)), mask)
 
-    def __call__(self, x: jax.Array, memory: KeyValue, *, key: Key = None) -> jax.Array:
-        """Attends from x [B, T, D] to the memory; [B, T, D]."""
+    def __call__(
+        self, x: Float[Array, "B T D"], memory: KeyValue, *, key: DropoutKey = None
+    ) -> Float[Array, "B T D"]:
+        """Attends from x to the memory."""
         attended = attend(self._heads(self.query(x)), memory, self.dropout, key)
         batch, _, length, _ = attended.shape
         return self.out(attended.swapaxes(1, 2).reshape(batch, length, -1))
 
-    def _heads(self, x: jax.Array) -> jax.Array:  # [B, T, H*K] -> [B, H, T, K]
+    def _heads(self, x: Float[Array, "B T inner"]) -> Float[Array, "B H T K"]:
         batch, length, _ = x.shape
         return x.reshape(batch, length, self.heads, self.head_width).swapaxes(1, 2)
 
 
-def attend(query: jax.Array, memory: KeyValue, rate: float = 0.0, key: Key = None) -> jax.Array:
-    """softmax(query . key) value, without any factor on the logits.
+def attend(
+    query: Float[Array, "B H T K"], memory: KeyValue, rate: float = 0.0, key: DropoutKey = None
+) -> Float[Array, "B H T V"]:
+    """Computes softmax(query . key) value, without a factor on the logits.
 
-    Where a query may see nothing at all, the result is the mean of the values, as in T5; a caller
-    for whom "nothing" should count as zero has to say so (see `Denoiser`).
+    If all keys of a query are masked, the result is the mean of the values, as in T5; a caller that
+    needs zero instead has to set it (see `Denoiser`).
 
     Args:
-        query: [B, H, T, K].
+        query: queries.
         memory: keys, values and mask.
-        rate: dropout on the attention probabilities, with one mask for all queries.
+        rate: dropout rate of the attention probabilities, with one mask for all queries.
         key: dropout key.
 
     Returns:
-        [B, H, T, K] in the type of the query.
+        Attended values in the type of the query.
     """
     value = memory.value
     if key is not None and rate > 0.0:
@@ -203,8 +212,10 @@ class FeedForward(nnx.Module):
         self.down = Dense(hidden, width, dtype=dtype, rngs=rngs)
         self.dropout = dropout
 
-    def __call__(self, x: jax.Array, *, key: Key = None) -> jax.Array:
-        """[B, T, D] -> [B, T, D]."""
+    def __call__(
+        self, x: Float[Array, "B T D"], *, key: DropoutKey = None
+    ) -> Float[Array, "B T D"]:
+        """Applies the block to every position."""
         hidden = _gated_gelu(self.gate(x), self.up(x))
         return self.down(dropout(hidden, self.dropout, key, shared_axis=1))
 
@@ -212,39 +223,43 @@ class FeedForward(nnx.Module):
 # Recomputed in the backward pass: the derivative of gelu would keep six arrays of the block's size,
 # a quarter of the memory of a training step, and save no time.
 @functools.partial(jax.checkpoint, prevent_cse=False)
-def _gated_gelu(gate: jax.Array, up: jax.Array) -> jax.Array:
+def _gated_gelu(gate: Float[Array, "*axes"], up: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
     """gelu(gate) * up, with the tanh approximation of T5.1.1."""
     return nnx.gelu(gate, approximate=True) * up
 
 
-def film(x: jax.Array, scale_and_shift: jax.Array) -> jax.Array:
+def film(
+    x: Float[Array, "B T D"], scale_and_shift: Float[Array, "#B 2*D"]
+) -> Float[Array, "B T D"]:
     """Feature-wise linear modulation: x * (1 + scale) + shift.
 
     Args:
-        x: [B, T, D].
-        scale_and_shift: [B, 2 D], or [1, 2 D] for one time shared by the whole batch.
+        x: features.
+        scale_and_shift: both side by side, per example or one row for the whole batch.
     """
     scale, shift = jnp.split(scale_and_shift[:, None].astype(x.dtype), 2, axis=-1)
     return x * (1.0 + scale) + shift
 
 
 class FixedTable(nnx.Variable):
-    """An array that is stored with the weights but never trained."""
+    """Array that is stored with the weights but not trained."""
 
 
 def random_phase_positions(length: int, width: int, rngs: nnx.Rngs) -> FixedTable:
-    """Position rows [length, width] whose columns mean nothing by their order.
+    """Returns position rows [length, width]: sinusoids of random phase in random column order.
 
-    Sinusoids with timescales from 1 to 10,000, each band with a random phase of its own in the sine
-    and in the cosine half, columns permuted. They let tables of different encoders be told apart.
+    Timescales run from 1 to 10,000; each has one random phase in the sine half and one in the
+    cosine half. The tables of different encoders can thus be told apart.
     """
     phases = jax.random.uniform(rngs.params(), (2, width // 2), maxval=2 * math.pi)
     table = sinusoid_positions(length, width, phases)
     return FixedTable(jax.random.permutation(rngs.params(), table, axis=1))
 
 
-def sinusoid_positions(length: int, width: int, phases: jax.Array | None = None) -> jax.Array:
-    """Position rows [length, width]: sines, then cosines, timescales geometric from 1 to 10,000."""
+def sinusoid_positions(
+    length: int, width: int, phases: Float[Array, "2 half"] | None = None
+) -> Float32[Array, "length width"]:
+    """Returns position rows: sines, then cosines, timescales geometric from 1 to 10,000."""
     half = width // 2
     rates = jnp.exp(-jnp.arange(half) * (math.log(10_000.0) / max(half - 1, 1)))
     angles = jnp.arange(length)[:, None] * rates[None]
@@ -253,7 +268,7 @@ def sinusoid_positions(length: int, width: int, phases: jax.Array | None = None)
 
 
 def stack(make: Callable[[nnx.Rngs], Module], layers: int, rngs: nnx.Rngs) -> Module:
-    """`layers` independently initialised modules as one, whose arrays have a leading axis L."""
+    """Returns `layers` independently initialised modules as one, with a leading axis L."""
     keys = jax.random.split(rngs.params(), layers)
     return nnx.vmap(lambda key: make(nnx.Rngs(key)))(keys)
 
@@ -269,10 +284,10 @@ def scan_layers(
     """Runs `body(layer, carry, slice of per_layer)` through stacked layers, first to last.
 
     Args:
-        layers: a module made by `stack`.
-        body: one layer's work.
-        carry: what goes from layer to layer, usually x [B, T, D].
-        per_layer: a pytree of arrays with a leading axis L.
+        layers: module made by `stack`.
+        body: computation of one layer.
+        carry: value passed from layer to layer, usually x [B, T, D].
+        per_layer: tree of arrays with a leading axis L.
         remat: recompute a layer's activations in the backward pass instead of keeping them.
     """
     definition, state = nnx.split(layers)
@@ -284,16 +299,16 @@ def scan_layers(
         return body(nnx.merge(definition, arrays), carry, inputs), None
 
     if remat:
-        # Inside a scan nothing can be merged across the checkpoint boundary anyway.
+        # Inside a scan, nothing can be merged across the checkpoint boundary anyway.
         step = jax.checkpoint(step, prevent_cse=False)
     return jax.lax.scan(step, carry, (stacked, per_layer))[0]
 
 
-def layer_keys(key: Key, layers: int) -> Key:
-    """One dropout key a layer as an array [L], or None."""
+def layer_keys(key: DropoutKey, layers: int) -> Key[Array, " L"] | None:
+    """Returns one dropout key per layer."""
     return None if key is None else jax.random.split(key, layers)
 
 
-def _rows(vector: jax.Array, like: jax.Array) -> jax.Array:
-    """Gives a vector as many axes as `like` has, so that broadcasting is explicit."""
+def expand(vector: Float[Array, " D"], like: Float[Array, "*axes"]) -> Float[Array, "*ones D"]:
+    """Adds leading axes to a vector until it has as many as `like`: broadcasting is explicit."""
     return vector.reshape((1,) * (like.ndim - 1) + vector.shape)

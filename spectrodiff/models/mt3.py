@@ -1,7 +1,7 @@
-"""MT3, the network that transcribes audio (Gardner et al., ICLR 2022, arXiv:2111.03017).
+"""MT3, the transcription network (Gardner et al., ICLR 2022, arXiv:2111.03017); inference only.
 
-An encoder of the same blocks as the synthesiser's over log-mel frames, and a causal decoder over
-the tokens of `spectrodiff.music.vocabulary`. It is only ever run, not trained, here.
+An encoder over log-mel frames, made of the same blocks as the synthesiser's, and a causal decoder
+over the tokens of `spectrodiff.music.vocabulary`.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 
 from spectrodiff.audio.features import TRANSCRIPTION
 from spectrodiff.core.constants import SEGMENT_FRAMES
@@ -33,7 +34,7 @@ from spectrodiff.models.layers import (
 )
 from spectrodiff.music.vocabulary import END_ID, PADDING_ID
 
-MAX_TOKENS = 1024  # of a segment
+MAX_TOKENS = 1024  # per segment
 
 MT3 = dataclasses.replace(
     SIZES["small"],
@@ -42,22 +43,22 @@ MT3 = dataclasses.replace(
     note_tokens=MAX_TOKENS,
     context_frames=0,
 )
-"""The sizes of the published model."""
+"""Sizes of the published model."""
 
-# The cache has room for this many tokens at first and grows while any row goes on: attention reads
-# all the room there is, and most segments have few tokens.
-FIRST_ROOM = 128
+# Initial capacity of the cache; it grows while any row continues. Attention reads the whole
+# capacity, and most segments have few tokens.
+FIRST_CAPACITY = 128
 
 
 class FrameEncoder(EncoderStack):
-    """Encodes log-mel frames; all of them are attended to, padding too, as in the released code."""
+    """Encodes log-mel frames; self-attention includes padding, as in the released code."""
 
     def __init__(self, config: ModelConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         super().__init__(config, dtype=dtype, remat=False, rngs=rngs)
         self.input = Dense(config.mel_bins, config.width, dtype=dtype, rngs=rngs)
 
-    def __call__(self, log_mel: jax.Array) -> jax.Array:
-        """Unscaled log-mel [B, F, M] -> [B, F, D]."""
+    def __call__(self, log_mel: Float[Array, "B F M"]) -> Float[Array, "B F D"]:
+        """Encodes unscaled log-mel."""
         embedded = self.input(log_mel)
         _, frames, width = embedded.shape
         positions = sinusoid_positions(frames, width)
@@ -66,7 +67,7 @@ class FrameEncoder(EncoderStack):
 
 
 class TokenDecoder(nnx.Module):
-    """Predicts the next token from those before it and an encoding."""
+    """Predicts the next token from the tokens before it and an encoding."""
 
     def __init__(self, config: ModelConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         embedding = jax.random.normal(rngs.params(), (config.vocabulary_size, config.width))
@@ -80,12 +81,12 @@ class TokenDecoder(nnx.Module):
         self.output = Dense(config.width, config.vocabulary_size, rngs=rngs)
         self.config, self.dtype = config, dtype
 
-    def memory(self, encoding: jax.Array) -> KeyValue:
-        """What every layer's cross-attention sees of an encoding [B, F, D]; once a segment."""
+    def memory(self, encoding: Float[Array, "B F D"]) -> KeyValue:
+        """Computes every layer's cross-attention keys and values, with a leading axis L."""
         return cross_memory(self.layers, encoding, jnp.ones((1, 1, encoding.shape[1]), bool))
 
-    def __call__(self, tokens: jax.Array, cross: KeyValue) -> jax.Array:
-        """Logits float32 [B, T, V] of the token after each of int32 [B, T]."""
+    def __call__(self, tokens: Int[Array, "B T"], cross: KeyValue) -> Float32[Array, "B T V"]:
+        """Computes the logits of the token after each of the given tokens."""
         positions = sinusoid_positions(tokens.shape[1], self.config.width)
         x = (self.embedding[...][tokens] + positions[None]).astype(self.dtype)
         x = scan_layers(
@@ -94,9 +95,9 @@ class TokenDecoder(nnx.Module):
         return self.output(self.norm(x))
 
     def step(
-        self, tokens: jax.Array, cross: KeyValue, cache: Cache, step: jax.Array
-    ) -> tuple[jax.Array, Cache]:
-        """Logits float32 [B, V] after tokens int32 [B], those before them being in the cache."""
+        self, tokens: Int[Array, " B"], cross: KeyValue, cache: Cache, step: Int[Array, ""]
+    ) -> tuple[Float32[Array, "B V"], Cache]:
+        """Computes the logits of the token after the given one; the cache holds those before."""
         positions = sinusoid_positions(self.config.note_tokens, self.config.width)
         x = (self.embedding[...][tokens] + positions[step][None]).astype(self.dtype)
         x, cache = decode_step(self.layers, x[:, None], cross, cache, step)
@@ -104,12 +105,13 @@ class TokenDecoder(nnx.Module):
 
 
 class Mt3(nnx.Module):
-    """The whole network.
+    """Transcription network: frame encoder and token decoder.
 
     Args:
-        config: sizes; `target_frames` counts the frames heard and `note_tokens` those written.
+        config: sizes; `target_frames` is the number of input frames, `note_tokens` that of output
+            tokens.
         dtype: type of the matrix products; parameters and logits stay float32.
-        rngs: stream `params`.
+        rngs: random streams; `params` is used.
     """
 
     def __init__(
@@ -118,41 +120,47 @@ class Mt3(nnx.Module):
         self.encoder = FrameEncoder(config, dtype=dtype, rngs=rngs)
         self.decoder = TokenDecoder(config, dtype=dtype, rngs=rngs)
 
-    def __call__(self, log_mel: jax.Array, tokens: jax.Array) -> jax.Array:
-        """Logits float32 [B, T, V] of the token after each of int32 [B, T], none of them padding.
+    def __call__(
+        self, log_mel: Float[Array, "B F M"], tokens: Int[Array, "B T"]
+    ) -> Float32[Array, "B T V"]:
+        """Computes the logits of the token after each of the given tokens.
 
-        `log_mel` is [B, F, M], unscaled; the first token of a segment follows `PADDING_ID`.
+        Args:
+            log_mel: unscaled features.
+            tokens: `PADDING_ID`, then the tokens of the segment without padding.
         """
         return self.decoder(tokens, self.decoder.memory(self.encoder(log_mel)))
 
 
 class _Decoding(NamedTuple):
-    """Where greedy decoding is."""
+    """State of greedy decoding."""
 
-    tokens: jax.Array  # int32 [B, T]; padding after the end of a row
-    ended: jax.Array  # bool [B]
+    tokens: Int32[Array, "B T"]  # padding after the end of a row
+    ended: Bool[Array, " B"]
     cache: Cache
-    step: jax.Array
+    step: Int32[Array, ""]
 
 
-def decode_greedily(model: Mt3, log_mel: jax.Array, max_tokens: int) -> jax.Array:
-    """Writes the likeliest token, again and again, until every row has ended. To be jitted.
+def decode_greedily(
+    model: Mt3, log_mel: Float[Array, "B F M"], max_tokens: int
+) -> Int32[Array, "B {max_tokens}"]:
+    """Decodes the most likely token at every step until all rows end; call it under `jax.jit`.
 
     Args:
-        model: the network.
-        log_mel: unscaled [B, F, M].
-        max_tokens: where rows that do not end are cut off; static.
+        model: network.
+        log_mel: unscaled features.
+        max_tokens: maximum length of a row; static.
 
     Returns:
-        int32 [B, max_tokens]; what follows a row's end-of-sequence id is padding.
+        Tokens, with padding after a row's end-of-sequence id.
     """
     decoder, batch = model.decoder, log_mel.shape[0]
     cross = decoder.memory(model.encoder(log_mel))
 
-    def goes_on(state: _Decoding) -> jax.Array:
+    def continues(state: _Decoding) -> jax.Array:
         return ~state.ended.all() & (state.step < state.cache.key.shape[3])
 
-    def write_one(state: _Decoding) -> _Decoding:
+    def decode_one(state: _Decoding) -> _Decoding:
         tokens, ended, cache, step = state
         last = jnp.where(step == 0, PADDING_ID, tokens[:, jnp.maximum(step - 1, 0)])
         logits, cache = decoder.step(last, cross, cache, step)
@@ -161,15 +169,15 @@ def decode_greedily(model: Mt3, log_mel: jax.Array, max_tokens: int) -> jax.Arra
         return _Decoding(tokens.at[:, step].set(chosen), ended, cache, step + 1)
 
     def finish(state: _Decoding) -> jax.Array:
-        state = jax.lax.while_loop(goes_on, write_one, state)
-        room = state.cache.key.shape[3]
-        if room == max_tokens:
+        state = jax.lax.while_loop(continues, decode_one, state)
+        capacity = state.cache.key.shape[3]
+        if capacity == max_tokens:
             return state.tokens
-        more = min(2 * room, max_tokens)
+        larger = min(2 * capacity, max_tokens)
         return jax.lax.cond(
             state.ended.all(),
             lambda state: state.tokens,
-            lambda state: finish(state._replace(cache=state.cache.grown(more))),
+            lambda state: finish(state._replace(cache=state.cache.grown(larger))),
             state,
         )
 
@@ -177,7 +185,7 @@ def decode_greedily(model: Mt3, log_mel: jax.Array, max_tokens: int) -> jax.Arra
         _Decoding(
             jnp.full((batch, max_tokens), PADDING_ID, jnp.int32),
             jnp.zeros(batch, bool),
-            empty_cache(decoder.config, batch, min(FIRST_ROOM, max_tokens), decoder.dtype),
+            empty_cache(decoder.config, batch, min(FIRST_CAPACITY, max_tokens), decoder.dtype),
             jnp.int32(0),
         )
     )

@@ -1,15 +1,15 @@
-"""VGGish (Hershey et al., ICASSP 2017, arXiv:1609.09430), the network that FAD was defined with.
+"""VGGish (Hershey et al., ICASSP 2017, arXiv:1609.09430), the embedding of the original FAD.
 
-Without the final ReLU of some ports, and without the PCA and quantisation that AudioSet's features
-went through: as published on TF-Hub, which is what the paper used.
+Outputs are those of the version on TF-Hub, which the paper used: without the final ReLU of some
+ports and without the PCA and quantisation of AudioSet's features.
 """
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Array, Float, Float32
 
 from spectrodiff.audio.features import FrontEnd, mel_weights
 
@@ -19,18 +19,18 @@ FRONT_END = FrontEnd(
 LOG_OFFSET = 0.01
 PATCH_FRAMES = 96
 PATCH_SAMPLES = PATCH_FRAMES * FRONT_END.hop_samples  # 0.96 s, also the hop between patches
-# The last frame of a patch ends this much after the next patch begins.
+# The last frame of a patch ends this many samples after the next patch begins.
 OVERHANG_SAMPLES = FRONT_END.frame_samples - FRONT_END.hop_samples
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3_1", "conv3_2", "conv4_1", "conv4_2")
-# Layers after whose ReLU both axes are halved.
+# Layers whose ReLU is followed by pooling, which halves both axes.
 POOLED = ("conv1", "conv2", "conv3_2", "conv4_2")
 FULLY_CONNECTED = ("fc1_1", "fc1_2", "fc2")
 
 
 @dataclass(frozen=True)
 class VggishConfig:
-    """Widths of the layers; the defaults are those of the published network."""
+    """Widths of the layers; defaults as published."""
 
     channels: tuple[int, ...] = (64, 128, 256, 256, 512, 512)
     hidden: tuple[int, int] = (4096, 4096)
@@ -51,8 +51,8 @@ class Vggish(nnx.Module):
             setattr(self, name, nnx.Linear(inputs, width, rngs=rngs))
             inputs = width
 
-    def __call__(self, log_mel: jax.Array) -> jax.Array:
-        """Patches of log-mel [P, 96, 64] -> embeddings [P, dims]."""
+    def __call__(self, log_mel: Float[Array, "P 96 64"]) -> Float[Array, "P dims"]:
+        """Computes embeddings of patches of log-mel."""
         x = log_mel[..., None]
         for name in CONVOLUTIONS:
             x = nnx.relu(getattr(self, name)(x))
@@ -66,21 +66,18 @@ class Vggish(nnx.Module):
 
 
 def count_patches(num_samples: int) -> int:
-    """How many whole patches there are in audio; what is left over is not heard."""
+    """Returns the number of whole patches in audio; the remainder is ignored."""
     return max(0, num_samples - OVERHANG_SAMPLES) // PATCH_SAMPLES
 
 
-def patches(samples: jax.Array) -> jax.Array:
-    """Cuts audio into patches of log-mel.
+def patches(samples: Float32[Array, " samples"]) -> Float32[Array, "P 96 64"]:
+    """Computes patches of log(mel + 0.01), mel being of magnitudes.
 
     Args:
-        samples: float32 [P * 15360 + 240] at 16 kHz.
-
-    Returns:
-        float32 [P, 96, 64], log(mel + 0.01) of magnitudes.
+        samples: P * 15360 + 240 samples at 16 kHz.
     """
     hop, frame = FRONT_END.hop_samples, FRONT_END.frame_samples
-    block = hop // 2  # a frame is five blocks, and begins two after the one before it
+    block = hop // 2  # a frame has five blocks; the next one starts two blocks later
     blocks = samples.reshape(-1, block)
     num_frames = (len(samples) - frame) // hop + 1
     frames = jnp.concatenate(

@@ -37,7 +37,7 @@ class Network:
     cross_attention: CrossAttention | None = None
     dropout: float | None = None
     # "t5" is the paper's. "aligned" starts with attention between equal times (see
-    # `models.alignment`): a model follows notes after hundreds instead of ten thousands of steps.
+    # `models.initialization`): a model follows notes after hundreds of steps, not ten thousands.
     initialization: Initialization = "t5"
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from spectrodiff.inverter import OnnxInverter
 from spectrodiff.inverter.files import load_inverter, save_inverter
 from spectrodiff.inverter.griffin_lim import GriffinLim
 from spectrodiff.inverter.loading import default_name, open_inverter
-from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.inverter.trained import TrainedInverter, trained_inverter
 from tests.support.inverters import random_inverter
 
 
@@ -68,7 +68,7 @@ def test_a_recording_through_an_inverter(stored, tmp_path, capsys):
     assert main("invert", tmp_path / "tone.wav", out, "--inverter", stored) == 0
     assert capsys.readouterr().out == f"{out}  0.5 s, frame-rate\n"
     recorded = soundfile.read(tmp_path / "tone.wav", dtype="float32")[0]
-    wanted = TrainedInverter(load_inverter(stored))(np.asarray(log_mel(recorded)))
+    wanted = trained_inverter(load_inverter(stored))(np.asarray(log_mel(recorded)))
     written = soundfile.read(out)[0]
     np.testing.assert_allclose(written, np.clip(wanted, -1, 32767 / 32768), atol=1e-4)
 

@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -33,14 +34,14 @@ def test_conversions_meet_reference(reference, prediction):
 @pytest.mark.parametrize("target", ["eps", "x0", "x0_and_eps", "max_x0_eps"])
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 def test_losses_meet_reference(reference, prediction, target, norm):
-    inputs = (reference[k] for k in ("model_output", "x0", "eps", "alpha", "sigma"))
+    inputs = (jnp.asarray(reference[k]) for k in ("model_output", "x0", "eps", "alpha", "sigma"))
     loss = DenoisingLoss(target, norm)(prediction, *inputs)
     np.testing.assert_allclose(loss, reference[f"loss_{prediction}_{target}_{norm}"], rtol=2e-5)
 
 
 def test_loss_on_v_sees_its_own_output(reference):
     output, x0, eps, alpha, sigma = (
-        reference[k] for k in ("model_output", "x0", "eps", "alpha", "sigma")
+        jnp.asarray(reference[k]) for k in ("model_output", "x0", "eps", "alpha", "sigma")
     )
     expected = np.abs(output - (alpha * eps - sigma * x0)).mean(axis=(1, 2))
     loss = DenoisingLoss("v", "l1")("v", output, x0, eps, alpha, sigma)
@@ -48,7 +49,7 @@ def test_loss_on_v_sees_its_own_output(reference):
 
 
 def test_exact_predictions_cost_nothing(reference):
-    x0, eps, alpha, sigma = (reference[k] for k in ("x0", "eps", "alpha", "sigma"))
+    x0, eps, alpha, sigma = (jnp.asarray(reference[k]) for k in ("x0", "eps", "alpha", "sigma"))
     exact = {"eps": eps, "x0": x0, "v": v_of(x0, eps, alpha, sigma)}
     for prediction, output in exact.items():
         loss = DenoisingLoss("x0_and_eps", "l1")(prediction, output, x0, eps, alpha, sigma)

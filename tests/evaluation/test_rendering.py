@@ -15,7 +15,7 @@ from spectrodiff.evaluation.rendering import Inverters, ModelInfo, Renderer, des
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles
-from spectrodiff.inverter import GriffinLim
+from spectrodiff.inverter import GriffinLim, Inverter
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.synthesis import Song
@@ -39,10 +39,10 @@ ROWS = (
 BARE = ModelInfo("untrained", "0123abcd", Checkpoint(SIZES["tiny"], {}))
 
 
-class Inverter:
+class ConstantInverter(Inverter):
     """Inverter whose audio is constant within a frame."""
 
-    context_frames = 0
+    name, reach_frames = "", 0
 
     def __init__(self, name, gain):
         self.name, self.gain = name, gain
@@ -81,7 +81,7 @@ class Corpus:
         return EvaluationSong(f"song {number}", audio, notes)
 
 
-INVERTERS = {None: Inverter("a", 0.1), "b": Inverter("b", 0.05)}
+INVERTERS = {None: ConstantInverter("a", 0.1), "b": ConstantInverter("b", 0.05)}
 
 
 @pytest.fixture

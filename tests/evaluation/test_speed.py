@@ -8,6 +8,7 @@ import pytest
 from spectrodiff.evaluation.settings import Row
 from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.speed import SpeedMeter
+from spectrodiff.inverter import Inverter
 from tests.support.notation import note_table
 
 MODEL = Row("model", "model", None, "dpmpp", 10, 2.0, "large", 0)
@@ -40,8 +41,8 @@ class Synthesizer:
             yield np.full((50, 128), float(number), np.float32)
 
 
-class Inverter:
-    name, context_frames = "box", 0
+class BoxInverter(Inverter):
+    name, reach_frames = "box", 0
 
     def __init__(self, clock):
         self.clock, self.calls = clock, []
@@ -66,7 +67,7 @@ def make_meter(tmp_path, synthesizer, inverter, segments=4, device="some card"):
 
 
 def test_compilation_and_the_first_segment_do_not_count(tmp_path, clock):
-    synthesizer, inverter = Synthesizer(clock), Inverter(clock)
+    synthesizer, inverter = Synthesizer(clock), BoxInverter(clock)
     speeds = make_meter(tmp_path, synthesizer, inverter).measure([MODEL, RAW], DESCRIPTIONS)
     assert speeds.keys() == {"model"}
     # Four seconds of audio, half a second each; inverted in a tenth of their length.
@@ -81,7 +82,7 @@ def test_compilation_and_the_first_segment_do_not_count(tmp_path, clock):
 
 
 def test_rows_that_share_features_are_sampled_once(tmp_path, clock):
-    synthesizer, inverter = Synthesizer(clock), Inverter(clock)
+    synthesizer, inverter = Synthesizer(clock), BoxInverter(clock)
     other = Row("other", "model", None, "dpmpp", 10, 2.0, "large", 0, "b")
     meter = make_meter(tmp_path, synthesizer, inverter)
     speeds = meter.measure([MODEL, other, SLOW, ENCODED], DESCRIPTIONS)
@@ -94,7 +95,7 @@ def test_rows_that_share_features_are_sampled_once(tmp_path, clock):
 
 def test_what_was_measured_is_kept(tmp_path, clock):
     first, second = Synthesizer(clock), Synthesizer(clock)
-    inverter = Inverter(clock)
+    inverter = BoxInverter(clock)
     before = make_meter(tmp_path, first, inverter).measure([MODEL], DESCRIPTIONS)
     again = make_meter(tmp_path, second, inverter).measure([MODEL], DESCRIPTIONS)
     assert again == before
@@ -104,6 +105,6 @@ def test_what_was_measured_is_kept(tmp_path, clock):
 
 
 def test_songs_of_one_segment_cannot_be_timed(tmp_path, clock, caplog):
-    meter = make_meter(tmp_path, Synthesizer(clock, segments=1), Inverter(clock))
+    meter = make_meter(tmp_path, Synthesizer(clock, segments=1), BoxInverter(clock))
     assert meter.measure([MODEL], DESCRIPTIONS) == {}
     assert "no song has two segments" in caplog.text

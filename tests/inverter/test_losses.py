@@ -11,11 +11,11 @@ from spectrodiff.audio.features import FrontEnd, mel_weights
 from spectrodiff.core.constants import MIN_LOG_MEL
 from spectrodiff.inverter import losses
 from spectrodiff.inverter.adversarial import (
+    adversarial_losses,
     collapsed,
     feature_distance,
     hinge,
     init_discriminators,
-    play,
 )
 from spectrodiff.inverter.disturbances import disturb, smooth
 from spectrodiff.inverter.losses import SCALES, magnitudes
@@ -93,21 +93,20 @@ def test_feature_distance_by_hand():
 CONFIG = DiscriminatorsConfig((512,), (2,), 2, 2)
 
 
-def test_each_player_follows_its_own_loss():
+def test_each_network_has_the_gradient_of_its_own_loss():
     params = init_discriminators(CONFIG, 0)
     ours, theirs = jnp.asarray(noise(2, 2048)), jnp.asarray(noise(2, 2048, seed=1))
 
     @jax.jit
     def gradients(params, ours):
         def of(part):
-            return jax.grad(
-                lambda params, ours: part(play(CONFIG, params, ours, theirs)), argnums=(0, 1)
-            )(params, ours)
+            loss = lambda params, ours: part(adversarial_losses(CONFIG, params, ours, theirs))  # noqa: E731
+            return jax.grad(loss, argnums=(0, 1))(params, ours)
 
         return [
-            of(lambda game: game.adversarial),
-            of(lambda game: game.feature_match),
-            of(lambda game: game.discriminators["discriminator_stft_512"]),
+            of(lambda losses: losses.adversarial),
+            of(lambda losses: losses.feature_match),
+            of(lambda losses: losses.discriminators["discriminator_stft_512"]),
         ]
 
     adversarial, features, judge = gradients(params, ours)
@@ -117,16 +116,16 @@ def test_each_player_follows_its_own_loss():
     to_params, to_audio = judge
     assert not np.any(to_audio)
     assert any(np.any(leaf) for leaf in jax.tree.leaves(to_params["stft_512"]))
-    # Another discriminator's loss is none of its business.
+    # It does not depend on the other discriminator.
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(to_params["wave_2"]))
 
 
 def test_identical_sounds_have_identical_features():
     params, audio = init_discriminators(CONFIG, 0), jnp.asarray(noise(1, 2048))
-    game = jax.jit(lambda a: play(CONFIG, params, a, a))(audio)
-    assert float(game.feature_match) == 0.0
+    losses = jax.jit(lambda a: adversarial_losses(CONFIG, params, a, a))(audio)
+    assert float(losses.feature_match) == 0.0
     # Scores s and s: mean max(0, 1 - s) + mean max(0, 1 + s) is at least 2.
-    assert all(float(loss) >= 2.0 - 1e-6 for loss in game.discriminators.values())
+    assert all(float(loss) >= 2.0 - 1e-6 for loss in losses.discriminators.values())
 
 
 def test_collapsed_discriminators_are_named():

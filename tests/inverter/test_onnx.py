@@ -29,18 +29,18 @@ def test_wanted_but_missing_gpu_is_said(released, caplog, monkeypatch):
         OnnxInverter(released, "auto")
         assert not caplog.records
         OnnxInverter(released, "gpu")
-    assert "runs on the CPU: this onnxruntime is without CUDA" in caplog.text
+    assert "runs on the CPU: this onnxruntime has no CUDA support" in caplog.text
 
 
-def test_context_is_measured(released, tmp_path):
+def test_reach_is_measured(released, tmp_path):
     # A transposed convolution of kernel 640, stride 320, padding 160: half a frame to either side.
-    assert OnnxInverter(released).context_frames == 1
+    assert OnnxInverter(released).reach_frames == 1
     for reach in (0, 5, 32, 50):
         graph = save_convolution(tmp_path / f"{reach}.onnx", reach)
-        assert OnnxInverter(graph).context_frames == reach
+        assert OnnxInverter(graph).reach_frames == reach
 
 
-def test_inverter_that_listens_to_everything_is_refused_for_streaming(tmp_path):
+def test_an_inverter_with_unlimited_reach_cannot_stream(tmp_path):
     nodes = [
         helper.make_node("ReduceMean", ["input_features"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Sub", ["input_features", "mean"], ["centered"]),
@@ -54,8 +54,8 @@ def test_inverter_that_listens_to_everything_is_refused_for_streaming(tmp_path):
     ]
     inverter = OnnxInverter(save_graph(tmp_path / "global.onnx", nodes, constants))
     assert inverter(np.zeros((3, 128))).shape == (960,)
-    with pytest.raises(CheckpointError, match="listens to nearby frames"):
-        _ = inverter.context_frames
+    with pytest.raises(CheckpointError, match="a reach below 512 frames"):
+        _ = inverter.reach_frames
 
 
 def test_damaged_files_are_refused(released, tmp_path):

@@ -21,9 +21,9 @@ def exported(request, tmp_path_factory):
 
 def test_both_give_the_same_audio(exported):
     stored, path = exported
-    ours, theirs = TrainedInverter(stored), OnnxInverter(path)
+    ours, theirs = TrainedInverter(*stored), OnnxInverter(path)
     assert theirs.period_frames == ours.period_frames
-    assert theirs.context_frames == ours.context_frames
+    assert theirs.reach_frames == ours.reach_frames
     for count in (1, 45, 300):
         features = random_features(count, seed=count)
         wanted = ours(features)
@@ -58,10 +58,13 @@ def test_a_graph_that_gives_other_audio_is_refused(exported, tmp_path):
         check_export(stored, changed, changed)
 
 
-def test_what_a_graph_says_of_itself_is_checked(exported, tmp_path):
+def test_metadata_of_a_graph_are_checked(exported, tmp_path):
     model = onnx.load(exported[1])
-    for name, message in (("context", "from 1 to 512"), ("period", "from 1 to 64")):
-        onnx.helper.set_model_props(model, {f"spectrodiff_{name}_frames": "-3"})
+    for key, name, message in (
+        ("context", "reach", "from 1 to 512"),
+        ("period", "period", "from 1 to 64"),
+    ):
+        onnx.helper.set_model_props(model, {f"spectrodiff_{key}_frames": "-3"})
         path = tmp_path / f"{name}.onnx"
         onnx.save(model, path)
         with pytest.raises(CheckpointError, match=message):

@@ -27,7 +27,7 @@ def stored():
 
 @pytest.fixture(scope="module")
 def inverters(stored):
-    return {kind: TrainedInverter(inverter) for kind, inverter in stored.items()}
+    return {kind: TrainedInverter(*inverter) for kind, inverter in stored.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -45,9 +45,9 @@ def test_beyond_the_ends_is_silence(kind, stored, inverters):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_context_is_as_far_as_a_frame_is_heard(kind, inverters):
+def test_reach_is_the_distance_that_a_frame_has_an_effect_at(kind, inverters):
     inverter = inverters[kind]
-    reach = inverter.context_frames
+    reach = inverter.reach_frames
     features, place = random_features(4 * reach), 2 * reach
     changed = features.copy()
     changed[place] = 1.0
@@ -104,10 +104,10 @@ def test_files_keep_everything(kind, stored, tmp_path):
 
 
 def test_saving_leaves_nothing_half_done(stored, tmp_path, monkeypatch):
-    with pytest.raises(OutputError, match=r"a name ending in .safetensors, got '.bin'"):
+    with pytest.raises(OutputError, match=r"a file name ending in .safetensors, got '.bin'"):
         save_inverter(stored["tiny"], tmp_path / "inverter.bin")
     large = jax.tree.map(lambda leaf: leaf + 1e6, stored["tiny"].params)
-    with pytest.raises(CheckpointError, match="values that float16 can hold"):
+    with pytest.raises(CheckpointError, match="values within the range of float16"):
         save_inverter(StoredInverter(SIZES["tiny"], large), tmp_path / "a.safetensors", "float16")
 
     def interrupted(arrays, path, metadata):
@@ -174,11 +174,11 @@ def test_damaged_files(stored, tmp_path):
             load_inverter(path)
     params = jax.tree.map(np.array, stored["tiny"].params)
     params["norm"]["scale"][3] = np.nan
-    with pytest.raises(CheckpointError, match="values that float32 can hold"):
+    with pytest.raises(CheckpointError, match="values within the range of float32"):
         save_inverter(StoredInverter(SIZES["tiny"], params), path)
     with pytest.raises(CheckpointError, match="no such file"):
         load_inverter(tmp_path / "nothing.safetensors")
-    with pytest.raises(CheckpointError, match="the folder of a run"):
+    with pytest.raises(CheckpointError, match="expected a run folder"):
         load_inverter(tmp_path)
 
 

@@ -5,15 +5,15 @@ import pytest
 
 from spectrodiff.audio.features import log_mel
 from spectrodiff.core.errors import AudioError
-from spectrodiff.inverter import GriffinLim, InversionStream, OnnxInverter, invert
+from spectrodiff.inverter import GriffinLim, InversionStream, Inverter, OnnxInverter, invert
 
 
-class Smear:
+class Smear(Inverter):
     """Adds up neighbouring frames with known weights; beyond the ends there is nothing."""
 
     name = "smear"
     weights = (0.5, -1.0, 2.0, 0.25, -0.75)  # for the frames 2 before to 2 after
-    context_frames = 2
+    reach_frames = 2
 
     def __init__(self):
         self.lengths = []

@@ -161,7 +161,7 @@ def test_dropout_follows_its_key(golden):
 
 def test_rematerialised_gradient_is_the_gradient(golden):
     _, arrays = load(golden)
-    inputs = arrays["tokens"], arrays["targets"]
+    inputs = jnp.asarray(arrays["tokens"]), jnp.asarray(arrays["targets"])
     config = dataclasses.replace(TINY, encoder_layers=1, decoder_layers=1)
     params = init_params(Autoregressor, config, 0)
 

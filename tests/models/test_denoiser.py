@@ -67,7 +67,7 @@ def test_nothing_to_attend_to_and_everything_masked_are_the_same(golden, name):
 def test_rows_beyond_the_memory_are_unconditional(golden):
     model, arrays = load_network(golden, "context_concat_encodings")
     inputs = [arrays[key] for key in ("tokens", "context", "context_mask", "noisy")]
-    time = np.full(1, 0.03, np.float32)
+    time = jnp.full(1, 0.03)
 
     def both(model, tokens, context, context_mask, noisy):
         memory = model.decoder.memory(model.encode(tokens, context, context_mask))
@@ -75,7 +75,7 @@ def test_rows_beyond_the_memory_are_unconditional(golden):
         return model.decoder(twice, model.decoder.films(time), memory)
 
     answer = model.apply(both, *inputs)
-    np.testing.assert_allclose(answer[:3], model(*inputs, time), atol=2e-5)
+    np.testing.assert_allclose(answer[:3], model(*inputs, jnp.full(3, 0.03)), atol=2e-5)
     np.testing.assert_allclose(
         answer[3:], model.apply(unconditional, arrays["noisy"], time), atol=2e-5
     )
@@ -120,7 +120,8 @@ def test_bfloat16_stays_near_float32_and_answers_in_float32(golden):
 
 def test_rematerialised_gradient_is_the_gradient(golden):
     _, arrays = load_network(golden, "no_context")
-    inputs = [arrays.get(key) for key in ("tokens", "context", "context_mask", "noisy", "time")]
+    names = ("tokens", "context", "context_mask", "noisy", "time")
+    inputs = [jnp.asarray(arrays[name]) if name in arrays else None for name in names]
     config = dataclasses.replace(NETWORKS["no_context"], encoder_layers=1, decoder_layers=2)
     params = random_params(config)
 

@@ -110,12 +110,12 @@ def test_greedy_tokens_are_those_of_the_released_decoder(network, reference):
     np.testing.assert_array_equal(decode(params, reference["spectrogram"]), reference["greedy"])
 
 
-@pytest.mark.parametrize("first_room", [4, 7, 128])
+@pytest.mark.parametrize("first_capacity", [4, 7, 128])
 def test_cached_decoding_is_that_without_cache(
-    network, forward, reference, monkeypatch, first_room
+    network, forward, reference, monkeypatch, first_capacity
 ):
-    # 20 tokens in room for 4, 8, 16 and 20, or 7, 14 and 20, or at once.
-    monkeypatch.setattr(mt3, "FIRST_ROOM", first_room)
+    # 20 tokens with capacities of 4, 8, 16 and 20, of 7, 14 and 20, or of 20 at once.
+    monkeypatch.setattr(mt3, "FIRST_CAPACITY", first_capacity)
     config, params = network
     params, spectrogram = with_ends(params), reference["spectrogram"]
     expected = greedy_without_cache(forward, params, spectrogram, 20)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from spectrodiff.checkpoints.tree import nest
+from spectrodiff.inverter import Inverter
 from spectrodiff.inverter.config import SIZES
 from spectrodiff.inverter.files import StoredInverter
 from spectrodiff.inverter.networks.generators import generator_of
@@ -29,11 +30,11 @@ def random_features(count, seed=0):
     return np.random.default_rng(seed).uniform(-6, 3, (count, 128)).astype(np.float32)
 
 
-class LoudnessInverter:
+class LoudnessInverter(Inverter):
     """Repeats each frame's mean 320 times, so the expected audio is known exactly."""
 
     name = "loudness"
-    context_frames = 3
+    reach_frames = 3
 
     def __call__(self, log_mel):
         return np.repeat(log_mel.mean(axis=1, dtype=np.float32), 320) / 100

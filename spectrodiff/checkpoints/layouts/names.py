@@ -1,4 +1,4 @@
-"""What the released layouts call the parameters of our tree.
+"""Names of the parameters of our tree in the released layouts.
 
 In the tables "{}" stands for the number of the layer; the names left and right are relative to the
 stack (note encoder, context encoder, decoder) they belong to.

@@ -1,1 +1,1 @@
-"""Networks that turn features into audio, and the discriminators that train them."""
+"""Generators, which turn features into audio, and the discriminators that train them."""

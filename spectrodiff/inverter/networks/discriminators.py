@@ -1,41 +1,41 @@
-"""Networks that learn to tell recorded from inverted sound, for the adversarial losses.
+"""Discriminators: networks that classify audio as recorded or inverted, for adversarial losses.
 
-Of short-time spectra at several resolutions (after Défossez et al. 2022, arXiv:2210.13438) and of
-waveforms at several rates (after Kumar et al. 2019, arXiv:1910.06711). Axis letters: B batch,
-T places in time, K Fourier bins.
+Their inputs are short-time spectra at several resolutions (after Défossez et al. 2022,
+arXiv:2210.13438) and waveforms at several sample rates (after Kumar et al. 2019, arXiv:1910.06711).
+Axis letters: B batch, T positions in time, K Fourier bins.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from spectrodiff.inverter.losses import spectra
 from spectrodiff.inverter.networks.layers import Convolution, Convolution2d
 
 SLOPE = 0.2  # of the leaky ReLUs
-# Every layer but the last halves the number of Fourier bins; those after the first look at ever
-# more distant windows.
+# All layers but the last halve the number of Fourier bins; after the first, dilation in time grows.
 BIN_STRIDE = 2
 TIME_DILATIONS = (1, 2, 4)
 # Kernel, stride and channels (relative to the first layer's) of the layers of a waveform
-# discriminator; strided kernels overlap by half. Without the groups of MelGAN's, which CPUs are
-# slow at.
+# discriminator; strided kernels overlap by half. MelGAN's have groups, which are slow on CPUs.
 WAVE_LAYERS = ((15, 1, 1), (8, 4, 4), (8, 4, 16), (5, 1, 16))
 
 
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorsConfig:
-    """Which discriminators there are.
+    """Number and sizes of the discriminators.
 
     Attributes:
-        stft_windows: samples of the windows of each spectral one.
-        wave_factors: by how much each waveform one lowers the rate of the sound first.
-        stft_width: channels of the spectral ones.
-        wave_width: channels of the first layer of the waveform ones.
+        stft_windows: window length of each spectral discriminator, in samples.
+        wave_factors: factor by which each waveform discriminator first lowers the sample rate.
+        stft_width: channels of the spectral discriminators.
+        wave_width: channels of the first layer of the waveform discriminators.
     """
 
     stft_windows: tuple[int, ...]
@@ -45,21 +45,21 @@ class DiscriminatorsConfig:
 
     @property
     def names(self) -> list[str]:
-        """One for each."""
+        """Name of each discriminator."""
         return [f"stft_{window}" for window in self.stft_windows] + [
             f"wave_{factor}" for factor in self.wave_factors
         ]
 
 
 class Judgement(NamedTuple):
-    """What a discriminator makes of sounds."""
+    """Output of a discriminator."""
 
-    scores: jax.Array  # [B, ...], float32; above 0 for what it takes to be recorded
-    features: list[jax.Array]  # what its layers see
+    scores: Float32[Array, " B *positions"]  # above 0 for audio classified as recorded
+    features: list[Float[Array, " B *positions channels"]]  # activations of its layers
 
 
 class StftDiscriminator(nnx.Module):
-    """Convolutions over time and frequency of complex spectra, whose loudness is compressed."""
+    """Convolutions over time and frequency of complex spectra with compressed magnitudes."""
 
     def __init__(self, window: int, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.window = window
@@ -77,8 +77,8 @@ class StftDiscriminator(nnx.Module):
             setattr(self, f"dilation{dilation}", layer)
         self.last = Convolution2d(width, 1, (3, 3), dtype=dtype, rngs=rngs)
 
-    def __call__(self, audio: jax.Array) -> Judgement:
-        """Float32 [B, samples] -> a score for every place in time and frequency."""
+    def __call__(self, audio: Float32[Array, "B samples"]) -> Judgement:
+        """Computes a score for every position in time and frequency."""
         spectrum = spectra(audio, self.window)
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
         parts = jnp.stack([spectrum.real, spectrum.imag], axis=-1)
@@ -88,7 +88,7 @@ class StftDiscriminator(nnx.Module):
 
 
 class WaveDiscriminator(nnx.Module):
-    """Convolutions over the samples of a sound at a lower rate."""
+    """Convolutions over the samples of audio at a lower sample rate."""
 
     def __init__(self, factor: int, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.factor = factor
@@ -101,8 +101,8 @@ class WaveDiscriminator(nnx.Module):
             inputs = times * width
         self.last = Convolution(inputs, 1, 3, dtype=dtype, rngs=rngs)
 
-    def __call__(self, audio: jax.Array) -> Judgement:
-        """Float32 [B, samples] -> a score for every stretch of time."""
+    def __call__(self, audio: Float32[Array, "B samples"]) -> Judgement:
+        """Computes a score for every position in time."""
         samples = audio.shape[1] // self.factor * self.factor
         slower = audio[:, :samples].reshape(len(audio), -1, self.factor).mean(axis=-1)
         layers = [getattr(self, f"layer{number}") for number in range(len(WAVE_LAYERS))]
@@ -110,12 +110,12 @@ class WaveDiscriminator(nnx.Module):
 
 
 class Discriminators(nnx.Module):
-    """All of them.
+    """All discriminators of a run.
 
     Args:
-        config: which.
-        dtype: type of the products.
-        rngs: random numbers for the initial parameters.
+        config: number and sizes.
+        dtype: type of the convolutions.
+        rngs: random streams for the initial parameters.
     """
 
     def __init__(
@@ -129,12 +129,17 @@ class Discriminators(nnx.Module):
             wave = WaveDiscriminator(factor, config.wave_width, dtype=dtype, rngs=rngs)
             setattr(self, f"wave_{factor}", wave)
 
-    def __call__(self, audio: jax.Array) -> dict[str, Judgement]:
-        """Float32 [B, samples] -> what each says."""
+    def __call__(self, audio: Float32[Array, "B samples"]) -> dict[str, Judgement]:
+        """Returns the output of each discriminator by name."""
         return {name: getattr(self, name)(audio) for name in self.names}
 
 
-def _judge(layers: list[Any], last: Any, x: jax.Array) -> Judgement:
+Layer = Callable[[jax.Array], jax.Array]
+
+
+def _judge(
+    layers: Sequence[Layer], last: Layer, x: Float[Array, " B *positions inputs"]
+) -> Judgement:
     features = []
     for layer in layers:
         x = nnx.leaky_relu(layer(x), SLOPE)

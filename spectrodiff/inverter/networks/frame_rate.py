@@ -1,16 +1,17 @@
-"""The frame-rate generator: features to short-time spectra, frame by frame, and these to audio.
+"""Frame-rate generator: features to short-time spectra frame by frame, then to audio.
 
-After Siuzdak, "Vocos" (ICLR 2024, arXiv:2306.00814): ConvNeXt blocks at the rate of the features,
-then magnitudes and phases, then an inverse short-time Fourier transform, which does the upsampling.
-Two things differ.
+After Siuzdak, "Vocos" (ICLR 2024, arXiv:2306.00814): ConvNeXt blocks at the frame rate of the
+features predict magnitudes and phases, and an inverse short-time Fourier transform upsamples. There
+are two differences.
 
-Magnitudes are learnt relative to those that the mel bands say, interpolated between their centres.
+Magnitudes are predicted relative to the mel bands, interpolated between their centres.
 
-Each frame is the sum of a spectrum and of steady tones. The phases of the spectrum count from the
-frame's own centre, as usual: an attack looks the same wherever it falls. A network that sees only
-magnitudes cannot know how far a tone has turned since the frame before, and with such phases alone
-gives every frame the same one, so that tones are drawn to multiples of 50 Hz. The phases of the
-tones therefore count along, each with a frequency of its own (see `oscillators`).
+Each frame is the sum of a spectrum and of stationary tones. The phases of the spectrum are relative
+to the frame's centre, as usual, so that an attack has the same spectrum wherever it is. From
+magnitudes alone, a network cannot know the phase that a tone has reached since the frame before;
+with such phases alone it predicts the same phase for every frame, which pulls tones to multiples of
+50 Hz. The phases of the tones therefore advance by themselves, each at a fixed frequency (see
+`oscillators`).
 """
 
 from typing import NamedTuple
@@ -20,21 +21,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Complex64, Float, Float32, Float64, Int
 
 from spectrodiff.audio.features import SYNTHESIS, mel_centers_hz
 from spectrodiff.core.constants import HOP_SAMPLES, MAX_LOG_MEL, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
 from spectrodiff.inverter.config import FrameRateConfig
-from spectrodiff.inverter.networks.layers import LayerNorm, Linear, gelu, rows, shifted
-from spectrodiff.inverter.networks.oscillators import PERIOD_FRAMES, frequencies_hz, turns, waves
-from spectrodiff.models.layers import scan_layers, stack
+from spectrodiff.inverter.networks.layers import LayerNorm, Linear, gelu, shifted
+from spectrodiff.inverter.networks.oscillators import PERIOD_FRAMES, frequencies_hz, phases, waves
+from spectrodiff.models.layers import expand, scan_layers, stack
 
-MAX_LOG_MAGNITUDE = 8.0  # a little more than a full-scale tone has
-# Before training, relative to the mel bands: of Fourier bins, and of the many tones between them.
-FIRST_LOG_MAGNITUDE, FIRST_OF_TONES = -2.0, -4.0
+MAX_LOG_MAGNITUDE = 8.0  # slightly above that of a full-scale tone
+# Initial log magnitudes of Fourier bins and of the tones between them, relative to the mel bands.
+INITIAL_LOG_MAGNITUDE, INITIAL_LOG_MAGNITUDE_OF_TONES = -2.0, -4.0
 
 
 class ConvNextBlock(nnx.Module):
-    """x + scale * (depthwise convolution over time, norm, and a hidden layer at each frame)."""
+    """Residual block: depthwise convolution over time, norm, hidden layer at each frame, scale."""
 
     def __init__(self, config: FrameRateConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         D, kernel = config.width, config.kernel_frames
@@ -46,25 +48,25 @@ class ConvNextBlock(nnx.Module):
         self.down = Linear(config.hidden_width, D, dtype=dtype, rngs=rngs)
         self.scale = nnx.Param(jnp.full(D, 1 / config.layers, jnp.float32))
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, F, D] -> [B, F, D], float32."""
+    def __call__(self, x: Float32[Array, "B F D"]) -> Float32[Array, "B F D"]:
+        """Returns x plus the scaled output of the block."""
         taps = self.taps[...]
-        mixed = rows(self.bias[...], x)
+        mixed = expand(self.bias[...], x)
         for tap, part in zip(taps, shifted(x, len(taps)), strict=True):
-            mixed = mixed + rows(tap, x) * part
+            mixed = mixed + expand(tap, x) * part
         hidden = gelu(self.up(self.norm(mixed)))
-        return x + rows(self.scale[...], x) * self.down(hidden).astype(jnp.float32)
+        return x + expand(self.scale[...], x) * self.down(hidden).astype(jnp.float32)
 
 
 class FrameRateTrunk(nnx.Module):
-    """Layers at the rate of the features, which generators end in different ways.
+    """Layers at the frame rate of the features, shared by two generators.
 
     Args:
         config: sizes.
-        outputs: numbers for each frame.
+        outputs: outputs per frame.
         dtype: type of the matrix products.
         remat: recompute activations in the backward pass, layer by layer.
-        rngs: random numbers for the initial parameters.
+        rngs: random streams for the initial parameters.
     """
 
     def __init__(
@@ -86,8 +88,8 @@ class FrameRateTrunk(nnx.Module):
         self.output = Linear(D, outputs, dtype=dtype, rngs=rngs)
         self.config, self.remat = config, remat
 
-    def outputs(self, log_mel: jax.Array) -> jax.Array:
-        """Unscaled features [B, F, M] -> [B, F, outputs] in the type of the matrix products."""
+    def outputs(self, log_mel: Float[Array, "B F M"]) -> Float[Array, "B F outputs"]:
+        """Computes the outputs from unscaled features, in the type of the matrix products."""
         neighbours = shifted(standardize(log_mel), self.config.kernel_frames)
         x = self.input_norm(self.input(jnp.concatenate(neighbours, axis=-1)))
         x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None, remat=self.remat)
@@ -95,13 +97,13 @@ class FrameRateTrunk(nnx.Module):
 
 
 class FrameRateGenerator(FrameRateTrunk):
-    """Log-mel to audio at the rate of the features.
+    """Generator at the frame rate of the features, with oscillators for tones.
 
     Args:
         config: sizes.
         dtype: type of the matrix products; spectra are always float32.
         remat: recompute activations in the backward pass, layer by layer.
-        rngs: random numbers for the initial parameters.
+        rngs: random streams for the initial parameters.
     """
 
     def __init__(
@@ -114,20 +116,18 @@ class FrameRateGenerator(FrameRateTrunk):
     ) -> None:
         hertz = source_hz(config)
         super().__init__(config, 2 * len(hertz.all), dtype=dtype, remat=remat, rngs=rngs)
-        firsts = FIRST_LOG_MAGNITUDE, FIRST_OF_TONES, FIRST_LOG_MAGNITUDE
-        magnitudes = np.repeat(np.array(firsts, np.float32), [len(part) for part in hertz])
+        initial = (INITIAL_LOG_MAGNITUDE, INITIAL_LOG_MAGNITUDE_OF_TONES, INITIAL_LOG_MAGNITUDE)
+        magnitudes = np.repeat(np.array(initial, np.float32), [len(part) for part in hertz])
         self.output.bias[...] = jnp.concatenate([magnitudes, jnp.zeros(len(hertz.all))])
 
-    def __call__(self, log_mel: jax.Array, start: jax.Array | None = None) -> jax.Array:
-        """Audio from features.
+    def __call__(
+        self, log_mel: Float[Array, "B F M"], start: Int[Array, " B"] | None = None
+    ) -> Float32[Array, "B samples"]:
+        """Computes audio, F * 320 samples, from features.
 
         Args:
-            log_mel: unscaled features [B, F, M].
-            start: int32 [B], for how many frames the oscillators have been running before the
-                first; by default none.
-
-        Returns:
-            float32 [B, F * 320].
+            log_mel: unscaled features.
+            start: position of the first frame in the period of the oscillators; 0 if None.
         """
         spectra, low = self.sources(log_mel, start)
         parts = jnp.concatenate([low.real, low.imag], axis=-1)
@@ -135,13 +135,13 @@ class FrameRateGenerator(FrameRateTrunk):
         return overlap_add(inverse_fourier(spectra) + jnp.matmul(parts, tones, precision="highest"))
 
     def sources(
-        self, log_mel: jax.Array, start: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Complex spectra [B, F, K] of windows around each frame, and tones between bins [B, F, N].
+        self, log_mel: Float[Array, "B F M"], start: Int[Array, " B"] | None = None
+    ) -> tuple[Complex64[Array, "B F K"], Complex64[Array, "B F N"]]:
+        """Computes spectra of windows around each frame, and amplitudes of tones between bins.
 
         Args:
-            log_mel: unscaled features [B, F, M].
-            start: as above.
+            log_mel: unscaled features.
+            start: position of the first frame in the period of the oscillators; 0 if None.
         """
         config, hertz = self.config, source_hz(self.config)
         K, N, S = len(hertz.spectrum), len(hertz.low), len(hertz.all)
@@ -149,69 +149,69 @@ class FrameRateGenerator(FrameRateTrunk):
         bands = jnp.matmul(log_mel, interpolation(hertz.all), precision="highest")
         frames = jnp.arange(log_mel.shape[1])[None]
         frames = frames if start is None else frames + start[:, None]
-        turned = jnp.asarray(turns_of_sources(config))[frames % PERIOD_FRAMES]
-        real, imaginary = polar(output[..., :S] + bands, output[..., S:] + turned)
+        advance = jnp.asarray(phases_of_sources(config))[frames % PERIOD_FRAMES]
+        real, imaginary = polar(output[..., :S] + bands, output[..., S:] + advance)
         sources = jax.lax.complex(real, imaginary)
         low, high = sources[..., K : K + N], sources[..., K + N :]
         return sources[..., :K].at[..., -high.shape[-1] :].add(high), low
 
 
 class SourceHz(NamedTuple):
-    """Frequencies of what a frame is the sum of; the network's outputs are in this order."""
+    """Frequencies of the components of a frame, in the order of the network's outputs."""
 
-    spectrum: np.ndarray  # the bins [K], whose phases count from each frame's centre
-    low: np.ndarray  # tones between bins [N]
-    high: np.ndarray  # tones that are bins, the last ones of the K
+    spectrum: Float64[np.ndarray, " K"]  # Fourier bins; phases relative to each frame's centre
+    low: Float64[np.ndarray, " N"]  # tones between bins
+    high: Float64[np.ndarray, " high"]  # tones at the last of the bins
 
     @property
-    def all(self) -> np.ndarray:
-        """One after another, [S]."""
+    def all(self) -> Float64[np.ndarray, " S"]:
+        """All frequencies in one array."""
         return np.concatenate(self)
 
 
 def source_hz(config: FrameRateConfig) -> SourceHz:
-    """The frequencies for some length of windows."""
+    """Returns the frequencies for a generator's window length."""
     bins = np.arange(config.fourier_bins) * SAMPLE_RATE / config.window_samples
     return SourceHz(bins, *frequencies_hz(config.window_samples))
 
 
-def turns_of_sources(config: FrameRateConfig) -> np.ndarray:
-    """Radians [64, S] that tones have turned by since frame 0, and zero for the spectrum."""
+def phases_of_sources(config: FrameRateConfig) -> Float32[np.ndarray, "64 S"]:
+    """Phase advance since frame 0 of tones, in radians, and zero for the spectrum."""
     spectrum, *tones = source_hz(config)
-    still = np.zeros((PERIOD_FRAMES, len(spectrum)), np.float32)
-    return np.concatenate([still, turns(np.concatenate(tones), PERIOD_FRAMES)], axis=1)
+    zero = np.zeros((PERIOD_FRAMES, len(spectrum)), np.float32)
+    return np.concatenate([zero, phases(np.concatenate(tones), PERIOD_FRAMES)], axis=1)
 
 
-Parts = tuple[jax.Array, jax.Array]
+Parts = tuple[Float32[Array, "*shape"], Float32[Array, "*shape"]]
 
 
 @jax.custom_jvp
-def polar(log_magnitude: jax.Array, phase: jax.Array) -> Parts:
-    """Real and imaginary parts; magnitudes stop at the largest there is."""
+def polar(log_magnitude: Float32[Array, "*shape"], phase: Float32[Array, "*shape"]) -> Parts:
+    """Returns real and imaginary parts; log magnitudes are limited to `MAX_LOG_MAGNITUDE`."""
     magnitude = jnp.exp(jnp.minimum(log_magnitude, MAX_LOG_MAGNITUDE))
     return magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)
 
 
 @polar.defjvp
 def _polar_derivative(primals: Parts, tangents: Parts) -> tuple[Parts, Parts]:
-    # In terms of the result: on a CPU, sines and cosines take longest, and JAX's own rule makes a
-    # training step 4 to 9 % longer.
+    # Computed from the result: sines and cosines dominate on a CPU, and with JAX's own rule a
+    # training step takes 4 to 9 % longer.
     real, imaginary = polar(*primals)
-    grown, turned = tangents
-    grown = jnp.where(primals[0] < MAX_LOG_MAGNITUDE, grown, 0.0)
-    derivative = (real * grown - imaginary * turned, imaginary * grown + real * turned)
+    by_size, by_phase = tangents
+    by_size = jnp.where(primals[0] < MAX_LOG_MAGNITUDE, by_size, 0.0)
+    derivative = (real * by_size - imaginary * by_phase, imaginary * by_size + real * by_phase)
     return (real, imaginary), derivative
 
 
-def standardize(log_mel: jax.Array) -> jax.Array:
-    """About the range [-1, 1], without clipping what is louder."""
+def standardize(log_mel: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Scales features to about [-1, 1], without clipping."""
     return 2 * (log_mel - MIN_LOG_MEL) / (MAX_LOG_MEL - MIN_LOG_MEL) - 1
 
 
-def interpolation(hertz: np.ndarray) -> np.ndarray:
-    """float32 [M, S]: from mel bands to frequencies [S], linear on the mel axis."""
+def interpolation(hertz: Float64[np.ndarray, " S"]) -> Float32[np.ndarray, "M S"]:
+    """Returns the matrix that interpolates mel bands at frequencies, linear on the mel axis."""
 
-    def mel(hz: np.ndarray) -> np.ndarray:
+    def mel(hz: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
         return np.log1p(hz / 700)
 
     centers = mel(mel_centers_hz(SYNTHESIS))
@@ -219,29 +219,26 @@ def interpolation(hertz: np.ndarray) -> np.ndarray:
     return np.stack(columns).astype(np.float32)
 
 
-def inverse_fourier(spectra: jax.Array) -> jax.Array:
-    """Complex spectra [B, F, K] to windows [B, F, W]; phases count from a window's middle."""
+def inverse_fourier(spectra: Complex64[Array, "B F K"]) -> Float32[Array, "B F W"]:
+    """Transforms spectra to windows of audio; phases are relative to a window's centre."""
     return jnp.fft.fftshift(jnp.fft.irfft(spectra, 2 * (spectra.shape[-1] - 1)), axes=-1)
 
 
-def overlap_add(windows: jax.Array) -> jax.Array:
-    """Windows of sound to sound, as the inverse short-time Fourier transform puts them together.
+def overlap_add(windows: Float32[Array, "B F W"]) -> Float32[Array, "B samples"]:
+    """Adds windows up to audio, F * 320 samples, as the inverse short-time Fourier transform does.
 
-    Frame i of the features stands for the samples from 320 i to 320 i + 640, and the middle of
-    window i is that of frame i.
+    Frame i of the features covers the samples from 320 i to 320 i + 640, and window i has the same
+    centre.
 
     Args:
-        windows: [B, F, W], not weighted yet.
-
-    Returns:
-        float32 [B, F * 320].
+        windows: audio of the windows before weighting.
     """
     batch, frames, window_samples = windows.shape
     hops = window_samples // HOP_SAMPLES
     window = hann(window_samples)
-    pieces = windows * rows(jnp.asarray(window), windows)
+    pieces = windows * expand(jnp.asarray(window), windows)
     pieces = pieces.reshape(batch, frames, hops, HOP_SAMPLES)
-    # Piece s of frame i ends up in place i + s; the first sample of the sound is in place `before`.
+    # Piece s of frame i is added at hop i + s; the first sample of the audio is at hop `before`.
     audio = jnp.zeros((batch, frames + hops - 1, HOP_SAMPLES))
     for place in range(hops):
         audio += jnp.pad(pieces[:, :, place], [(0, 0), (place, hops - 1 - place), (0, 0)])
@@ -250,13 +247,13 @@ def overlap_add(windows: jax.Array) -> jax.Array:
     return audio / jnp.asarray(window_sums(window, frames))[None]
 
 
-def hann(samples: int) -> np.ndarray:
-    """The periodic Hann window, float32."""
+def hann(samples: int) -> Float32[np.ndarray, " W"]:
+    """Returns the periodic Hann window."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)).astype(np.float32)
 
 
-def window_sums(window: np.ndarray, frames: int) -> np.ndarray:
-    """How much of squared windows lies over each sample of `overlap_add`, float32 [F * 320]."""
+def window_sums(window: Float32[np.ndarray, " W"], frames: int) -> Float32[np.ndarray, " samples"]:
+    """Returns the sum of the squared windows over each sample of `overlap_add`."""
     hops = len(window) // HOP_SAMPLES
     sums = np.zeros(((frames + hops - 1), HOP_SAMPLES))
     for place, part in enumerate(np.square(window, dtype=np.float64).reshape(hops, HOP_SAMPLES)):

@@ -1,15 +1,15 @@
-"""The generators by their sizes: making, initialising and naming their parameters."""
+"""Generators by their sizes, and their properties."""
 
 import math
 
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Int
 
 from spectrodiff.core.constants import HOP_SAMPLES
 from spectrodiff.inverter.config import InverterConfig, MelganConfig, RecurrentConfig
 from spectrodiff.inverter.networks.frame_rate import FrameRateGenerator
-from spectrodiff.inverter.networks.melgan import MelganGenerator, reach_frames
+from spectrodiff.inverter.networks.melgan import MelganGenerator, melgan_reach_frames
 from spectrodiff.inverter.networks.oscillators import PERIOD_FRAMES
 from spectrodiff.inverter.networks.recurrent import Heads, RecurrentGenerator
 from spectrodiff.models.definition import Params, define
@@ -18,7 +18,7 @@ Generator = FrameRateGenerator | RecurrentGenerator | MelganGenerator
 
 
 def generator_of(config: InverterConfig) -> type[Generator]:
-    """Class of the generator: unscaled log-mel [B, F, 128] -> audio [B, F * 320]."""
+    """Returns the class of the generator with these sizes."""
     if isinstance(config, MelganConfig):
         return MelganGenerator
     if isinstance(config, RecurrentConfig):
@@ -27,44 +27,50 @@ def generator_of(config: InverterConfig) -> type[Generator]:
 
 
 def count_parameters(config: InverterConfig) -> int:
-    """How many numbers are learnt."""
+    """Returns the number of trained parameters."""
     return sum(map(math.prod, define(generator_of(config), config).named_shapes.values()))
 
 
 def display_name(config: InverterConfig) -> str:
-    """How reports call an inverter of this kind."""
+    """Returns the name of a kind of inverter in reports."""
     if isinstance(config, MelganConfig):
         return "melgan"
     return "recurrent" if isinstance(config, RecurrentConfig) else "frame-rate"
 
 
 def period(config: InverterConfig) -> int:
-    """After how many frames a generator treats features as it did before."""
+    """Returns the number of frames after which a generator's oscillators repeat; 1 without any."""
     return 1 if isinstance(config, MelganConfig | RecurrentConfig) else PERIOD_FRAMES
 
 
-def receptive_field(config: InverterConfig) -> int:
-    """How many frames away, on either side, the audio of a frame depends on the features."""
+def reach_frames(config: InverterConfig) -> int:
+    """Returns the largest distance of frames that the audio of a frame depends on."""
     if isinstance(config, MelganConfig):
-        return reach_frames()
+        return melgan_reach_frames()
     convolutions = (1 + config.layers) * (config.kernel_frames // 2)
-    # The window of a frame begins a whole number of hops before it, and ends as many after.
+    # The window of a frame extends beyond it by the same number of hops on both sides.
     return convolutions + config.window_samples // HOP_SAMPLES // 2
 
 
 def generate(
     config: InverterConfig,
     params: Params,
-    log_mel: jax.Array,
+    log_mel: Float[Array, "B F M"],
     dtype: DTypeLike = jnp.float32,
     *,
     remat: bool = False,
-    start: jax.Array | None = None,
-) -> jax.Array:
-    """Audio [B, F * 320], float32, from unscaled features [B, F, 128].
+    start: Int[Array, " B"] | None = None,
+) -> Float32[Array, "B samples"]:
+    """Computes audio, F * 320 samples, from features.
 
-    `start`, int32 [B], says how far into a period (see `period`) the first frames are; by default
-    at its beginning.
+    Args:
+        config: sizes.
+        params: parameters of the generator.
+        log_mel: unscaled features.
+        dtype: type of the products.
+        remat: recompute activations in the backward pass.
+        start: position of the first frame in the period of the oscillators (see `period`); 0 if
+            None.
     """
     network = define(generator_of(config), config, dtype=dtype, remat=remat)
     return network.merge(params)(log_mel, start)
@@ -73,10 +79,10 @@ def generate(
 def read_heads(
     config: RecurrentConfig,
     params: Params,
-    log_mel: jax.Array,
+    log_mel: Float[Array, "B F M"],
     dtype: DTypeLike = jnp.float32,
     *,
     remat: bool = False,
 ) -> Heads:
-    """Outputs of a recurrent generator's network for unscaled features [B, F, 128]."""
+    """Computes the outputs of a recurrent generator's network; see `generate`."""
     return define(RecurrentGenerator, config, dtype=dtype, remat=remat).merge(params).heads(log_mel)

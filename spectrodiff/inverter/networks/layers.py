@@ -1,8 +1,8 @@
-"""The blocks that inverters and discriminators are built from.
+"""Building blocks of generators and discriminators.
 
 As in `spectrodiff.models.layers`, modules are Flax NNX used through `nnx.split` and `nnx.merge`,
-parameters are float32, and `dtype` is the type of the products. Axis letters: B batch, T any number
-of places in time, D width.
+parameters are float32, and `dtype` is the type of products and convolutions. Axis letters: B batch,
+T positions in time, D width.
 """
 
 import functools
@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
-from spectrodiff.models.layers import Dense, fan_in_normal
+from spectrodiff.models.layers import Dense, expand, fan_in_normal
 
 
 class Linear(Dense):
@@ -24,29 +25,29 @@ class Linear(Dense):
         super().__init__(inputs, outputs, dtype=dtype, rngs=rngs)
         self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., inputs] -> [..., outputs]."""
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        """Returns the result in `dtype`."""
         product = super().__call__(x)
-        return product + rows(self.bias[...], x).astype(product.dtype)
+        return product + expand(self.bias[...], x).astype(product.dtype)
 
 
 class LayerNorm(nnx.Module):
-    """Zero mean and unit variance, then a learnt scale and shift; computed in float32."""
+    """Normalisation to zero mean and unit variance, then a learned scale and shift, in float32."""
 
     def __init__(self, width: int) -> None:
         self.scale = nnx.Param(jnp.ones(width, jnp.float32))
         self.shift = nnx.Param(jnp.zeros(width, jnp.float32))
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., D] -> [..., D], float32."""
+    def __call__(self, x: Float[Array, "*batch D"]) -> Float32[Array, "*batch D"]:
+        """Normalises rows."""
         x = x.astype(jnp.float32)
         x = x - x.mean(axis=-1, keepdims=True)
         x = x * jax.lax.rsqrt(jnp.square(x).mean(axis=-1, keepdims=True) + 1e-6)
-        return x * rows(self.scale[...], x) + rows(self.shift[...], x)
+        return x * expand(self.scale[...], x) + expand(self.shift[...], x)
 
 
 class Convolution(nnx.Module):
-    """A convolution over time, zero outside; the length stays, or is divided by the stride."""
+    """Convolution over time with zero padding; the stride divides the length."""
 
     def __init__(
         self,
@@ -64,8 +65,8 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
         self.stride, self.dilation, self.dtype = stride, dilation, dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, T, inputs] -> [B, ceil(T / stride), outputs]."""
+    def __call__(self, x: Float[Array, "B T inputs"]) -> Float[Array, "B strides outputs"]:
+        """Returns ceil(T / stride) positions."""
         reach = (self.kernel.shape[0] - 1) * self.dilation
         y = jax.lax.conv_general_dilated(
             x.astype(self.dtype),
@@ -75,11 +76,11 @@ class Convolution(nnx.Module):
             rhs_dilation=(self.dilation,),
             dimension_numbers=("NWC", "WIO", "NWC"),
         )
-        return y + rows(self.bias[...], y).astype(y.dtype)
+        return y + expand(self.bias[...], y).astype(y.dtype)
 
 
 class Convolution2d(nnx.Module):
-    """A convolution over time and frequency, zero outside; strides make either coarser."""
+    """Convolution over time and frequency with zero padding; strides divide the lengths."""
 
     def __init__(
         self,
@@ -97,8 +98,10 @@ class Convolution2d(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
         self.stride, self.dilation, self.dtype = stride, dilation, dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, T, K, inputs] -> [B, ceil(T / stride), ceil(K / stride), outputs]."""
+    def __call__(
+        self, x: Float[Array, "B T K inputs"]
+    ) -> Float[Array, "B time_strides bin_strides outputs"]:
+        """Returns ceil(T / stride) positions in time and ceil(K / stride) in frequency."""
         reach = [
             (size - 1) * step
             for size, step in zip(self.kernel.shape[:2], self.dilation, strict=True)
@@ -111,15 +114,15 @@ class Convolution2d(nnx.Module):
             rhs_dilation=self.dilation,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-        return y + rows(self.bias[...], y).astype(y.dtype)
+        return y + expand(self.bias[...], y).astype(y.dtype)
 
 
 class TransposedConvolution(nnx.Module):
-    """Upsampling by a factor with a kernel of twice its length: every place reaches over two.
+    """Upsampling by a factor with a kernel of twice that length.
 
-    Output `factor * t + s` is that of input t, and of its nearer neighbour: the one before it for
-    the first half of s, the one after it for the second. A matrix product gives all outputs of a
-    place at once, which on a CPU is faster than a transposed convolution.
+    Output `factor * t + s` depends on input t and its nearer neighbour: the one before it for the
+    first half of s, the one after it for the second. All contributions of an input come from one
+    matrix product, which on a CPU is faster than a transposed convolution.
     """
 
     def __init__(
@@ -131,52 +134,47 @@ class TransposedConvolution(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        # Half of the kernel's places meet each output.
+        # Half of the kernel contributes to each output.
         shape = (inputs, 2 * factor * outputs)
         self.kernel = nnx.Param(fan_in_normal(0.5)(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
         self.factor, self.outputs, self.dtype = factor, outputs, dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, T, inputs] -> [B, factor * T, outputs]."""
+    def __call__(self, x: Float[Array, "B T inputs"]) -> Float[Array, "B upsampled outputs"]:
+        """Returns factor * T positions."""
         batch, length, _ = x.shape
         factor, before = self.factor, self.factor // 2
         spread = jnp.dot(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
         early, late = jnp.split(spread.reshape(batch, length, 2 * factor, self.outputs), 2, axis=2)
         flat = [part.reshape(batch, -1, self.outputs) for part in (early, late)]
-        # Input t spreads over the places from factor * t - before on.
+        # Input t contributes to 2 * factor outputs, beginning with factor * t - before.
         padded = [
             jnp.pad(part, [(0, 0), (place, factor - place), (0, 0)])
             for part, place in zip(flat, (0, factor), strict=True)
         ]
         y = (padded[0] + padded[1])[:, before : before + factor * length]
-        return y + rows(self.bias[...], y).astype(y.dtype)
+        return y + expand(self.bias[...], y).astype(y.dtype)
 
     @staticmethod
     def inputs_of(output: int, factor: int) -> tuple[int, int]:
-        """The two neighbouring inputs that an output depends on."""
+        """Returns the two neighbouring inputs that an output depends on."""
         last = (output + factor // 2) // factor
         return last - 1, last
 
 
-# Recomputed in the backward pass, which takes less memory and no more time.
+# Recomputed in the backward pass, which saves memory and takes no longer.
 @functools.partial(jax.checkpoint, prevent_cse=False)
-def gelu(x: jax.Array) -> jax.Array:
-    """x times the normal distribution function of x, in its tanh approximation."""
+def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Gaussian error linear unit, tanh approximation."""
     return nnx.gelu(x, approximate=True)
 
 
-def shifted(x: jax.Array, count: int) -> list[jax.Array]:
-    """`count` views of x [B, T, D], each one place later than the one before; zero outside.
+def shifted(x: Float[Array, "B T D"], count: int) -> list[Float[Array, "B T D"]]:
+    """Returns `count` (odd) copies of x shifted in time, zero outside; the middle one is x.
 
-    The one in the middle is x itself. On a CPU, sums and products of these are many times faster
-    than a convolution of one channel each.
+    Copy i holds, at position t, x at position t + i - count // 2. On a CPU, sums and products of
+    these are many times faster than a depthwise convolution.
     """
     reach = count // 2
     padded = jnp.pad(x, [(0, 0), (reach, reach), (0, 0)])
     return [padded[:, place : place + x.shape[1]] for place in range(count)]
-
-
-def rows(vector: jax.Array, like: jax.Array) -> jax.Array:
-    """Gives a vector as many axes as `like` has, so that broadcasting is explicit."""
-    return vector.reshape((1,) * (like.ndim - 1) + vector.shape)

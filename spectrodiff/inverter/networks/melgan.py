@@ -1,14 +1,15 @@
-"""The paper's generator: from 50 frames to 16,000 samples per second by transposed convolutions.
+"""The paper's generator: transposed convolutions from 50 frames to 16,000 samples per second.
 
 MelGAN-style (Kumar et al. 2019, arXiv:1910.06711): four blocks upsample by 8, 5, 4 and 2, each
-followed by three residual units of dilation 1, 3 and 9; kernels of 3, ELU (section 6 of the paper
-names these). Outside the spectrogram there is nothing, in every layer.
+followed by three residual units of dilation 1, 3 and 9; kernels of 3 and ELU as in section 6 of the
+paper. All layers use zero padding.
 """
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Int
 
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS
 from spectrodiff.inverter.config import MelganConfig
@@ -21,19 +22,19 @@ KERNEL = 3
 
 
 class ResidualUnit(nnx.Module):
-    """x + a dilated convolution and one of a single place, each after an ELU."""
+    """Residual unit: a dilated and a pointwise convolution, each after an ELU."""
 
     def __init__(self, width: int, dilation: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.dilated = Convolution(width, width, KERNEL, dilation=dilation, dtype=dtype, rngs=rngs)
         self.mix = Convolution(width, width, 1, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, T, D] -> [B, T, D]."""
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """Applies the unit."""
         return x + self.mix(nnx.elu(self.dilated(nnx.elu(x))))
 
 
 class UpsamplingBlock(nnx.Module):
-    """ELU, transposed convolution, residual units."""
+    """ELU, transposed convolution and residual units."""
 
     def __init__(
         self, width: int, outputs: int, factor: int, *, dtype: DTypeLike, rngs: nnx.Rngs
@@ -43,8 +44,8 @@ class UpsamplingBlock(nnx.Module):
             unit = ResidualUnit(outputs, dilation, dtype=dtype, rngs=rngs)
             setattr(self, f"dilation{dilation}", unit)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, T, D] -> [B, factor * T, outputs]."""
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B upsampled outputs"]:
+        """Returns factor * T positions."""
         x = self.upsample(nnx.elu(x))
         for dilation in DILATIONS:
             x = getattr(self, f"dilation{dilation}")(x)
@@ -52,13 +53,13 @@ class UpsamplingBlock(nnx.Module):
 
 
 class MelganGenerator(nnx.Module):
-    """Log-mel to audio by transposed convolutions.
+    """Generator of transposed convolutions.
 
     Args:
         config: sizes.
-        dtype: type of the products.
+        dtype: type of the convolutions.
         remat: recompute activations in the backward pass, block by block.
-        rngs: random numbers for the initial parameters.
+        rngs: random streams for the initial parameters.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class MelganGenerator(nnx.Module):
             width //= 2
         self.output = Convolution(width, 1, KERNEL, dtype=dtype, rngs=rngs)
 
-    def __call__(self, log_mel: jax.Array, start: jax.Array | None = None) -> jax.Array:
-        """Unscaled features [B, F, M] -> audio [B, F * 320], float32, the same from any start."""
+    def __call__(
+        self, log_mel: Float[Array, "B F M"], start: Int[Array, " B"] | None = None
+    ) -> Float32[Array, "B samples"]:
+        """Computes audio, F * 320 samples, from unscaled features; `start` has no effect."""
         del start
         x = self.input(standardize(log_mel))
         for factor in UPSAMPLING:
@@ -88,9 +91,9 @@ class MelganGenerator(nnx.Module):
         return jnp.tanh(self.output(nnx.elu(x)).astype(jnp.float32))[..., 0]
 
 
-def reach_frames() -> int:
-    """How many frames away the audio of a frame depends on the features, on either side."""
-    # The first and last places that a frame's samples depend on, from the output back to the input.
+def melgan_reach_frames() -> int:
+    """Returns the largest distance of frames that the audio of a frame depends on."""
+    # First and last position that the samples of a frame depend on, from the output to the input.
     first, last = 0, HOP_SAMPLES - 1
     reach = KERNEL // 2
     first, last = first - reach, last + reach

@@ -1,17 +1,18 @@
-"""The steady tones that the frame-rate generator draws from, and how they turn from frame to frame.
+"""Oscillators of the frame-rate generator: stationary tones of fixed frequencies.
 
-A tone sounds in tune only if its phase goes on from frame to frame by just what its frequency says.
-A network that sees nothing but magnitudes cannot count, so the counting is done for it: each
-oscillator's phase runs along by itself, and the network says how loud it is and where it begins.
-What is to be heard at a frequency between two oscillators comes out at one of them, so they lie
-close: 12 cents apart, or 50 / 64 Hz where that is more. Once 12 cents are as much as the distance
-of two Fourier bins, 12.5 Hz, the oscillators are these bins.
+A tone is in tune only if its phase advances from frame to frame according to its frequency. A
+network that sees only magnitudes cannot accumulate phase; therefore each oscillator's phase
+advances by itself, and the network predicts its amplitude and its phase offset. A tone between two
+oscillators is reproduced at the frequency of one of them, so their spacing is small: 12 cents, or
+50 / 64 Hz where that is more. Where 12 cents reach the distance of two Fourier bins, 12.5 Hz, the
+oscillators are the bins.
 
-All frequencies are multiples of 50 / 64 Hz, so that everything repeats after 64 frames, and a long
-song can be inverted in pieces that begin a multiple of that apart.
+All frequencies are multiples of 50 / 64 Hz, so phases repeat after 64 frames, and a long song can
+be inverted in pieces whose starts are multiples of 64 frames apart.
 """
 
 import numpy as np
+from jaxtyping import Float32, Float64
 
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 
@@ -22,14 +23,16 @@ SPACING = 2 ** (12 / 1200) - 1  # relative to the frequency
 _UNIT_HZ = SAMPLE_RATE / HOP_SAMPLES / PERIOD_FRAMES
 
 
-def frequencies_hz(window_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies of all oscillators, from low to high.
+def frequencies_hz(
+    window_samples: int,
+) -> tuple[Float64[np.ndarray, " N"], Float64[np.ndarray, " high"]]:
+    """Returns the frequencies of all oscillators, in ascending order.
 
     Args:
-        window_samples: length of the windows whose Fourier bins the high oscillators are.
+        window_samples: window length, which determines the Fourier bins.
 
     Returns:
-        Those between bins [N], and those that are bins, up to half the sample rate.
+        Frequencies between bins, and frequencies of bins, up to half the sample rate.
     """
     bin_hz = SAMPLE_RATE / window_samples
     low: list[float] = []
@@ -41,17 +44,20 @@ def frequencies_hz(window_samples: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(low), np.arange(first_bin, window_samples // 2 + 1) * bin_hz
 
 
-def turns(hertz: np.ndarray, frames: int) -> np.ndarray:
-    """Float32 radians [F, N] that oscillators have turned by, from frame 0 to each frame."""
+def phases(hertz: Float64[np.ndarray, " N"], frames: int) -> Float32[np.ndarray, "{frames} N"]:
+    """Returns the phase advance of oscillators from frame 0 to each frame, in radians."""
     units = np.round(hertz / _UNIT_HZ).astype(np.int64)
-    turned = np.arange(frames)[:, np.newaxis] * units % PERIOD_FRAMES
-    return (turned * (2 * np.pi / PERIOD_FRAMES)).astype(np.float32)
+    advance = np.arange(frames)[:, np.newaxis] * units % PERIOD_FRAMES
+    return (advance * (2 * np.pi / PERIOD_FRAMES)).astype(np.float32)
 
 
-def waves(hertz: np.ndarray, window_samples: int) -> np.ndarray:
-    """What unit real and imaginary parts of oscillators are in a window, float32 [2 N, W].
+def waves(
+    hertz: Float64[np.ndarray, " N"], window_samples: int
+) -> Float32[np.ndarray, "2*N {window_samples}"]:
+    """Returns the waveforms in a window for unit real and unit imaginary parts of oscillators.
 
-    As large as the inverse Fourier transform makes a bin, with phases that count from its middle.
+    Amplitudes are those of a Fourier bin under the inverse transform; phases are relative to the
+    centre of the window.
     """
     seconds = (np.arange(window_samples) - window_samples // 2) / SAMPLE_RATE
     angles = 2 * np.pi * hertz[:, np.newaxis] * seconds

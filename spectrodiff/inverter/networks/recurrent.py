@@ -1,10 +1,10 @@
-"""The recurrent generator: spectra whose phases go on from those of the frame before.
+"""Recurrent generator: spectra whose phases continue those of the frame before.
 
-A network that sees only magnitudes can say how far a tone turns from one frame to the next, but not
-how far it has turned since it began. The generator of `frame_rate` therefore draws tones from
-oscillators of fixed frequencies, and what lies between two of them comes out at one. Here the
-network says how far each bin turns, and a recurrence adds these turns up: a tone has whatever
-frequency the features say, and keeps in step from frame to frame by itself.
+From magnitudes, a network can predict the phase advance of a tone between two frames, but not its
+phase. The generator of `frame_rate` therefore uses oscillators of fixed frequencies, which round
+the frequency of a tone to that of an oscillator. Here the network predicts the phase advance of
+each Fourier bin, and a recurrence accumulates the advances: a tone can have any frequency, and its
+phase is continuous from frame to frame.
 
 Axis letters: B batch, F frames, M mel bins, K Fourier bins, D width.
 """
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Complex64, Float, Float32, Float64, Int
 
 from spectrodiff.audio.features import SYNTHESIS, mel_centers_hz
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS, SAMPLE_RATE
@@ -29,53 +30,62 @@ from spectrodiff.inverter.networks.frame_rate import (
     overlap_add,
     standardize,
 )
-from spectrodiff.inverter.networks.layers import gelu, rows, shifted
-from spectrodiff.models.layers import fan_in_normal
+from spectrodiff.inverter.networks.layers import gelu, shifted
+from spectrodiff.models.layers import expand, fan_in_normal
 
-# What the layers at bins see: mel bands around the bin, frames around the frame, and some numbers
-# from the layers at frames.
+# Inputs of the layers at bins: mel bands around the bin, frames around the frame, and channels from
+# the layers at frames.
 OFFSETS, FRAMES_AROUND, CHANNELS = 9, 5, 8
 HIDDEN = 32
-# The outputs before training: bins as loud as the mel bands, turning by their own frequencies, and
-# some of them beginning anew.
-FIRSTS = (0.0, 1.0, 0.0, 0.1, 0.0)
-# The bins next to a tone's carry the same phase under a Hann window; listening to each other they
-# keep it although each turns by its own estimate.
+# Initial outputs: magnitudes of the mel bands, phase advance of each bin's own frequency, and a
+# small new component.
+INITIAL_OUTPUTS = (0.0, 1.0, 0.0, 0.1, 0.0)
+# Weight of neighbouring bins in the recurrence. Under a Hann window, the bins beside a tone have
+# its phase; averaging keeps them in phase although each advances by its own estimate.
 NEIGHBOURS = 0.5
-# Below this, magnitudes are silence: rounding to 16 bits makes spectra of about that size.
+# Magnitudes below this are silence: rounding to 16 bits produces spectra of about this size.
 FLOOR = 1e-3
-WEIGHT_POWER = 0.35  # of the product of two magnitudes
-# Where old and new cancel but for this square of a size, a sum has no phase, and is quieter than M.
+WEIGHT_POWER = 0.35  # exponent of the product of two magnitudes
+# Squared magnitude below which the sum of old and new has no phase; its magnitude is then below M.
 CANCELLED = 1e-4
 _TINY = 1e-12
-_UNIT_TINY = 1e-6  # of numbers about as large as 1
+_UNIT_TINY = 1e-6  # for numbers of magnitude about 1
 
 
 class Heads(NamedTuple):
-    """Outputs of the network for each frame and bin, before the recurrence; float32 [B, F, K]."""
+    """Outputs of the network for each frame and bin, before the recurrence.
 
-    log_magnitude: jax.Array
-    advance_real: jax.Array  # of the unit number that the phase is multiplied by since the frame
-    advance_imag: jax.Array  # before, beyond the turn of the bin's own frequency
-    fresh_real: jax.Array  # what begins in this frame, where the old part has a size below 1
-    fresh_imag: jax.Array
+    Attributes:
+        log_magnitude: logarithm of the magnitude M.
+        advance_real: phase advance since the frame before, beyond that of the bin's own frequency,
+            as a complex number of magnitude 1.
+        advance_imag: its imaginary part.
+        fresh_real: new component, relative to the continued one, whose magnitude is below 1.
+        fresh_imag: its imaginary part.
+    """
+
+    log_magnitude: Float32[Array, "B F K"]
+    advance_real: Float32[Array, "B F K"]
+    advance_imag: Float32[Array, "B F K"]
+    fresh_real: Float32[Array, "B F K"]
+    fresh_imag: Float32[Array, "B F K"]
 
 
 class State(NamedTuple):
-    """The spectrum of one frame, float32 [B, K] each; zero before a sound."""
+    """Spectrum of one frame, or of all frames with an axis F; zero before the first frame."""
 
-    real: jax.Array
-    imag: jax.Array
+    real: Float32[Array, "B *F K"]
+    imag: Float32[Array, "B *F K"]
 
 
 class RecurrentGenerator(FrameRateTrunk):
-    """Log-mel to audio at the rate of the features, each frame's phases from the one before.
+    """Generator at the frame rate of the features, with phases accumulated from frame to frame.
 
     Args:
         config: sizes.
         dtype: type of the matrix products; spectra are always float32.
         remat: recompute activations in the backward pass, layer by layer.
-        rngs: random numbers for the initial parameters.
+        rngs: random streams for the initial parameters.
     """
 
     def __init__(
@@ -90,19 +100,21 @@ class RecurrentGenerator(FrameRateTrunk):
         super().__init__(config, CHANNELS * K, dtype=dtype, remat=remat, rngs=rngs)
         self.bins = BinLayers(K, dtype=dtype, rngs=rngs)
 
-    def __call__(self, log_mel: jax.Array, start: jax.Array | None = None) -> jax.Array:
-        """Unscaled features [B, F, M] -> audio [B, F * 320], float32, the same from any start."""
+    def __call__(
+        self, log_mel: Float[Array, "B F M"], start: Int[Array, " B"] | None = None
+    ) -> Float32[Array, "B samples"]:
+        """Computes audio, F * 320 samples, from unscaled features; `start` has no effect."""
         del start
         return to_audio(unrolled(self.heads(log_mel)))
 
-    def heads(self, log_mel: jax.Array) -> Heads:
-        """Outputs of the network for unscaled features [B, F, M]."""
+    def heads(self, log_mel: Float[Array, "B F M"]) -> Heads:
+        """Computes the outputs of the network from unscaled features."""
         channels = self.outputs(log_mel).reshape(*log_mel.shape[:2], CHANNELS, -1)
         hertz = np.arange(self.config.fourier_bins) * SAMPLE_RATE / self.config.window_samples
         around = surroundings(log_mel, hertz)
         bins = jax.checkpoint(self.bins.__call__) if self.remat else self.bins
-        said = bins(around, channels)
-        parts = [said[:, :, number] for number in range(len(Heads._fields))]
+        outputs = bins(around, channels)
+        parts = [outputs[:, :, number] for number in range(len(Heads._fields))]
         bands = jnp.matmul(log_mel, interpolation(hertz), precision="highest")
         size = jax.lax.rsqrt(jnp.square(parts[1]) + jnp.square(parts[2]) + _UNIT_TINY)
         magnitude = jnp.minimum(parts[0] + bands, MAX_LOG_MAGNITUDE)
@@ -110,10 +122,10 @@ class RecurrentGenerator(FrameRateTrunk):
 
 
 class BinLayers(nnx.Module):
-    """Layers at each frame and bin, which see the mel bands around it and what the trunk says.
+    """Layers at each frame and bin; inputs are the mel bands around it and the trunk's outputs.
 
-    A tone's frequency follows from how its loudness is spread over a few bands, by about the same
-    rule everywhere. Weights are therefore the sum of those that all bins share and of a bin's own.
+    The frequency of a tone follows from the distribution of its energy over a few bands, by nearly
+    the same rule for all bins. Kernels are therefore the sum of a shared one and one per bin.
     """
 
     def __init__(self, bins: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
@@ -121,13 +133,15 @@ class BinLayers(nnx.Module):
         self.first = BinLinear(bins, inputs, HIDDEN, dtype=dtype, rngs=rngs)
         self.second = BinLinear(bins, HIDDEN, HIDDEN, dtype=dtype, rngs=rngs)
         self.third = BinLinear(bins, HIDDEN, len(Heads._fields), dtype=dtype, rngs=rngs)
-        self.third.bias[...] = jnp.tile(jnp.array(FIRSTS, jnp.float32), (bins, 1))
+        self.third.bias[...] = jnp.tile(jnp.array(INITIAL_OUTPUTS, jnp.float32), (bins, 1))
 
-    def __call__(self, around: jax.Array, channels: jax.Array) -> jax.Array:
-        """[B, F, places, K] and the trunk's [B, F, channels, K] -> [B, F, 5, K], float32."""
+    def __call__(
+        self, around: Float[Array, "B F places K"], channels: Float[Array, "B F channels K"]
+    ) -> Float32[Array, "B F 5 K"]:
+        """Computes the outputs in the order of `Heads`."""
         batch, frames, _, bins = around.shape
         x = jnp.concatenate([around.astype(channels.dtype), channels], axis=2)
-        # One matrix product for each bin.
+        # One matrix product per bin.
         x = x.reshape(batch * frames, -1, bins).transpose(2, 0, 1)
         x = gelu(self.first(x))
         x = gelu(self.second(x))
@@ -136,7 +150,7 @@ class BinLayers(nnx.Module):
 
 
 class BinLinear(nnx.Module):
-    """x @ (shared + own kernel) + own bias, at each bin."""
+    """Linear layer with a kernel (shared + own) and a bias for each bin."""
 
     def __init__(
         self, bins: int, inputs: int, outputs: int, *, dtype: DTypeLike, rngs: nnx.Rngs
@@ -147,26 +161,28 @@ class BinLinear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((bins, outputs), jnp.float32))
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[K, N, inputs] -> [K, N, outputs]."""
+    def __call__(self, x: Float[Array, "K N inputs"]) -> Float[Array, "K N outputs"]:
+        """Applies the layer of each bin to N rows."""
         kernel = (self.shared[...][None] + self.own[...]).astype(self.dtype)
         y = jnp.matmul(x.astype(self.dtype), kernel)
         return y + self.bias[...].astype(y.dtype)[:, None]
 
 
-def surroundings(log_mel: jax.Array, hertz: np.ndarray) -> jax.Array:
-    """The mel bands around each bin, in the frames around each frame.
+def surroundings(
+    log_mel: Float[Array, "B F M"], hertz: Float64[np.ndarray, " K"]
+) -> Float32[Array, "B F places K"]:
+    """Returns the mel bands around each bin in the frames around each frame.
 
     Args:
-        log_mel: unscaled features [B, F, M].
-        hertz: frequencies of the bins [K].
+        log_mel: unscaled features.
+        hertz: frequencies of the bins.
 
     Returns:
-        float32 [B, F, places, K]: features at distances of -4 to 4 bands from the bin, in 5 frames
-        each, relative to the one in the middle, which itself is in the range of about [-1, 1].
+        Features at distances of -4 to 4 bands from the bin in 5 frames, relative to the central
+        one, which itself is scaled to about [-1, 1].
     """
     reach = OFFSETS // 2
-    # Interpolated at whole distances in bands; beyond the ends, the last band goes on.
+    # Interpolated at integer distances in bands; the last band is repeated beyond the ends.
     bands = band_numbers(hertz)
     places = np.clip(bands + np.arange(-reach, reach + 1)[:, None], 0, NUM_MELS - 1)
     left = np.minimum(places.astype(np.int64), NUM_MELS - 2)
@@ -183,38 +199,37 @@ def surroundings(log_mel: jax.Array, hertz: np.ndarray) -> jax.Array:
     return jnp.concatenate(relative, axis=2)
 
 
-def band_numbers(hertz: np.ndarray) -> np.ndarray:
-    """Positions of frequencies between the centres of mel bands, linear in mel; float64."""
+def band_numbers(hertz: Float64[np.ndarray, " K"]) -> Float64[np.ndarray, " K"]:
+    """Returns positions of frequencies between the centres of mel bands, linear in mel."""
     centers = np.log1p(mel_centers_hz(SYNTHESIS) / 700)
     return np.interp(np.log1p(hertz / 700), centers, np.arange(NUM_MELS))
 
 
 def unrolled(heads: Heads, state: State | None = None) -> State:
-    """Spectra of all frames, by the recurrence.
+    """Computes the spectra of all frames by the recurrence.
 
-    The spectrum S of the frame before, a little smeared over neighbouring bins, is turned by the
-    bins' own frequencies and the advance. Weighed by its size against the magnitude M to come, it
-    is added to what begins anew; the sum's phase is that of the frame:
+    The spectrum S of the frame before, averaged over neighbouring bins, is rotated by the bins' own
+    frequencies and the predicted advance. It is weighted by its magnitude relative to the predicted
+    magnitude M and added to the new component; the phase of the sum is that of the frame:
 
-        old = turned(S[k] + (S[k - 1] + S[k + 1]) / 2)
-        new phase = that of old / (|old| + M) + fresh
+        old = rotated(S[k] + (S[k - 1] + S[k + 1]) / 2)
+        phase = arg(old / (|old| + M) + fresh)
 
-    Gradients do not go back through the frames before: where old and new cancel, they would grow
-    without bounds from frame to frame. That advances add up to the right phases is left to
-    `head_distance`, which needs no recurrence.
+    At an attack, M is much larger than |old|, and the new component determines the phase.
 
-    Where a sound sets in, M is much larger than what went before, and the phase is the network's.
+    Gradients do not pass through the frames before: where old and new cancel, they would grow
+    without bounds. Instead, `head_distance` trains the advances without the recurrence.
 
     Args:
-        heads: what the network says, [B, F, K] each.
-        state: the spectrum before the first frame; by default silence.
+        heads: outputs of the network.
+        state: spectrum before the first frame; silence if None.
 
     Returns:
-        float32 [B, F, K] each, phases counting from the middle of each frame.
+        Spectra [B, F, K] with phases relative to the centre of each frame.
     """
     bins = heads.log_magnitude.shape[-1]
-    turn = own_turns(bins)
-    cosine, sine = rows(jnp.asarray(turn.real), heads[0]), rows(jnp.asarray(turn.imag), heads[0])
+    turn = own_advances(bins)
+    cosine, sine = (expand(jnp.asarray(part), heads[0]) for part in (turn.real, turn.imag))
     by_real = heads.advance_real * cosine - heads.advance_imag * sine
     by_imag = heads.advance_real * sine + heads.advance_imag * cosine
     magnitude = jnp.exp(heads.log_magnitude)
@@ -229,7 +244,7 @@ def unrolled(heads: Heads, state: State | None = None) -> State:
 
     by_frame = tuple(jnp.moveaxis(part, 1, 0) for part in inputs)
     _, spectra = jax.lax.scan(step, state, by_frame)
-    # Once more, all frames side by side, for the gradients.
+    # Computed again for all frames in parallel, for the gradients.
     before = State(
         *(
             jnp.concatenate([first[None], every[:-1]])
@@ -241,7 +256,7 @@ def unrolled(heads: Heads, state: State | None = None) -> State:
 
 
 def _after(before: State, now: tuple[jax.Array, ...]) -> State:
-    """The spectrum that follows one, [..., K]; see `unrolled`."""
+    """Returns the spectrum [..., K] after a given one; see `unrolled`."""
     magnitude, by_real, by_imag, fresh_real, fresh_imag = now
     real, imag = smeared(before.real), smeared(before.imag)
     size = jnp.sqrt(jnp.square(real) + jnp.square(imag) + _TINY)
@@ -252,36 +267,36 @@ def _after(before: State, now: tuple[jax.Array, ...]) -> State:
     return State(scale * new_real, scale * new_imag)
 
 
-def smeared(values: jax.Array) -> jax.Array:
-    """Each bin plus half of its neighbours, [..., K]."""
+def smeared(values: Float32[Array, "*frames K"]) -> Float32[Array, "*frames K"]:
+    """Adds half of the neighbouring bins to each bin."""
     padded = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 1)])
     return values + NEIGHBOURS * (padded[..., :-2] + padded[..., 2:])
 
 
-def own_turns(bins: int) -> np.ndarray:
-    """Unit numbers, complex64 [K]: how bins turn from frame to frame by their own frequencies."""
+def own_advances(bins: int) -> Complex64[np.ndarray, " K"]:
+    """Returns the phase advance between frames of each bin's own frequency, as unit numbers."""
     window_samples = 2 * (bins - 1)
     turns = np.arange(bins) * HOP_SAMPLES % window_samples / window_samples
     return np.exp(2j * np.pi * turns).astype(np.complex64)
 
 
-def to_audio(spectra: State) -> jax.Array:
-    """Sound [B, F * 320] of the spectra of windows around all frames, [B, F, K]."""
+def to_audio(spectra: State) -> Float32[Array, "B samples"]:
+    """Transforms the spectra [B, F, K] of all frames to audio, F * 320 samples."""
     return overlap_add(inverse_fourier(jax.lax.complex(*spectra)))
 
 
-def analysed(audio: jax.Array, window_samples: int) -> jax.Array:
-    """The spectra that would make some sound: complex [B, F, K], of windows around each frame.
+def analysed(audio: Float32[Array, "B samples"], window_samples: int) -> Complex64[Array, "B F K"]:
+    """Computes the spectra of windows around each frame, the inverse of `to_audio`.
 
     Args:
-        audio: float32 [B, F * 320]; it is silent outside.
-        window_samples: the windows' length.
+        audio: F * 320 samples; zero outside.
+        window_samples: window length.
 
     Returns:
-        Phases count from the windows' middles.
+        Spectra with phases relative to the centre of each window.
     """
     hops = window_samples // HOP_SAMPLES
-    before = hops // 2 - 1  # windows begin so many hops before their frames
+    before = hops // 2 - 1  # hops between the start of a window and that of its frame
     frames = audio.shape[1] // HOP_SAMPLES
     blocks = audio.reshape(len(audio), frames, HOP_SAMPLES)
     blocks = jnp.pad(blocks, [(0, 0), (before, hops - 1 - before), (0, 0)])
@@ -291,29 +306,30 @@ def analysed(audio: jax.Array, window_samples: int) -> jax.Array:
 
 
 class HeadDistance(NamedTuple):
-    """Distances of the network's outputs from the spectra of a sound, [B]."""
+    """Distances of the network's outputs from the spectra of a recording, per example."""
 
-    advance: jax.Array
-    magnitude: jax.Array
+    advance: Float32[Array, " B"]
+    magnitude: Float32[Array, " B"]
 
 
-def head_distance(heads: Heads, audio: jax.Array) -> HeadDistance:
-    """Compares what the network says of frames with a sound itself, before any recurrence.
+def head_distance(heads: Heads, audio: Float32[Array, "B samples"]) -> HeadDistance:
+    """Compares the outputs of the network with a recording, without the recurrence.
 
     Args:
-        heads: what the network says, [B, F, K] each.
-        audio: the sound that it should be, float32 [B, F * 320].
+        heads: outputs of the network.
+        audio: recording, F * 320 samples.
 
     Returns:
-        `advance`: mean distance of unit numbers, weighed by a power of the spectra's magnitudes;
-        `magnitude`: sum of |M - M'| over that of M', plus the mean of |ln M - ln M'|. Frames whose
-        windows, or whose predecessors', reach out of the sound do not count.
+        `advance`: mean distance of the unit numbers, weighted by a power of the magnitudes M' of
+        the recording; `magnitude`: sum of |M - M'| divided by that of M', plus the mean of
+        |ln M - ln M'|. Frames are excluded if their window or that of the frame before extends
+        beyond the recording.
     """
     bins = heads.log_magnitude.shape[-1]
     hops = 2 * (bins - 1) // HOP_SAMPLES
     inside = slice(hops // 2, heads.log_magnitude.shape[1] - hops // 2)
     spectra = analysed(audio, 2 * (bins - 1))
-    turn = jnp.asarray(own_turns(bins))[None, None]
+    turn = jnp.asarray(own_advances(bins))[None, None]
     turned = jnp.conj(spectra[:, inside.start - 1 : inside.stop - 1] * turn)
     products = spectra[:, inside] * turned
     size = jnp.abs(products) + _TINY

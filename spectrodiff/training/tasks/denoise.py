@@ -15,10 +15,10 @@ from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction, to_x0
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import ScheduleName, alpha_sigma, make_schedule
-from spectrodiff.models.alignment import align
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import define, init_params
 from spectrodiff.models.denoiser import Denoiser
+from spectrodiff.models.initialization import align_attention
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.songs import SegmentModel
@@ -110,7 +110,7 @@ class Denoise(Task):
         settings: loss and conditions.
         dtype: type of the matrix products.
         remat: recompute activations in the backward pass.
-        initialization: "t5", or "aligned" (see `models.alignment`).
+        initialization: "t5", or "aligned" (see `models.initialization`).
         tokenization: of the notes.
         sampling: settings that the model will be used with, and previews are rendered with.
     """
@@ -131,7 +131,8 @@ class Denoise(Task):
     def init_params(self, seed: int) -> Params:
         """Returns random parameters."""
         params = init_params(Denoiser, self.config, seed)
-        return align(params, self.config.heads) if self.initialization == "aligned" else params
+        aligned = self.initialization == "aligned"
+        return align_attention(params, self.config.heads) if aligned else params
 
     def load_params(self, model: str, params: Params) -> Params:
         """Returns the parameters of a trained model; see `load_synthesiser`."""

@@ -16,7 +16,7 @@ from spectrodiff.checkpoints.description import FORMATS
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.constants import HOP_SAMPLES
 from spectrodiff.core.errors import CheckpointError
-from spectrodiff.inverter.adversarial import collapsed, init_discriminators, play
+from spectrodiff.inverter.adversarial import adversarial_losses, collapsed, init_discriminators
 from spectrodiff.inverter.config import SIZES, InverterConfig, RecurrentConfig, as_dict
 from spectrodiff.inverter.disturbances import disturb
 from spectrodiff.inverter.files import GENERATOR, load_inverter
@@ -236,10 +236,12 @@ class Invert(Task):
         discriminators = settings.discriminators()
         if discriminators is None:
             return {"loss": self._weighted(parts), **parts}
-        game = play(discriminators, params[DISCRIMINATORS], inverted, recorded, self.dtype)
-        parts |= {"adversarial": game.adversarial, "feature_match": game.feature_match}
-        loss = self._weighted(parts) + jnp.stack(list(game.discriminators.values())).sum()
-        return {"loss": loss, **parts, **game.discriminators}
+        losses = adversarial_losses(
+            discriminators, params[DISCRIMINATORS], inverted, recorded, self.dtype
+        )
+        parts |= {"adversarial": losses.adversarial, "feature_match": losses.feature_match}
+        loss = self._weighted(parts) + jnp.stack(list(losses.discriminators.values())).sum()
+        return {"loss": loss, **parts, **losses.discriminators}
 
     def scores(self, params: Params, examples: Examples, keys: jax.Array) -> Scores:
         """Returns the distances between the audio and its inverted, undisturbed features."""

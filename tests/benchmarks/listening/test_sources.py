@@ -7,14 +7,15 @@ import pytest
 
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.inverter import Inverter
 from spectrodiff.music.tokenization import Tokenization
 from tests.support.sounds import FRAME, RATE
 
 
-class FirstBinInverter:
+class FirstBinInverter(Inverter):
     """Repeats the first bin of each frame, times a factor."""
 
-    name, context_frames = "first bin", 0
+    name, reach_frames = "first bin", 0
 
     def __init__(self, factor):
         self.factor = factor

@@ -17,7 +17,7 @@ from spectrodiff.inverter.networks.frame_rate import (
     source_hz,
 )
 from spectrodiff.inverter.networks.generators import count_parameters, generate
-from spectrodiff.inverter.networks.oscillators import frequencies_hz, turns, waves
+from spectrodiff.inverter.networks.oscillators import frequencies_hz, phases, waves
 from tests.support.inverters import random_features, random_inverter
 
 TINY = SIZES["tiny"]
@@ -89,7 +89,7 @@ def test_phases_that_stay_make_multiples_of_the_frame_rate():
 @pytest.mark.parametrize("number", [0, 90, 300, -1])
 def test_an_oscillator_makes_a_steady_tone(number):
     hertz = frequencies_hz(W)[0][[number]]
-    amplitude = np.exp(1j * (0.3 + turns(hertz, 40).astype(np.float64)))
+    amplitude = np.exp(1j * (0.3 + phases(hertz, 40).astype(np.float64)))
     windows = np.concatenate([amplitude.real, amplitude.imag], axis=1) @ waves(hertz, W)
     sound = np.asarray(overlap_add(jnp.asarray(windows[None])))[0][10 * HOP : -10 * HOP]
     # Of the tone e^(i w n) the inverse transform of one bin is 2 / W, and windows w lie over each
@@ -103,7 +103,7 @@ def test_an_oscillator_makes_a_steady_tone(number):
 def test_oscillators_at_bins_are_bins():
     spectra = np.zeros((40, K), np.complex64)
     bin = 400
-    spectra[:, bin] = np.exp(1j * turns(np.array([5000.0]), 40)[:, 0])
+    spectra[:, bin] = np.exp(1j * phases(np.array([5000.0]), 40)[:, 0])
     sound = to_sound(spectra)[10 * HOP : -10 * HOP]
     seconds = (np.arange(10 * HOP, 30 * HOP) - HOP) / 16_000
     wanted = 2 / W * 2 / 1.5 * np.cos(2 * np.pi * 5000 * seconds)

@@ -21,13 +21,13 @@ from spectrodiff.inverter.networks.recurrent import (
     State,
     analysed,
     head_distance,
-    own_turns,
+    own_advances,
     surroundings,
     to_audio,
     unrolled,
 )
 from spectrodiff.inverter.onnx_export import build_model
-from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.inverter.trained import RecurrentInverter
 from spectrodiff.models.definition import init_params
 from tests.support.inverters import random_features, random_inverter
 
@@ -43,7 +43,7 @@ def true_heads(audio):
     """Outputs of a network that knows the sound, except where a sound begins."""
     spectra = np.asarray(analysed(jnp.asarray(audio[None]), W), np.complex128)
     before = np.pad(spectra, ((0, 0), (1, 0), (0, 0)))[:, :-1]
-    products = spectra * np.conj(before * own_turns(K))
+    products = spectra * np.conj(before * own_advances(K))
     products /= np.abs(products) + 1e-12
     fresh = np.zeros_like(products)
     parts = np.log(np.abs(spectra) + 1e-9), products.real, products.imag, fresh.real, fresh.imag
@@ -185,7 +185,7 @@ def test_pieces_are_one_pass(sizes):
     for name, values in stored.params["bins"]["third"].items():
         columns = np.array([1, 1, 1, 0.01, 0.01], np.float32)
         stored.params["bins"]["third"][name] = values * columns
-    inverter = TrainedInverter(stored)
+    inverter = RecurrentInverter(*stored)
     whole = inverter(features)
     assert np.abs(whole).max() > 0.1
     stream, starts = InversionStream(inverter), np.cumsum([0, *sizes])

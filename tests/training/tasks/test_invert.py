@@ -20,7 +20,7 @@ from spectrodiff.inverter.files import load_inverter, save_inverter
 from spectrodiff.inverter.losses import advance_distance, multi_scale_distance
 from spectrodiff.inverter.networks.generators import generate, read_heads
 from spectrodiff.inverter.networks.recurrent import to_audio, unrolled
-from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.inverter.trained import trained_inverter
 from spectrodiff.training import data
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.evaluation import Evaluator
@@ -272,7 +272,7 @@ def test_an_inverter_learns(run, tmp_path):
     wider = dataclasses.replace(ALONE, generator="frame_rate")
     with pytest.raises(CheckpointError, match=r"an inverter of \{"):
         initial_params(task_of(wider), 0, str(path))
-    audio = TrainedInverter(stored)(np.asarray(log_mel(batch(1)["audio"]))[0])
+    audio = trained_inverter(stored)(np.asarray(log_mel(batch(1)["audio"]))[0])
     assert np.isfinite(audio).all()
 
 

@@ -1,4 +1,4 @@
-"""The aligned beginning: where a fresh network's attention looks before any training."""
+"""Aligned initialisation: what attention attends to before training."""
 
 import dataclasses
 
@@ -8,10 +8,10 @@ import pytest
 
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.models.alignment import align
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.definition import init_params
 from spectrodiff.models.denoiser import Denoiser
+from spectrodiff.models.initialization import align_attention
 from spectrodiff.music.vocabulary import RELEASED_VOCABULARY
 
 HEADS, HEAD_WIDTH, FRAMES = 4, 32, 48
@@ -37,8 +37,8 @@ def before():
 
 @pytest.fixture(scope="module")
 def after(before):
-    # As a run's parameters are made: something that can be traced.
-    return jax.tree.map(np.asarray, jax.jit(lambda: align(before, HEADS))())
+    # Under jit, as at the start of a run.
+    return jax.tree.map(np.asarray, jax.jit(lambda: align_attention(before, HEADS))())
 
 
 def normed(rows):
@@ -88,12 +88,12 @@ def test_only_embeddings_inputs_and_attention_change(before, after):
     }
 
 
-def test_embeddings_are_as_loud_as_before(after):
+def test_embeddings_have_unit_rms(after):
     embedding = after["note_encoder"]["embedding"]
     np.testing.assert_allclose(np.mean(embedding**2, axis=1), 1.0, rtol=1e-4)
 
 
-def test_heads_of_the_note_encoder_look_so_many_tokens_back(after):
+def test_heads_of_the_note_encoder_attend_to_preceding_tokens(after):
     tokens = np.random.default_rng(0).integers(1005, 1100, 40)
     rows = sequence(after["note_encoder"], tokens)
     found = nearest(weights(after["note_encoder"]["layers"]["attention"], 0, rows, rows))
@@ -109,12 +109,12 @@ def test_frames_attend_to_neighbouring_frames(after):
     found = nearest(weights(decoder["layers"]["self_attention"], 0, rows, rows))
     places = np.arange(8, FRAMES - 8)
     for head, back in enumerate((0, 2, -2, 6)):
-        # However loud the noise is, it is not in the directions of time.
+        # The noise has no component in the directions of time.
         assert np.mean(np.abs(found[head, 8:-8] - (places - back)) <= 2) > 0.9, back
 
 
-def test_frames_attend_to_what_was_played_then(after):
-    """Events every 6 frames, on and off at half frames: the nearest is the one attended to."""
+def test_frames_attend_to_events_at_their_time(after):
+    """Events are every 5.5 frames; each frame attends to the nearest."""
     encoder, decoder = after["note_encoder"], after["decoder"]
     steps = np.arange(0, 2 * FRAMES, 11)
     rows = sequence(encoder, np.array([shift(step) for step in steps]))
@@ -122,12 +122,12 @@ def test_frames_attend_to_what_was_played_then(after):
     found = steps[nearest(weights(layers, 0, decoder["positions"], rows))] / 2
     frames = np.arange(FRAMES)
     for head, back in enumerate((0, 1, 4, 12)):
-        heard = slice(back, None)
-        assert np.mean(np.abs(found[head, heard] - (frames - back)[heard]) <= 4) > 0.9, back
+        later = slice(back, None)
+        assert np.mean(np.abs(found[head, later] - (frames - back)[later]) <= 4) > 0.9, back
 
 
 def test_tokens_after_a_shift_carry_its_time(after):
-    """After the first layer's attention a pitch is found by the frame of the shift before it."""
+    """After the first layer, the frame of a shift attends to the pitch token that follows it."""
     encoder, decoder = after["note_encoder"], after["decoder"]
     pitch, on = (
         int(RELEASED_VOCABULARY.encode(*event)) for event in (("pitch", 60), ("velocity", 1))
@@ -137,15 +137,15 @@ def test_tokens_after_a_shift_carry_its_time(after):
     attention = encoder["layers"]["attention"]
     scores = weights(attention, 0, rows, rows)
     values = (normed(rows) @ attention["value"]["kernel"][0]).reshape(len(rows), HEADS, -1)
-    heard = np.einsum("hts,shk->thk", scores, values).reshape(len(rows), -1)
-    rows = rows + heard @ attention["out"]["kernel"][0]
+    attended = np.einsum("hts,shk->thk", scores, values).reshape(len(rows), -1)
+    rows = rows + attended @ attention["out"]["kernel"][0]
     layers = decoder["layers"]["cross_attention"]
     pitches = weights(layers, 0, decoder["positions"], rows[2::3])[0]
     assert pitches[[step // 2 for step in times]].argmax(axis=1).tolist() == [0, 1, 2]
 
 
-def test_a_narrow_network_has_no_room():
+def test_a_narrow_network_is_refused():
     narrow = SIZES["tiny"]
     params = init_params(Denoiser, narrow, 0)
     with pytest.raises(ConfigError, match=r"expected a width above 64, .* got 64"):
-        align(params, narrow.heads)
+        align_attention(params, narrow.heads)
