@@ -138,3 +138,9 @@ def test_mistakes_are_said_before_any_work(binding, message):
 def test_a_missing_config():
     with pytest.raises(ConfigError, match=r"smal.gin: expected a gin file, got no such file"):
         train.configure(["smal.gin"], [])
+
+
+def test_an_inverter_without_its_task_is_refused():
+    bindings = ["Inversion.generator = 'tiny'", "Data.corpora = ['any']"]
+    with pytest.raises(ConfigError, match=r"Training.task: expected 'invert', as Inversion.gen"):
+        train.configure([], bindings)

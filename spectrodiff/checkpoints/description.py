@@ -69,6 +69,9 @@ def read_description(
     """
     first = values["format"] == 1
     sizes = values.get("model")
+    if "inverter" in values:
+        expected = "a model that renders notes"
+        raise CheckpointError(path, expected, "a run that trains an inverter (see --inverter)")
     if not isinstance(sizes, dict):
         raise CheckpointError(path, "the sizes of a network", reprlib.repr(sizes))
     tokenization = first_tokenization(values) if first else values.get("tokenization")

@@ -19,6 +19,7 @@ from spectrodiff.commands.flags import (
     add_process_flags,
 )
 from spectrodiff.commands.program import usage_name
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices, keep_memory
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation.settings import Evaluation, Row
@@ -26,6 +27,7 @@ from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks import RUN_SETTINGS, settings_class
+from spectrodiff.training.tasks.invert import Inversion
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +161,10 @@ def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
     # Files in configs/paper/ have settings of evaluation, too.
     gin_files.parse((*RUN_SETTINGS, Evaluation, Row), files, bindings, folder=str(CONFIGS))
     training = gin_files.filled(Training)
+    # Files from before the task was a setting would otherwise train a denoiser.
+    if training.task != "invert" and "generator" in gin_files.given(Inversion):
+        expected = "'invert', as Inversion.generator is set"
+        raise ConfigError("Training.task", expected, repr(training.task))
     return RunSettings(
         gin_files.filled(Network),
         gin_files.filled(settings_class(training.task)),

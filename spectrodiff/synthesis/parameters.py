@@ -1,14 +1,11 @@
 """Placement of parameters on devices, in the precision they are used in."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.sharding import Sharding
 
 from spectrodiff.core.errors import ConfigError
-
-Params = dict[str, Any]
+from spectrodiff.models.definition import Params
 
 # Float32 at any precision: norms and the output are computed in it (T5.1.1 practice).
 _FULL_PRECISION = {"scale", "output", "positions"}

@@ -23,13 +23,13 @@ from spectrodiff.diffusion.parameterization import to_eps
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.inverter import InversionStream, Inverter, invert
-from spectrodiff.models.definition import Definition, define
+from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenizer import SongTokens, tokenize_song
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
-from spectrodiff.synthesis.parameters import Params, compute_type, place
+from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.songs import SegmentModel, first_batch, generate_songs, group_songs

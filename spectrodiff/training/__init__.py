@@ -1,1 +1,1 @@
-"""Training: settings, objectives, optimisers, the pure step, checkpoints, and the loop."""
+"""Training: settings, tasks, optimisers, the pure step, checkpoints, and the loop."""

@@ -15,11 +15,11 @@ from jax.sharding import Mesh
 
 from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.models.definition import Params
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.training.examples import Examples, ExampleSizes
 from spectrodiff.training.settings import Data, Network, Optimization, Training
 
-Params = dict[str, Any]
 Scores = dict[str, jax.Array]
 
 

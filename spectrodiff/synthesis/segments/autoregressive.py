@@ -10,9 +10,8 @@ from spectrodiff.audio.features import scale
 from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
 from spectrodiff.models.autoregressive import DITHER, Autoregressor, Writing, begin, write_frames
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.definition import Definition, define
+from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.layers import KeyValue
-from spectrodiff.synthesis.parameters import Params
 from spectrodiff.synthesis.segments.diffusion import SegmentBatch
 
 # Between two calls to the device the host can show progress.

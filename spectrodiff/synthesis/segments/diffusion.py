@@ -21,9 +21,8 @@ from spectrodiff.diffusion.parameterization import Prediction, to_x0
 from spectrodiff.diffusion.sampler import Carry, Sampler, Steps, run, start
 from spectrodiff.diffusion.schedule import Schedule
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.definition import Definition, define
+from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.denoiser import Denoiser, Films, Memory
-from spectrodiff.synthesis.parameters import Params
 
 # Between two calls to the device the host can show progress or be stopped.
 STEPS_PER_CALL = 20
