@@ -1,6 +1,7 @@
 import concurrent.futures
 import dataclasses
 import itertools
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -223,7 +224,8 @@ def test_audio_is_identical_in_other_processes():
     settings = dataclasses.replace(NARROW, seconds=(5.0, 8.0))
     songs = [compose(0, settings, index) for index in range(3)]
     here = [renderer.render(song) for song in songs]
-    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+    spawn = multiprocessing.get_context("spawn")  # forking a process with JAX may deadlock
+    with concurrent.futures.ProcessPoolExecutor(2, spawn) as pool:
         there = list(pool.map(renderer.render, songs))
     for one, other in zip(here, there, strict=True):
         assert np.array_equal(one, other)
