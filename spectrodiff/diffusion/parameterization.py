@@ -5,20 +5,13 @@ together with z determines the others. Functions take NumPy or JAX arrays; alpha
 against z.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 from jaxtyping import Float
 
-from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.schedule import AnyArray
 
 Prediction = Literal["eps", "x0", "v"]
-
-
-def check_prediction(name: str) -> None:
-    """Raises ConfigError unless `name` is a prediction type."""
-    if name not in get_args(Prediction):
-        raise ConfigError("prediction", "'eps', 'x0' or 'v'", repr(name))
 
 
 def to_x0(

@@ -4,7 +4,7 @@ import pytest
 
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.loss import DenoisingLoss
-from spectrodiff.diffusion.parameterization import check_prediction, to_eps, to_x0, v_of
+from spectrodiff.diffusion.parameterization import to_eps, to_x0, v_of
 from spectrodiff.diffusion.schedule import CosineSchedule, alpha_sigma
 
 
@@ -63,5 +63,3 @@ def test_unknown_names_are_refused():
         DenoisingLoss(target="epsilon")
     with pytest.raises(ConfigError, match=r"DenoisingLoss.norm: expected one of l1, l2, got 'l3'"):
         DenoisingLoss(norm="l3")
-    with pytest.raises(ConfigError, match="prediction: expected 'eps', 'x0' or 'v', got 'noise'"):
-        check_prediction("noise")
