@@ -1,22 +1,23 @@
-"""One guided denoising step at the paper's sizes, against the PyTorch port in diffusers.
+"""Time of a guided denoising step at the paper's sizes, compared with the port in diffusers.
 
-The port has no guidance; without the tricks used here it costs two evaluations a step, over notes
-padded to 2048. The other program runs in a Python of its own that has torch and diffusers:
+The PyTorch port has no guidance, which takes two evaluations per step, and pads notes to 2048. It
+runs in another Python with torch and diffusers:
 
     python -m venv /tmp/port && /tmp/port/bin/pip install torch diffusers transformers
     python benchmarks/denoising_step.py --port_python /tmp/port/bin/python
 
-Both take turns in one run, so that what else the machine does hits both. Printed are the fastest
-times of each side, which is what is left when nothing else ran.
+Both processes take turns, so that other load on the machine affects both. The table has the
+shortest times, which are affected least.
 """
 
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from worker import Worker
 
 NOTE_TOKENS, CONTEXT_FRAMES, STEPS = 400, 256, 20
 
@@ -24,8 +25,8 @@ NOTE_TOKENS, CONTEXT_FRAMES, STEPS = 400, 256, 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["small", "base"])
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--port_python", help="a Python with torch and diffusers")
+    parser.add_argument("--rounds", type=int, default=6, help="number of measurements")
+    parser.add_argument("--port_python", help="Python with torch and diffusers")
     parser.add_argument("--role", choices=["ours", "port"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.role:
@@ -40,14 +41,14 @@ def main() -> None:
 
 
 def compare(size: str, rounds: int, port_python: str | None) -> None:
-    ours = Worker(sys.executable, "ours", size)
-    port = Worker(port_python, "port", size) if port_python else None
+    ours = worker(sys.executable, "ours", size)
+    port = worker(port_python, "port", size) if port_python else None
     ours_seconds, port_seconds = [], []
     for _ in range(rounds):
-        ours_seconds.append(ours.measure()["seconds"])
+        ours_seconds.append(ours.ask("measure")["seconds"])
         if port:
-            port_seconds.append(port.measure()["seconds"])
-    memory = ours.measure()["gigabytes"]
+            port_seconds.append(port.ask("measure")["seconds"])
+    memory = ours.ask("measure")["gigabytes"]
     ours_best, port_best = min(ours_seconds), min(port_seconds, default=float("nan"))
     print(
         f"| {size} | {ours_best:.3f} | {port_best:.3f} | {port_best / ours_best:.1f} "
@@ -59,26 +60,13 @@ def compare(size: str, rounds: int, port_python: str | None) -> None:
         port.stop()
 
 
-class Worker:
-    """A process that measures once for every line it is sent."""
-
-    def __init__(self, python: str, role: str, size: str) -> None:
-        command = [python, str(Path(__file__).resolve()), "--role", role, "--sizes", size]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def measure(self) -> dict[str, float]:
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-    def stop(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
+def worker(python: str, role: str, size: str) -> Worker:
+    """Starts a process that runs `serve`."""
+    return Worker([python, str(Path(__file__).resolve()), "--role", role, "--sizes", size])
 
 
 def serve(role: str, size: str) -> None:
+    """Prints time per step and peak memory for each line of input."""
     step = {"ours": our_step, "port": port_step}[role](size)
     step()  # compiles
     for _ in sys.stdin:
@@ -101,20 +89,17 @@ def our_step(size: str):
     from spectrodiff.models.config import SIZES
     from spectrodiff.models.padding import note_bucket
     from spectrodiff.synthesis.parameters import place
-    from spectrodiff.synthesis.segments.diffusion import (
-        DiffusionSegments,
-        SegmentBatch,
-    )
+    from spectrodiff.synthesis.segments.diffusion import DiffusionSegments, SegmentBatch
 
     config, rng = SIZES[size], np.random.default_rng(0)
 
-    def draw(shape):
+    def random(shape):
         scale = np.float32(shape[-2] ** -0.5 if len(shape) > 1 else 1)
         return rng.standard_normal(shape, np.float32) * scale
 
-    params = nest({name: draw(shape) for name, shape in expected_shapes(config).items()})
+    params = nest({name: random(shape) for name, shape in expected_shapes(config).items()})
     devices = jax.devices()[:1]
-    generator = DiffusionSegments(
+    model = DiffusionSegments(
         config,
         place(params, replicated(make_mesh(devices)), "float32", consume=True),
         schedule=CosineSchedule(),
@@ -133,11 +118,11 @@ def our_step(size: str):
         jax.random.key(0)[None],
     )
 
-    segment = generator.prepare(batch)
+    segment = model.prepare(batch)
 
     def step() -> int:
-        # On both sides the encoders, which run once a segment, are not in the time.
-        jax.block_until_ready(generator.sample(segment))
+        # Without the encoders, which run once per segment, like on the other side.
+        jax.block_until_ready(model.sample(segment))
         return STEPS
 
     return step

@@ -1,13 +1,12 @@
-"""Speed of inverters relative to realtime, side by side, and memory for an hour of audio.
+"""Speed of inverters, and their memory for an hour of audio.
 
     python benchmarks/inverter.py --hour
 
 times the frame-rate generator, Griffin-Lim and the MelGAN-style generator in turns, on the same
-features, and prints a row for each. Weights are random unless --inverter names a trained frame-rate
-generator: they change nothing about the time. With --hour, one process for each inverts an hour of
-features piece by piece and says how much memory it took at most, everything included: this takes
-a quarter of an hour for the slow ones. The number of cores is that of the process: taskset -c 0,1
-python benchmarks/inverter.py
+features. Weights are random unless --inverter names a trained frame-rate generator; the time does
+not depend on them. With --hour, one process per inverter inverts an hour of features in windows and
+reports its peak memory, which takes a quarter of an hour for the slow ones. To limit the number of
+cores: taskset -c 0,1 python benchmarks/inverter.py
 """
 
 import argparse
@@ -34,8 +33,8 @@ NAMES = ("frame_rate", "griffin-lim", "melgan")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=60, help="of audio, each time")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=60, help="length of the audio")
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs per inverter")
     parser.add_argument("--inverter", help="a trained inverter, timed as frame_rate")
     parser.add_argument("--hour", action="store_true", help="also measure memory")
     parser.add_argument("--memory_of", choices=NAMES, help=argparse.SUPPRESS)
@@ -66,7 +65,7 @@ def make(name: str, trained: str | None) -> Inverter:
 
 
 def features(seconds: int) -> np.ndarray:
-    """About as loud as music; what is in them changes nothing about the time."""
+    """Returns random features at the level of music; the time does not depend on them."""
     shape = (seconds * FRAMES_PER_SECOND, NUM_MELS)
     return 9 * np.random.default_rng(0).random(shape, np.float32) - 8
 
@@ -77,12 +76,12 @@ def times_realtime(flags: argparse.Namespace) -> dict[str, list[float]]:
     for inverter in inverters.values():
         invert(inverter, log_mel[:1200])  # compiles
     speeds: dict[str, list[float]] = {name: [] for name in NAMES}
-    # In turns, so that what else the machine does falls on all of them.
+    # In turns, so that other load on the machine affects all of them.
     for _ in range(flags.repeats):
         for name, inverter in inverters.items():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             invert(inverter, log_mel)
-            speeds[name].append(flags.seconds / (time.perf_counter() - begun))
+            speeds[name].append(flags.seconds / (time.perf_counter() - start))
     return speeds
 
 
@@ -94,7 +93,7 @@ def measure_memory(name: str, trained: str | None) -> float:
 
 
 def memory_of(inverter: Inverter) -> float:
-    """The most megabytes that this process ever took, JAX and the hour's features included."""
+    """Inverts an hour; returns the peak memory of this process in MB, JAX and features included."""
     invert(inverter, features(3600))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

@@ -1,10 +1,10 @@
-"""Does training wait for the loader?
+"""Speed of the loader of training examples.
 
     python benchmarks/loader.py --step_examples_per_second 300
 
-prepares a corpus of generated recordings in a temporary folder and prints how many training
-examples a core makes a second, how that depends on the number of examples drawn when a recording is
-read, and how many cores keep up with a training step that takes examples at the given rate.
+prepares a corpus of generated recordings in a temporary folder and prints the number of examples
+per second and core, for several numbers of examples per reading of a recording, and the number of
+cores that a training step of the given speed needs.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from spectrodiff.data.recordings import Plan, RecordingGroup, StemReader
 from spectrodiff.data.source import RecordingSource, load_source
 from spectrodiff.music.notes import Notes
 
-CHUNKS_PER_READING = (1, 4, 16)
+EXAMPLES_PER_READING = (1, 4, 16)
 NOTES_PER_SECOND = 20
 
 
 def make_audio(seconds: int, seed: int) -> np.ndarray:
-    """Decaying tones over some noise, which compress about as well as music."""
+    """Returns decaying tones and noise, which compress about as well as music."""
     rng = np.random.default_rng(seed)
     time_seconds = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     hertz = 440 * 2 ** ((rng.integers(36, 97, (seconds, 4)) - 69) / 12)
@@ -68,8 +68,10 @@ def make_corpus(folder: Path, recordings: int, seconds: int) -> RecordingSource:
     return load_source(folder, f"generated/{seconds}s", "train")
 
 
-def measure(source: RecordingSource, examples_per_reading: int, flags: argparse.Namespace):
-    """Examples per second of wall time and of processor time."""
+def measure(
+    source: RecordingSource, examples_per_reading: int, flags: argparse.Namespace
+) -> tuple[float, float]:
+    """Returns the number of examples per second of wall time and of CPU time."""
     batches = TrainingBatches(
         [source],
         ExampleFormat(),
@@ -80,7 +82,7 @@ def measure(source: RecordingSource, examples_per_reading: int, flags: argparse.
     )
     with batches:
         for _ in range(2):
-            next(batches)  # Starts threads and fills all places.
+            next(batches)  # starts threads and fills the buffer
         wall, processor = time.perf_counter(), time.process_time()
         for _ in range(flags.batches):
             next(batches)
@@ -94,11 +96,11 @@ def measure(source: RecordingSource, examples_per_reading: int, flags: argparse.
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the training data loader.")
     add = parser.add_argument
-    add("--step_examples_per_second", type=float, default=300.0, help="what a training step takes")
-    add("--recordings", type=int, default=16)
-    add("--minutes", type=int, nargs="*", default=[4, 10], help="length of the recordings")
+    add("--step_examples_per_second", type=float, default=300.0, help="speed of a training step")
+    add("--recordings", type=int, default=16, help="number of recordings")
+    add("--minutes", type=int, nargs="*", default=[4, 10], help="lengths of the recordings")
     add("--batch_size", type=int, default=16)
-    add("--batches", type=int, default=48)
+    add("--batches", type=int, default=48, help="number of batches that are timed")
     add("--threads", type=int, default=2)
     flags = parser.parse_args()
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -108,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for minutes in flags.minutes:
             source = make_corpus(Path(folder), flags.recordings, 60 * minutes)
-            for examples_per_reading in CHUNKS_PER_READING:
+            for examples_per_reading in EXAMPLES_PER_READING:
                 wall, core = measure(source, examples_per_reading, flags)
                 cores = math.ceil(10 * flags.step_examples_per_second / core) / 10
                 print(
@@ -116,7 +118,7 @@ def main() -> None:
                     f"| {cores:16.1f} |"
                 )
     step = flags.step_examples_per_second
-    print(f"\nto keep up: with a training step that takes {step:g} examples a second")
+    print(f"\ncores to keep up: with a training step of {step:g} examples per second")
 
 
 if __name__ == "__main__":

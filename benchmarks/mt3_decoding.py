@@ -1,21 +1,19 @@
-"""Time saved by the cache of keys and values when MT3 decodes the 1024 tokens of a segment.
+"""Speed of MT3's decoding of the 1024 tokens of a segment, with and without a key-value cache.
 
     python benchmarks/mt3_decoding.py
 
-Random weights of the published size, that never end a segment. Decoding without cache runs the
-decoder over everything written so far for each token, padded to the next multiple of 128 tokens;
-since that takes many minutes, each of the eight lengths is timed and counted 128 times. The segment
-is encoded once in either case.
+The weights are random, of the published size, and never end a segment. Without cache, the decoder
+runs over all previous tokens for each token, padded to the next multiple of 128. Because that takes
+many minutes, each of the eight lengths is timed once and counted 128 times. In both cases, the
+segment is encoded once.
 """
 
 import argparse
 import dataclasses
-import time
-from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from timing import best_seconds
 
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.definition import define, init_params
@@ -46,7 +44,7 @@ def main() -> None:
 
 
 def measure(config, batch: int) -> tuple[float, float]:
-    """Seconds to write all tokens of a batch of segments, with and without cache."""
+    """Returns the seconds to decode a batch of segments, with and without cache."""
     params = never_ending(init_params(Mt3, config, 0))
     definition = define(Mt3, config)
     rng = np.random.default_rng(0)
@@ -66,32 +64,22 @@ def measure(config, batch: int) -> tuple[float, float]:
     def next_token(params, tokens, cross):
         return definition.merge(params).decoder(tokens, cross)[:, -1].argmax(axis=-1)
 
-    cached = best_seconds(lambda: decode(params, features))
+    cached = best_seconds(lambda: decode(params, features), RUNS)
     tokens = decode(params, features)
     assert not (tokens == END_ID).any()
     cross = encode(params, features)
-    uncached = best_seconds(lambda: encode(params, features)) + sum(
-        LENGTH_STEP * best_seconds(lambda: next_token(params, tokens[:, :length], cross))  # noqa: B023
+    uncached = best_seconds(lambda: encode(params, features), RUNS) + sum(
+        LENGTH_STEP * best_seconds(lambda: next_token(params, tokens[:, :length], cross), RUNS)  # noqa: B023
         for length in range(LENGTH_STEP, config.note_tokens + 1, LENGTH_STEP)
     )
     return cached, uncached
 
 
 def never_ending(params):
-    """The end's logit is half of another one's: never the largest, which is above zero."""
+    """Sets the logit of the end to half of another one, so that it is never the largest."""
     kernel = params["decoder"]["output"]["kernel"]
     params["decoder"]["output"]["kernel"] = kernel.at[:, END_ID].set(kernel[:, END_ID + 1] / 2)
     return params
-
-
-def best_seconds(function: Callable[[], jnp.ndarray]) -> float:
-    def once() -> float:
-        start = time.perf_counter()
-        jax.block_until_ready(function())
-        return time.perf_counter() - start
-
-    once()
-    return min(once() for _ in range(RUNS))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""The cost of scoring on one core; FAD against the package `frechet_audio_distance`.
+"""Time of scoring on one core; FAD compared with the package `frechet_audio_distance`.
 
     python -m venv /tmp/fad
     /tmp/fad/bin/pip install torch scipy resampy soundfile tqdm librosa
     /tmp/fad/bin/pip install --no-deps torchlibrosa frechet_audio_distance
     python benchmarks/scoring.py --package_python /tmp/fad/bin/python
 
-Both measure the same audio with VGGish of the same random weights, from samples in memory to the
-distance, and the same embeddings of an hour, from vectors in memory to the distance. The package
-gets its VGGish from the network at run time; here it is given one of the same layers in PyTorch,
-with the published front end in numpy. It divides covariances by n - 1, ours by n: hence the small
-difference of the distances. Both run pinned to one core, in turns; printed are the best times.
+Both compute the distance from the same audio with the same random weights of VGGish, and from the
+same embeddings of two hours. The package downloads its VGGish at run time; here it uses the same
+layers in PyTorch, with the published front end in NumPy. It divides covariances by n - 1, we divide
+by n, which explains the small difference of the distances. Both processes run on one core, in
+turns; the table has the best times.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import functools
 import importlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from worker import Worker
 
 SAMPLE_RATE = 16_000
 SONG_SECONDS, NUM_SONGS = 30, 4
@@ -37,7 +37,7 @@ ROUNDS = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--package_python", help="a Python with frechet_audio_distance")
+    parser.add_argument("--package_python", help="Python with frechet_audio_distance")
     parser.add_argument("--role", choices=["ours", "package"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -47,10 +47,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_inputs(Path(folder))
         pythons = {"ours": sys.executable, "package": arguments.package_python}
-        workers = {
-            role: Worker(python, role, Path(folder)) for role, python in pythons.items() if python
-        }
-        print("| what | ours, s | package, s | ours, result | package, result |")
+        workers = {role: worker(python, role, folder) for role, python in pythons.items() if python}
+        print("| task | ours, s | package, s | ours, result | package, result |")
         print("|---|---:|---:|---:|---:|")
         minutes = 2 * NUM_SONGS * SONG_SECONDS / 60
         report(workers, "audio", f"VGGish FAD of {minutes:g} min of audio")
@@ -60,11 +58,11 @@ def main() -> None:
         report(workers, "transcription", "transcription scores of an hour, 36,000 notes")
 
 
-def report(workers: dict[str, "Worker"], task: str, title: str) -> None:
+def report(workers: dict[str, Worker], task: str, title: str) -> None:
     answers = {role: [] for role in workers}
     for _ in range(ROUNDS):
         for role, worker in workers.items():
-            answers[role].append(worker.measure(task))
+            answers[role].append(worker.ask(task))
     cells = []
     for key in ("seconds", "result"):
         for role in ("ours", "package"):
@@ -73,27 +71,14 @@ def report(workers: dict[str, "Worker"], task: str, title: str) -> None:
     print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
 
-class Worker:
-    """A process on one core that measures a task for every line it is sent."""
-
-    def __init__(self, python: str, role: str, folder: Path) -> None:
-        command = [python, str(Path(__file__).resolve()), "--role", role, "--folder", str(folder)]
-        single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **single},
-        )
-
-    def measure(self, task: str) -> dict[str, float]:
-        self._process.stdin.write(f"{task}\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+def worker(python: str, role: str, folder: str) -> Worker:
+    """Starts a process that runs `serve` with one thread."""
+    command = [python, str(Path(__file__).resolve()), "--role", role, "--folder", folder]
+    return Worker(command, dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 
 def serve(role: str, folder: Path) -> None:
+    """Prints time and result of the task that each line of input names, on one core."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     make_task = {"ours": our_task, "package": package_task}[role]
     tasks: dict[str, Callable[[], float]] = {}
@@ -109,7 +94,7 @@ def serve(role: str, folder: Path) -> None:
 
 
 def write_inputs(folder: Path) -> None:
-    """Random weights under the names of TensorFlow's checkpoint, audio, and embeddings."""
+    """Writes random weights with the names of TensorFlow's checkpoint, audio, and embeddings."""
     rng = np.random.default_rng(0)
     weights, inputs = {}, 1
     names = ["conv1", "conv2", "conv3/conv3_1", "conv3/conv3_2", "conv4/conv4_1", "conv4/conv4_2"]
@@ -208,7 +193,7 @@ def our_transcription(folder: Path) -> Callable[[], float]:
 
 
 def package_task(name: str, folder: Path) -> Callable[[], float]:
-    for module in ("laion_clap", "encodec"):  # of its other embeddings, imported in any case
+    for module in ("laion_clap", "encodec"):  # for other embeddings, but always imported
         try:
             importlib.import_module(module)
         except ImportError:
@@ -231,7 +216,7 @@ def package_task(name: str, folder: Path) -> Callable[[], float]:
 
 
 def torch_vggish(path: Path):
-    """VGGish in PyTorch, whose `forward(audio, sample_rate)` is what the package calls."""
+    """Returns VGGish in PyTorch, with the function `forward` that the package calls."""
     import torch
     from torch import nn
 

@@ -1,9 +1,9 @@
-"""Time and memory until a process has drawn its first segment, with and without a warm cache.
+"""Time and memory until the first segment is rendered, with a cold and a warm compilation cache.
 
     python benchmarks/start_up.py
 
-A model of the given size with random weights is stored, then rendered from by two processes that
-share one compilation cache: the first fills it, the second finds everything in it.
+stores a model of the given size with random weights. Two processes load it and render a segment
+with one compilation cache: the first fills the cache, the second finds all programs in it.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Growth of the time of a training step with batch size, notes and layers.
+"""Time of a training step by batch size, number of notes and number of layers.
 
     python benchmarks/step_scaling.py --picture step_scaling.png
 
-A small network (width 256) is enough to see the shape of it; --size small measures the paper's.
-Each row changes one thing of the first row. Printed are medians of whole steps: features, forward,
-backward, update.
+Each row changes one setting. The times are medians of whole steps: features, forward, backward,
+update. The default network has a width of 256, which is enough to see the growth; --size small is
+the paper's.
 """
 
 import argparse
@@ -35,16 +35,16 @@ CHANGES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=SIZES, help="instead of the network of width 256")
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--picture", type=Path, help="where to draw it")
+    parser.add_argument("--size", choices=SIZES, help="size of the network (default: width 256)")
+    parser.add_argument("--steps", type=int, default=5, help="number of timed steps per row")
+    parser.add_argument("--picture", type=Path, help="file to plot the times to")
     arguments = parser.parse_args()
     network = (
         Network(size=arguments.size)
         if arguments.size
         else Network(size="small", width=256, heads=4, mlp_width=512)
     )
-    print(f"otherwise batch size {BATCH_SIZE}, {BUCKET} note tokens, {DEPTH} layers per stack\n")
+    print(f"defaults: batch size {BATCH_SIZE}, {BUCKET} note tokens, {DEPTH} layers per stack\n")
     print("| changed | to | s per step | per unit |")
     print("|---|---:|---:|---:|")
     curves: dict[str, list[tuple[int, float]]] = {}
@@ -54,7 +54,7 @@ def main() -> None:
             curves.setdefault(name, []).append((size, median))
             print(f"| {name} | {size} | {median:.3f} | {median / size:.5f} |", flush=True)
     if arguments.picture:
-        draw(curves, arguments.picture)
+        plot(curves, arguments.picture)
 
 
 def seconds(
@@ -65,7 +65,7 @@ def seconds(
     bucket: int = BUCKET,
     layers: int = DEPTH,
 ) -> float:
-    """Median time of a step."""
+    """Returns the median time of a step in seconds."""
     network = dataclasses.replace(network, encoder_layers=layers, decoder_layers=layers)
     training, optimization = Training(batch_size=batch), Optimization()
     task = Denoise(network.config(), Diffusion(), training.dtype, training.remat)
@@ -83,7 +83,7 @@ def seconds(
     return statistics.median(measured[1:])  # the first one compiles
 
 
-def draw(curves: dict[str, list[tuple[int, float]]], path: Path) -> None:
+def plot(curves: dict[str, list[tuple[int, float]]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.2), layout="constrained")

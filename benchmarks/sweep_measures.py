@@ -1,10 +1,10 @@
-"""Measures of sweeps.py: features predicted under a setting, against those of recordings."""
+"""Measures of sweeps.py: features generated with a setting, compared with the recordings."""
 
 import dataclasses
 import functools
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ logger = logging.getLogger("spectrodiff.sweeps")
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One setting to be measured."""
+    """A setting to measure."""
 
     model: str
     sampler: str
@@ -55,8 +55,8 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Piece:
-    """Music and its recording, int16 [samples] at 16 kHz."""
+class SweepSong:
+    """A song and its recording, int16 [samples] at 16 kHz."""
 
     recording: Recording
 
@@ -66,7 +66,7 @@ class Piece:
 
     @functools.cached_property
     def audio(self) -> np.ndarray:
-        """Float32 [samples]."""
+        """Audio of the recording, float32 [samples]."""
         return self.recording.audio.astype(np.float32) / 32768
 
     @functools.cached_property
@@ -78,32 +78,32 @@ class Piece:
     def checksum(self) -> str:
         return recording_checksum(self.recording.audio, self.recording.notes)
 
-    def beginning(self, seconds: float) -> "Piece":
-        """Its first seconds."""
-        song = cut_recording(self.recording, seconds / 60)
-        audio = self.recording.audio[: len(song.audio)]
-        return Piece(Recording(self.id, audio, song.notes))
+    def first_seconds(self, seconds: float) -> "SweepSong":
+        """Returns the first seconds of the song."""
+        excerpt = cut_recording(self.recording, seconds / 60)
+        audio = self.recording.audio[: len(excerpt.audio)]
+        return SweepSong(Recording(self.id, audio, excerpt.notes))
 
 
-def open_pieces(data_dir: Path, dataset: str, split: str, count: int | None) -> list[Piece]:
-    """All pieces of a prepared corpus, or `count` of them, evenly spread."""
+def open_songs(data_dir: Path, dataset: str, split: str, count: int | None) -> list[SweepSong]:
+    """Opens the songs of a prepared corpus, or `count` of them, evenly spread."""
     source = load_source(data_dir, dataset, split)
     count = min(count or len(source), len(source))
     numbers = np.linspace(0, len(source) - 1, count).round().astype(int)
-    return [Piece(source[int(number)]) for number in numbers]
+    return [SweepSong(source[int(number)]) for number in numbers]
 
 
-def join(pieces: Sequence[Piece], first: int, seconds: float) -> Piece:
-    """A medley: pieces end to end from number `first` on, again and again until time is up."""
+def join(songs: Sequence[SweepSong], first: int, seconds: float) -> SweepSong:
+    """Joins songs to a medley of a given length, cyclically, starting with number `first`."""
     audio: list[np.ndarray] = []
     notes: list[Notes] = []
     samples = 0
     for place in itertools.count(first):
         if samples >= seconds * SAMPLE_RATE:
             break
-        recording = pieces[place % len(pieces)].recording
+        recording = songs[place % len(songs)].recording
         start_seconds = samples / SAMPLE_RATE
-        # Whole frames, so that each piece has the features that it has by itself.
+        # Whole frames, so that the features of each song are the same as without the others.
         padding = -len(recording.audio) % HOP_SAMPLES
         audio.append(np.pad(recording.audio, (0, padding)))
         samples += len(audio[-1])
@@ -125,21 +125,23 @@ def join(pieces: Sequence[Piece], first: int, seconds: float) -> Piece:
         np.concatenate(audio),
         Notes(**columns, total_seconds=samples / SAMPLE_RATE),
     )
-    return Piece(medley).beginning(seconds)
+    return SweepSong(medley).first_seconds(seconds)
 
 
 @dataclasses.dataclass(frozen=True)
 class WithoutContext:
-    """A generator to which every segment is the first of its song."""
+    """A model that gets no context, as for the first segment of a song."""
 
-    generator: SegmentModel
+    model: SegmentModel
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.generator, name)
+        return getattr(self.model, name)
 
-    def __call__(self, batch: SegmentBatch, on_steps: Any = None) -> jax.Array:
+    def __call__(
+        self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
+    ) -> jax.Array:
         hidden = np.zeros_like(batch.context_mask)
-        return self.generator(batch._replace(context_mask=hidden), on_steps)
+        return self.model(batch._replace(context_mask=hidden), on_steps)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,10 +169,10 @@ class Model:
     def has_context(self) -> bool:
         return self.checkpoint.config.context_frames > 0
 
-    def draw(self, cell: Cell, music: Sequence[Piece]) -> list[np.ndarray]:
-        """Unscaled features [frames, 128] of each piece."""
+    def generate(self, cell: Cell, music: Sequence[SweepSong]) -> list[np.ndarray]:
+        """Returns the unscaled features [frames, 128] of each song."""
         config = self.checkpoint.config
-        generator: SegmentModel = DiffusionSegments(
+        model: SegmentModel = DiffusionSegments(
             config,
             self.checkpoint.params,
             schedule=make_schedule(self.checkpoint.schedule),
@@ -181,41 +183,43 @@ class Model:
             mesh=make_mesh(jax.devices()[:1]),
         )
         if not cell.context:
-            generator = WithoutContext(generator)
-        songs = [
+            model = WithoutContext(model)
+        tokenized = [
             tokenize_song(
-                piece.recording.notes,
+                song.recording.notes,
                 self.checkpoint.tokenization,
                 max_tokens=config.note_tokens,
                 segment_frames=config.target_frames,
             )
-            for piece in music
+            for song in music
         ]
-        features: list[list[np.ndarray]] = [[] for _ in songs]
-        groups = range(0, len(songs), self.batch_size)
-        tokens = [[song.tokens for song in songs[first:][: self.batch_size]] for first in groups]
+        features: list[list[np.ndarray]] = [[] for _ in tokenized]
+        groups = range(0, len(tokenized), self.batch_size)
+        tokens = [
+            [song.tokens for song in tokenized[first:][: self.batch_size]] for first in groups
+        ]
         steps = cell.steps * sum(max(map(len, group)) for group in tokens)
         with Progress(str(cell), steps, "step") as progress:
             for first, group in zip(groups, tokens, strict=True):
                 for segment in generate_songs(
-                    generator, group, seed=self.seed, on_steps=progress.advance
+                    model, group, seed=self.seed, on_steps=progress.advance
                 ):
                     features[first + segment.song].append(segment.scaled_mel)
         return [
             np.asarray(unscale(np.concatenate(segments)))[: song.num_frames]
-            for segments, song in zip(features, songs, strict=True)
+            for segments, song in zip(features, tokenized, strict=True)
         ]
 
 
 class Transcriber:
-    """Onset F1 of audio, for the notes of a piece."""
+    """Onset F1 of audio, given the notes of the song."""
 
     def __init__(self, transcribe: BasicPitch) -> None:
         self._transcribe = transcribe
 
     @classmethod
     def find(cls, wanted: str) -> "Transcriber | None":
-        """basic-pitch, unless it is not wanted or not installed."""
+        """Returns basic-pitch, or None if it is not wanted or not installed."""
         if wanted == "none":
             return None
         try:
@@ -224,29 +228,29 @@ class Transcriber:
             logger.info("no onset_f1: %s", error)
             return None
 
-    def onset_f1(self, piece: Piece, audio: np.ndarray) -> float:
-        return score_onsets(piece.recording.notes, self._transcribe(audio)).f1
+    def onset_f1(self, song: SweepSong, audio: np.ndarray) -> float:
+        return score_onsets(song.recording.notes, self._transcribe(audio)).f1
 
 
 def measure(
-    model: Model, cell: Cell, music: Sequence[Piece], transcriber: Transcriber | None
+    model: Model, cell: Cell, music: Sequence[SweepSong], transcriber: Transcriber | None
 ) -> list[dict[str, Any]]:
-    """Results song by song."""
+    """Measures the songs generated with a setting."""
     segment_frames = model.checkpoint.config.target_frames
     measured = []
-    for piece, log_mel in zip(music, model.draw(cell, music), strict=True):
-        l1 = frame_l1(log_mel, piece.log_mel)
+    for song, log_mel in zip(music, model.generate(cell, music), strict=True):
+        l1 = frame_l1(log_mel, song.log_mel)
         starts = np.arange(0, len(l1), segment_frames)
         sizes = np.diff(np.append(starts, len(l1)))
         f1 = None
         if transcriber is not None:
-            audio = invert(model.inverter, log_mel)[: len(piece.audio)]
-            f1 = transcriber.onset_f1(piece, audio)
+            audio = invert(model.inverter, log_mel)[: len(song.audio)]
+            f1 = transcriber.onset_f1(song, audio)
         measured.append(
             {
-                "id": piece.id,
+                "id": song.id,
                 "log_mel_l1": float(l1.mean()),
-                "aligned_l1": aligned_l1(log_mel, piece.log_mel),
+                "aligned_l1": aligned_l1(log_mel, song.log_mel),
                 "onset_f1": f1,
                 "segment_seconds": ((starts + sizes / 2) / FRAMES_PER_SECOND).tolist(),
                 "l1_by_segment": (np.add.reduceat(l1, starts) / sizes).tolist(),
@@ -256,19 +260,19 @@ def measure(
 
 
 def frame_l1(log_mel: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of each frame, [frames]; what one has more is left out."""
+    """Returns the mean absolute difference of each frame; additional frames are left out."""
     frames = min(len(log_mel), len(target))
     return np.abs(log_mel[:frames].astype(np.float64) - target[:frames]).mean(axis=1)
 
 
 def measure_recordings(
-    music: Sequence[Piece], transcriber: Transcriber | None
+    music: Sequence[SweepSong], transcriber: Transcriber | None
 ) -> list[dict[str, Any]]:
-    """Scores of the transcriber on the recordings themselves."""
+    """Measures the transcription of the recordings themselves."""
     return [
         {
-            "id": piece.id,
-            "onset_f1": transcriber.onset_f1(piece, piece.audio) if transcriber else None,
+            "id": song.id,
+            "onset_f1": transcriber.onset_f1(song, song.audio) if transcriber else None,
         }
-        for piece in music
+        for song in music
     ]

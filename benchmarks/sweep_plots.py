@@ -1,4 +1,4 @@
-"""The pictures of sweeps.py."""
+"""Plots of sweeps.py."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,30 +12,30 @@ from spectrodiff.core.files import atomic_file
 
 Row = dict[str, Any]
 MEASURES = {
-    "log_mel_l1": "log-mel L1 (less is better)",
-    "aligned_l1": "the same, equally loud",
-    "onset_f1": "onset F1 (more is better)",
+    "log_mel_l1": "log-mel L1 (lower is better)",
+    "aligned_l1": "log-mel L1, levels aligned",
+    "onset_f1": "onset F1 (higher is better)",
 }
 DRIFT_BIN_SECONDS = 15.0
 
 
 def plot_steps(rows: Sequence[Row], path: Path) -> None:
-    """All measures against the number of steps, a line per sampler."""
+    """Plots all measures by the number of steps, with a line per sampler."""
     _curves(rows, path, "steps", by=("model", "sampler"), scale="log")
 
 
 def plot_guidance(rows: Sequence[Row], path: Path) -> None:
-    """All measures against the guidance weight."""
+    """Plots all measures by the guidance weight."""
     _curves(rows, path, "guidance", by=("model",))
 
 
 def plot_settings(rows: Sequence[Row], path: Path) -> None:
-    """All measures against the number of steps, a line per guidance weight."""
+    """Plots all measures by the number of steps, with a line per guidance weight."""
     _curves(rows, path, "steps", by=("model", "guidance"), scale="log")
 
 
 def plot_models(rows: Sequence[Row], path: Path) -> None:
-    """All measures, a bar per model."""
+    """Plots all measures with a bar per model."""
     recordings, *models = rows
     figure, panels = _panels(rows)
     for axes, measure in panels:
@@ -47,14 +47,14 @@ def plot_models(rows: Sequence[Row], path: Path) -> None:
 
 
 def plot_drift(rows: Sequence[Row], path: Path) -> None:
-    """Log-mel L1 along the music, with context and without."""
+    """Plots the log-mel L1 by the time in the song, with and without context."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
     for row in rows[1:]:
         seconds, l1 = along_time(row["l1_by_time"])
         label = f"{row['model']}, {'with' if row['context'] else 'without'} context"
         axes.plot(seconds, l1, marker="o", label=label)
-    axes.set_xlabel(f"time in the music (s), in bins of {DRIFT_BIN_SECONDS:g} s")
+    axes.set_xlabel(f"time in the song (s), in bins of {DRIFT_BIN_SECONDS:g} s")
     axes.set_ylabel(MEASURES["log_mel_l1"])
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
@@ -72,13 +72,13 @@ PLOTS: dict[str, Callable[[Sequence[Row], Path], None]] = {
 }
 
 
-def along_time(pieces: Iterable[tuple[list[float], list[float]]]) -> tuple[np.ndarray, np.ndarray]:
-    """Means over all pieces of what falls into each bin of time: its middle in seconds, its mean.
+def along_time(songs: Iterable[tuple[list[float], list[float]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the middle of each bin of time in seconds, and the mean over all segments in it.
 
     Args:
-        pieces: for each, the times of its segments in seconds, and what was measured there.
+        songs: times of the segments of each song in seconds, and their values.
     """
-    seconds, values = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    seconds, values = (np.concatenate(column) for column in zip(*songs, strict=True))
     bins, place = np.unique(np.floor_divide(seconds, DRIFT_BIN_SECONDS), return_inverse=True)
     means = np.bincount(place, values) / np.bincount(place)
     return (bins + 0.5) * DRIFT_BIN_SECONDS, means
@@ -92,7 +92,7 @@ def _curves(
     by: tuple[str, ...],
     scale: str = "linear",
 ) -> None:
-    """A line for each that differs in `by`."""
+    """Plots all measures with a line for each combination of the settings in `by`."""
     recordings, *cells = rows
     lines = dict.fromkeys(tuple(row[name] for name in by) for row in cells)
     figure, panels = _panels(rows)
@@ -117,7 +117,7 @@ def _curves(
 
 
 def _panels(rows: Sequence[Row]) -> tuple[Figure, list[tuple[Any, str]]]:
-    """Axes for each measure that there is."""
+    """Returns a figure, and axes for each measure that all rows have."""
     measures = [name for name in MEASURES if all(row.get(name) is not None for row in rows)]
     figure = Figure(figsize=(5.5 * len(measures), 3.8), layout="constrained")
     all_axes = figure.subplots(1, len(measures), squeeze=False)[0]

@@ -1,23 +1,22 @@
-"""Sweeps over samplers, steps, guidance and drift, with a table and a plot each.
+"""Sweeps of samplers, steps, guidance and context, with a table and a plot each.
 
     python benchmarks/sweeps.py steps guidance drift --model runs/a --data_dir data --out out/sweeps
 
-draws the pieces of a prepared corpus (by default the twenty that are held back, see
-examples/held_back) under many settings and compares with the recordings:
+generates the songs of a prepared corpus (by default the twenty held-back songs, see
+examples/held_back) with many settings and compares them with the recordings:
 
-    steps     every sampler with ever more steps
+    steps     numbers of steps, for each sampler
     guidance  guidance weights
-    drift     minutes of music, pieces joined end to end, with context and without it
-    settings  all steps with all guidance weights, for one sampler
+    drift     medleys of several minutes, with and without context
+    settings  all numbers of steps with all guidance weights, for one sampler
     models    one setting, several models: --model A --model B
 
-`log_mel_l1` is the mean absolute difference of unscaled log-mel spectrograms, before any inverter;
-`aligned_l1` the same once they are equally loud, piece by piece; `onset_f1` how well the notes are
-recognised in the inverted audio, if basic-pitch is installed. The sweep of settings also says by
-how much pieces differ from the same pieces at --sampler_steps and --guidance: on average, and
-where the average of other such pieces would lie 95 times of 100 (bootstrap).
-What has been measured is kept in OUT/cells, so that the same command goes on where it was stopped.
---pieces and --seconds make it short enough for a small machine.
+`log_mel_l1` is the mean absolute difference of unscaled log-mel spectrograms, without an inverter;
+`aligned_l1` is the same after aligning the level of each song; `onset_f1` is the score of notes
+transcribed from the inverted audio, if basic-pitch is installed. The sweep of settings also gives
+the mean difference to the same songs at --sampler_steps and --guidance, with its 95 % bootstrap
+confidence interval. Measurements are stored in OUT/cells, so that the same command resumes a
+stopped sweep. --pieces and --seconds reduce the time.
 """
 
 import argparse
@@ -34,12 +33,12 @@ import numpy as np
 from sweep_measures import (
     Cell,
     Model,
-    Piece,
+    SweepSong,
     Transcriber,
     join,
     measure,
     measure_recordings,
-    open_pieces,
+    open_songs,
 )
 from sweep_plots import PLOTS
 
@@ -63,7 +62,7 @@ COLUMNS = (
 )
 # Further columns of the sweep of settings.
 DIFFERENCES = {"aligned_l1": "aligned_l1_change", "onset_f1": "onset_f1_change"}
-# Medleys begin so many pieces apart.
+# Distance of the first songs of medleys.
 MEDLEY_SHIFT = 7
 REPLICATES = 2000
 
@@ -74,11 +73,11 @@ def main(arguments: Sequence[str]) -> None:
     enable_compilation_cache()
     transcriber = Transcriber.find(flags.transcriber)
     load = functools.cache(lambda name: Model.load(name, flags.batch_size, flags.seed))
-    pieces = open_pieces(flags.data_dir, flags.dataset, flags.split, flags.pieces)
+    songs = open_songs(flags.data_dir, flags.dataset, flags.split, flags.pieces)
     for sweep in flags.sweeps:
-        music = medleys(pieces, flags) if sweep == "drift" else shortened(pieces, flags.seconds)
+        music = medleys(songs, flags) if sweep == "drift" else shortened(songs, flags.seconds)
         rows = [recording_row(music, transcriber, flags.out)]
-        seconds = sum(len(piece.audio) for piece in music) / SAMPLE_RATE
+        seconds = sum(len(song.audio) for song in music) / SAMPLE_RATE
         print(f"\n{sweep}, measured on {seconds:.0f} s of music", flush=True)
         columns = (*COLUMNS, *DIFFERENCES.values()) if sweep == "settings" else COLUMNS
         print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
@@ -95,7 +94,7 @@ def main(arguments: Sequence[str]) -> None:
             measured = json.loads(path.read_text())
             rows.append(summary(cell, measured))
             if sweep == "settings":
-                # A model's first cell is the one that its others are compared with.
+                # The first cell of a model is the one that the others are compared with.
                 rows[-1].update(differences(measured, compared.setdefault(cell.model, measured)))
             print_row(rows[-1], columns)
         write_csv(flags.out / f"{sweep}.csv", rows, columns)
@@ -103,7 +102,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def cells_of(sweep: str, flags: argparse.Namespace) -> Iterator[Cell]:
-    """The settings of a sweep."""
+    """Yields the settings of a sweep."""
     for name in flags.model:
         cell = Cell(name, flags.sampler, flags.sampler_steps, flags.guidance)
         if sweep == "steps":
@@ -127,59 +126,59 @@ def cells_of(sweep: str, flags: argparse.Namespace) -> Iterator[Cell]:
             yield cell
 
 
-def shortened(pieces: Sequence[Piece], seconds: float | None) -> list[Piece]:
-    return [piece.beginning(seconds) if seconds else piece for piece in pieces]
+def shortened(songs: Sequence[SweepSong], seconds: float | None) -> list[SweepSong]:
+    return [song.first_seconds(seconds) if seconds else song for song in songs]
 
 
-def medleys(pieces: Sequence[Piece], flags: argparse.Namespace) -> list[Piece]:
-    """Minutes of music, made of the pieces in several orders."""
+def medleys(songs: Sequence[SweepSong], flags: argparse.Namespace) -> list[SweepSong]:
+    """Returns medleys of the songs, which start with different songs."""
     return [
-        join(pieces, MEDLEY_SHIFT * number, 60 * flags.minutes) for number in range(flags.medleys)
+        join(songs, MEDLEY_SHIFT * number, 60 * flags.minutes) for number in range(flags.medleys)
     ]
 
 
 def cell_path(
-    out: Path, key: dict[str, Any], music: Sequence[Piece], transcriber: Transcriber | None
+    out: Path, key: dict[str, Any], music: Sequence[SweepSong], transcriber: Transcriber | None
 ) -> Path:
-    """Path of a measurement; its name changes with everything that could change the result."""
-    heard = [piece.checksum for piece in music]
+    """Returns the file of a measurement, whose name depends on everything it depends on."""
+    checksums = [song.checksum for song in music]
     measures = {"measures": 2, "transcribed": transcriber is not None}
-    named = json_checksum({**key, **measures, "music": heard})
+    named = json_checksum({**key, **measures, "music": checksums})
     return out / "cells" / f"{named}.json"
 
 
 def recording_row(
-    music: Sequence[Piece], transcriber: Transcriber | None, out: Path
+    music: Sequence[SweepSong], transcriber: Transcriber | None, out: Path
 ) -> dict[str, Any]:
-    """The recordings themselves: what a perfect model would get."""
+    """Returns the row of the recordings themselves, the values of a perfect model."""
     path = cell_path(out, {}, music, transcriber)
     if not path.is_file():
         write_json(path, measure_recordings(music, transcriber))
-    f1 = [piece["onset_f1"] for piece in json.loads(path.read_text())]
+    f1 = [song["onset_f1"] for song in json.loads(path.read_text())]
     return {"model": "recordings", "log_mel_l1": 0.0, "aligned_l1": 0.0, "onset_f1": mean(f1)}
 
 
 def summary(cell: Cell, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A row of the table: means over pieces; `l1_by_time` is what plots draw besides."""
+    """Returns a row of the table, means over songs, and `l1_by_time` for plots."""
     slopes = []
-    for piece in measured:
-        l1, minutes = piece["l1_by_segment"], np.array(piece["segment_seconds"]) / 60
-        # In less than a minute the music itself changes more than the model drifts.
+    for song in measured:
+        l1, minutes = song["l1_by_segment"], np.array(song["segment_seconds"]) / 60
+        # In less than a minute, changes of the music are larger than the drift.
         slopes.append(float(np.polyfit(minutes, l1, 1)[0]) if minutes[-1] > 1 else None)
     return {
         **dataclasses.asdict(cell),
-        "log_mel_l1": mean([piece["log_mel_l1"] for piece in measured]),
-        "aligned_l1": mean([piece["aligned_l1"] for piece in measured]),
+        "log_mel_l1": mean([song["log_mel_l1"] for song in measured]),
+        "aligned_l1": mean([song["aligned_l1"] for song in measured]),
         "l1_per_minute": mean(slopes),
-        "onset_f1": mean([piece["onset_f1"] for piece in measured]),
-        "l1_by_time": [(piece["segment_seconds"], piece["l1_by_segment"]) for piece in measured],
+        "onset_f1": mean([song["onset_f1"] for song in measured]),
+        "l1_by_time": [(song["segment_seconds"], song["l1_by_segment"]) for song in measured],
     }
 
 
 def differences(
     measured: Sequence[dict[str, Any]], compared_with: Sequence[dict[str, Any]]
 ) -> dict[str, str]:
-    """Mean difference of the same pieces and its interval, as text; none of what is missing."""
+    """Returns mean differences of the same songs, and intervals, as text; without missing ones."""
     texts = {}
     for name, column in DIFFERENCES.items():
         pairs = [(a[name], b[name]) for a, b in zip(measured, compared_with, strict=True)]
@@ -193,7 +192,7 @@ def differences(
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """None if any is missing."""
+    """Returns the mean, or None if a value is missing."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
@@ -223,26 +222,41 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("sweeps", nargs="+", choices=PLOTS, metavar="SWEEP", help=", ".join(PLOTS))
-    add("--model", action="append", required=True, help="what sample.py takes; may be given again")
-    add("--data_dir", type=Path, default=Path("data"), help="where the corpus was prepared")
-    add("--dataset", default="soundfont/held_back", help="default: %(default)s")
+    add(
+        "--model",
+        action="append",
+        required=True,
+        help="model as sample.py takes it; can be repeated",
+    )
+    add(
+        "--data_dir",
+        type=Path,
+        default=Path("data"),
+        help="folder of prepared corpora (default: data)",
+    )
+    add("--dataset", default="soundfont/held_back", help="corpus (default: %(default)s)")
     add("--split", default="test")
-    add("--out", type=Path, default=Path("out/sweeps"), help="default: %(default)s")
-    add("--pieces", type=int, help="measure so many pieces, evenly from all (default: all)")
-    add("--seconds", type=float, help="and of each only the beginning")
+    add(
+        "--out",
+        type=Path,
+        default=Path("out/sweeps"),
+        help="folder of results (default: %(default)s)",
+    )
+    add("--pieces", type=int, help="number of songs, evenly spread (default: all)")
+    add("--seconds", type=float, help="length of each song (default: the whole song)")
     add("--transcriber", choices=("auto", "none"), default="auto")
     add("--seed", type=int, default=0)
-    add("--batch_size", type=int, default=8, help="pieces drawn side by side")
+    add("--batch_size", type=int, default=8, help="number of songs generated in one batch")
 
-    varied = parser.add_argument_group("what is varied")
+    varied = parser.add_argument_group("settings that are varied")
     add = varied.add_argument
     add("--samplers", nargs="+", default=["ddpm", "ddim", "dpmpp"])
     add("--steps", type=int, nargs="+", default=[5, 10, 20, 50, 100, 200, 500, 1000])
-    add("--weights", type=float, nargs="+", default=[1, 1.5, 2, 3, 4, 5], help="of guidance")
-    add("--minutes", type=float, default=3.0, help="length of a medley, to hear drift")
-    add("--medleys", type=int, default=2)
+    add("--weights", type=float, nargs="+", default=[1, 1.5, 2, 3, 4, 5], help="guidance weights")
+    add("--minutes", type=float, default=3.0, help="length of a medley")
+    add("--medleys", type=int, default=2, help="number of medleys")
 
-    fixed = parser.add_argument_group("what else is kept")
+    fixed = parser.add_argument_group("settings of the other sweeps")
     add = fixed.add_argument
     add("--sampler", default="dpmpp")
     add("--sampler_steps", type=int, default=50)

@@ -1,16 +1,16 @@
-"""Does tokenising cost the same per note, and a single segment the same at all, in longer songs?
+"""Time of tokenization in songs of different lengths: per song, and per segment.
 
     python benchmarks/tokenizer.py
 
-prints, for songs of 10,000, 20,000 and 40,000 notes of the same density, the best time of several
-runs, and how each row compares with the first.
+prints the best time of several runs for songs of 10,000, 20,000 and 40,000 notes of one density,
+and the ratio of each row to the first. The time per song should be proportional to the number of
+notes, and that of a random segment constant.
 """
 
 import random
-import time
-from collections.abc import Callable
 
 import numpy as np
+from timing import best_seconds
 
 from spectrodiff.music.events import index_notes
 from spectrodiff.music.notes import Notes
@@ -36,18 +36,8 @@ def make_song(num_notes: int) -> Notes:
     )
 
 
-def best_seconds(function: Callable[[], object]) -> float:
-    def once() -> float:
-        start = time.perf_counter()
-        function()
-        return time.perf_counter() - start
-
-    once()
-    return min(once() for _ in range(RUNS))
-
-
 def measure(num_notes: int) -> tuple[float, float, float]:
-    """Seconds for the index, for the whole song (index included), and for one segment."""
+    """Returns the seconds for the index, for the song with its index, and for one segment."""
     notes = make_song(num_notes)
     events = index_notes(notes, RELEASED_VOCABULARY)
     starts = random.Random(0).choices(range(events.num_frames), k=RANDOM_SEGMENTS)
@@ -57,9 +47,9 @@ def measure(num_notes: int) -> tuple[float, float, float]:
             events.segment(start)
 
     return (
-        best_seconds(lambda: index_notes(notes, RELEASED_VOCABULARY)),
-        best_seconds(lambda: tokenize_song(notes)),
-        best_seconds(random_segments) / RANDOM_SEGMENTS,
+        best_seconds(lambda: index_notes(notes, RELEASED_VOCABULARY), RUNS),
+        best_seconds(lambda: tokenize_song(notes), RUNS),
+        best_seconds(random_segments, RUNS) / RANDOM_SEGMENTS,
     )
 
 

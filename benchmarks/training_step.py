@@ -1,28 +1,25 @@
-"""Forward and backward pass at the paper's small size, notes padded to a bucket or to 2048.
+"""Time of forward and backward pass, compared with padding to 2048 notes and T5X's attention.
 
-The released implementation pads every segment to 2048 note tokens. Here a batch is padded to the
-next bucket, and attention is laid out for what surrounds it. The rows are
+The released implementation pads all segments to 2048 note tokens; here a batch is padded to the
+next bucket. The rows are
 
-- ours;
-- ours, but padded to 2048;
-- the same network as the released implementation computes it: padded to 2048, attention as T5X
-  writes it (softmax over all of the logits, dropout on the probabilities, heads next to last).
+- this implementation;
+- this implementation with padding to 2048;
+- the same network as in the released implementation: padding to 2048, and T5X's attention (softmax
+  over all logits, dropout on the probabilities, heads next to last).
 
     python benchmarks/training_step.py
 
-All of them keep freed memory, as `train.py` does; `--memory released` has none of them do it. Each
-is a process; they take turns in one run, so that what else the machine does hits all. Printed are
-medians: of the time a pass takes, and of the seconds that cores work on it, which depend less on
-what else there is; and the arithmetic in the matrix products: the second row costs about as much
-more than the first as there is more to multiply. A batch of 2 needs 17 GB for the three processes.
+Each row is a process; they take turns, so that other load on the machine affects all of them. The
+table has medians of wall time and of CPU time, which depends less on other load, and the operations
+of the matrix products. All processes keep freed memory, like `train.py`, unless `--memory released`
+is given. A batch of 2 at the small size needs 17 GB for the three processes.
 """
 
 import argparse
 import contextlib
-import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from counting import count_flops
+from worker import Worker
 
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.core.runtime import keep_memory
@@ -54,27 +52,28 @@ def main() -> None:
         return
     bucket = note_bucket(arguments.note_tokens, PADDED)
     rows = {
-        f"notes padded to {bucket}": Worker(bucket),
-        f"notes padded to {PADDED}": Worker(PADDED),
-        f"notes padded to {PADDED}, as released": Worker(PADDED, "--as_released"),
+        f"notes padded to {bucket}": worker(bucket),
+        f"notes padded to {PADDED}": worker(PADDED),
+        f"notes padded to {PADDED}, as released": worker(PADDED, "--as_released"),
     }
+    flops = {name: row.read() for name, row in rows.items()}
     passes: dict[str, list[list[float]]] = {name: [] for name in rows}
     for _ in range(arguments.rounds):
-        for name, worker in rows.items():
-            passes[name].append([value / arguments.batch_size for value in worker.measure()])
+        for name, row in rows.items():
+            passes[name].append([value / arguments.batch_size for value in row.ask("measure")])
     medians = {
         name: [statistics.median(part) for part in zip(*p, strict=True)]
         for name, p in passes.items()
     }
     ours = next(iter(medians.values()))
     load = os.getloadavg()[0]
-    print(f"{load:.1f} processes wanted one of {os.cpu_count()} cores, 1 to 2 of them these rows")
+    print(f"load of {load:.1f} on {os.cpu_count()} cores, 1 to 2 of it by these processes")
     print("| forward and backward | s per example | times ours | core s | times ours | GFLOP |")
     print("|---|---:|---:|---:|---:|---:|")
-    for name, worker in rows.items():
+    for name, total in flops.items():
         both = zip(medians[name], ours, strict=True)
         line = " | ".join(f"{value:.2f} | {value / reference:.1f}" for value, reference in both)
-        print(f"| {name} | {line} | {worker.flops / arguments.batch_size / 1e9:.0f} |")
+        print(f"| {name} | {line} | {total / arguments.batch_size / 1e9:.0f} |")
 
 
 def parse_flags() -> argparse.Namespace:
@@ -89,31 +88,18 @@ def parse_flags() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Worker:
-    """A process that takes a pass for every line it is sent."""
-
-    def __init__(self, length: int, *flags: str) -> None:
-        script = str(Path(__file__).resolve())
-        self._process = subprocess.Popen(
-            [sys.executable, script, *sys.argv[1:], "--role", str(length), *flags],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.flops = float(json.loads(self._process.stdout.readline()))
-
-    def measure(self) -> list[float]:
-        """Seconds of a pass, and seconds that cores worked on it."""
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+def worker(length: int, *flags: str) -> Worker:
+    """Starts a process that runs `serve` with the flags of this one."""
+    script = str(Path(__file__).resolve())
+    return Worker([sys.executable, script, *sys.argv[1:], "--role", str(length), *flags])
 
 
 def serve(arguments: argparse.Namespace) -> None:
+    """Prints the operations of a pass, then wall and CPU time of a pass for each line of input."""
     if arguments.memory == "kept":
         keep_memory()
-    written = t5x_attention() if arguments.as_released else contextlib.nullcontext()
-    with written:
+    attention = t5x_attention() if arguments.as_released else contextlib.nullcontext()
+    with attention:
         run, flops = training_pass(
             arguments.size, arguments.batch_size, arguments.note_tokens, arguments.role
         )
@@ -128,7 +114,7 @@ def serve(arguments: argparse.Namespace) -> None:
 def training_pass(
     size: str, batch_size: int, note_tokens: int, length: int
 ) -> tuple[Callable[[], None], float]:
-    """A compiled forward and backward pass, features and dropout included, and its arithmetic."""
+    """Returns a compiled forward and backward pass with features, and its operations."""
     training = Training(batch_size=batch_size)
     task = Denoise(Network(size=size).config(), Diffusion(), training.dtype, training.remat)
     mesh = make_mesh(jax.devices()[:1])
@@ -138,9 +124,9 @@ def training_pass(
     @jax.jit
     def loss_and_gradients(params, batch, key):
         trained, fixed = split_fixed(params)
-        segment = read_examples(batch, task.sizes, mesh)
+        examples = read_examples(batch, task.sizes, mesh)
         return jax.value_and_grad(
-            lambda trained: task.loss(join_fixed(trained, fixed), segment, key)
+            lambda trained: task.loss(join_fixed(trained, fixed), examples, key)["loss"]
         )(trained)
 
     compiled = loss_and_gradients.lower(params, batch, jax.random.key(0)).compile()
@@ -154,7 +140,7 @@ def training_pass(
 def examples(
     config: ModelConfig, batch_size: int, note_tokens: int, length: int
 ) -> dict[str, np.ndarray]:
-    """Examples of so many notes, padded to a length, with full contexts."""
+    """Returns a batch of random examples with full contexts, padded to `length` tokens."""
     rng = np.random.default_rng(0)
     tokens = np.zeros((batch_size, length), np.int32)
     tokens[:, :note_tokens] = rng.integers(3, 1000, (batch_size, note_tokens))
@@ -168,7 +154,7 @@ def examples(
 
 @contextlib.contextmanager
 def t5x_attention() -> Iterator[None]:
-    """Context in which modules are built with attention as in T5X."""
+    """Replaces attention by T5X's in networks that are traced in the block."""
 
     def attend(query, memory, rate=0.0, key=None):
         query, keys, values = (a.swapaxes(1, 2) for a in (query, memory.key, memory.value))

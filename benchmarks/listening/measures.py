@@ -1,4 +1,4 @@
-"""All measures of the renderings of one source, beside those of the reference."""
+"""Measures of the renderings of a source, compared with those of the reference."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

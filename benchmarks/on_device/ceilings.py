@@ -1,4 +1,4 @@
-"""The ceilings: how fast matrices are multiplied and memory is copied here."""
+"""Ceilings of the device: rates of matrix products and of memory."""
 
 import functools
 import statistics
@@ -14,12 +14,12 @@ from on_device.results import Ceiling, CeilingSettings, Row
 from on_device.runner import Job
 from on_device.scale import Scale
 
-# Calls follow one another without waiting, as in a program; a few such series are timed.
+# Number of calls in a series, without waiting between them, and number of timed series.
 CALLS, SERIES = 10, 7
 
 
 def jobs(scale: Scale) -> list[Job]:
-    """Matrices in both precisions, and memory."""
+    """Returns the rows of matrix products in both precisions, and of memory."""
     made = []
     for precision in ("bfloat16", "float32"):
         settings = CeilingSettings("matrices", precision, scale.matrix_width)
@@ -34,14 +34,14 @@ def jobs(scale: Scale) -> list[Job]:
 
 
 def prepare_matrices(precision: str, width: int) -> Any:
-    """The compiled product and two random matrices."""
+    """Returns a compiled product and two random matrices."""
     keys = jax.random.split(jax.random.key(0))
     left, right = (jax.random.normal(key, (width, width)).astype(precision) for key in keys)
     return compile_program(jax.jit(jnp.matmul), left, right).compiled, left, right
 
 
 def measure_matrices(width: int, prepared: Any, allowance: float) -> Ceiling:
-    """Operations per second."""
+    """Measures the operations per second of a matrix product."""
     product, left, right = prepared
 
     def series() -> Any:
@@ -54,13 +54,13 @@ def measure_matrices(width: int, prepared: Any, allowance: float) -> Ceiling:
 
 
 def prepare_copy(size: int) -> Any:
-    """A compiled program that reads an array and writes one as large."""
+    """Returns a compiled program that reads and writes an array, and the size of the array."""
     array = jnp.zeros(size // 4, jnp.float32)
     return compile_program(jax.jit(lambda array: array + 1, donate_argnums=0), array).compiled, size
 
 
 def measure_copy(size: int, prepared: Any, allowance: float) -> Ceiling:
-    """Bytes per second, read and written."""
+    """Measures the bytes per second that are read and written."""
     copy, _ = prepared
     array = jnp.zeros(size // 4, jnp.float32)
 
@@ -75,7 +75,7 @@ def measure_copy(size: int, prepared: Any, allowance: float) -> Ceiling:
 
 
 def float32_error(width: int = 512) -> float:
-    """Largest error of a float32 product under the default precision, over its largest entry."""
+    """Returns the largest error of a float32 product, relative to its largest entry."""
     left, right = np.random.default_rng(0).standard_normal((2, width, width))
     product = np.asarray(jnp.matmul(left.astype(np.float32), right.astype(np.float32)))
     exact = left.astype(np.float32).astype(np.float64) @ right.astype(np.float32)
@@ -83,7 +83,7 @@ def float32_error(width: int = 512) -> float:
 
 
 def _median_of_series(series: Any) -> float:
-    """Seconds of one call."""
+    """Returns the median seconds per call."""
     jax.block_until_ready(series())
     times = []
     for _ in range(SERIES):

@@ -1,4 +1,4 @@
-"""Helpers of all measurements: random parameters, timing, compilation, memory."""
+"""Functions that all measurements share: random parameters, timing, compilation, memory."""
 
 import math
 import statistics
@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from counting import count_flops
+from timing import seconds_of
 
 from spectrodiff.checkpoints.tree import nest
 
-POOL = 1 << 22
+POOL = 1 << 22  # number of different random numbers
 
 
 class Timing(NamedTuple):
-    """Median of so many repeats."""
+    """Median time of several calls."""
 
     seconds: float
     repeats: int
@@ -26,14 +27,14 @@ class Timing(NamedTuple):
 class Program(NamedTuple):
     """A compiled program with its costs."""
 
-    compiled: Any
-    compile_seconds: float  # tracing and lowering included
-    bytes: int | None  # arguments, results and temporary memory, if the backend says
-    flops: float  # in matrix products; a loop of unknown length counts once
+    compiled: jax.stages.Compiled
+    compile_seconds: float  # with tracing and lowering
+    bytes: int | None  # of arguments, results and temporary memory, if the backend reports them
+    flops: float  # of matrix products; a loop of unknown length counts once
 
 
 class Once:
-    """Things that several threads want and that are made once, by the first who does."""
+    """Values that several threads share and that the first one makes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,7 +42,7 @@ class Once:
         self._made: dict[Any, Any] = {}
 
     def __call__(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Value that `make` gave for a key; one that failed is tried again by the next."""
+        """Returns the value of a key, made by `make` if no earlier call has succeeded."""
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
@@ -55,14 +56,14 @@ class Once:
 
 
 def random_params(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Host arrays of about the sizes that initialisation gives; norm scales are 1.
+    """Returns host arrays scaled about like initial parameters; norm scales are 1.
 
-    They repeat themselves after some millions of numbers: products of them take as long as others,
-    and hundreds of millions of numbers do not have to be drawn.
+    The numbers are repeated after some millions, which saves time and does not change the speed of
+    products.
     """
     pool = np.random.default_rng(0).standard_normal(POOL, np.float32)
 
-    def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def random(name: str, shape: tuple[int, ...]) -> np.ndarray:
         if name.endswith("scale"):
             return np.ones(shape, np.float32)
         fan_in = shape[-2] if len(shape) > 1 else 1
@@ -70,11 +71,11 @@ def random_params(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         fan_in *= 64 if "query" in name else 1
         return np.resize(pool, shape) * np.float32(fan_in**-0.5)
 
-    return nest({name: draw(name, shape) for name, shape in shapes.items()})
+    return nest({name: random(name, shape) for name, shape in shapes.items()})
 
 
-def compile_program(jitted: Any, *arguments: Any) -> Program:
-    """Compiles for these arguments; calls of the jitted function find the program afterwards."""
+def compile_program(jitted: jax.stages.Wrapped, *arguments: Any) -> Program:
+    """Compiles a function for arguments; later calls of the jitted function use the program."""
     start = time.perf_counter()
     traced = jitted.trace(*arguments)
     compiled = traced.lower().compile()
@@ -82,8 +83,8 @@ def compile_program(jitted: Any, *arguments: Any) -> Program:
     return Program(compiled, seconds, program_bytes(compiled), count_flops(traced.jaxpr))
 
 
-def program_bytes(compiled: Any) -> int | None:
-    """Arguments, results and temporary memory, if the backend says."""
+def program_bytes(compiled: jax.stages.Compiled) -> int | None:
+    """Returns the size of arguments, results and temporary memory, if the backend reports it."""
     try:
         memory = compiled.memory_analysis()
         return int(
@@ -92,30 +93,23 @@ def program_bytes(compiled: Any) -> int | None:
             + memory.temp_size_in_bytes
             - memory.alias_size_in_bytes
         )
-    except Exception as error:  # no row is lost for this
+    except Exception as error:  # not a reason to lose the row
         print(f"memory of a program is not known: {error}", flush=True)
         return None
 
 
-def seconds_of(function: Callable[[], Any]) -> float:
-    """Seconds that one call takes until its results are there."""
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    return time.perf_counter() - start
-
-
-def repeat(function: Callable[[], Any], allowance: float, most: int = 20) -> Timing:
-    """Calls a function once to warm up, then for about so many seconds, but once at least."""
+def repeat(function: Callable[[], object], allowance: float, most: int = 20) -> Timing:
+    """Times calls of a function for about `allowance` seconds, at least one, after a first call."""
     first = seconds_of(function)
     repeats = max(1, min(most, math.floor(allowance / max(first, 1e-6))))
     return Timing(statistics.median(seconds_of(function) for _ in range(repeats)), repeats)
 
 
 def memory_limit() -> int | None:
-    """Bytes that JAX may use on the device, if the backend says."""
+    """Returns the bytes that JAX can use on the device, if the backend reports them."""
     return (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
 
 
 def peak_bytes() -> int | None:
-    """The most that this process has used on the device up to now, if the backend says."""
+    """Returns the peak memory of this process on the device, if the backend reports it."""
     return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")

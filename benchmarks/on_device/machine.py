@@ -15,7 +15,7 @@ PACKAGES = ("jax", "jaxlib", "jax-cuda13-plugin", "jax-cuda12-plugin", "flax", "
 
 
 def describe(minutes: float) -> Machine:
-    """Names, versions and sizes."""
+    """Returns device, versions and memory of this machine."""
     device = jax.devices()[0]
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
@@ -38,7 +38,7 @@ def describe(minutes: float) -> Machine:
 
 
 def _driver() -> str:
-    """Driver version of an NVIDIA GPU; empty if there is none."""
+    """Returns the driver version of an NVIDIA GPU, or ""."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

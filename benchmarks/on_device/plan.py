@@ -1,4 +1,4 @@
-"""All rows, in groups, in the order of their importance."""
+"""Plan of all rows, in groups, ordered by importance."""
 
 import logging
 import tempfile
@@ -10,7 +10,7 @@ from on_device.port import PortProcess
 from on_device.runner import Group, Runner
 from on_device.sampling import SamplingBench
 from on_device.scale import Scale
-from on_device.side import port_jobs, sound_jobs
+from on_device.side import audio_jobs, port_jobs
 from on_device.training import TrainingBench
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import check_writable
@@ -27,19 +27,19 @@ def run(
     started: float,
     port_python: str,
 ) -> results.Results:
-    """Measures what fits the time, and says what was found.
+    """Measures rows within a given time, and prints and returns the results.
 
     Args:
-        groups: names, in the order in which they are to be measured.
-        scale: sizes of everything.
-        out: the folder of results.
-        seconds: how long it may take.
-        started: when these began, by `time.monotonic`.
-        port_python: a Python with torch and diffusers.
+        groups: names of groups, in order.
+        scale: sizes of the measurements.
+        out: folder of results.
+        seconds: maximum time.
+        started: start of the time, from `time.monotonic`.
+        port_python: Python with torch and diffusers.
 
     Raises:
         OutputError: if the folder cannot be written to.
-        ConfigError: if there is no accelerator and the sizes are not for a CPU.
+        ConfigError: if there is no accelerator, and the sizes are too large for a CPU.
     """
     check_writable(out)
     described = machine.describe(seconds / 60)
@@ -75,14 +75,14 @@ def run(
 def plan(
     groups: Sequence[str], scale: Scale, process: PortProcess | None, folder: Path
 ) -> list[Group]:
-    """The groups by name.
+    """Returns groups by their names.
 
-    Sampling in many steps is compiled before that in few, which finds the kernels tuned already.
+    Sampling with many steps is compiled first; then the kernels for few steps are already tuned.
 
     Args:
-        groups: names, in any order.
-        scale: sizes of everything.
-        process: measures the port; needed only for its groups.
+        groups: names of groups.
+        scale: sizes of the measurements.
+        process: of the port; needed only for its groups.
         folder: for a corpus.
     """
     sampling, training = SamplingBench(scale), TrainingBench(scale, folder)
@@ -113,7 +113,7 @@ def plan(
         "sampling-float32": lambda name: sample(name, "float32"),
         "larger-batches": lambda name: [Group(name, training.jobs(name, 1), 50.0)],
         "batch-4": sample_later,
-        "sound": lambda name: [Group(name, sound_jobs(name, scale), 15.0)],
+        "sound": lambda name: [Group(name, audio_jobs(name, scale), 15.0)],
         "port-compiled": lambda name: port(name, compiled=True),
     }
     return [group for name in groups for group in makers[name](name)]

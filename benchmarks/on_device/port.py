@@ -1,7 +1,7 @@
-"""The decoder of the PyTorch port in diffusers, on the same device, in a process of its own.
+"""Measurement of the decoder of the PyTorch port in diffusers, in another process.
 
-As the process it answers, for every line of JSON that it is sent, with another one. It starts with
-the run, so that its imports are over when it is wanted, and uses no memory until then.
+The process answers each line of JSON with a line of JSON. It is started with the run, so that its
+imports are done when it is needed; until then it uses no memory of the device.
 """
 
 import contextlib
@@ -16,13 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-# The port pads notes to the longest there is.
-PADDED = 2048
-PIECES = 5
+PADDED = 2048  # note tokens in the port
+SERIES = 5  # number of timed series of steps
 
 
 def serve() -> None:
-    """Imports, says so, and measures what it is asked for until the input ends."""
+    """Imports the port, prints a greeting, and answers requests until the input ends."""
     try:
         import diffusers
         import torch
@@ -42,28 +41,28 @@ def serve() -> None:
 
 
 def measure(asked: dict[str, Any], device: str) -> dict[str, Any]:
-    """Seconds of a guided step, which is two evaluations of the decoder; median of some series."""
+    """Measures the seconds of a guided step, which is two evaluations of the decoder."""
     import torch
     from diffusers import T5FilmDecoder
 
-    # JAX's default for float32 on such devices, so both sides multiply alike.
+    # Like JAX's default for float32 on GPUs.
     torch.set_float32_matmul_precision("high")
     dtype, batch = getattr(torch, asked["precision"]), asked["batch"]
     decoder = T5FilmDecoder(max_decoder_noise_time=20000.0, **asked["sizes"]).eval()
     decoder = decoder.to(device, dtype)
     width, frames = asked["sizes"]["d_model"], asked["sizes"]["targets_length"]
 
-    def draw(*shape: int) -> torch.Tensor:
+    def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, device=device).to(dtype)
 
     note_mask = torch.zeros(batch, PADDED, device=device, dtype=dtype)
     note_mask[:, : asked["note_tokens"]] = 1
     context = asked["context_frames"]
     encodings = [
-        (draw(batch, PADDED, width), note_mask),
-        (draw(batch, context, width), torch.ones(batch, context, device=device, dtype=dtype)),
+        (random(batch, PADDED, width), note_mask),
+        (random(batch, context, width), torch.ones(batch, context, device=device, dtype=dtype)),
     ]
-    noisy = draw(batch, frames, asked["sizes"]["input_dims"])
+    noisy = random(batch, frames, asked["sizes"]["input_dims"])
     noise_time = torch.full((batch,), 0.5, device=device)
     run = torch.compile(decoder) if asked["compiled"] else decoder
 
@@ -88,14 +87,14 @@ def measure(asked: dict[str, Any], device: str) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats()
     with torch.no_grad():
         steps(1)
-        count = max(1, int(asked["seconds"] / PIECES / steps(1)))
-        seconds = statistics.median(steps(count) for _ in range(PIECES))
+        count = max(1, int(asked["seconds"] / SERIES / steps(1)))
+        seconds = statistics.median(steps(count) for _ in range(SERIES))
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
-    return {"seconds": seconds, "repeats": PIECES * count, "peak_bytes": peak}
+    return {"seconds": seconds, "repeats": SERIES * count, "peak_bytes": peak}
 
 
 class PortProcess:
-    """The process, and what it said; it ends with this one, as its input does.
+    """Process of the port; it ends with this process, because its input does.
 
     Args:
         python: of an environment with torch and diffusers.
@@ -105,7 +104,7 @@ class PortProcess:
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._hello: dict[str, Any] | None = None
         try:
-            # -P: the modules beside this one are not for torch to find.
+            # -P: torch must not import the modules in this folder.
             self._process = subprocess.Popen(
                 [python, "-P", str(Path(__file__).resolve())],
                 stdin=subprocess.PIPE,
@@ -118,13 +117,13 @@ class PortProcess:
         threading.Thread(target=self._read, daemon=True).start()
 
     def hello(self, timeout: float) -> dict[str, Any]:
-        """First message of the process, after its imports; `error` if they failed."""
+        """Returns the greeting of the process after its imports, or `error` if they failed."""
         if self._hello is None:
             self._hello = self._next(timeout)
         return self._hello
 
     def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Has it measure; `error` if that went wrong or took too long."""
+        """Returns a measurement, or `error` if it failed or took too long."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -141,7 +140,7 @@ class PortProcess:
         try:
             return self._answers.get(timeout=timeout)
         except queue.Empty:
-            self.stop()  # whatever it says now would be taken for another answer
+            self.stop()  # a late answer would be taken for the next one
             return {"error": f"no answer within {timeout:.0f} s"}
 
     def _read(self) -> None:
@@ -155,7 +154,7 @@ class PortProcess:
 
 
 def sizes_of(config: Any) -> dict[str, int]:
-    """Arguments of the port for our sizes."""
+    """Returns the arguments of the port for the sizes of a network."""
     names = {
         "input_dims": "mel_bins",
         "targets_length": "target_frames",

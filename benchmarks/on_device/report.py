@@ -1,4 +1,4 @@
-"""Tables and plots of what was measured."""
+"""Tables and plots of the results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,14 +9,14 @@ from spectrodiff.core.files import atomic_file
 
 REPORT_FILE = "accelerator.md"
 SPEED_PLOT, FLOOR_PLOT = "speed.png", "floors.png"
-# Above this, float32 products are not float32: TF32 keeps 10 bits of each factor.
+# Error above which float32 products are computed as TF32, with 10 bits of each factor.
 TF32_ERROR = 1e-5
 
 Column = tuple[str, Callable[[Row], str]]
 
 
 def number(value: float | None, scale: float = 1.0, digits: int = 3) -> str:
-    """Formats a number with some significant digits, without an exponent at usual sizes."""
+    """Formats a number with some significant digits, without an exponent if it is large."""
     if value is None:
         return ""
     value /= scale
@@ -67,7 +67,7 @@ TITLES = {
     "training": "Training",
     "determinism": "Determinism",
     "port": "The PyTorch port",
-    "sound": "Sound and features",
+    "sound": "Inverter and features",
 }
 COLUMNS: dict[str, list[Column]] = {
     "ceiling": [
@@ -81,12 +81,12 @@ COLUMNS: dict[str, list[Column]] = {
         _measured("s per batch", "seconds"),
         _measured("s of audio per s", "audio_seconds_per_second"),
         _measured("ms per step", "step_seconds", 1e-3),
-        _measured("of it encoders, s", "encode_seconds"),
+        _measured("encoders, s", "encode_seconds"),
         ("TFLOP, TB", _amounts),
         ("floors of these, s", _floors),
         _share("larger floor / time", "share_of_floor"),
         _measured("steps timed", "steps_timed"),
-        _measured("compiled in, s", "compile_seconds"),
+        _measured("compile time, s", "compile_seconds"),
         _program(),
         _peak(),
     ],
@@ -100,13 +100,13 @@ COLUMNS: dict[str, list[Column]] = {
         _share("utilisation", "utilisation"),
         _measured("loader alone, examples per s", "loader_examples_per_second"),
         _share("waiting for data", "waiting_share"),
-        _measured("compiled in, s", "compile_seconds"),
+        _measured("compile time, s", "compile_seconds"),
         _program(),
         _peak(),
     ],
     "determinism": [
         *(_setting(name) for name in ("size", "precision", "batch", "steps")),
-        ("bit for bit", lambda row: "equal" if row.measured.equal else "different"),
+        ("bitwise", lambda row: "equal" if row.measured.equal else "different"),
         _measured("largest difference of parameters", "largest_parameter_difference"),
         _measured("of losses", "largest_loss_difference"),
         _measured("first loss", "first_loss"),
@@ -123,32 +123,33 @@ COLUMNS: dict[str, list[Column]] = {
         *(_setting(name) for name in ("what", "batch", "frames")),
         _measured("ms", "seconds", 1e-3),
         _measured("s of audio per s", "audio_seconds_per_second"),
-        _measured("compiled in, s", "compile_seconds"),
+        _measured("compile time, s", "compile_seconds"),
         _program(),
     ],
 }
 NOTES = {
-    "ceiling": "Square matrices of random numbers; an array that is read and written. Medians of "
-    "series of calls.",
-    "sampling": "Guided, 400 note tokens padded to the next usual length, full context, 5.12 s a "
-    "segment (tiny runs: smaller). The operations are those of the matrix products, counted in the "
-    "traced programs; the bytes are parameters once a step, kept keys and values once, and "
-    "activations once a layer (`counting.py`). Floors are these over the measured ceilings. Where "
-    "fewer steps were timed than taken, the rest is scaled up. Compile times are those of a row's "
-    "two programs added up, compiled side by side with those of other rows.",
+    "ceiling": "Products of square random matrices, and reading and writing of an array; medians "
+    "of series of calls.",
+    "sampling": "With guidance, 400 note tokens padded to the next bucket, full context, segments "
+    "of 5.12 s (less in tiny runs). Operations are those of matrix products in traced programs. "
+    "Bytes are those of parameters and cached keys and values once per step, and of activations "
+    "once per layer (`counting.py`). Floors are these amounts divided by the measured ceilings. If "
+    "fewer steps were timed than taken, the time is extrapolated. The compile time is the sum of "
+    "two programs, which are compiled in parallel with those of other rows.",
     "training": "Whole steps: features, forward, backward, Adafactor; dropout 0.1, rbg random "
-    "bits. Model operations are three times those of the forward pass's matrix products, features "
-    "not counted; utilisation is over the measured rate of matrix products. Waiting for data is by "
-    "how much a step is longer than on one batch that stays on the device.",
-    "determinism": "Two trainings from the same beginning, with one program in one process.",
-    "port": "`T5FilmDecoder` evaluated twice a step, notes padded to 2048, encoders left out; "
-    "float32 with torch's TF32 switched on. Ours: steps of ancestral sampling.",
+    "bits. Model operations are three times those of the matrix products of the forward pass "
+    "without features; utilisation is the fraction of the measured rate of matrix products. "
+    "Waiting for data is the additional time of a step compared with one batch that stays on the "
+    "device.",
+    "determinism": "Two trainings from the same state, with one program in one process.",
+    "port": "`T5FilmDecoder`, evaluated twice per step, notes padded to 2048, without encoders; "
+    "float32 with TF32 enabled in torch. The ratio is to our steps of DDPM.",
     "sound": "Batches on the device; the inverter has random parameters.",
 }
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """Markdown; rows that were not measured are left out."""
+    """Returns a Markdown table, without rows that were not measured."""
     lines = ["| " + " | ".join(title for title, _ in columns) + " |", "|---" * len(columns) + "|"]
     for row in rows:
         if row.measured is not None:
@@ -159,14 +160,18 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def write_report(results: Results, folder: Path) -> None:
-    """Writes the tables, whole or not at all."""
+    """Writes the tables atomically."""
     with atomic_file(folder / REPORT_FILE) as temporary:
         temporary.write_text(report(results))
 
 
 def report(results: Results) -> str:
-    """All tables, then what is missing and why."""
-    parts = ["# Measured on an accelerator", _machine(results), f"```\n{_versions(results)}\n```"]
+    """Returns all tables, and the rows that were not measured with the reasons."""
+    parts = [
+        "# Measurements on an accelerator",
+        _machine(results),
+        f"```\n{_versions(results)}\n```",
+    ]
     for kind, title in TITLES.items():
         rows = results.of(kind)
         if not rows:
@@ -176,7 +181,7 @@ def report(results: Results) -> str:
         remarks = [f"- {row.name}: {row.note}" for row in rows if row.measured and row.note]
         parts += ["\n".join(remarks)] if remarks else []
     if any(row.compiling_beside for row in results.rows if row.measured):
-        parts.append("\\* other programs were being compiled meanwhile.")
+        parts.append("\\* measured while other programs were compiled.")
     missing = [row for row in results.rows if row.measured is None]
     if missing:
         lines = [
@@ -201,9 +206,9 @@ def _machine(results: Results) -> str:
         else "so float32 rows are float32 here"
     )
     return (
-        f"{text}\n\nPrecision: under JAX's default, a product of float32 matrices is wrong by "
-        f"{machine.float32_error:.1e} of its largest entry at most, {kind}. In bfloat16 rows the "
-        "matrices are bfloat16, sums, norms and the output float32."
+        f"{text}\n\nPrecision: at JAX's default, the largest error of a product of float32 "
+        f"matrices is {machine.float32_error:.1e} of its largest entry, {kind}. In bfloat16 rows "
+        "the matrices are bfloat16; sums, norms and the output are float32."
     )
 
 
@@ -212,7 +217,7 @@ def _versions(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """A short table for the terminal."""
+    """Returns short tables for the terminal."""
     columns: dict[str, list[Column]] = {
         kind: [column for column in columns if column[0] not in _LONG]
         for kind, columns in COLUMNS.items()
@@ -225,21 +230,21 @@ def summary(results: Results) -> str:
 
 
 _LONG = {
-    "of it encoders, s",
+    "encoders, s",
     "TFLOP, TB",
     "floors of these, s",
     "TFLOP per example",
     "steps timed",
     "program, GiB",
     "peak of the process, GiB",
-    "compiled in, s",
+    "compile time, s",
     "first loss",
     "last loss",
 }
 
 
 def write_plots(results: Results, folder: Path) -> None:
-    """Draws speed against batch size, and how close to the floor each row is."""
+    """Plots the speed by batch size, and the ratio of floor and time of each row."""
     rows = results.measured("sampling")
     if not rows:
         return
@@ -270,7 +275,7 @@ def _speed(rows: Sequence[Row], results: Results) -> Any:
         axes.set_yscale("log")
         axes.set_xticks(batches, [str(batch) for batch in batches])
         axes.axhline(1, color="0.5", linestyle=":", label="realtime")
-        axes.set_xlabel("segments side by side")
+        axes.set_xlabel("batch size (segments)")
         axes.set_ylabel("seconds of audio per second")
         axes.set_title(f"{sampler[0]}, {sampler[1]} steps, guided; {results.machine.device}")
         axes.grid(alpha=0.3)

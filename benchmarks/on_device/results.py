@@ -1,4 +1,4 @@
-"""Schema of the results: one row for everything that a run measures, measured or not."""
+"""Schema of the results: one row for each planned measurement."""
 
 import dataclasses
 import json
@@ -18,13 +18,13 @@ class Machine:
     device: str
     platform: str  # "gpu", "cpu" or "tpu"
     driver: str
-    memory_bytes: int | None  # that JAX may use
+    memory_bytes: int | None  # that JAX can use
     cpu_cores: int
     versions: dict[str, str]
     started: str  # UTC
     minutes: float  # given to the run
-    # Largest error of a float32 matrix product under JAX's default precision, relative to the
-    # largest entry: about 1e-7 for float32, 1e-4 to 1e-3 where it runs as TF32.
+    # Largest error of a float32 matrix product at JAX's default precision, relative to the largest
+    # entry: about 1e-7 for float32, 1e-4 to 1e-3 for TF32.
     float32_error: float | None = None
 
 
@@ -62,16 +62,16 @@ class Sampling:
     audio_seconds_per_second: float
     encode_seconds: float
     step_seconds: float
-    steps_timed: int  # fewer than all of them: the rest is scaled up
+    steps_timed: int  # if fewer than the steps, the time is extrapolated
     repeats: int
     compile_seconds: float
     program_bytes: int | None  # of the sampler's program: arguments, results and temporary memory
-    peak_bytes: int | None  # of the process up to then, if the backend knows
+    peak_bytes: int | None  # of the process so far, if the backend reports it
     flops: float  # in matrix products
     traffic_bytes: float  # see counting.py
     flops_floor_seconds: float | None = None
     bytes_floor_seconds: float | None = None
-    share_of_floor: float | None = None  # the larger floor over the time it took
+    share_of_floor: float | None = None  # larger floor divided by the time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +85,18 @@ class TrainingSettings:
 
 @dataclasses.dataclass
 class Training:
-    batch: int  # smaller than wanted if that did not fit
+    batch: int  # smaller than the setting if memory is insufficient
     examples_per_second: float
     step_seconds: float
     steps_timed: int
     compile_seconds: float
     program_bytes: int | None
     peak_bytes: int | None
-    flops_per_example: float  # three times those of the forward matrix products
+    flops_per_example: float  # three times those of the forward pass
     flops_per_second: float
-    utilisation: float | None = None  # of the measured rate of matrix products
+    utilisation: float | None = None  # fraction of the measured rate of matrix products
     loader_examples_per_second: float | None = None  # the loader alone
-    waiting_share: float | None = None  # of the time, for data
+    waiting_share: float | None = None  # fraction of the time spent waiting for data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ class RepeatSettings:
 
 @dataclasses.dataclass
 class Repeat:
-    equal: bool  # parameters and losses, bit for bit
+    equal: bool  # parameters and losses are bitwise equal
     largest_parameter_difference: float
     largest_loss_difference: float
     first_loss: float
@@ -129,18 +129,18 @@ class Port:
     step_seconds: float  # of a guided step: two evaluations
     repeats: int
     peak_bytes: int | None
-    ratio: float | None = None  # to our step of ancestral sampling
+    ratio: float | None = None  # to our step of DDPM sampling
 
 
 @dataclasses.dataclass(frozen=True)
-class SoundSettings:
+class AudioSettings:
     what: Literal["inverter", "log-mel"]
     batch: int
     frames: int
 
 
 @dataclasses.dataclass
-class Sound:
+class Audio:
     seconds: float
     audio_seconds_per_second: float
     repeats: int
@@ -149,6 +149,8 @@ class Sound:
 
 
 class Kind(NamedTuple):
+    """Classes of a kind of rows."""
+
     settings: type
     measured: type
 
@@ -159,67 +161,67 @@ KINDS = {
     "training": Kind(TrainingSettings, Training),
     "determinism": Kind(RepeatSettings, Repeat),
     "port": Kind(PortSettings, Port),
-    "sound": Kind(SoundSettings, Sound),
+    "sound": Kind(AudioSettings, Audio),
 }
 
 
 @dataclasses.dataclass
 class Row:
-    """One thing to measure."""
+    """A measurement, planned or done."""
 
-    group: str  # which part of the plan
+    group: str  # part of the plan
     kind: str  # of KINDS
     settings: Any
     status: Status = "planned"
-    note: str = ""  # why it failed or was skipped, or what is special about it
-    compiling_beside: bool = False  # whether other programs were being compiled meanwhile
-    at_seconds: float | None = None  # when it was done, from the start of the run
+    note: str = ""  # reason for failing or skipping, or a remark
+    compiling_beside: bool = False  # other programs were compiled at the same time
+    at_seconds: float | None = None  # end of the measurement since the start of the run
     measured: Any = None
 
     @property
     def name(self) -> str:
-        """All settings in one line."""
+        """Group and settings in one line."""
         values = dataclasses.asdict(self.settings)
         return f"{self.group}: " + ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 @dataclasses.dataclass
 class Results:
-    """All rows, in the order of the plan."""
+    """Rows in the order of the plan."""
 
     machine: Machine
     rows: list[Row]
 
     def of(self, kind: str) -> list[Row]:
-        """The rows of a kind."""
+        """Returns the rows of a kind."""
         return [row for row in self.rows if row.kind == kind]
 
     def measured(self, kind: str) -> list[Row]:
-        """Rows that were measured."""
+        """Returns the rows of a kind that have been measured."""
         return [row for row in self.of(kind) if row.measured is not None]
 
     def rate(self, what: str, precision: str) -> float | None:
-        """A measured ceiling, per second."""
+        """Returns a measured ceiling, per second."""
         for row in self.measured("ceiling"):
             if (row.settings.what, row.settings.precision) == (what, precision):
                 return float(row.measured.per_second)
         return None
 
     def bandwidth(self) -> float | None:
-        """Bytes a second, read and written."""
+        """Returns the measured bytes per second, read and written."""
         for row in self.measured("ceiling"):
             if row.settings.what == "memory":
                 return float(row.measured.per_second)
         return None
 
     def write(self, folder: Path) -> None:
-        """Writes results.json, whole or not at all."""
+        """Writes results.json atomically."""
         with atomic_file(folder / JSON_FILE) as temporary:
             temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Results":
-        """The inverse of `write`."""
+        """Reads results.json."""
         content = json.loads((folder / JSON_FILE).read_text())
         rows = []
         for row in content["rows"]:
@@ -238,7 +240,7 @@ class Results:
 
 
 def relate(results: Results) -> None:
-    """Fills in what follows from several rows: floors, utilisation, ratios."""
+    """Computes values that depend on several rows: floors, utilisation, ratios."""
     bandwidth = results.bandwidth()
     for row in results.measured("sampling"):
         found, rate = row.measured, results.rate("matrices", row.settings.precision)

@@ -1,8 +1,8 @@
-"""Works through a plan within a given time, and writes down what is there after every row.
+"""Execution of a plan within a given time; results are written after every row.
 
-Programs are compiled in threads, a group of rows at a time. Nothing is measured until its group is
-compiled, so that neither the processor nor the tuning of kernels on the device is in the way; only
-where a group takes too long, rows are measured beside a compilation, and say so.
+Programs are compiled in threads, one group of rows at a time. A group is measured after all its
+programs are compiled, so that compiling and tuning of kernels do not affect the times. If that
+takes too long, rows are measured during compilation, and marked.
 """
 
 import dataclasses
@@ -18,29 +18,30 @@ from on_device.report import write_plots, write_report
 from on_device.results import Results, Row, relate
 
 WORKERS = 8
-# Kept back at the end, in seconds, to write tables and plots; a share of it where minutes are few.
+# Time reserved at the end for tables and plots; less in short runs.
 RESERVE_SECONDS = 8.0
-# A measurement may take this share of the run.
+# Maximum time of a measurement, as a fraction of the run.
 ROW_SHARE = 0.02
-# Groups that are expected to compile for so long say something about the others.
+# Expected compile time of groups from which the speed of compilation is estimated.
 SLOW_SECONDS = 20.0
-# What a measurement takes at least, warm-up and copying included.
+# Minimum time of a measurement, with warm-up and copying.
 ROW_SECONDS = 2.0
 
 
 class Unavailable(Exception):
-    """Raised where something cannot be measured here, such as a library that is not installed."""
+    """Raised if something cannot be measured, for example because a library is missing."""
 
 
 @dataclasses.dataclass
 class Job:
-    """Way of measuring a row.
+    """Measurement of a row.
 
     Attributes:
-        row: where the result goes.
-        measure: from what `prepare` gave, and how many seconds it should take, to the result.
-        prepare: compiles and the like; runs in a thread.
-        seconds: what has to be left for it to begin.
+        row: gets the result.
+        measure: returns the result; its arguments are the result of `prepare`, and the seconds it
+            should take.
+        prepare: compiles programs, in a thread.
+        seconds: minimum time that must be left to start.
     """
 
     row: Row
@@ -54,9 +55,9 @@ class Group:
     """Rows that are compiled together.
 
     Attributes:
-        name: for --groups.
-        jobs: the most important first.
-        compile_seconds: about what compilation takes on a GPU; the run learns how wrong that is.
+        name: value of --groups.
+        jobs: measurements, the most important ones first.
+        compile_seconds: approximate compile time on a GPU, corrected during the run.
     """
 
     name: str
@@ -65,14 +66,14 @@ class Group:
 
 
 class Runner:
-    """Runs groups one after another until the time is over.
+    """Runs groups in order until the time is over.
 
     Args:
-        results: where all rows are already planned.
-        seconds: time given to the run, from `started` on.
-        started: by `time.monotonic`.
-        out: the folder of results.
-        row_seconds: what a measurement should take; by default a share of all.
+        results: the planned rows.
+        seconds: time of the run.
+        started: start of the run, from `time.monotonic`.
+        out: folder of results.
+        row_seconds: time of a measurement; None for a fraction of the run.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Runner:
         self._futures: list[Future[Any]] = []
 
     def run(self, groups: Sequence[Group]) -> None:
-        """Measures what fits; afterwards no row is planned any more."""
+        """Measures rows while there is time, and marks the others as skipped."""
         for group in groups:
             self._say(f"{group.name}: {len(group.jobs)} rows")
             self._run_group(group)
@@ -100,33 +101,33 @@ class Runner:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def left(self) -> float:
-        """Seconds until only the reserve is left."""
+        """Returns the seconds that are left without the reserve."""
         return self._started + self._seconds - self._reserve - time.monotonic()
 
     def _run_group(self, group: Group) -> None:
-        # Less than expected: it may well be quicker, and the time is of no use otherwise.
+        # Less than the estimate: compilation may be faster, and the time would be lost otherwise.
         expected = 0.6 * self._slowness * group.compile_seconds + ROW_SECONDS
         if self.left() < expected:
             note = f"may need {expected:.0f} s, {max(self.left(), 0):.0f} s were left"
             for job in group.jobs:
                 self._finish(job.row, "skipped", note)
             return
-        begun = time.monotonic()
+        begin = time.monotonic()
         waiting = [(job, self._pool.submit(job.prepare)) for job in group.jobs]
         self._futures += [future for _, future in waiting]
         if group.compile_seconds:
-            # There is nothing else to do now.
+            # Plots are drawn during compilation.
             self._attempt("plots", lambda: write_plots(self.results, self.out))
         while waiting:
-            # Half of what is left, so that a slow compilation does not take the others' time.
+            # Half of the time that is left, so that a slow compilation leaves time for other rows.
             patience = self.left() / 2 if self.left() > 10 else self.left()
             wait([future for _, future in waiting], timeout=max(patience, 0))
             ready = [entry for entry in waiting if entry[1].done()]
             if not ready and self.left() < ROW_SECONDS:
                 break
             if len(ready) == len(group.jobs) and group.compile_seconds >= SLOW_SECONDS:
-                # Later groups are expected to take as much longer or shorter.
-                ratio = (time.monotonic() - begun) / group.compile_seconds
+                # Corrects the estimates of later groups.
+                ratio = (time.monotonic() - begin) / group.compile_seconds
                 self._slowness = min(max(ratio, 0.2), 2.0)
             for job, future in ready:
                 self._measure(job, future)
@@ -162,7 +163,7 @@ class Runner:
         self._say(f"{status} {row.name}" + (f": {note}" if note else ""))
 
     def _attempt(self, what: str, function: Callable[[], None]) -> None:
-        """Writes tables and pictures; their errors do not stop the measuring."""
+        """Writes tables or plots; errors are printed and do not stop the run."""
         try:
             function()
         except Exception:

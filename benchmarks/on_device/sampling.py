@@ -1,4 +1,4 @@
-"""Sampling as users run it: `DiffusionSegments`, guided, in many steps or in few."""
+"""Rows of sampling: `DiffusionSegments` with guidance, with many steps and with few."""
 
 import copy
 import functools
@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from counting import encoding_bytes, guided_step_bytes
 from jax.sharding import NamedSharding
+from timing import seconds_of
 
 from on_device.common import (
     Once,
@@ -18,7 +19,6 @@ from on_device.common import (
     peak_bytes,
     random_params,
     repeat,
-    seconds_of,
 )
 from on_device.results import Row, Sampling, SamplingSettings
 from on_device.runner import Job
@@ -42,17 +42,17 @@ GUIDANCE = 2.0
 
 
 class Prepared(NamedTuple):
-    """A generator whose programs are compiled for a batch."""
+    """A model whose programs are compiled for a batch."""
 
     settings: SamplingSettings
-    generator: DiffusionSegments
+    model: DiffusionSegments
     batch: SegmentBatch
     encode: Program
     advance: Program
 
 
 class SamplingBench:
-    """Makes the rows of sampling; generators are shared between batch sizes."""
+    """Makes the rows of sampling; batch sizes share models."""
 
     def __init__(self, scale: Scale) -> None:
         self._scale = scale
@@ -61,7 +61,7 @@ class SamplingBench:
     def jobs(
         self, group: str, precision: str, batches: tuple[int, ...], samplers: tuple[str, ...]
     ) -> list[Job]:
-        """Rows of all networks: one sampler after another, one network after another."""
+        """Returns the rows of all samplers and networks."""
         scale, jobs = self._scale, []
         for sampler in samplers:
             for size in scale.networks:
@@ -84,16 +84,16 @@ class SamplingBench:
         return jobs
 
     def prepare(self, settings: SamplingSettings) -> Prepared:
-        """Compiles everything that a batch needs."""
+        """Compiles the programs for a batch."""
         key = (settings.size, settings.precision, settings.sampler)
-        generator = self._once(key, lambda: self._generator(settings))
-        batch = segments(generator.config, settings)
-        # The two programs behind `prepare` and `draw`: compiling them here tells how long that
-        # takes and what they need, and calls find them compiled. They are compiled side by side;
-        # how the second one's arguments will lie on the device has to be guessed for that.
-        mesh = generator._mesh
+        model = self._once(key, lambda: self._model(settings))
+        batch = segments(model.config, settings)
+        # The programs of `prepare` and `sample` are compiled here to measure their time and memory;
+        # later calls use them. They are compiled in parallel, for which the shardings of the second
+        # program's arguments must be guessed.
+        mesh = model._mesh
         placed = SegmentBatch(*(jax.device_put(part, NamedSharding(mesh, BATCH)) for part in batch))
-        encoder = (generator._encode, generator._params, *placed[:3])
+        encoder = (model._encode, model._params, *placed[:3])
         whole = NamedSharding(mesh, WHOLE)
         guess = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
@@ -101,32 +101,32 @@ class SamplingBench:
         )
         with ThreadPoolExecutor(1) as pool:
             encoding = pool.submit(compile_program, *encoder)
-            advance = self._compile_advance(generator, guess, placed.keys, settings.steps)
+            advance = self._compile_advance(model, guess, placed.keys, settings.steps)
             encode = encoding.result()
-        memory = generator.prepare(batch).memory
+        memory = model.prepare(batch).memory
         if any(leaf.sharding != whole for leaf in jax.tree.leaves(memory)):
-            advance = self._compile_advance(generator, memory, placed.keys, settings.steps)
-        return Prepared(settings, copy.copy(generator), batch, encode, advance)
+            advance = self._compile_advance(model, memory, placed.keys, settings.steps)
+        return Prepared(settings, copy.copy(model), batch, encode, advance)
 
     @staticmethod
     def _compile_advance(
-        generator: DiffusionSegments, memory: Any, keys: jax.Array, steps: int
+        model: DiffusionSegments, memory: Any, keys: jax.Array, steps: int
     ) -> Program:
-        config = generator.config
+        config = model.config
         return compile_program(
-            generator._advance,
-            generator._params,
+            model._advance,
+            model._params,
             _first_carry(keys, config.target_frames, config.mel_bins),
             memory,
             keys,
-            generator._table,
-            generator._films,
-            generator._guidance,
+            model._table,
+            model._films,
+            model._guidance,
             0,
             min(STEPS_PER_CALL, steps),
         )
 
-    def _generator(self, settings: SamplingSettings) -> DiffusionSegments:
+    def _model(self, settings: SamplingSettings) -> DiffusionSegments:
         config, devices = self._scale.config(settings.size), jax.devices()[:1]
         host = self._once(settings.size, lambda: random_params(expected_shapes(config)))
         params = self._once(
@@ -146,7 +146,7 @@ class SamplingBench:
 
 
 def segments(config: ModelConfig, settings: SamplingSettings) -> SegmentBatch:
-    """Segments of so many notes with full contexts."""
+    """Returns a batch of segments with random notes and full contexts."""
     rng, batch = np.random.default_rng(0), settings.batch
     tokens = np.zeros((batch, settings.padded_tokens), np.int32)
     shape = (batch, settings.note_tokens)
@@ -154,46 +154,46 @@ def segments(config: ModelConfig, settings: SamplingSettings) -> SegmentBatch:
     context = rng.uniform(-1, 1, (batch, config.context_frames, config.mel_bins))
     return SegmentBatch(
         tokens,
-        jax.device_put(context.astype(np.float32)),  # as it comes from the segment before
+        jax.device_put(context.astype(np.float32)),  # like the previous segment
         np.ones((batch, config.context_frames), bool),
         jax.random.split(jax.random.key(0), batch),
     )
 
 
 def measure(prepared: Prepared, allowance: float) -> Sampling:
-    """Times whole batches of segments or, where that takes too long, some of their steps.
+    """Times whole batches of segments or, if that takes too long, some of their steps.
 
-    All steps are the same program on arrays of the same shapes, so the rest can be scaled up.
+    All steps take the same time, because they are one program with arrays of the same shapes.
     """
-    settings, generator, batch = prepared.settings, prepared.generator, prepared.batch
-    encode = repeat(lambda: generator.prepare(batch), allowance / 10, 5)
-    encoded = generator.prepare(batch)
+    settings, model, batch = prepared.settings, prepared.model, prepared.batch
+    encode = repeat(lambda: model.prepare(batch), allowance / 10, 5)
+    encoded = model.prepare(batch)
 
-    def draw(steps: int) -> jax.Array:
-        # The sampler's table stays as long as it is; only the first rows of it are worked off.
-        generator.steps = steps
-        return generator.sample(encoded)
+    def take_steps(steps: int) -> jax.Array:
+        # Only the first rows of the sampler's table are used.
+        model.steps = steps
+        return model.sample(encoded)
 
-    piece = min(STEPS_PER_CALL, settings.steps)
-    piece_seconds = repeat(lambda: draw(piece), allowance / 10, 3).seconds
-    expected = encode.seconds + piece_seconds * settings.steps / piece
+    few = min(STEPS_PER_CALL, settings.steps)
+    few_seconds = repeat(lambda: take_steps(few), allowance / 10, 3).seconds
+    expected = encode.seconds + few_seconds * settings.steps / few
     if expected <= allowance:
-        generator.steps = steps = settings.steps
+        model.steps = steps = settings.steps
         repeats = max(1, min(10, int(allowance / expected)))
-        seconds = statistics.median(seconds_of(lambda: generator(batch)) for _ in range(repeats))
-        drawing = piece_seconds if steps == piece else seconds - encode.seconds
+        seconds = statistics.median(seconds_of(lambda: model(batch)) for _ in range(repeats))
+        steps_seconds = few_seconds if steps == few else seconds - encode.seconds
     else:
-        steps = max(piece, int(settings.steps * allowance / expected) // piece * piece)
-        drawing = seconds_of(lambda: draw(steps)) * settings.steps / steps
-        seconds, repeats = encode.seconds + drawing, 1
-    config, item_bytes = generator.config, np.dtype(compute_type(settings.precision)).itemsize
+        steps = max(few, int(settings.steps * allowance / expected) // few * few)
+        steps_seconds = seconds_of(lambda: take_steps(steps)) * settings.steps / steps
+        seconds, repeats = encode.seconds + steps_seconds, 1
+    config, item_bytes = model.config, np.dtype(compute_type(settings.precision)).itemsize
     counted = config, settings.batch, settings.padded_tokens, item_bytes
     audio_seconds = settings.batch * config.target_frames / FRAMES_PER_SECOND
     return Sampling(
         seconds=seconds,
         audio_seconds_per_second=audio_seconds / seconds,
         encode_seconds=encode.seconds,
-        step_seconds=drawing / settings.steps,
+        step_seconds=steps_seconds / settings.steps,
         steps_timed=steps,
         repeats=repeats,
         compile_seconds=prepared.encode.compile_seconds + prepared.advance.compile_seconds,

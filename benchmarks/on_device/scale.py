@@ -1,4 +1,4 @@
-"""Sizes of what is measured: the paper's, or tiny ones to try it out."""
+"""Sizes of the measurements: the paper's, and tiny ones for a test."""
 
 import dataclasses
 
@@ -8,26 +8,26 @@ from spectrodiff.training.settings import Network
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Sizes of everything.
+    """Sizes of all measurements.
 
     Attributes:
-        networks: what differs from a size of the table, by the name it has in results.
-        note_tokens: of a segment; sampling pads them to the next usual length.
-        padded_tokens: what training pads them to.
-        many_steps: of ancestral sampling.
-        few_steps: of DPM-Solver++.
-        first_batches: of sampling and of the port.
-        later_batches: of sampling, if there is time.
-        training_batches: of each network, the first one and a larger one.
-        matrix_width: of the square matrices that the ceiling is measured with.
-        copy_bytes: of the array that the bandwidth is measured with.
-        repeated_steps: of the two trainings that are compared.
-        inverter: its size, in the table of inverters.
-        inverter_frames: 50 a second.
-        recordings: of the corpus that is read in training, one minute each.
-        port_size: the network that is compared with the port.
-        for_cpu: whether a CPU can do that.
-        row_seconds: what a measurement should take; None for a share of the run's time.
+        networks: networks by their names in results.
+        note_tokens: number of note tokens of a segment; sampling pads them to the next bucket.
+        padded_tokens: number of tokens that training pads to.
+        many_steps: number of steps of DDPM.
+        few_steps: number of steps of DPM-Solver++.
+        first_batches: batch sizes of sampling and of the port.
+        later_batches: further batch sizes of sampling, measured last.
+        training_batches: two batch sizes of each network.
+        matrix_width: width of the square matrices of the ceiling.
+        copy_bytes: size of the array of the bandwidth.
+        repeated_steps: number of steps of the two trainings that are compared.
+        inverter: size of the inverter.
+        inverter_frames: length of its features, at 50 frames per second.
+        recordings: number of recordings of one minute that the loader reads.
+        port_size: network that is compared with the port.
+        for_cpu: True if a CPU can run the measurements.
+        row_seconds: time of a measurement; None for a fraction of the time of the run.
     """
 
     networks: dict[str, Network]
@@ -49,7 +49,7 @@ class Scale:
     row_seconds: float | None = None
 
     def config(self, size: str) -> ModelConfig:
-        """The sizes of a network in full."""
+        """Returns all sizes of a network."""
         return self.networks[size].config()
 
 

@@ -1,4 +1,4 @@
-"""The rows beside our own sampling and training: the port's steps, the inverter, the features."""
+"""Rows of the PyTorch port, the inverter and the features."""
 
 import functools
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 from on_device.common import Program, compile_program, random_params, repeat
 from on_device.port import PortProcess, sizes_of
-from on_device.results import Port, PortSettings, Row, Sound, SoundSettings
+from on_device.results import Audio, AudioSettings, Port, PortSettings, Row
 from on_device.runner import Job, Unavailable
 from on_device.scale import Scale
 from spectrodiff.audio.features import log_mel
@@ -17,12 +17,12 @@ from spectrodiff.inverter.config import SIZES
 from spectrodiff.inverter.networks.generators import generate, generator_of
 from spectrodiff.models.definition import define
 
-# How long to wait at most: for imports, which began with the run, and for a measurement.
+# Maximum time to wait for the imports of the port, and for a measurement.
 IMPORT_SECONDS, EAGER_SECONDS, COMPILED_SECONDS = 20.0, 20.0, 75.0
 
 
 def port_jobs(group: str, scale: Scale, process: PortProcess, *, compiled: bool) -> list[Job]:
-    """Two batch sizes in both precisions."""
+    """Returns the rows of the port: all batch sizes in both precisions."""
     made = []
     for precision in ("bfloat16", "float32"):
         for batch in scale.first_batches:
@@ -36,7 +36,7 @@ def port_jobs(group: str, scale: Scale, process: PortProcess, *, compiled: bool)
 def measure_port(
     scale: Scale, process: PortProcess, settings: PortSettings, _: Any, allowance: float
 ) -> Port:
-    """Asks the other process."""
+    """Asks the process of the port for a measurement."""
     hello = process.hello(IMPORT_SECONDS)
     if "error" in hello:
         raise Unavailable(f"the port cannot be imported: {hello['error']}")
@@ -59,44 +59,44 @@ def measure_port(
     return Port(answer["seconds"], answer["repeats"], answer["peak_bytes"])
 
 
-def sound_jobs(group: str, scale: Scale) -> list[Job]:
-    """The inverter and the features, one at a time and many."""
+def audio_jobs(group: str, scale: Scale) -> list[Job]:
+    """Returns the rows of the inverter and the features, at batch sizes 1 and 16."""
     made = []
     for what, prepare in (("inverter", prepare_inverter), ("log-mel", prepare_log_mel)):
         for batch in (1, 16):
-            settings = SoundSettings(what, batch, scale.inverter_frames)
+            settings = AudioSettings(what, batch, scale.inverter_frames)
             job = functools.partial(prepare, scale, settings)
-            measure = functools.partial(measure_sound, settings)
+            measure = functools.partial(measure_audio, settings)
             made.append(Job(Row(group, "sound", settings), measure, job))
     return made
 
 
-def prepare_inverter(scale: Scale, settings: SoundSettings) -> tuple[Program, Any]:
-    """The generator with random parameters: what they are changes nothing about the time."""
+def prepare_inverter(scale: Scale, settings: AudioSettings) -> tuple[Program, Any]:
+    """Compiles the generator with random parameters, on which the time does not depend."""
     config = SIZES[scale.inverter]
     params = jax.device_put(random_params(define(generator_of(config), config).named_shapes))
     shape = (settings.batch, settings.frames, NUM_MELS)
-    log_mel = jax.device_put(9 * np.random.default_rng(0).random(shape, np.float32) - 8)
-    invert = jax.jit(lambda params, log_mel: generate(config, params, log_mel))
-    return compile_program(invert, params, log_mel), (params, log_mel)
+    features = jax.device_put(9 * np.random.default_rng(0).random(shape, np.float32) - 8)
+    invert = jax.jit(lambda params, features: generate(config, params, features))
+    return compile_program(invert, params, features), (params, features)
 
 
-def prepare_log_mel(scale: Scale, settings: SoundSettings) -> tuple[Program, Any]:
-    """The features of sound as it comes from a loader."""
+def prepare_log_mel(scale: Scale, settings: AudioSettings) -> tuple[Program, Any]:
+    """Compiles the features of audio in the loader's format."""
     shape = (settings.batch, settings.frames * HOP_SAMPLES)
     audio = np.random.default_rng(0).integers(-8000, 8000, shape, np.int16)
     placed = jax.device_put(audio)
-    return compile_program(jax.jit(lambda audio: log_mel(audio)), placed), (placed,)
+    return compile_program(jax.jit(log_mel), placed), (placed,)
 
 
-def measure_sound(
-    settings: SoundSettings, prepared: tuple[Program, Any], allowance: float
-) -> Sound:
-    """Times whole calls."""
+def measure_audio(
+    settings: AudioSettings, prepared: tuple[Program, Any], allowance: float
+) -> Audio:
+    """Times calls of a program."""
     program, arguments = prepared
     found = repeat(lambda: program.compiled(*arguments), allowance / 2)
     audio_seconds = settings.batch * settings.frames / FRAMES_PER_SECOND
-    return Sound(
+    return Audio(
         seconds=found.seconds,
         audio_seconds_per_second=audio_seconds / found.seconds,
         repeats=found.repeats,

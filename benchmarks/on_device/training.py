@@ -1,13 +1,15 @@
-"""Training steps: speed, memory, waiting for data, and whether two runs are the same."""
+"""Rows of training: speed, memory, waiting for data, and determinism."""
 
 import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from counting import count_flops
+from jax.sharding import Mesh
 from loader import make_audio, make_corpus, make_notes
 from training_step import examples
 
@@ -31,59 +33,59 @@ from spectrodiff.data.loading.mixture import Source
 from spectrodiff.data.recordings import Recording
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.training import settings as run_settings
-from spectrodiff.training.examples import read_examples
+from spectrodiff.training.examples import Batch, read_examples
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
 from spectrodiff.training.state import Placement, TrainState, place_state
 from spectrodiff.training.step import make_train_step
-from spectrodiff.training.task import Task
+from spectrodiff.training.task import Params, Task
 from spectrodiff.training.tasks.denoise import Denoise, Diffusion
 
 PRECISION = "bfloat16"
 LOADER_THREADS, LOADER_SECONDS = 8, 60
-# What two trainings may take.
+# Maximum time of two trainings.
 REPEAT_SECONDS = 15.0
 
 
-class Beginning(NamedTuple):
-    """State before the first step of a training."""
+class FirstState(NamedTuple):
+    """State before the first step."""
 
     host: TrainState  # host arrays
     shardings: TrainState
 
 
 class Step(NamedTuple):
-    """A compiled step for a batch that fits."""
+    """A compiled step for a batch that fits into memory."""
 
-    beginning: Beginning
+    first_state: FirstState
     program: Program
     batch: int
-    inputs: Any  # on the device
+    inputs: Batch  # on the device
     flops_per_example: float
-    mesh: Any
+    mesh: Mesh
     config: ModelConfig
-    note: str  # what had to be made smaller
+    note: str  # reason for a smaller batch
 
 
 class Corpus(NamedTuple):
     """Recordings for the loader."""
 
     source: Source
-    note: str  # where they are
+    note: str  # where they are stored
 
 
 class TrainingBench:
-    """Makes the rows of training; programs are shared between them.
+    """Makes the rows of training, which share programs.
 
     Args:
-        scale: sizes of everything.
-        folder: for the corpus that batches are read from.
+        scale: sizes of the measurements.
+        folder: for the corpus that the loader reads.
     """
 
     def __init__(self, scale: Scale, folder: Path) -> None:
         self._scale, self._folder, self._once = scale, folder, Once()
 
     def jobs(self, group: str, which: int) -> list[Job]:
-        """One fixed batch of every network; `which` says which of its batch sizes."""
+        """Returns the rows of all networks on one batch; `which` is 0 or 1 of two batch sizes."""
         made = []
         for size, batches in self._scale.training_batches.items():
             row = self._row(group, size, batches[which], "one batch")
@@ -92,7 +94,7 @@ class TrainingBench:
         return made
 
     def loader_jobs(self, group: str) -> list[Job]:
-        """Training programs on batches that are read from a corpus."""
+        """Returns the rows of all networks on batches from the loader."""
         made = []
         for size, (batch, _) in self._scale.training_batches.items():
             row = self._row(group, size, batch, "loader")
@@ -101,7 +103,7 @@ class TrainingBench:
         return made
 
     def repeat_jobs(self, group: str) -> list[Job]:
-        """Two trainings of the smallest network, compared."""
+        """Returns the row that compares two trainings of the smallest network."""
         size, (batch, _) = list(self._scale.training_batches.items())[-1]
         settings = RepeatSettings(size, PRECISION, batch, self._scale.repeated_steps)
         row = Row(group, "determinism", settings)
@@ -110,7 +112,7 @@ class TrainingBench:
         return [Job(row, measure, prepare, seconds=REPEAT_SECONDS)]
 
     def step(self, size: str, batch: int) -> Step:
-        """The compiled step, with half the batch as long as it needs too much memory."""
+        """Returns the compiled step; the batch is halved until it fits into memory."""
         return self._once((size, batch), lambda: self._fitting_step(size, batch))
 
     def _row(self, group: str, size: str, batch: int, data: Any) -> Row:
@@ -129,15 +131,15 @@ class TrainingBench:
         return measure_loader(row, step, self._corpus(), allowance)
 
     def _measure(self, measure: Any, row: Row, step: Step, allowance: float) -> Any:
-        """Measures with half the batch if memory runs out only when the program runs."""
+        """Measures, and halves the batch if the program runs out of memory."""
         while True:
             try:
                 return measure(row, step, allowance)
             except jax.errors.JaxRuntimeError as error:
                 if not out_of_memory(error) or step.batch == 1:
                     raise
-            # Not in the block above, where the exception still holds on to arrays.
-            step = self._halved(row.settings.size, step.batch, "memory runs out")
+            # Outside the block, because the exception keeps arrays alive.
+            step = self._halved(row.settings.size, step.batch, "out of memory")
             self._once.replace((row.settings.size, row.settings.batch), step)
 
     def _fitting_step(self, size: str, batch: int) -> Step:
@@ -147,17 +149,17 @@ class TrainingBench:
         except jax.errors.JaxRuntimeError as error:
             if not out_of_memory(error) or batch == 1:
                 raise
-            why = "memory runs out while compiling"
+            why = "out of memory while compiling"
         else:
             needed = step.program.bytes or 0
             if limit is None or needed <= 0.95 * limit or batch == 1:
                 return step
-            why = f"{needed / 2**30:.1f} GiB needed, {limit / 2**30:.1f} GiB there"
+            why = f"{needed / 2**30:.1f} GiB needed, {limit / 2**30:.1f} GiB available"
         return self._halved(size, batch, why)
 
     def _halved(self, size: str, batch: int, why: str) -> Step:
-        """The step for half a batch, which may be there already."""
-        print(f"training {size}, batch {batch}: {why}; half of it then", flush=True)
+        """Returns the step for half a batch."""
+        print(f"training {size}, batch {batch}: {why}; the batch is halved", flush=True)
         step = self.step(size, batch // 2)
         notes = (f"batch {batch} does not fit ({why})", step.note)
         return step._replace(note="; ".join(note for note in notes if note))
@@ -172,52 +174,50 @@ class TrainingBench:
         optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
         mesh, config = make_mesh(jax.devices()[:1]), scale.config(size)
 
-        def begin() -> Beginning:
+        def first_state() -> FirstState:
             params = random_params(expected_shapes(config))
             state = place_state(params, optimizer, Placement(mesh))
-            return Beginning(jax.device_get(state), shardings_of(state))
+            return FirstState(jax.device_get(state), shardings_of(state))
 
-        beginning = self._once((size, "beginning"), begin)
+        first = self._once((size, "first state"), first_state)
         inputs = examples(config, batch, scale.note_tokens, scale.padded_tokens)
         placed = to_devices(inputs, mesh)
-        function = make_train_step(
-            task, optimizer, mesh, beginning.shardings, training, optimization
-        )
+        function = make_train_step(task, optimizer, mesh, first.shardings, training, optimization)
         abstract = jax.tree.map(
             lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-            beginning.host,
-            beginning.shardings,
+            first.host,
+            first.shardings,
         )
         program = compile_program(function, abstract, placed)
-        flops = 3 * forward_flops(task, beginning.host.params, placed, mesh) / batch
-        return Step(beginning, program, batch, placed, flops, mesh, config, "")
+        flops = 3 * forward_flops(task, first.host.params, placed, mesh) / batch
+        return Step(first, program, batch, placed, flops, mesh, config, "")
 
 
-def forward_flops(task: Task, params: Any, batch: Any, mesh: Any) -> float:
-    """Operations of the network's matrix products in one forward pass, without features."""
-    segment = jax.eval_shape(lambda batch: read_examples(batch, task.sizes, mesh), batch)
-    traced = jax.make_jaxpr(task.loss)(params, segment, jax.random.key(0))
+def forward_flops(task: Task, params: Params, batch: Batch, mesh: Mesh) -> float:
+    """Returns the operations of matrix products of a forward pass, without features."""
+    inputs = jax.eval_shape(lambda batch: read_examples(batch, task.sizes, mesh), batch)
+    traced = jax.make_jaxpr(task.loss)(params, inputs, jax.random.key(0))
     return count_flops(traced)
 
 
-def begin_training(step: Step) -> TrainState:
-    """A fresh state on the device; the step takes over its memory."""
-    host = step.beginning.host
+def start_training(step: Step) -> TrainState:
+    """Places the first state on the device; the step reuses its memory."""
+    host = step.first_state.host
     if jax.devices()[0].platform == "cpu":
-        # Arrays "on the device" may share memory with those they come from.
+        # Arrays on a CPU device may share memory with the host arrays.
         host = jax.tree.map(np.array, host)
-    return jax.device_put(host, step.beginning.shardings)
+    return jax.device_put(host, step.first_state.shardings)
 
 
 def measure_step(row: Row, step: Step, allowance: float) -> Training:
-    """Steps on one batch that stays on the device."""
+    """Measures steps on one batch that stays on the device."""
     row.note = step.note
     _, step_seconds, steps = timed_steps(step, allowance)
     return measured(step, step_seconds, steps)
 
 
 def measured(step: Step, step_seconds: float, steps: int) -> Training:
-    """The result of some timed steps."""
+    """Returns the result of timed steps."""
     return Training(
         batch=step.batch,
         examples_per_second=step.batch / step_seconds,
@@ -232,8 +232,8 @@ def measured(step: Step, step_seconds: float, steps: int) -> Training:
 
 
 def timed_steps(step: Step, allowance: float) -> tuple[TrainState, float, int]:
-    """The state after some steps, seconds of one step, and how many were timed."""
-    run, state = step.program.compiled, begin_training(step)
+    """Returns the last state, the seconds per step, and the number of timed steps."""
+    run, state = step.program.compiled, start_training(step)
     state, metrics = jax.block_until_ready(run(state, step.inputs))
     start = time.perf_counter()
     state, metrics = jax.block_until_ready(run(state, step.inputs))
@@ -246,11 +246,11 @@ def timed_steps(step: Step, allowance: float) -> tuple[TrainState, float, int]:
 
 
 def open_corpus(folder: Path, recordings: int) -> Corpus:
-    """Generated recordings of a minute each, prepared in a folder or, failing that, in memory."""
+    """Returns generated recordings of a minute each, in a prepared corpus or in memory."""
     try:
         return Corpus(make_corpus(folder, recordings, LOADER_SECONDS), "recordings on disk")
     except ModuleNotFoundError as missing:
-        where = f"recordings in memory, as there is no {missing.name}"
+        where = f"recordings in memory, because {missing.name} is not installed"
     made = [
         Recording(
             str(seed),
@@ -263,7 +263,7 @@ def open_corpus(folder: Path, recordings: int) -> Corpus:
 
 
 def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Training:
-    """Steps on batches from the loader, beside the loader alone and steps on one batch."""
+    """Measures steps on batches from the loader, the loader alone, and steps on one batch."""
     example_format = ExampleFormat(
         context_frames=step.config.context_frames,
         target_frames=step.config.target_frames,
@@ -275,17 +275,17 @@ def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Tr
         [corpus.source], example_format, batch_size=step.batch, seed=0, threads=LOADER_THREADS
     ) as batches:
 
-        def following() -> Any:
-            # One length, so that one program does.
+        def next_batch() -> Batch:
+            # Padded to one length, that of the program.
             return to_devices(pad_tokens(next(batches), example_format.max_tokens), step.mesh)
 
         for _ in range(2):
-            next(batches)  # starts threads and fills all places
-        loaded = _count_for(allowance / 3, lambda: next(batches))
+            next(batches)  # starts threads and fills the buffer
+        loaded = _calls_per_second(allowance / 3, lambda: next(batches))
         steps = max(3, min(200, int(allowance / alone_seconds)))
         start = time.perf_counter()
         for _ in range(steps):
-            state, metrics = step.program.compiled(state, following())
+            state, metrics = step.program.compiled(state, next_batch())
         jax.block_until_ready((state, metrics))
         step_seconds = (time.perf_counter() - start) / steps
     row.note = "; ".join(part for part in (step.note, corpus.note) if part)
@@ -295,8 +295,8 @@ def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Tr
     return found
 
 
-def _count_for(seconds: float, function: Any) -> float:
-    """Calls per second, over so many seconds or a little more."""
+def _calls_per_second(seconds: float, function: Callable[[], object]) -> float:
+    """Returns the calls per second, measured for at least `seconds`."""
     start, calls = time.perf_counter(), 0
     while time.perf_counter() - start < seconds or not calls:
         function()
@@ -305,7 +305,7 @@ def _count_for(seconds: float, function: Any) -> float:
 
 
 def measure_repeat(row: Row, step: Step, allowance: float) -> Repeat:
-    """Trains twice from the same beginning, with the same program, and compares."""
+    """Trains twice from the same state, with one program, and compares the results."""
     row.note = "; ".join(part for part in (step.note, "one program, one process") if part)
     runs = [_train(step, row.settings.steps) for _ in range(2)]
     (first, first_losses), (second, second_losses) = runs
@@ -321,9 +321,9 @@ def measure_repeat(row: Row, step: Step, allowance: float) -> Repeat:
     )
 
 
-def _train(step: Step, steps: int) -> tuple[Any, np.ndarray]:
-    """Parameters and losses after some steps, on the host."""
-    state, losses = begin_training(step), []
+def _train(step: Step, steps: int) -> tuple[Params, np.ndarray]:
+    """Returns parameters and losses after some steps, as host arrays."""
+    state, losses = start_training(step), []
     for _ in range(steps):
         state, metrics = step.program.compiled(state, step.inputs)
         losses.append(metrics["loss"])
@@ -332,5 +332,5 @@ def _train(step: Step, steps: int) -> tuple[Any, np.ndarray]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """True if an error says that the device's memory was not enough."""
+    """Returns True if an error is about insufficient memory of the device."""
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()

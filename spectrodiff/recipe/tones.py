@@ -41,7 +41,7 @@ def draw_tones(key: jax.Array, batch_size: int, samples: int) -> jax.Array:
     ahead = vibrato(uniform(5, 3.0, 7.0), depth, seconds)
     decay = jnp.maximum(uniform(6, -4.0, 4.0), 0.0)  # 1 / s; half of the tones do not decay
     tilt = uniform(7, 0.5, 2.0)
-    begins = uniform(8, -1.5, 1.0) * samples / SAMPLE_RATE / 2
+    starts = uniform(8, -1.5, 1.0) * samples / SAMPLE_RATE / 2
     loudness_key, level_key, partial_key = jax.random.split(keys[9], 3)
 
     def add_partial(tones: jax.Array, number: jax.Array) -> tuple[jax.Array, None]:
@@ -56,7 +56,7 @@ def draw_tones(key: jax.Array, batch_size: int, samples: int) -> jax.Array:
 
     numbers = jnp.arange(1, PARTIALS + 1, dtype=jnp.float32)
     voices, _ = jax.lax.scan(add_partial, jnp.zeros((batch_size, VOICES, samples)), numbers)
-    voices = jnp.where(seconds >= begins, voices, 0.0)
+    voices = jnp.where(seconds >= starts, voices, 0.0)
     voices = voices / (jnp.abs(voices).max(axis=-1, keepdims=True) + 1e-6)
     # The first voice is always present, each of the others in half of the mixtures.
     loudness = jax.random.uniform(loudness_key, shape, minval=-0.8)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Run(NamedTuple):
-    """Everything that stays the same during a run."""
+    """Objects that do not change during a run."""
 
     folder: Path
     mesh: Mesh

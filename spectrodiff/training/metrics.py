@@ -179,9 +179,9 @@ class Speedometer:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Excludes work from the training time."""
-        begun = time.monotonic()
+        start = time.monotonic()
         yield
-        self._time += time.monotonic() - begun
+        self._time += time.monotonic() - start
 
 
 def _remove_after(path: Path, step: int) -> list[dict[str, Any]]:

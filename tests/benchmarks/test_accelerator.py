@@ -1,4 +1,4 @@
-"""The benchmark for accelerators, at tiny size on a CPU."""
+"""The benchmark for accelerators, at tiny sizes on a CPU."""
 
 import dataclasses
 import sys
@@ -18,7 +18,7 @@ RUN = ("ceilings", "sampling", "training", "port", "determinism", "loader", "sou
 
 @pytest.fixture(scope="module")
 def modules():
-    """The benchmark's modules."""
+    """Imports the modules of the benchmark."""
     before = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
@@ -42,20 +42,20 @@ def modules():
 
 @pytest.fixture(scope="module")
 def small(modules):
-    """One batch size, as every program takes seconds to compile."""
+    """Tiny sizes with one batch size, because compiling a program takes seconds."""
     return dataclasses.replace(modules["scale"].TINY, first_batches=(1,), later_batches=())
 
 
 @pytest.fixture(scope="module")
 def out(modules, small, tmp_path_factory):
-    """The folder of results of a run."""
+    """The folder of the results of a run."""
     folder = tmp_path_factory.mktemp("results")
     modules["plan"].run(RUN, small, folder, 600.0, time.monotonic(), "no/such/python")
     return folder
 
 
 def row_of(results, group, **settings):
-    """The only row with these settings."""
+    """Returns the only row with some settings."""
     (row,) = [
         row
         for row in results.rows
@@ -73,7 +73,7 @@ def test_every_row_is_planned(modules, tmp_path):
         counts[group.name] += len(group.jobs)
     assert counts == {
         "ceilings": 3,  # two precisions and memory
-        "sampling": 8,  # two sizes, two batches, many steps and few
+        "sampling": 8,  # two sizes, two batch sizes, many steps and few
         "training": 2,
         "port": 4,
         "determinism": 1,
@@ -112,60 +112,60 @@ def test_all_rows_of_a_run_are_written(modules, out):
             assert "no/such/python" in row.note
         else:
             assert (row.status, row.measured is None) == ("measured", False)
-    # What was written is what was read.
+    # Results are written as they are read.
     other = out / "again"
     results.write(other)
     assert (other / "results.json").read_text() == (out / "results.json").read_text()
     report = (out / "accelerator.md").read_text()
     for title in ("Ceilings", "Sampling", "Training", "Determinism", "Not measured"):
         assert f"## {title}\n" in report
-    assert "float32 rows are float32 here" in report  # true of a CPU
+    assert "float32 rows are float32 here" in report  # on a CPU
     assert {path.suffix for path in out.iterdir() if path.is_file()} == {".json", ".md", ".png"}
 
 
-def test_training_twice_is_equal_bit_for_bit(modules, out):
+def test_two_trainings_are_bitwise_equal(modules, out):
     row = row_of(modules["results"].Results.read(out), "determinism")
     assert row.measured.equal
     assert row.measured.largest_parameter_difference == 0
     assert np.isfinite(row.measured.first_loss)
-    # It did train.
+    # The parameters have changed.
     assert row.measured.first_loss != row.measured.last_loss
 
 
-# The network of these runs: width D = heads' width = 64, mlp 128, 2 layers a stack, 128 mel bins,
+# The network of these runs: width D = heads' width = 64, mlp 128, 2 layers per stack, 128 mel bins,
 # 16 target and 16 context frames, notes padded to 64. A product of [m, k] and [k, n] is 2 m k n.
 ENCODERS = (
-    # Notes: projections, attention, feed-forward; then the same for the context, and its input.
+    # Projections, attention and feed-forward of the notes; the same of the context, and its input.
     2 * (4 * 2 * 64 * 64 * 64 + 2 * 2 * 64 * 64 * 64 + 3 * 2 * 64 * 64 * 128)
     + 2 * (4 * 2 * 16 * 64 * 64 + 2 * 2 * 16 * 16 * 64 + 3 * 2 * 16 * 64 * 128)
     + 2 * 16 * 128 * 64
 )
-REMEMBERED = 2 * 2 * 2 * 80 * 64 * 64  # both layers' keys and values of notes and context
-CROSS = 2 * 2 * 16 * 64 * 64 + 2 * 2 * 16 * 80 * 64  # one layer's, for one row
+CACHED = 2 * 2 * 2 * 80 * 64 * 64  # keys and values of notes and context in both layers
+CROSS = 2 * 2 * 16 * 64 * 64 + 2 * 2 * 16 * 80 * 64  # of one layer and row
 OTHERS = 4 * 2 * 16 * 64 * 64 + 2 * 2 * 16 * 16 * 64 + 3 * 2 * 16 * 64 * 128
 EDGES = 2 * 16 * 128 * 64 + 2 * 16 * 64 * 128
-FILM = 2 * 64 * 256 + 2 * 256 * 256 + 2 * 2 * 2 * 256 * 128  # time embedding, two a layer
+FILM = 2 * 64 * 256 + 2 * 256 * 256 + 2 * 2 * 2 * 256 * 128  # time embedding, and two per layer
 
 
-def test_operations_of_sampling_are_those_worked_out_by_hand(modules, out):
+def test_operations_of_sampling(modules, out):
     results = modules["results"].Results.read(out)
     # Only one of the two guidance branches attends to notes and context.
     step = 2 * (2 * OTHERS + EDGES) + 2 * CROSS
     for sampler, steps in (("ddpm", 30), ("dpmpp", 3)):
         row = row_of(results, "sampling", sampler=sampler)
         assert row.settings.steps == steps
-        assert row.measured.flops == ENCODERS + REMEMBERED + steps * step
+        assert row.measured.flops == ENCODERS + CACHED + steps * step
 
 
-def test_operations_of_training_are_those_worked_out_by_hand(modules, out):
+def test_operations_of_training(modules, out):
     row = row_of(modules["results"].Results.read(out), "training")
-    forward = ENCODERS + REMEMBERED + FILM + 2 * (OTHERS + CROSS) + EDGES
+    forward = ENCODERS + CACHED + FILM + 2 * (OTHERS + CROSS) + EDGES
     assert row.measured.flops_per_example == 3 * forward
     speed = row.measured.examples_per_second
     assert row.measured.flops_per_second == pytest.approx(3 * forward * speed)
 
 
-def test_a_loop_counts_as_often_as_it_runs(modules):
+def test_a_loop_counts_with_its_length(modules):
     def five_products(x):
         return jax.lax.scan(lambda x, _: (x @ x, None), x, length=5)[0]
 
@@ -173,14 +173,14 @@ def test_a_loop_counts_as_often_as_it_runs(modules):
     assert counted == 5 * 2 * 4**3
 
 
-def test_bytes_of_a_step_are_those_worked_out_by_hand(modules, small):
+def test_bytes_of_a_step(modules, small):
     counting, config = modules["counting"], small.config("tiny")
     matrices = 2 * (6 * 64 * 64 + 3 * 64 * 128) + 128 * 64
-    remembered = 3 * 2 * 2 * 80 * 64
+    cached = 3 * 2 * 2 * 80 * 64
     activations = 2 * 2 * (2 * 3) * 16 * 64
     noisy = 4 * 3 * 16 * 128
     counted = counting.guided_step_bytes(config, batch=3, note_tokens=64, item_bytes=2)
-    assert counted == 2 * (matrices + remembered + activations) + 4 * (noisy + 64 * 128)
+    assert counted == 2 * (matrices + cached + activations) + 4 * (noisy + 64 * 128)
 
 
 def test_floors_follow_from_the_ceilings(modules, out):
@@ -201,7 +201,7 @@ def test_floors_follow_from_the_ceilings(modules, out):
     assert found.share_of_floor == 0.75
     assert training.utilisation == 0.25
     assert port.measured.ratio == 4.0
-    # Without ceilings there is nothing to compare with.
+    # Without ceilings, there are no floors.
     for row in results.of("ceiling"):
         row.measured = None
     module.relate(results)
@@ -211,7 +211,7 @@ def test_floors_follow_from_the_ceilings(modules, out):
 
 @pytest.fixture
 def fake(modules):
-    """Makes results and a group of rows whose measurements are the given functions."""
+    """Returns a function that makes results and a group of rows, and a measurement."""
     module = modules["results"]
 
     def make(*measures, seconds=0.0):
@@ -240,7 +240,7 @@ def fail(prepared, allowance):
     raise RuntimeError("no more memory")
 
 
-def test_a_run_that_is_cut_off_leaves_what_was_measured(modules, fake, tmp_path):
+def test_an_interrupted_run_keeps_its_results(modules, fake, tmp_path):
     make, measure = fake
     results, groups = make(measure, measure, stop, measure)
     with pytest.raises(KeyboardInterrupt):
@@ -254,7 +254,7 @@ def test_a_run_that_is_cut_off_leaves_what_was_measured(modules, fake, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "accelerator.md"}
 
 
-def test_a_row_that_fails_says_why_and_the_others_go_on(modules, fake, tmp_path):
+def test_a_failed_row_has_a_note_and_the_others_are_measured(modules, fake, tmp_path):
     make, measure = fake
     results, groups = make(fail, measure)
     modules["runner"].Runner(results, 600.0, time.monotonic(), tmp_path).run(groups)
@@ -263,7 +263,7 @@ def test_a_row_that_fails_says_why_and_the_others_go_on(modules, fake, tmp_path)
     assert measured.status == "measured"
 
 
-def test_what_does_not_fit_the_time_is_skipped(modules, fake, tmp_path):
+def test_rows_without_time_are_skipped(modules, fake, tmp_path):
     make, measure = fake
     results, groups = make(measure, seconds=1e4)
     modules["runner"].Runner(results, 600.0, time.monotonic(), tmp_path).run(groups)
@@ -272,7 +272,7 @@ def test_what_does_not_fit_the_time_is_skipped(modules, fake, tmp_path):
     assert "10000 s" in row.note
 
 
-def test_full_sizes_are_not_for_a_cpu(modules, tmp_path):
+def test_full_sizes_need_an_accelerator(modules, tmp_path):
     scale = modules["scale"].FULL
     with pytest.raises(ConfigError, match="an accelerator, or --tiny"):
         modules["plan"].run(RUN, scale, tmp_path, 600.0, time.monotonic(), "python")

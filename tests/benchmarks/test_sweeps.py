@@ -1,4 +1,4 @@
-"""The sweeps of benchmarks/, on recordings made up here."""
+"""The sweeps of benchmarks/, on synthetic recordings."""
 
 import csv
 import functools
@@ -21,14 +21,14 @@ SECONDS = 1.2
 
 @pytest.fixture(scope="module")
 def modules():
-    """The three modules of the sweeps."""
+    """Imports the three modules of the sweeps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
         import sweep_measures
         import sweep_plots
         import sweeps
 
-        # Its parameters are drawn once; that takes a compilation.
+        # Random parameters are computed once, because that is compiled.
         patch.setattr(
             sweep_measures, "open_checkpoint", functools.cache(sweep_measures.open_checkpoint)
         )
@@ -37,7 +37,7 @@ def modules():
         sys.modules.pop(name)
 
 
-def sound(hertz):
+def audio(hertz):
     return tone(SECONDS, hertz, 16_000).astype(np.float32)
 
 
@@ -47,11 +47,11 @@ def notes(pitch):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Two recordings of a bit more than a second."""
+    """A corpus of two recordings of 1.2 seconds."""
     folder = tmp_path_factory.mktemp("corpus")
     groups = [
         RecordingGroup.single(
-            name, StemReader(functools.partial(sound, hertz), functools.partial(notes, pitch))
+            name, StemReader(functools.partial(audio, hertz), functools.partial(notes, pitch))
         )
         for name, hertz, pitch in (("a", 440, 69), ("b", 880, 81))
     ]
@@ -70,23 +70,23 @@ def read(path):
 
 
 @pytest.fixture
-def drawn(modules, monkeypatch):
-    """A model that draws the recordings, louder by 1 / steps; returns the settings it was given."""
+def generated(modules, monkeypatch):
+    """A model that generates the recordings plus 1 / steps; returns the list of its settings."""
     sweeps, measures, _ = modules
     monkeypatch.setattr(sweeps, "enable_compilation_cache", lambda: None)
     cells = []
 
-    def draw(model, cell, music):
+    def generate(model, cell, music):
         cells.append(cell)
-        # Two frames more than the recordings have.
-        longer = [np.pad(piece.log_mel, ((0, 2), (0, 0)), mode="edge") for piece in music]
+        # Two additional frames.
+        longer = [np.pad(song.log_mel, ((0, 2), (0, 0)), mode="edge") for song in music]
         return [log_mel + 1 / cell.steps for log_mel in longer]
 
-    monkeypatch.setattr(measures.Model, "draw", draw)
+    monkeypatch.setattr(measures.Model, "generate", generate)
     return cells
 
 
-def test_tables_and_pictures_of_all_sweeps(modules, corpus, tmp_path, drawn):
+def test_tables_and_pictures_of_all_sweeps(modules, corpus, tmp_path, generated):
     sweeps, *_ = modules
     options = ["--samplers", "ddim", "dpmpp", "--steps", "2", "4", "--weights", "1", "2"]
     names = ["steps", "guidance", "drift", "models"]
@@ -100,38 +100,38 @@ def test_tables_and_pictures_of_all_sweeps(modules, corpus, tmp_path, drawn):
         assert (sampler, steps) == (known_sampler, known_steps)
         assert l1 == pytest.approx(1 / steps, rel=1e-5)
     assert [row["guidance"] for row in read(tmp_path / "guidance.csv")] == ["", "1.0", "2.0"]
-    # Equally wrong from beginning to end: nothing drifts.
+    # The error is constant in time, so there is no drift.
     with_context, without = read(tmp_path / "drift.csv")[1:]
     assert (with_context["context"], without["context"]) == ("True", "False")
     assert float(without["l1_per_minute"]) == pytest.approx(0, abs=1e-6)
     assert {path.stem for path in tmp_path.glob("*.png")} == set(names)
-    # The last sweep's setting was one of the second's; medleys are other music.
-    assert len(drawn) == 4 + 2 + 2 + 0
+    # The setting of the last sweep is one of the second; medleys are measured separately.
+    assert len(generated) == 4 + 2 + 2 + 0
 
 
-def test_settings_are_compared_with_those_that_are_kept(modules, corpus, tmp_path, drawn):
+def test_settings_are_compared_with_the_fixed_ones(modules, corpus, tmp_path, generated):
     sweeps, *_ = modules
     options = ["--samplers", "ddim", "--steps", "4", "2", "--weights", "1", "2"]
     sweep(sweeps, corpus, tmp_path, "settings", *options, "--sampler_steps", "4")
     kept, *others = read(tmp_path / "settings.csv")[1:]
     assert (kept["sampler"], kept["steps"], kept["guidance"]) == ("dpmpp", "4", "2.0")
     assert kept["aligned_l1_change"] == "+0.000 (+0.000 to +0.000)"
-    # All combinations, but not once more those that are kept.
+    # All combinations, without the fixed one.
     combinations = [(row["guidance"], row["steps"]) for row in others]
     assert combinations == [("1.0", "4"), ("1.0", "2"), ("2.0", "2")]
-    # What is only louder is as it should be.
+    # The aligned distance does not depend on the level.
     assert [float(row["log_mel_l1"]) for row in others] == pytest.approx([0.25, 0.5, 0.5])
     assert [float(row["aligned_l1"]) for row in others] == pytest.approx([0, 0, 0], abs=1e-5)
-    # Without a transcriber there is no onset F1 to compare.
+    # Without a transcriber, there is no onset F1.
     assert {row["onset_f1_change"] for row in others} == {""}
     assert (tmp_path / "settings.png").is_file()
 
 
-def test_differences_are_of_the_same_pieces(modules):
+def test_differences_are_between_the_same_songs(modules):
     sweeps, *_ = modules
     ours = [{"aligned_l1": 0.5, "onset_f1": f1} for f1 in (0.4, 0.6, 0.9)]
     theirs = [{"aligned_l1": 0.6, "onset_f1": f1} for f1 in (0.5, 0.7, 1.0)]
-    # Pieces differ, by which setting each is better does not: the intervals are points.
+    # Songs differ, but not the differences of settings, so the intervals are points.
     assert sweeps.differences(ours, theirs) == {
         "aligned_l1_change": "-0.100 (-0.100 to -0.100)",
         "onset_f1_change": "-0.100 (-0.100 to -0.100)",
@@ -139,52 +139,54 @@ def test_differences_are_of_the_same_pieces(modules):
     assert sweeps.differences(ours[:1], theirs[:1])["onset_f1_change"] == "-0.100"
 
 
-def test_what_was_measured_is_not_measured_again(modules, corpus, tmp_path, drawn):
+def test_measurements_are_stored(modules, corpus, tmp_path, generated):
     sweeps, *_ = modules
     options = "steps", "--samplers", "ddim", "--steps"
     sweep(sweeps, corpus, tmp_path, *options, "2")
     before = read(tmp_path / "steps.csv")
     sweep(sweeps, corpus, tmp_path, *options, "2", "3")
-    assert [cell.steps for cell in drawn] == [2, 3]
+    assert [cell.steps for cell in generated] == [2, 3]
     assert read(tmp_path / "steps.csv")[:2] == before
-    # Of other music nothing is known.
+    # Other songs are measured again.
     sweep(sweeps, corpus, tmp_path, *options, "2", "--pieces", "1")
-    assert [cell.steps for cell in drawn] == [2, 3, 2]
+    assert [cell.steps for cell in generated] == [2, 3, 2]
 
 
-def test_it_draws_what_the_library_renders(modules, corpus):
+def test_generated_features_are_those_of_the_library(modules, corpus):
     _, measures, _ = modules
     model = measures.Model.load("untrained", batch_size=1, seed=3)
-    (piece,) = measures.open_pieces(corpus, "made_up/two", "test", 1)
-    (ours,) = model.draw(measures.Cell("untrained", "ddim", 2, 2.0), [piece])
+    (song,) = measures.open_songs(corpus, "made_up/two", "test", 1)
+    (ours,) = model.generate(measures.Cell("untrained", "ddim", 2, 2.0), [song])
     rendered = Synthesizer(model.checkpoint, model.inverter).render(
-        piece.recording.notes, sampler="ddim", steps=2, guidance=2.0, seed=3
+        song.recording.notes, sampler="ddim", steps=2, guidance=2.0, seed=3
     )
     np.testing.assert_allclose(ours, rendered.log_mel, atol=1e-4)
 
 
-def test_without_context_every_segment_is_a_first_one(modules):
+def test_without_context_all_context_is_hidden(modules):
     _, measures, _ = modules
     seen = []
 
-    def generator(batch, on_steps):
+    def model(batch, on_steps):
         seen.append(batch.context_mask)
         return batch.context
 
     batch = measures.SegmentBatch(
         np.zeros((2, 64), np.int32), np.ones((2, 4, 3)), np.full((2, 4), True), None
     )
-    measures.WithoutContext(generator)(batch)
+    measures.WithoutContext(model)(batch)
     assert not seen[0].any()
     assert seen[0].shape == (2, 4)
 
 
-def test_a_medley_is_its_pieces_end_to_end(modules):
+def test_a_medley_is_its_songs_end_to_end(modules):
     _, measures, _ = modules
-    # 1.2 s are 60 frames; a piece of 1.19 s is filled up to them.
+    # 1.2 s are 60 frames; a song of 1.19 s is padded to them.
     first = Recording("a", np.full(19_200, 1, np.int16), notes(60))
     second = Recording("b", np.full(19_040, 2, np.int16), notes(70))
-    medley = measures.join([measures.Piece(first), measures.Piece(second)], 1, 3.0).recording
+    medley = measures.join(
+        [measures.SweepSong(first), measures.SweepSong(second)], 1, 3.0
+    ).recording
     assert len(medley.audio) == 48_000
     np.testing.assert_array_equal(medley.audio[[0, 19_039, 19_041, 38_399]], [2, 2, 0, 1])
     np.testing.assert_allclose(medley.notes.onset_seconds, [0.1, 0.6, 1.3, 1.8, 2.5])
@@ -192,14 +194,14 @@ def test_a_medley_is_its_pieces_end_to_end(modules):
     assert medley.notes.total_seconds == 3.0
 
 
-def test_time_is_binned_over_pieces(modules):
+def test_times_of_all_songs_are_binned(modules):
     *_, plots = modules
     seconds, means = plots.along_time([([2, 8, 20], [1, 3, 5]), ([4, 50], [5, 7])])
     np.testing.assert_array_equal(seconds, [7.5, 22.5, 52.5])
     np.testing.assert_array_equal(means, [3, 5, 7])
 
 
-def test_an_autoregressive_model_has_nothing_to_sweep(modules, tmp_path, monkeypatch):
+def test_an_autoregressive_model_is_refused(modules, tmp_path, monkeypatch):
     _, measures, _ = modules
     checkpoint = measures.open_checkpoint("untrained")
     config = measures.dataclasses.replace(

@@ -1,4 +1,4 @@
-"""The context that a segment is drawn with is the end of everything drawn before it."""
+"""The context of a segment is the end of all segments before it."""
 
 import dataclasses
 
@@ -12,20 +12,20 @@ from tests.support.reference import TINY_CONTEXT
 FRAMES = 16
 
 
-class Counter:
-    """Answers every segment with the number in its first token, counting up frame by frame."""
+class CountingSegments:
+    """Generates frames that count up, starting with the number in the first token."""
 
     num_devices = 1
     steps = 1
 
     def __init__(self, context_frames):
         self.config = dataclasses.replace(TINY_CONTEXT, context_frames=context_frames)
-        self.seen = {}  # first token: the context and its mask
+        self.seen = {}  # context and mask by first token
 
     def __call__(self, batch, on_steps=None):
         del on_steps
         for row, tokens in enumerate(batch.tokens):
-            # Rows that only fill the batch up have no tokens.
+            # Rows that pad the batch have no tokens.
             if tokens[0]:
                 assert int(tokens[0]) not in self.seen
                 self.seen[int(tokens[0])] = np.asarray(batch.context[row]), batch.context_mask[row]
@@ -35,22 +35,22 @@ class Counter:
 
 @pytest.mark.parametrize("context_frames", [0, 5, 16, 24, 32, 40])
 @pytest.mark.parametrize("devices", [1, 3])
-def test_context_is_the_end_of_all_that_came_before(context_frames, devices):
-    """Songs of 2, 5 and 3 segments; the first tokens of their segments are consecutive numbers."""
+def test_context_is_the_end_of_all_previous_segments(context_frames, devices):
+    """Three songs of 2, 5 and 3 segments, whose first tokens are consecutive numbers."""
     songs = [np.array([[first + n, 0] for n in range(count)], np.int32)
              for first, count in ((10, 2), (20, 5), (30, 3))]  # fmt: skip
-    generator = Counter(context_frames)
-    segments = list(generate_songs(generator, songs, seed=0, batch_multiple=devices))
+    model = CountingSegments(context_frames)
+    segments = list(generate_songs(model, songs, seed=0, batch_multiple=devices))
     assert sorted((segment.song, segment.number) for segment in segments) == [
         (song, number) for song, count in enumerate((2, 5, 3)) for number in range(count)
     ]
     for song in songs:
-        # Counted by hand: a segment that begins with n has the frames n, n + 1/16, ..., n + 15/16.
+        # A segment with the first token n has the frames n, n + 1/16, ..., n + 15/16.
         whole = np.arange(len(song) * FRAMES) / FRAMES + song[0, 0]
         for number, tokens in enumerate(song):
-            heard = whole[: number * FRAMES]
-            wanted = heard[len(heard) - min(len(heard), context_frames) :]
-            context, mask = generator.seen[int(tokens[0])]
+            before = whole[: number * FRAMES]
+            wanted = before[len(before) - min(len(before), context_frames) :]
+            context, mask = model.seen[int(tokens[0])]
             assert context.shape == (context_frames, 128)
             np.testing.assert_array_equal(context[: len(wanted)], np.tile(wanted[:, None], 128))
             np.testing.assert_array_equal(context[len(wanted) :], 0.0)

@@ -32,14 +32,14 @@ def midi(golden):
     return golden / "midi"
 
 
-def test_song_ends_with_its_notes_not_with_its_last_segment(synth, midi):
+def test_a_song_has_the_length_of_its_notes(synth, midi):
     song = synth.render(midi / "piano_pedal.mid", **FEW)
     notes = sd.read_midi(midi / "piano_pedal.mid")
     assert song.sample_rate == 16_000
     assert song.audio.shape == (int(notes.total_seconds * 16_000),)
     assert song.audio.dtype == np.float32
     assert song.log_mel.shape == (len(song.audio) // 320 + 1, 128)
-    # The song's frames are not a whole number of this model's segments of 16 frames.
+    # The number of frames is no multiple of the 16 frames of a segment.
     assert len(song.log_mel) % 16
     np.testing.assert_allclose(
         song.audio, LoudnessInverter()(song.log_mel)[: len(song.audio)], atol=1e-6
@@ -55,9 +55,9 @@ def test_three_released_layouts_render_the_same(golden, midi, synth):
         )
 
 
-def test_instruments_are_those_of_the_released_models_unless_told_otherwise(golden, midi):
+def test_instruments_are_mapped_as_for_the_released_models_by_default(golden, midi):
     notes = sd.read_midi(midi / "overlaps.mid")
-    # Two basses: 34 is played by a pick, which Slakh has in one class with 33.
+    # Two basses that are one class of Slakh: finger (33) and pick (34).
     songs = [
         dataclasses.replace(notes, program=np.full_like(notes.program, program))
         for program in (33, 34)
@@ -95,19 +95,19 @@ def test_groups_of_songs_come_back_in_order(synth, midi):
         np.testing.assert_allclose(scale(song.log_mel), scale(alone.log_mel), atol=0.01)
 
 
-def test_stream_joined_is_the_song(synth, midi):
+def test_a_stream_joined_is_the_song(synth, midi):
     whole = synth.render(midi / "piano_pedal.mid", **FEW)
-    pieces = list(synth.stream(midi / "piano_pedal.mid", **FEW))
-    assert len(pieces) == 31
-    # The first stretch waits for the three frames that its last frames are inverted with.
-    assert len(pieces[0].audio) == (16 - 3) * 320
-    for piece in pieces[:-1]:
-        assert len(piece.audio) == len(piece.log_mel) * 320
-    np.testing.assert_array_equal(np.concatenate([p.audio for p in pieces]), whole.audio)
-    np.testing.assert_array_equal(np.concatenate([p.log_mel for p in pieces]), whole.log_mel)
+    parts = list(synth.stream(midi / "piano_pedal.mid", **FEW))
+    assert len(parts) == 31
+    # The first part waits for the three frames that its last frames are inverted with.
+    assert len(parts[0].audio) == (16 - 3) * 320
+    for part in parts[:-1]:
+        assert len(part.audio) == len(part.log_mel) * 320
+    np.testing.assert_array_equal(np.concatenate([p.audio for p in parts]), whole.audio)
+    np.testing.assert_array_equal(np.concatenate([p.log_mel for p in parts]), whole.log_mel)
 
 
-def test_stream_can_be_left_early(synth, midi):
+def test_a_stream_can_be_closed_early(synth, midi):
     stream = synth.stream(midi / "piano_pedal.mid", **FEW)
     first = next(stream)
     stream.close()
@@ -115,8 +115,8 @@ def test_stream_can_be_left_early(synth, midi):
     np.testing.assert_array_equal(first.audio, whole.audio[: len(first.audio)])
 
 
-def draw_naively(synth, tokens, context, context_mask, key, steps, weight):
-    """Ancestral sampling as the paper writes it: two plain passes a step, nothing cached."""
+def sample_naively(synth, tokens, context, context_mask, key, steps, weight):
+    """DDPM sampling as in the paper: two evaluations per step, nothing cached."""
     a = np.arctan(np.exp(10.0)) - np.arctan(np.exp(-10.0))
     b = np.arctan(np.exp(-10.0))
     normal = lambda number: np.asarray(  # noqa: E731
@@ -142,14 +142,14 @@ def draw_naively(synth, tokens, context, context_mask, key, steps, weight):
     return z
 
 
-def test_song_is_what_the_paper_describes(synth, midi):
-    """Segments drawn one after another by hand, each with the one before as its context."""
+def test_a_song_is_sampled_as_in_the_paper(synth, midi):
+    """Each segment is sampled with the previous one as its context."""
     check_against_naive_sampling(synth, midi / "held_chords.mid", weight=3.0)
 
 
 @pytest.mark.parametrize("context_frames", [5, 40])
 def test_context_of_another_length_than_a_segment(midi, context_frames):
-    """Less than a segment; and two segments and a half, which there are not yet at first."""
+    """Contexts of less than a segment, and of two and a half, which the first segments lack."""
     config = dataclasses.replace(TINY_CONTEXT, context_frames=context_frames)
     synth = Synthesizer(Checkpoint(config, random_params(config)), LoudnessInverter())
     check_against_naive_sampling(synth, midi / "held_chords.mid", weight=2.0)
@@ -157,8 +157,8 @@ def test_context_of_another_length_than_a_segment(midi, context_frames):
     for name, together in zip(names, synth.render_many(names, **FEW), strict=True):
         alone = synth.render(name, **FEW)
         np.testing.assert_allclose(scale(together.log_mel), scale(alone.log_mel), atol=0.01)
-        pieces = list(synth.stream(name, **FEW))
-        np.testing.assert_array_equal(np.concatenate([p.audio for p in pieces]), alone.audio)
+        parts = list(synth.stream(name, **FEW))
+        np.testing.assert_array_equal(np.concatenate([p.audio for p in parts]), alone.audio)
 
 
 def check_against_naive_sampling(synth, path, weight):
@@ -167,18 +167,18 @@ def check_against_naive_sampling(synth, path, weight):
     key = song_key(0, song.tokens)
     C = synth.config.context_frames
     for number in range(3):
-        # Each is drawn from what was rendered, so that rounding does not pile up.
-        heard = rendered[max(16 * number - C, 0) : 16 * number]
-        context = np.pad(heard, ((0, C - len(heard)), (0, 0)))[None]
-        mask = np.arange(C)[None] < len(heard)
+        # The context is the rendered one, so that rounding errors do not accumulate.
+        before = rendered[max(16 * number - C, 0) : 16 * number]
+        context = np.pad(before, ((0, C - len(before)), (0, 0)))[None]
+        mask = np.arange(C)[None] < len(before)
         tokens = song.tokens[number : number + 1]
         segment_key = jax.random.fold_in(key, number)
-        drawn = draw_naively(synth, tokens, context, mask, segment_key, 6, weight)
+        expected = sample_naively(synth, tokens, context, mask, segment_key, 6, weight)
         segment = rendered[16 * number : 16 * (number + 1)]
-        assert np.abs(segment - drawn[0][: len(segment)]).mean() < 2e-3
+        assert np.abs(segment - expected[0][: len(segment)]).mean() < 2e-3
 
 
-def test_seed_and_notes_decide_the_sound(synth, midi):
+def test_seed_and_notes_determine_the_song(synth, midi):
     song = midi / "overlaps.mid"
     once, again = (synth.render(song, seed=1, **FEW) for _ in range(2))
     np.testing.assert_array_equal(once.log_mel, again.log_mel)
@@ -198,13 +198,13 @@ def test_devices_share_a_batch(golden, midi):
     for spread, alone in zip(
         many.render_many(names, **FEW), one.render_many(names, **FEW), strict=True
     ):
-        # Four segments: each hears the last, so rounding grows from one to the next.
+        # Four segments, because rounding errors grow from segment to segment.
         np.testing.assert_allclose(scale(spread.log_mel[:64]), scale(alone.log_mel[:64]), atol=0.01)
 
 
 @pytest.mark.parametrize("prediction", ["x0", "v"])
-def test_predictions_of_other_kinds(prediction, midi):
-    """A network with another output is asked for noise, and renders."""
+def test_other_predictions(prediction, midi):
+    """Noise is predicted and songs are rendered by networks that predict something else."""
     params = random_params(TINY_CONTEXT)
     checkpoint = Checkpoint(TINY_CONTEXT, params, prediction=prediction)
     synth = Synthesizer(checkpoint, LoudnessInverter())
@@ -220,7 +220,7 @@ def test_predictions_of_other_kinds(prediction, midi):
     assert np.isfinite(synth.render(midi / "overlaps.mid", **FEW).audio).all()
 
 
-def test_bfloat16_renders_much_the_same(golden, midi, synth):
+def test_bfloat16_renders_nearly_the_same(golden, midi, synth):
     half = sd.load(
         golden / "checkpoints" / "t5x", inverter=LoudnessInverter(), precision="bfloat16"
     )
@@ -236,14 +236,14 @@ def test_note_buckets():
     assert [note_bucket(n, 2048) for n in (1, 64, 65, 400, 2048)] == [64, 64, 128, 448, 2048]
 
 
-def test_import_is_quick_and_brings_nothing_heavy():
+def test_the_import_loads_no_heavy_package():
     heavy = ("jax", "flax", "note_seq", "librosa", "onnxruntime", "matplotlib", "tensorflow")
     code = f"import sys, spectrodiff; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
-def test_public_names_bring_in_jax_alone():
+def test_public_names_load_no_heavy_package_but_jax():
     heavy = ("note_seq", "librosa", "onnxruntime", "matplotlib")
     code = (
         "import sys, spectrodiff; spectrodiff.load, spectrodiff.tokenize, spectrodiff.log_mel;"
@@ -266,8 +266,8 @@ def test_impossible_settings(synth, midi, settings, message):
         synth.render(midi / "overlaps.mid", **settings)
 
 
-def test_strict_refuses_what_does_not_fit(synth, midi):
-    # This network has room for 64 notes in a segment, which the dense file overflows.
+def test_strict_rendering_refuses_too_many_notes(synth, midi):
+    # The dense file has more than the 64 note tokens of this network in a segment.
     with pytest.raises(MidiError, match=r"dense.mid: expected at most 64 tokens in a segment"):
         synth.render(midi / "dense.mid", strict=True, **FEW)
 
@@ -277,10 +277,10 @@ def test_unknown_precision(golden):
         sd.load(golden / "checkpoints" / "paddle", precision="int4")
 
 
-def test_a_song_comes_out_as_soon_as_it_is_done(synth, midi, monkeypatch):
-    calls, draw = [], DiffusionSegments.__call__
+def test_a_song_is_returned_as_soon_as_it_is_rendered(synth, midi, monkeypatch):
+    calls, generate = [], DiffusionSegments.__call__
     monkeypatch.setattr(
-        DiffusionSegments, "__call__", lambda *a, **k: calls.append(1) or draw(*a, **k)
+        DiffusionSegments, "__call__", lambda *a, **k: calls.append(1) or generate(*a, **k)
     )
     songs = [synth.tokenize(midi / name) for name in ("piano_pedal.mid", "overlaps.mid")]
     long, short = (len(song.tokens) for song in songs)
@@ -292,12 +292,12 @@ def test_a_song_comes_out_as_soon_as_it_is_done(synth, midi, monkeypatch):
     assert len(calls) == long
 
 
-def test_expected_time_is_that_of_all_steps_and_frames(synth, midi, monkeypatch):
+def test_expected_time_of_all_steps_and_frames(synth, midi, monkeypatch):
     songs = [synth.tokenize(midi / name) for name in ("piano_pedal.mid", "overlaps.mid")]
     long, short = (len(song.tokens) for song in songs)
 
     def expected(batch_size):
-        # Steps that take 3 s and 2 s, and inverting half a second of silence, which takes 1 s.
+        # Steps take 3 s and 2 s; inverting half a second of silence takes 1 s.
         ticks = iter([10.0, 13.0, 15.0, 20.0, 21.0])
         return synth.expected_seconds(songs, steps=7, batch_size=batch_size, clock=ticks.__next__)
 

@@ -1,4 +1,4 @@
-"""Songs from the autoregressive baseline, through the same doors as those by diffusion."""
+"""Rendering with the autoregressive baseline, through the same interface as with diffusion."""
 
 import dataclasses
 import logging
@@ -21,7 +21,7 @@ from tests.support.inverters import LoudnessInverter
 
 @pytest.fixture(scope="module")
 def run_folder(golden, tmp_path_factory):
-    """A run of the original system."""
+    """A run folder of the original system."""
     folder = tmp_path_factory.mktemp("run")
     write_t5x(folder, golden_params(golden, "autoregressive"))
     return folder
@@ -37,7 +37,7 @@ def midi(golden):
     return golden / "midi"
 
 
-def test_song_is_its_segments_each_written_by_the_network(synth, run_folder, midi):
+def test_a_song_consists_of_segments_sampled_from_the_network(synth, run_folder, midi):
     song = tokenize_song(midi / "held_chords.mid", max_tokens=64, segment_frames=16)
     rendered = synth.render(midi / "held_chords.mid", seed=3)
     params = open_checkpoint(run_folder).params
@@ -51,13 +51,13 @@ def test_song_is_its_segments_each_written_by_the_network(synth, run_folder, mid
     assert len(rendered.audio) == song.num_samples
 
 
-def test_songs_side_by_side_and_streamed_are_the_same(synth, midi):
+def test_songs_in_a_batch_and_streamed_songs_are_the_same(synth, midi):
     names = ["overlaps.mid", "held_chords.mid"]
     together = synth.render_many([midi / name for name in names])
     for name, song in zip(names, together, strict=True):
         alone = synth.render(midi / name)
         np.testing.assert_allclose(song.log_mel, alone.log_mel, atol=1e-3)
-    streamed = np.concatenate([piece.audio for piece in synth.stream(midi / names[0])])
+    streamed = np.concatenate([part.audio for part in synth.stream(midi / names[0])])
     np.testing.assert_allclose(streamed, together[0].audio, atol=1e-4)
 
 
@@ -69,32 +69,32 @@ def test_devices_share_a_batch(run_folder, midi):
         np.testing.assert_allclose(spread.log_mel, alone.log_mel, atol=1e-3)
 
 
-def test_settings_of_diffusion_mean_nothing_and_it_says_so(run_folder, midi, caplog):
+def test_settings_of_diffusion_are_ignored_with_a_message(run_folder, midi, caplog):
     caplog.set_level(logging.INFO)
     synth = sd.load(run_folder, inverter=LoudnessInverter())
     plain = synth.render(midi / "overlaps.mid")
     other = synth.render(midi / "overlaps.mid", steps=3, sampler="ddim", guidance=1.0)
     np.testing.assert_array_equal(plain.log_mel, other.log_mel)
-    said = [record.message for record in caplog.records if "autoregressive" in record.message]
-    assert said == [
+    logged = [record.message for record in caplog.records if "autoregressive" in record.message]
+    assert logged == [
         "this model is autoregressive: it ignores steps, sampler, guidance and variance"
     ]
     with pytest.raises(ConfigError, match=r"sampler: expected one of .*, got 'euler'"):
         synth.render(midi / "overlaps.mid", sampler="euler")
 
 
-def test_seed_is_heard(synth, midi):
+def test_the_seed_changes_the_song(synth, midi):
     songs = [synth.render(midi / "overlaps.mid", seed=seed) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(songs[0].log_mel, songs[1].log_mel)
     assert np.abs(songs[0].log_mel - songs[2].log_mel).mean() > 1e-3
 
 
-def test_there_is_no_noise_to_predict(synth):
+def test_predict_noise_is_refused(synth):
     with pytest.raises(ConfigError, match="predict_noise: expected a diffusion model, got an auto"):
         synth.predict_noise(np.ones((1, 4), int), None, None, np.zeros((1, 16, 128)), np.ones(1))
 
 
-def test_model_in_our_layout_is_the_same_model(synth, run_folder, midi, tmp_path):
+def test_a_model_stored_in_our_layout_renders_the_same(synth, run_folder, midi, tmp_path):
     checkpoint = open_checkpoint(run_folder)
     assert checkpoint.layout == "T5X"
     save_model(checkpoint, tmp_path / "model")
@@ -104,7 +104,7 @@ def test_model_in_our_layout_is_the_same_model(synth, run_folder, midi, tmp_path
     np.testing.assert_array_equal(stored.render(song).log_mel, synth.render(song).log_mel)
 
 
-def test_bfloat16_renders_much_the_same(synth, run_folder, midi):
+def test_bfloat16_renders_nearly_the_same(synth, run_folder, midi):
     half = sd.load(run_folder, inverter=LoudnessInverter(), precision="bfloat16")
     song = midi / "overlaps.mid"
     difference = half.render(song).log_mel - synth.render(song).log_mel
