@@ -37,7 +37,7 @@ def tokens(bins, velocity):
 
 def predict(config, params, tokens):
     rng = np.random.default_rng(0)
-    context, noisy = rng.uniform(-1, 1, (2, 1, 16, 128)).astype(np.float32)
+    context, noisy = jnp.asarray(rng.uniform(-1, 1, (2, 1, 16, 128)), jnp.float32)
     model = define(Denoiser, config).merge(jax.tree.map(jnp.asarray, params))
     return model(tokens, context, jnp.ones((1, 16), bool), noisy, jnp.array([0.4]))
 
