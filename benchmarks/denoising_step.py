@@ -81,8 +81,7 @@ def our_step(size: str):
     import jax
     import numpy as np
 
-    from spectrodiff.checkpoints import expected_shapes
-    from spectrodiff.checkpoints.tree import nest
+    from spectrodiff.checkpoints.tree import expected_shapes, nest
     from spectrodiff.core.parallel import make_mesh, replicated
     from spectrodiff.diffusion.sampler import Sampler
     from spectrodiff.diffusion.schedule import CosineSchedule

@@ -51,8 +51,9 @@ def main() -> None:
 def store_random_model(size: str, folder: Path) -> None:
     import numpy as np
 
-    from spectrodiff.checkpoints import Checkpoint, expected_shapes, save_model
-    from spectrodiff.checkpoints.tree import nest
+    from spectrodiff.checkpoints.layouts.store import save_model
+    from spectrodiff.checkpoints.model import Checkpoint
+    from spectrodiff.checkpoints.tree import expected_shapes, nest
     from spectrodiff.models.config import SIZES
 
     rng = np.random.default_rng(0)
@@ -69,7 +70,7 @@ def render_first_segment(model: str) -> None:
 
     counts: collections.Counter[str] = collections.Counter()
     jax.monitoring.register_event_listener(lambda name, **_: counts.update([name]))
-    from spectrodiff.synthesis import load
+    from spectrodiff.synthesis.loading import load
 
     start = time.perf_counter()
     synth = load(model, inverter="griffin-lim")

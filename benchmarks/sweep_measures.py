@@ -14,8 +14,8 @@ import numpy as np
 from listening.levels import aligned_l1
 
 from spectrodiff.audio.features import unscale
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.constants import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.core.parallel import make_mesh

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from spectrodiff.audio.features import log_mel
     from spectrodiff.music.notes import Notes, read_midi, write_midi
     from spectrodiff.music.tokenizer import tokenize
-    from spectrodiff.synthesis import Song, Synthesizer, load
+    from spectrodiff.synthesis.loading import load
+    from spectrodiff.synthesis.synthesizer import Song, Synthesizer
 
 __version__ = "0.1.0"
 
@@ -36,9 +37,9 @@ __all__ = [
 # costs nothing.
 _HOMES = {
     "Notes": "music.notes",
-    "Song": "synthesis",
-    "Synthesizer": "synthesis",
-    "load": "synthesis",
+    "Song": "synthesis.synthesizer",
+    "Synthesizer": "synthesis.synthesizer",
+    "load": "synthesis.loading",
     "log_mel": "audio.features",
     "read_midi": "music.notes",
     "tokenize": "music.tokenizer",

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import spectrodiff as sd
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.commands import train
 from spectrodiff.commands.prepare import main as prepare
 from spectrodiff.core.errors import ConfigError

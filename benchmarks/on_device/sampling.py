@@ -23,7 +23,7 @@ from on_device.common import (
 from on_device.results import Row, Sampling, SamplingSettings
 from on_device.runner import Job
 from on_device.scale import Scale
-from spectrodiff.checkpoints import expected_shapes
+from spectrodiff.checkpoints.tree import expected_shapes
 from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.core.parallel import BATCH, WHOLE, make_mesh, replicated
 from spectrodiff.diffusion.sampler import Sampler

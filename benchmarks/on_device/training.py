@@ -24,7 +24,7 @@ from on_device.common import (
 from on_device.results import Repeat, RepeatSettings, Row, Training, TrainingSettings
 from on_device.runner import Job
 from on_device.scale import Scale
-from spectrodiff.checkpoints import expected_shapes
+from spectrodiff.checkpoints.tree import expected_shapes
 from spectrodiff.core.parallel import make_mesh, shardings_of, to_devices
 from spectrodiff.data.loading.batches import pad_tokens
 from spectrodiff.data.loading.examples import ExampleFormat

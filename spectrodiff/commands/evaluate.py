@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.evaluation.speed import SpeedMeter
     from spectrodiff.evaluation.summary import Summarizer
     from spectrodiff.report import markdown_table, write_report
-    from spectrodiff.synthesis import load
+    from spectrodiff.synthesis.loading import load
 
     # Devices
     if flags.distributed or flags.coordinator_address:

@@ -24,7 +24,7 @@ from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
     from spectrodiff.music.tokenizer import SongTokens
-    from spectrodiff.synthesis import Song, Synthesizer
+    from spectrodiff.synthesis.synthesizer import Song, Synthesizer
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 
     enable_compilation_cache()
     # Only now, so that --help and errors in flags are fast.
-    from spectrodiff.synthesis import load
+    from spectrodiff.synthesis.loading import load
 
     rendering = settings.rendering
     synth = load(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.progress import Progress
 from spectrodiff.diffusion.sampler import Sampler

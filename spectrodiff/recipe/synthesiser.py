@@ -8,9 +8,9 @@ import time
 import jax
 import jax.numpy as jnp
 
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.layouts.store import save_model
 from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.files import unwritable
 from spectrodiff.core.parallel import make_mesh

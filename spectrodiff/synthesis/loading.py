@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.parallel import make_mesh, replicated
 from spectrodiff.inverter import Inverter
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name, open_inverter
@@ -32,7 +32,7 @@ def load(
 
     Args:
         model: a bundled or published name, a folder in our own layout or any released one, the URL
-            of a zip, or a Hub id (see `spectrodiff.checkpoints.open_checkpoint`).
+            of a zip, or a Hub id (see `spectrodiff.checkpoints.resolve.open_checkpoint`).
         inverter: an ONNX or safetensors file, the folder of a run that trained one, "griffin-lim",
             or any callable that satisfies `spectrodiff.inverter.Inverter`. By default the model's
             own, else the bundled one, else Griffin-Lim.

@@ -11,7 +11,7 @@ import pytest
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan, Recording, RecordingGroup, StemReader
-from spectrodiff.synthesis import Synthesizer
+from spectrodiff.synthesis.synthesizer import Synthesizer
 from tests.support.corpora import table, tone
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.download import cache_folder, fetch_zip
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
 from tests.support.files import files_below
 

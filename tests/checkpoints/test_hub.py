@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints import open_checkpoint, save_model
 from spectrodiff.checkpoints.hub import fetch_from_hub, needed_files
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError
 from tests.support.files import files_below
 from tests.support.servers import COMMIT

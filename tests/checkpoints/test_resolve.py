@@ -2,8 +2,9 @@ import shutil
 
 import pytest
 
-from spectrodiff.checkpoints import bundled, open_checkpoint, resolve
+from spectrodiff.checkpoints import bundled, resolve
 from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError
 
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints import load_model
+from spectrodiff.checkpoints.layouts.store import load_model
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.commands import program
 from tests.support.checkpoint_writers import copy_writable, golden_params

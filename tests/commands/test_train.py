@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import spectrodiff as sd
-from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.commands.prepare import main as prepare
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.training.checkpointing import Checkpoints

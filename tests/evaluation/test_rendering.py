@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from spectrodiff.audio.features import log_mel
-from spectrodiff.checkpoints import bundled, open_checkpoint
+from spectrodiff.checkpoints import bundled
 from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 from spectrodiff.evaluation.checksums import checkpoint_checksum
@@ -18,7 +19,7 @@ from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.inverter import GriffinLim, Inverter
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
-from spectrodiff.synthesis import Song
+from spectrodiff.synthesis.synthesizer import Song
 from tests.support.notation import note_table
 
 ROWS = (

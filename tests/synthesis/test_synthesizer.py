@@ -8,7 +8,7 @@ import pytest
 
 import spectrodiff as sd
 from spectrodiff.audio.features import scale
-from spectrodiff.checkpoints import Checkpoint
+from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.models.padding import note_bucket
 from spectrodiff.music.tokenizer import tokenize_song

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.run_folder import import_run
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError

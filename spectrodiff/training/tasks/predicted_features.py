@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from spectrodiff.audio.features import scale, unscale
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule

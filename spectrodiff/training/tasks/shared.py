@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spectrodiff.audio.features import unscale
-from spectrodiff.checkpoints import open_checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.inverter import GriffinLim

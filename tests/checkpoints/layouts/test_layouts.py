@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.layouts.ports import import_diffusers, import_paddle
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.settings import TIME_SCALE
 from spectrodiff.checkpoints.tree import expected_shapes, flatten
 from spectrodiff.core.errors import CheckpointError

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.layouts.store import load_model, save_model
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.diffusion.sampling import Sampling

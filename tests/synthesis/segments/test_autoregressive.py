@@ -9,7 +9,8 @@ import pytest
 
 import spectrodiff as sd
 from spectrodiff.audio.features import scale, unscale
-from spectrodiff.checkpoints import open_checkpoint, save_model
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.models.autoregressive import Autoregressor, sample
 from spectrodiff.models.definition import define

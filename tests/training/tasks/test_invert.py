@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from spectrodiff.audio.features import log_mel
-from spectrodiff.checkpoints import open_checkpoint
 from spectrodiff.checkpoints.layouts.store import save_model
 from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.constants import MAX_LOG_MEL, MIN_LOG_MEL
 from spectrodiff.core.errors import CheckpointError, ConfigError, CorpusError
 from spectrodiff.core.parallel import make_mesh
