@@ -9,14 +9,13 @@ from jaxtyping import install_import_hook
 
 from tests.support.shapes import checked
 
-# Not layers.py: outside of jit, tests also call layers with NumPy arrays.
-CHECKED_MODELS = ("autoregressive", "causal", "denoiser", "encoders", "mt3", "vggish")
 # Shapes in the signatures of these modules are checked wherever a test calls them.
 install_import_hook(
     [
         "spectrodiff.audio.features",
         "spectrodiff.diffusion",
-        *(f"spectrodiff.models.{name}" for name in CHECKED_MODELS),
+        "spectrodiff.inverter",
+        "spectrodiff.models",
     ],
     f"{checked.__module__}.{checked.__name__}",
 )

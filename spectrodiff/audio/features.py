@@ -12,6 +12,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32, Float64, Shaped
 
 from spectrodiff.core.constants import (
     EXTRA_FRAMES,
@@ -68,15 +69,17 @@ TRANSCRIPTION = FrontEnd(
 
 
 @functools.partial(jax.jit, static_argnames="front_end")
-def log_mel(audio: Array, front_end: FrontEnd = SYNTHESIS) -> jax.Array:
+def log_mel(
+    audio: Shaped[Array, "*batch samples"], front_end: FrontEnd = SYNTHESIS
+) -> Float32[jax.Array, "*batch F M"]:
     """Returns the log-mel spectrogram of mono audio: natural logarithms of magnitudes.
 
     Args:
-        audio: [..., samples], floating point in [-1, 1] or int16.
+        audio: floating point in [-1, 1] or int16.
         front_end: parameters of the spectrogram.
 
     Returns:
-        float32 [..., F, M], unscaled. Frame i starts at sample i * hop; the end is padded with
+        Unscaled features. Frame i starts at sample i * hop; the end is padded with
         zeros, so that F = ceil(samples / hop).
 
     Raises:
@@ -89,32 +92,38 @@ def log_mel(audio: Array, front_end: FrontEnd = SYNTHESIS) -> jax.Array:
     return jnp.log(jnp.where(mel <= 0, 1e-5, mel))
 
 
-def segment_log_mel(samples: Array, front_end: FrontEnd = SYNTHESIS) -> jax.Array:
+def segment_log_mel(
+    samples: Shaped[Array, "*batch samples"], front_end: FrontEnd = SYNTHESIS
+) -> Float32[jax.Array, "*batch F M"]:
     """Returns the features of a segment cut by `cut_segment`, without its extra frames.
 
     Args:
-        samples: [..., (F + EXTRA_FRAMES) * hop], floating point or int16.
+        samples: (F + EXTRA_FRAMES) * hop samples, floating point or int16.
         front_end: parameters of the spectrogram.
 
     Returns:
-        float32 [..., F, M], unscaled; equals these frames of the whole recording's `log_mel`.
+        Unscaled features; they equal these frames of the whole recording's `log_mel`.
     """
     return log_mel(samples, front_end)[..., :-EXTRA_FRAMES, :]
 
 
 def cut_segment(
-    audio: np.ndarray, start_frame: int, num_frames: int, hop_samples: int = HOP_SAMPLES
-) -> np.ndarray:
+    audio: Shaped[np.ndarray, " samples"],
+    start_frame: int,
+    num_frames: int,
+    hop_samples: int = HOP_SAMPLES,
+) -> Shaped[np.ndarray, " segment"]:
     """Cuts a segment out of a recording, with the extra frames that `segment_log_mel` needs.
 
     Args:
-        audio: [samples] of any type.
+        audio: samples of any type.
         start_frame: first frame; negative before the start of the recording.
         num_frames: number of frames of the segment.
         hop_samples: samples per frame.
 
     Returns:
-        [(num_frames + EXTRA_FRAMES) * hop_samples] of the same type, zero outside the recording.
+        (num_frames + EXTRA_FRAMES) * hop_samples samples of the same type, zero outside the
+        recording.
     """
     start = start_frame * hop_samples
     stop = start + (num_frames + EXTRA_FRAMES) * hop_samples
@@ -123,20 +132,20 @@ def cut_segment(
     return np.pad(inside, (before, stop - start - before - len(inside)))
 
 
-def scale(log_mel: Array) -> jax.Array:
+def scale(log_mel: Float[Array, "*shape"]) -> Float[jax.Array, "*shape"]:
     """Maps unscaled log-mel to network features: [ln 1e-5, 4] to [-1, 1], clipped."""
     unit = (jnp.asarray(log_mel) - MIN_LOG_MEL) / (MAX_LOG_MEL - MIN_LOG_MEL)
     return jnp.clip(2 * unit - 1, -1.0, 1.0)
 
 
-def unscale(scaled_mel: Array) -> jax.Array:
+def unscale(scaled_mel: Float[Array, "*shape"]) -> Float[jax.Array, "*shape"]:
     """Maps network features in [-1, 1] back to unscaled log-mel; the inverse of `scale`."""
     return (jnp.asarray(scaled_mel) + 1) / 2 * (MAX_LOG_MEL - MIN_LOG_MEL) + MIN_LOG_MEL
 
 
 @functools.cache
-def mel_weights(front_end: FrontEnd = SYNTHESIS) -> np.ndarray:
-    """Returns the weight of each Fourier bin in each mel band, float32 [fft // 2 + 1, M].
+def mel_weights(front_end: FrontEnd = SYNTHESIS) -> Float32[np.ndarray, "bins M"]:
+    """Returns the weight of each of the fft // 2 + 1 Fourier bins in each mel band.
 
     Bands are triangles on the mel axis (not on the frequency axis) with unit peaks; the 0 Hz bin
     has zero weight in all bands.
@@ -151,13 +160,13 @@ def mel_weights(front_end: FrontEnd = SYNTHESIS) -> np.ndarray:
     return weights
 
 
-def mel_centers_hz(front_end: FrontEnd = SYNTHESIS) -> np.ndarray:
-    """Returns the frequency at the peak of each mel band, float64 [M]."""
+def mel_centers_hz(front_end: FrontEnd = SYNTHESIS) -> Float64[np.ndarray, " M"]:
+    """Returns the frequency at the peak of each mel band."""
     return 700 * np.expm1(_band_edges_mel(front_end)[1:-1] / 1127)
 
 
-def check_log_mel(log_mel: Array, subject: str = "spectrogram") -> np.ndarray:
-    """Validates a spectrogram and returns it as a float32 numpy array [F, M].
+def check_log_mel(log_mel: Array, subject: str = "spectrogram") -> Float32[np.ndarray, "F M"]:
+    """Validates a spectrogram and returns it as a numpy array.
 
     Raises:
         AudioError: if it has no frames, a wrong number of bins, or non-finite values.
@@ -171,17 +180,17 @@ def check_log_mel(log_mel: Array, subject: str = "spectrogram") -> np.ndarray:
     return checked
 
 
-def _hz_to_mel(hz: np.ndarray) -> np.ndarray:
+def _hz_to_mel(hz: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
     return 1127 * np.log1p(hz / 700)
 
 
-def _band_edges_mel(front_end: FrontEnd) -> np.ndarray:
+def _band_edges_mel(front_end: FrontEnd) -> Float64[np.ndarray, " edges"]:
     # Band i rises from edge i to its peak at edge i + 1 and falls to zero at edge i + 2.
     low, high = _hz_to_mel(np.array([front_end.low_hz, front_end.high_hz]))
     return np.linspace(low, high, front_end.num_mels + 2)
 
 
-def _to_float32(audio: Array) -> jax.Array:
+def _to_float32(audio: Shaped[Array, "*shape"]) -> Float32[jax.Array, "*shape"]:
     audio = jnp.asarray(audio)
     if audio.dtype == jnp.int16:
         return audio.astype(jnp.float32) / 32768
@@ -190,8 +199,10 @@ def _to_float32(audio: Array) -> jax.Array:
     return audio.astype(jnp.float32)
 
 
-def _windowed_frames(audio: jax.Array, front_end: FrontEnd) -> jax.Array:
-    """Returns the windowed frames, zero-padded at the end, [..., F, fft]."""
+def _windowed_frames(
+    audio: Float32[jax.Array, "*batch samples"], front_end: FrontEnd
+) -> Float32[jax.Array, "*batch F fft"]:
+    """Returns the windowed frames, zero-padded at the end."""
     frame, hop = front_end.frame_samples, front_end.hop_samples
     num_frames = -(-audio.shape[-1] // hop)
     # A frame is a run of consecutive blocks, so all frames are a concatenation of shifted views of

@@ -1,1 +1,1 @@
-"""Weights: our own layout, the three released ones, and where to get them."""
+"""Checkpoints: reading and writing models in our layout and in the released ones, downloads."""

@@ -1,25 +1,25 @@
-"""Weights that come with the package; `weights/README.md` says what they are."""
+"""Weights that come with the package; see `weights/README.md`."""
 
 from pathlib import Path
 
-# A tiny network as it is before training, for trying things out: it sounds like noise.
+# Name of a tiny network before training, for experiments; its audio is noise.
 UNTRAINED = "untrained"
-# The model that plays where none is named.
+# Name of the bundled model that is the default.
 MINI = "mini"
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def bundled_models() -> dict[str, Path]:
-    """Name to folder."""
+    """Returns the folders of the bundled models by name."""
     return {path.parent.name: path.parent for path in sorted(WEIGHTS.glob("*/model.json"))}
 
 
 def default_model() -> str:
-    """The model that plays where none is named."""
+    """Returns the name of the model that is used if none is given."""
     return MINI if MINI in bundled_models() else UNTRAINED
 
 
 def bundled_inverter() -> Path | None:
-    """The file of the inverter that is used where no other is given; None if there is none."""
+    """Returns the file of the bundled inverter, the default; None if there is none."""
     path = WEIGHTS / "inverter.safetensors"
     return path if path.is_file() else None

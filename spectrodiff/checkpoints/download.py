@@ -1,4 +1,4 @@
-"""Downloads weights that are released as zip archives."""
+"""Downloads of weights that are released as zip archives."""
 
 import contextlib
 import hashlib
@@ -23,18 +23,18 @@ MAX_UNPACKED_BYTES = 16 << 30  # ten times the largest released model
 
 
 def fetch_zip(url: str, cache: Path | None = None) -> Path:
-    """Returns a folder with the contents of the zip archive at `url`, downloaded if need be.
+    """Returns a folder with the contents of the zip archive at `url`, downloaded if necessary.
 
-    A download that broke off goes on where it was. Processes that ask for the same archive wait for
-    the first of them.
+    An interrupted download is resumed. Of several processes that need the same archive, one
+    downloads it and the others wait.
 
     Args:
         url: http or https.
-        cache: where downloads are kept; `cache_folder()` if None.
+        cache: folder for downloads; `cache_folder()` if None.
 
     Raises:
-        CheckpointError: if the archive cannot be had, or cannot be unpacked safely.
-        OutputError: if the cache cannot be written to.
+        CheckpointError: if the archive cannot be downloaded, or cannot be unpacked safely.
+        OutputError: if the cache is not writable.
     """
     from filelock import FileLock
 
@@ -51,13 +51,13 @@ def fetch_zip(url: str, cache: Path | None = None) -> Path:
                 _download(url, archive)
                 _unpack(url, archive, folder)
     except OSError as error:
-        raise OutputError(cache, "a folder that can be written to", str(error)) from None
+        raise OutputError(cache, "a writable folder", str(error)) from None
     return folder
 
 
 def _download(url: str, target: Path) -> None:
-    """Writes what is at `url` to `target`, which may hold the beginning of it already."""
-    # The server's name for this version of the file: only the same version may be continued.
+    """Downloads `url` to `target`, continuing a partial file."""
+    # The server's ETag identifies the version of the file: only the same version is continued.
     version_file = target.with_suffix(".version")
     version = version_file.read_text() if version_file.exists() else ""
     done = target.stat().st_size if version and target.exists() else 0
@@ -73,7 +73,7 @@ def _download(url: str, target: Path) -> None:
                 file.write(chunk)
     size = target.stat().st_size
     if total is not None and size != total:
-        raise CheckpointError(url, f"{total:,} bytes", f"{size:,}; try again to go on from there")
+        raise CheckpointError(url, f"{total:,} bytes", f"{size:,}; try again to continue")
 
 
 def _open(url: str, headers: dict[str, str]) -> HTTPResponse:
@@ -82,7 +82,7 @@ def _open(url: str, headers: dict[str, str]) -> HTTPResponse:
             request = urllib.request.Request(url, headers=headers)
             return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except CheckpointError:
-        if headers:  # the rest alone may be refused, as when there is no rest
+        if headers:  # a range may be refused, for example if the file is already complete
             return _open(url, {})
         raise
 
@@ -99,7 +99,7 @@ def _chunks(url: str, response: HTTPResponse, done: int, total: int | None) -> I
 
 @contextlib.contextmanager
 def _connection(url: str) -> Iterator[None]:
-    """Turns what can go wrong with a connection into advice how to do without it."""
+    """Converts connection errors to one with advice for use without a connection."""
     try:
         yield
     except (HTTPException, OSError, ValueError) as error:
@@ -107,12 +107,12 @@ def _connection(url: str) -> Iterator[None]:
         raise CheckpointError(
             url,
             "an archive to download",
-            f"{got} (without a connection: fetch and unpack it elsewhere, then give the folder)",
+            f"{got} (without a connection: download and unpack it elsewhere, then give the folder)",
         ) from None
 
 
 def _unpack(url: str, archive: Path, folder: Path) -> None:
-    """Unpacks the archive and removes it, also if it is no good: it would be no better later."""
+    """Unpacks the archive and removes it, even if it is damaged, so that it is not resumed."""
     try:
         with zipfile.ZipFile(archive) as source, atomic_folder(folder) as partial:
             _check_members(source.infolist())
@@ -126,8 +126,8 @@ def _unpack(url: str, archive: Path, folder: Path) -> None:
 def _check_members(members: list[zipfile.ZipInfo]) -> None:
     size = sum(member.file_size for member in members)
     if size > MAX_UNPACKED_BYTES or len(members) > MAX_MEMBERS:
-        raise zipfile.BadZipFile(f"one of {size:,} bytes in {len(members):,} files")
+        raise zipfile.BadZipFile(f"{size:,} bytes in {len(members):,} files")
     for member in members:
         path = PurePosixPath(member.filename)
         if path.is_absolute() or ".." in path.parts or set(member.filename) & set("\\:"):
-            raise zipfile.BadZipFile(f"one that would write to {member.filename!r}")
+            raise zipfile.BadZipFile(f"a member that would be written to {member.filename!r}")

@@ -1,9 +1,14 @@
-"""A model in memory: parameters and settings, whatever layout they were read from."""
+"""Models: trained parameters with all settings that training and synthesis share."""
 
 import dataclasses
+import reprlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
-from spectrodiff.checkpoints.description import Description
+from spectrodiff.checkpoints.settings import choose, model_config, read_settings
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.json_files import read_json
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import ScheduleName
@@ -11,22 +16,98 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Params
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
+# Formats of `model.json` and `run.json`. Format 1 has no sampling settings, and its tokenization
+# settings are elsewhere in the file.
+FORMATS = (1, 2)
+
+Json = dict[str, Any]
+
+
+class Description(NamedTuple):
+    """Settings of a model, as `model.json` and `run.json` hold them."""
+
+    config: ModelConfig
+    prediction: Prediction
+    schedule: ScheduleName
+    tokenization: Tokenization
+    sampling: Sampling
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A trained network with all settings that have to be the same in training and in use."""
+    """A trained network with all settings that training and synthesis share."""
 
     config: ModelConfig
     params: Params  # float32 arrays with the names and shapes of `expected_shapes(config)`
-    prediction: Prediction = "eps"  # what the network's output stands for
-    schedule: ScheduleName = "cosine"  # of the noise
-    tokenization: Tokenization = RELEASED_TOKENIZATION  # how notes become its tokens
-    sampling: Sampling = PAPER_SAMPLING  # how it is run where nothing else is asked for
-    inverter: Path | None = None  # an ONNX file that turns features into audio
-    layout: str = "spectrodiff"  # the file layout it was read from, in words
-    name: str = "the model"  # what messages call it
+    prediction: Prediction = "eps"  # quantity that the network predicts
+    schedule: ScheduleName = "cosine"  # noise schedule
+    tokenization: Tokenization = RELEASED_TOKENIZATION
+    sampling: Sampling = PAPER_SAMPLING  # defaults for synthesis
+    inverter: Path | None = None  # ONNX file of the inverter
+    layout: str = "spectrodiff"  # name of the file layout it was read from, for messages
+    name: str = "the model"  # for messages
 
     @property
     def description(self) -> Description:
-        """The part that `model.json` and `run.json` hold."""
-        return Description(*(getattr(self, name) for name in Description._fields))
+        """Settings without the parameters."""
+        return Description(
+            self.config, self.prediction, self.schedule, self.tokenization, self.sampling
+        )
+
+
+def as_json(description: Description) -> Json:
+    """Converts a description to JSON values in the newest format."""
+    return {
+        "format": FORMATS[-1],
+        "model": dataclasses.asdict(description.config),
+        "prediction": description.prediction,
+        "schedule": description.schedule,
+        "tokenization": dataclasses.asdict(description.tokenization),
+        "sampling": dataclasses.asdict(description.sampling),
+    }
+
+
+def read_formatted(path: Path) -> Json:
+    """Reads the JSON object in a file of any known format.
+
+    Raises:
+        CheckpointError: if there is none, or its format is unknown.
+    """
+    values = read_json(path)
+    choose(path, "format", values.get("format"), {number: number for number in FORMATS})
+    return values
+
+
+def read_description(
+    path: Path, values: Json, tokenization_of_format_1: Callable[[Json], Json]
+) -> Description:
+    """Reads the description of a model from a JSON object, ignoring other entries.
+
+    Args:
+        path: file name, for errors.
+        values: result of `read_formatted`.
+        tokenization_of_format_1: finds the tokenization settings in an object of format 1.
+
+    Raises:
+        CheckpointError: if settings are missing or invalid.
+    """
+    first = values["format"] == 1
+    sizes = values.get("model")
+    if "inverter" in values:
+        expected = "a model that renders notes"
+        raise CheckpointError(path, expected, "a run that trains an inverter (see --inverter)")
+    if not isinstance(sizes, dict):
+        raise CheckpointError(path, "the sizes of a network", reprlib.repr(sizes))
+    tokenization = tokenization_of_format_1(values) if first else values.get("tokenization")
+    sampling = {} if first else values.get("sampling")
+
+    def choice(name: str, choices: tuple[Any, ...]) -> Any:
+        return choose(path, name, values.get(name), dict(zip(choices, choices, strict=True)))
+
+    return Description(
+        model_config(path, **sizes),
+        choice("prediction", get_args(Prediction)),
+        choice("schedule", get_args(ScheduleName)),
+        read_settings(path, Tokenization, tokenization, partly=first),
+        read_settings(path, Sampling, sampling, partly=first),
+    )

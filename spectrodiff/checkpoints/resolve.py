@@ -1,4 +1,4 @@
-"""Reading of a model by name, folder, URL or Hub id."""
+"""Models by the names that a user gives."""
 
 import dataclasses
 import os
@@ -28,14 +28,20 @@ from spectrodiff.models.denoiser import Denoiser
 
 
 class Layout(NamedTuple):
-    """A way that models lie in folders."""
+    """File layout of models.
 
-    sign: str  # the file it is known by, for error messages
-    find: Callable[[Path], Path | None]  # the model's folder in a given one, if there is one
+    Attributes:
+        sign: file that identifies the layout, for error messages.
+        find: returns the folder of the model in a given folder, or None.
+        read: reads the model from that folder.
+    """
+
+    sign: str
+    find: Callable[[Path], Path | None]
     read: Callable[[Path], Checkpoint]
 
 
-# The first that finds itself in a folder reads it. A new layout is one more line.
+# The first layout that is found in a folder is read. A new layout is one more line.
 LAYOUTS = (
     Layout("model.json", find_model, load_model),
     Layout(f"{SETTINGS} (training run)", find_run, import_run),
@@ -52,35 +58,35 @@ RELEASED: Mapping[str, str] = {
 }
 
 _HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
-# An archive's contents may lie in a folder of its own in a folder of its own.
+# Archives may wrap their contents in up to this number of nested folders.
 MAX_WRAPPERS = 2
 
 
 def open_checkpoint(
     name: str | os.PathLike[str], *, cache: Path | None = None, hub_endpoint: str | None = None
 ) -> Checkpoint:
-    """Reads a model, wherever it is.
+    """Reads a model from a folder, from the package, or from the network.
 
     Args:
         name: in this order of precedence: a folder in any layout (or a file in it), the name of a
             bundled or released model or "untrained", the URL of a zip archive of such a folder, or
             a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision".
-        cache: where downloads are kept; by default $SPECTRODIFF_CACHE or ~/.cache/spectrodiff for
+        cache: folder for downloads; by default $SPECTRODIFF_CACHE or ~/.cache/spectrodiff for
             archives, and the Hub client's own cache for repositories.
-        hub_endpoint: address of the Hub, if it is not the usual one.
+        hub_endpoint: address of the Hub; the public one if None.
 
     Raises:
-        CheckpointError: if there is no such model, or something is wrong with it.
+        CheckpointError: if there is no such model, or it is invalid.
         OutputError: if a download cannot be written.
     """
     text = os.fspath(name)
-    called = text if "://" in text else os.path.basename(os.path.normpath(text)) or text
-    return dataclasses.replace(_open(text, cache, hub_endpoint), name=called)
+    short = text if "://" in text else os.path.basename(os.path.normpath(text)) or text
+    return dataclasses.replace(_open(text, cache, hub_endpoint), name=short)
 
 
 def _open(text: str, cache: Path | None, hub_endpoint: str | None) -> Checkpoint:
     path = os.path.expanduser(text)
-    if os.path.exists(path):  # unlike Path's, false for what cannot be a path at all
+    if os.path.exists(path):  # unlike Path.exists, False for invalid paths
         return read_folder(Path(path))
     if text == UNTRAINED:
         return Checkpoint(
@@ -110,7 +116,7 @@ def read_folder(path: Path) -> Checkpoint:
     """Reads a model from a folder in any of the `LAYOUTS`.
 
     Raises:
-        CheckpointError: if it is in none of them, or something is wrong with it.
+        CheckpointError: if it is in none of them, or invalid.
     """
     try:
         for folder in _folders(path):
@@ -120,11 +126,11 @@ def read_folder(path: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(path, "a readable folder", error.strerror or str(error)) from None
     signs = ", ".join(layout.sign for layout in LAYOUTS)
-    raise CheckpointError(path, f"a folder with a model, that is with one of {signs}", "none")
+    raise CheckpointError(path, f"a folder with a model, which contains one of {signs}", "none")
 
 
 def _folders(path: Path) -> Iterator[Path]:
-    """Yields the folder itself and, while there is nothing else in it, the folder in it."""
+    """Yields the folder itself and, if its only content is a folder, that one, and so on."""
     if path.is_file():
         path = path.parent
     for _ in range(MAX_WRAPPERS + 1):

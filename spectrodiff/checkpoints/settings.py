@@ -1,4 +1,4 @@
-"""Settings read from the configuration files of checkpoints, and their validation."""
+"""Validation of settings that were read from files."""
 
 import dataclasses
 import reprlib
@@ -12,16 +12,16 @@ from spectrodiff.music.vocabulary import Vocabulary
 
 T = TypeVar("T")
 
-# Rows of the token embedding by number of velocity bins in the released models, and the reverse.
+# Rows of the token embedding by number of velocity bins in the released models, and the inverse.
 EMBEDDING_ROWS = {bins: Vocabulary(bins).embedding_rows for bins in (1, 127)}
 VELOCITY_BINS = {rows: bins for bins, rows in EMBEDDING_ROWS.items()}
 
-# How far the network stretches the diffusion time; in ours it is not a setting.
+# Factor of the diffusion time before its embedding; a constant in our network.
 TIME_SCALE = 20_000.0
 
 
 def model_config(path: Path, /, **sizes: Any) -> ModelConfig:
-    """Returns the sizes that were read from `path`; CheckpointError if they are impossible."""
+    """Returns the sizes that were read from `path`; CheckpointError if they are invalid."""
     try:
         return ModelConfig(**sizes)
     except ConfigError as error:
@@ -34,13 +34,13 @@ def read_settings(path: Path, settings: type[T], values: Any, *, partly: bool = 
     """Returns a frozen dataclass with values that were read from `path`.
 
     Args:
-        path: for errors.
-        settings: the dataclass.
-        values: by the names of its fields.
-        partly: whether some may be missing, which keep their default.
+        path: file name, for errors.
+        settings: dataclass.
+        values: values by the names of its fields.
+        partly: use defaults for missing values.
 
     Raises:
-        CheckpointError: if they are no such settings, not all of them, or impossible ones.
+        CheckpointError: if values are missing, unknown or invalid.
     """
     if not isinstance(values, dict):
         raise CheckpointError(path, f"a {settings.__name__.lower()}", reprlib.repr(values))
@@ -56,14 +56,14 @@ def read_settings(path: Path, settings: type[T], values: Any, *, partly: bool = 
 
 
 def choose(path: Path, name: str, value: Any, choices: Mapping[Any, T]) -> T:
-    """Returns what the value of a setting stands for; CheckpointError if it is none of these."""
+    """Returns the entry of `choices` for the value of a setting; CheckpointError without one."""
     for choice, meaning in choices.items():
-        # Not a look-up: the value may be of any type. And True is not 1.
+        # No lookup, since the value can be of any type; True does not count as 1.
         if value == choice and isinstance(value, bool) == isinstance(choice, bool):
             return meaning
     raise CheckpointError(path, f"{name} = {' or '.join(map(repr, choices))}", reprlib.repr(value))
 
 
 def require(path: Path, name: str, value: Any, wanted: Any) -> None:
-    """Raises CheckpointError unless a setting has the one value that will do."""
+    """Raises CheckpointError unless a setting has the only supported value."""
     choose(path, name, value, {wanted: None})

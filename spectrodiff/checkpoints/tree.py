@@ -1,8 +1,8 @@
-"""The parameter tree: its names and shapes, and filling it from arrays that lie in files.
+"""Parameter trees: names and shapes, and assembly from arrays in files.
 
-A parameter of a layered stack is one array with a leading layer axis L, so that layers are scanned
-over. Every released layout keeps a file entry per layer instead; `assemble` stacks them, one entry
-at a time, so that a model is never in memory twice. Axis letters: see `spectrodiff.models.config`.
+A parameter of stacked layers is one array with a leading axis L. The released layouts have one
+entry per layer instead; `assemble` stacks them, one entry at a time, so that a model is never in
+memory twice.
 """
 
 import dataclasses
@@ -23,33 +23,33 @@ from spectrodiff.models.denoiser import Denoiser
 
 FLOATS = frozenset(map(np.dtype, (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)))
 MAX_AXES, MAX_AXIS = 8, 1 << 40
-NAMES_SHOWN = 3  # of all the parameters that are wrong in the same way
+NAMES_SHOWN = 3  # names in an error about several parameters
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredArray:
-    """An array in a file: the shape is known, the values are read when asked for."""
+    """Array in a file: the shape is known, the values are read on demand."""
 
     shape: Shape
     read: Callable[[], np.ndarray]
 
 
 def checked_shape(shape: Any) -> Shape:
-    """Returns a shape that came out of a file; ValueError if it cannot be one."""
+    """Returns a shape that was read from a file; ValueError if it is invalid."""
     if (
         not isinstance(shape, tuple)
         or len(shape) > MAX_AXES
         or not all(type(size) is int and 0 <= size < MAX_AXIS for size in shape)
     ):
-        raise ValueError("an impossible array shape")
+        raise ValueError("an invalid array shape")
     return shape
 
 
-# Where a parameter lies: the name of its entry, or of one entry per layer.
+# Location of a parameter: the name of its entry, or the names of one entry per layer.
 Source = str | list[str]
 
 
-# The network of each kind; a new one is one more line.
+# Network of each kind; a new one is one more line.
 NETWORKS: Mapping[NetworkKind, type[nnx.Module]] = {
     "diffusion": Denoiser,
     "autoregressive": Autoregressor,
@@ -104,20 +104,20 @@ def assemble_tree(
     *,
     transposed: bool = False,
 ) -> Params:
-    """Reads the parameter tree of a network, after checking every name and shape.
+    """Reads the parameter tree of a network after checking all names and shapes.
 
     Args:
-        subject: the file or folder that errors are about.
-        shapes: of every parameter by name, the levels of the tree joined by "/".
-        sources: for every parameter, the entry or entries that hold it.
-        stored: the entries there are.
-        transposed: whether kernels lie with their axes reversed, as [outputs, inputs].
+        subject: file or folder, for errors.
+        shapes: shape of every parameter by name, the levels of the tree joined by "/".
+        sources: location of every parameter by name.
+        stored: entries of the file by name.
+        transposed: True if kernels are stored as [outputs, inputs].
 
     Returns:
         The nested tree, float32.
 
     Raises:
-        CheckpointError: if an entry is missing, left over, of another shape or unreadable.
+        CheckpointError: if an entry is missing, unknown, of the wrong shape or unreadable.
     """
     _check_names(subject, sources, stored)
     _check_shapes(subject, shapes, sources, stored, transposed)
@@ -133,7 +133,7 @@ def assemble_tree(
     except MemoryError:
         count = sum(math.prod(shape) for shape in shapes.values())
         raise CheckpointError(
-            subject, "a model that fits in memory", f"one of {count:,} parameters"
+            subject, "a model that fits in memory", f"{count:,} parameters"
         ) from None
     return nest(flat)
 

@@ -1,4 +1,4 @@
-"""Conversion of models and inverters to our own layout, and of inverters to ONNX."""
+"""Conversion of models and inverters to our layout, and of inverters to ONNX."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ INVERTER_SUFFIXES = (".onnx", ".safetensors")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Converts what the command line names."""
+    """Runs the command."""
     flags = parse_flags(arguments)
     convert = _convert_inverter if flags.out.suffix in INVERTER_SUFFIXES else _convert_model
     print(convert(flags.source, flags.out, flags.dtype))
@@ -26,29 +26,28 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(
         prog=usage_name("convert"),
-        description="Imports a model once and stores it in our own layout: faster to load, smaller "
-        "if asked. With a file as OUT, puts a trained inverter into that one file.",
+        description="Converts a model to our layout, which loads faster and can be stored in 16 "
+        "bits. With a file as OUT, converts a trained inverter to that file.",
     )
     add = parser.add_argument
     add(
         "source",
         metavar="IN",
-        help="a model: a folder in any layout, the name of a released model, the URL of a zip, or "
-        "a Hub repository (owner/name); or an inverter: the folder of a run that trained one, or a "
-        ".safetensors file",
+        help="model: a folder in any layout, the name of a released model, the URL of a zip "
+        "archive, or a Hub repository (owner/name); inverter: a run folder or a .safetensors file",
     )
     add(
         "out",
         metavar="OUT",
         type=Path,
-        help="a new folder for a model; a .safetensors or .onnx file for an inverter",
+        help="new folder for a model; .safetensors or .onnx file for an inverter",
     )
     add(
         "--dtype",
         choices=get_args(StoredType),
         default="float32",
-        help="type of the stored parameters; the 16-bit types take half the space; an inverter is "
-        "stored as float32 or float16, as ONNX always as float32 (default: %(default)s)",
+        help="type of the stored parameters; 16-bit types halve the size; inverters are stored as "
+        "float32 or float16, in ONNX files as float32 (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""Inversion of the features of a recording, to hear what an inverter loses."""
+"""Inversion of the features of a recording, for evaluating an inverter by ear."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from spectrodiff.core.constants import SAMPLE_RATE
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Computes the features of the recording that the command line names, and inverts them."""
+    """Runs the command."""
     flags = parse_flags(arguments)
-    # Only now, so that --help answers at once.
+    # Imported here so that --help is fast.
     import numpy as np
 
     from spectrodiff.audio.features import log_mel
@@ -30,14 +30,15 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(
         prog=usage_name("invert"),
-        description="Turns a recording into features and back into audio: all that a perfect "
-        "synthesizer could give with this inverter.",
+        description="Converts a recording to features and back to audio: the upper limit of the "
+        "quality of a synthesizer with this inverter.",
     )
     add = parser.add_argument
-    add("recording", type=Path, metavar="IN", help="an audio file")
-    add("out", type=Path, metavar="OUT", help="a .wav, .flac or .ogg file")
+    add("recording", type=Path, metavar="IN", help="audio file")
+    add("out", type=Path, metavar="OUT", help=".wav, .flac or .ogg file")
     add(
         "--inverter",
-        help="an inverter as sample.py takes it (default: the bundled one, else griffin-lim)",
+        help="griffin-lim, a .safetensors or .onnx file, or a run folder (default: the bundled "
+        "inverter, or griffin-lim without it)",
     )
     return parser.parse_args(arguments)

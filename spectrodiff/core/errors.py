@@ -54,3 +54,8 @@ class ReportError(SpectrodiffError):
 
 class OutputError(SpectrodiffError):
     """Output file or folder that cannot be written."""
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its type if there is no message."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

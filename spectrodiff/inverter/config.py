@@ -3,20 +3,16 @@
 import dataclasses
 from typing import Any
 
+from spectrodiff.core.config import require
 from spectrodiff.core.errors import ConfigError
 
 
-def _check_sizes(config: Any) -> None:
+def _check_sizes(config: "InverterConfig") -> None:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if type(value) is not int or not 1 <= value <= 1 << 16:
             subject = f"{type(config).__name__}.{field.name}"
             raise ConfigError(subject, "a whole number from 1 to 65536", repr(value))
-
-
-def _require(condition: bool, subject: str, expected: str) -> None:
-    if not condition:
-        raise ConfigError(subject, expected, "another")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +30,10 @@ class FrameRateConfig:
 
     def __post_init__(self) -> None:
         _check_sizes(self)
-        _require(self.kernel_frames % 2 == 1, "FrameRateConfig.kernel_frames", "an odd number")
+        taps, window = self.kernel_frames, self.window_samples
+        require(taps % 2 == 1, "FrameRateConfig.kernel_frames", "an odd number", taps)
         # Whole numbers of hops, and windows centred on the frames of the features.
-        _require(
-            self.window_samples % 640 == 0, "FrameRateConfig.window_samples", "a multiple of 640"
-        )
+        require(window % 640 == 0, "FrameRateConfig.window_samples", "a multiple of 640", window)
 
     @property
     def fourier_bins(self) -> int:
@@ -63,7 +58,7 @@ class MelganConfig:
 
     def __post_init__(self) -> None:
         _check_sizes(self)
-        _require(self.width % 16 == 0, "MelganConfig.width", "a multiple of 16")
+        require(self.width % 16 == 0, "MelganConfig.width", "a multiple of 16", self.width)
 
 
 InverterConfig = FrameRateConfig | RecurrentConfig | MelganConfig

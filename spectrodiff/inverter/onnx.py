@@ -10,7 +10,7 @@ import numpy as np
 
 from spectrodiff.audio.features import check_log_mel
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.inverter.base import Audio, Inverter
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class OnnxInverter(Inverter):
         try:
             (audio,) = self._session.run(None, {_INPUT: log_mel[np.newaxis]})
         except Exception as error:  # onnxruntime's exceptions have no common base class
-            raise CheckpointError(self._path, _EXPECTED, _first_line(error)) from error
+            raise CheckpointError(self._path, _EXPECTED, first_line(error)) from error
         if audio.size != len(log_mel) * HOP_SAMPLES:
             got = f"output of shape {audio.shape} from {len(log_mel)} frames"
             raise CheckpointError(self._path, _EXPECTED, got)
@@ -142,7 +142,7 @@ def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> 
     try:
         return onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions have no common base class
-        raise CheckpointError(path, "a readable ONNX graph", _first_line(error)) from error
+        raise CheckpointError(path, "a readable ONNX graph", first_line(error)) from error
 
 
 def _takes_log_mel(node: Any) -> bool:
@@ -160,7 +160,3 @@ def _num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -126,7 +126,7 @@ class _Graph:
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
 
-    def constant(self, values: Any) -> str:
+    def constant(self, values: np.ndarray | np.generic) -> str:
         from onnx import numpy_helper
 
         name = f"constant_{len(self.initializers)}"
@@ -143,10 +143,10 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
-    def times(self, value: str, factor: Any) -> str:
-        return self.add("Mul", value, self.constant(np.float32(factor)))
+    def times(self, value: str, factor: float | np.ndarray) -> str:
+        return self.add("Mul", value, self.constant(np.asarray(factor, np.float32)))
 
-    def plus(self, value: str, term: Any) -> str:
+    def plus(self, value: str, term: float | np.ndarray) -> str:
         return self.add("Add", value, self.constant(np.asarray(term, np.float32)))
 
     def part(self, value: str, begin: int, end: int) -> str:

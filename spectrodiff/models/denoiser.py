@@ -248,7 +248,7 @@ class Denoiser(nnx.Module):
         context: Float[Array, "B C M"] | None,
         context_mask: Bool[Array, "B C"] | None,
         noisy: Float[Array, "B F M"],
-        time: Float[Array, " B"],
+        time: Float[Array, "#B"],
         *,
         key: DropoutKey = None,
     ) -> Float32[Array, "B F M"]:

@@ -53,7 +53,7 @@ class EncoderLayer(nnx.Module):
     def __call__(
         self, x: Float[Array, "B S D"], mask: Bool[Array, "#B #S S"], *, key: DropoutKey = None
     ) -> Float[Array, "B S D"]:
-        """Applies the layer; the mask says which entries are attended to."""
+        """Applies the layer; entries outside the mask are not attended to."""
         keys = split_key(key, 4)
         normed = self.attention_norm(x)
         attended = self.attention(normed, self.attention.memory(normed, mask), key=keys[0])
@@ -78,7 +78,7 @@ class EncoderStack(nnx.Module):
     def encode(
         self, embedded: Float[Array, "B S D"], mask: Bool[Array, "#B #S S"], key: DropoutKey
     ) -> Float[Array, "B S D"]:
-        """Applies layers and norm; the mask says which entries are attended to."""
+        """Applies layers and norm; entries outside the mask are not attended to."""
         keys = split_key(key, 3)
         x = dropout(embedded, self.dropout, keys[0], shared_axis=1).astype(self.dtype)
         x = scan_layers(

@@ -138,7 +138,7 @@ def _embedding(
     places = steps * (SAMPLE_RATE / HOP_SAMPLES / STEPS_PER_SECOND)
     inside = places <= len(frames.codes) - 1
     steps, places = steps[inside], places[inside]
-    # Half frames lie between two rows.
+    # A time between two frames has the mean of their codes.
     before, after = places.astype(int), np.ceil(places).astype(int)
     share = (places - before)[:, None].astype(np.float32)
     codes = (1 - share) * frames.codes[before] + share * frames.codes[after]

@@ -147,7 +147,7 @@ class Attention(nnx.Module):
         self.heads, self.head_width, self.dropout = heads, head_width, dropout
 
     def memory(self, source: Float[Array, "B S D"], mask: Bool[Array, "#B #T S"]) -> KeyValue:
-        """Returns keys and values of `source`; `mask` says which of them a query can see."""
+        """Returns keys and values of `source`; queries can attend to those in the mask."""
         return KeyValue(self._heads(self.key(source)), self._heads(self.value(source)), mask)
 
     def __call__(

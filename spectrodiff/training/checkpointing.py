@@ -19,8 +19,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from spectrodiff.checkpoints.damage import damage, first_line
-from spectrodiff.checkpoints.run_folder import AVERAGE, PARAMS, damaged, steps_of, unreadable
+from spectrodiff.checkpoints.run_folder import (
+    AVERAGE,
+    PARAMS,
+    brief_reason,
+    damage,
+    damaged,
+    steps_of,
+    unreadable,
+)
 from spectrodiff.core.distributed import is_leader, largest, wait_for_all
 from spectrodiff.core.errors import OutputError
 from spectrodiff.core.files import unwritable
@@ -277,7 +284,7 @@ class Checkpoints:
         while error.__cause__ is not None:
             error = error.__cause__
         system = _SYSTEM_ERROR.search(str(error))
-        reason = os.strerror(int(system[1])) if system else first_line(error)
+        reason = os.strerror(int(system[1])) if system else brief_reason(error)
         return OutputError(self.folder, "room for a checkpoint", reason)
 
     def _newest_whole(self, parts: tuple[str, ...]) -> tuple[int, dict[int, str]]:

@@ -18,7 +18,7 @@ from typing import Any, cast
 import jax
 
 import spectrodiff
-from spectrodiff.checkpoints.description import read_formatted
+from spectrodiff.checkpoints.model import read_formatted
 from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, first_tokenization, steps_of
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import PARTIAL, atomic_file, check_writable, unwritable

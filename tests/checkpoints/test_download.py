@@ -113,7 +113,7 @@ def test_no_connection_says_how_to_do_without(url, tmp_path):
 )
 def test_members_outside_the_folder(file_server, tmp_path, name):
     file_server.files["/bad.zip"] = make_zip({"good.txt": b"good", name: b"bad"})
-    with pytest.raises(CheckpointError, match="would write to"):
+    with pytest.raises(CheckpointError, match="would be written to"):
         fetch_zip(f"{file_server.url}/bad.zip", tmp_path / "cache")
     assert not list(tmp_path.rglob("*.txt"))
 

@@ -64,7 +64,7 @@ def test_the_second_time_comes_from_the_cache(hub, tmp_path):
     [
         ("google/none", "neither"),
         ("google/tiny@v2", "neither"),
-        ("runs/a", "a folder here, or a repository"),
+        ("runs/a", "a local folder, or a repository"),
     ],
 )
 def test_not_on_the_hub(hub, tmp_path, name, message):

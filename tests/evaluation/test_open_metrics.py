@@ -52,7 +52,7 @@ def test_weights_that_are_there_and_cannot_be_used_are_an_error(tmp_path):
     (tmp_path / "vggish.npz").write_bytes(b"nonsense")
     (tmp_path / "empty").mkdir()
     for settings, message in (
-        ({"vggish": str(tmp_path / "vggish.npz")}, "a whole npz file of arrays"),
+        ({"vggish": str(tmp_path / "vggish.npz")}, "a complete npz file of arrays"),
         ({"trill": str(tmp_path / "empty")}, "a folder without saved_model.pb"),
         ({"transcriber": str(tmp_path / "empty")}, "the T5X checkpoint of MT3"),
         ({"onnx": (str(tmp_path / "none.onnx"),)}, "no such file"),

@@ -1,16 +1,19 @@
 """Inverters with random parameters or known answers, and features for them."""
 
+import jax
 import numpy as np
 
 from spectrodiff.checkpoints.tree import nest
 from spectrodiff.inverter import Inverter
 from spectrodiff.inverter.config import SIZES
 from spectrodiff.inverter.files import StoredInverter
-from spectrodiff.inverter.networks.generators import generator_of
+from spectrodiff.inverter.networks.generators import generate, generator_of
 from spectrodiff.models.definition import define
 
 # The two generators without a recurrent state, as small as they get.
 KINDS = ["tiny", "melgan_tiny"]
+
+generate_compiled = jax.jit(generate, static_argnums=(0, 3))
 
 
 def random_inverter(kind, seed=0):

@@ -123,11 +123,13 @@ def test_other_networks_and_damage_raise_one_type_of_error(run, tmp_path):
             assert "incompatible handler" not in str(e.value)
     (tmp_path / "checkpoints" / "1" / "params").mkdir(parents=True)
     (tmp_path / "run.json").write_bytes((folder / "run.json").read_bytes())
-    with pytest.raises(CheckpointError, match="expected a whole checkpoint, got a damaged one"):
+    with pytest.raises(
+        CheckpointError, match="expected an undamaged checkpoint, got a damaged one"
+    ):
         open_checkpoint(tmp_path)
     (tmp_path / "checkpoints" / "1" / "params").rmdir()
     (tmp_path / "checkpoints" / "1").rmdir()
-    with pytest.raises(CheckpointError, match="a run that has not saved any yet"):
+    with pytest.raises(CheckpointError, match="a run without any"):
         open_checkpoint(tmp_path)
 
 

@@ -97,7 +97,9 @@ def test_the_model_is_that_of_the_previous_checkpoint(whole, run, caplog, capfd,
     printed = capfd.readouterr()
     assert "Traceback" not in printed.err + printed.out
     for chosen in ({"step": 3}, {}):  # a named checkpoint is not replaced by another
-        with pytest.raises(CheckpointError, match="3: expected a whole checkpoint, got a damaged"):
+        with pytest.raises(
+            CheckpointError, match="3: expected an undamaged checkpoint, got a damaged"
+        ):
             import_run(run if chosen else run / "checkpoints" / "3", **chosen)
 
 
@@ -107,7 +109,7 @@ def test_a_run_resumes_from_the_previous_checkpoint(trainer, whole, run, caplog,
     shutil.rmtree(path) if path.is_dir() else empty(path)
     folder = run / "checkpoints"
     strict = Checkpoints(folder, keep=5, strict=True)
-    with strict, pytest.raises(CheckpointError, match="3: expected a whole checkpoint, got a"):
+    with strict, pytest.raises(CheckpointError, match="3: expected an undamaged checkpoint, got a"):
         strict.restore(abstract(trainer))
     with Checkpoints(folder, keep=2) as checkpoints:
         restored = checkpoints.restore(abstract(trainer))
@@ -127,7 +129,9 @@ def test_a_run_resumes_from_the_previous_checkpoint(trainer, whole, run, caplog,
 def test_if_all_are_damaged_the_newest_is_named(trainer, run):
     for step in "23":
         empty(run / "checkpoints" / step / "ema" / "manifest.ocdbt")
-    wanted = r"3: expected a whole checkpoint, got a damaged one \(ema: .*as are the 1 before it"
+    wanted = (
+        r"3: expected an undamaged checkpoint, got a damaged one \(ema: .*as are the 1 before it"
+    )
     with pytest.raises(CheckpointError, match=wanted):
         open_checkpoint(run)
     with (

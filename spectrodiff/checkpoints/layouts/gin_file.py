@@ -1,7 +1,7 @@
-"""Reads the values in a gin file without running gin.
+"""Reads the values in a gin file without executing it.
 
-Gin's own parser only turns text into statements; importing modules, including files and building
-objects happen when statements are applied, which is not done here.
+Gin's parser converts text to statements; modules are imported, files included and objects built
+only when statements are applied, which is not done here.
 """
 
 import dataclasses
@@ -25,16 +25,16 @@ class Macro:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """`@name` or `@name()`: something in code, which has no value here."""
+    """`@name` or `@name()`: a configurable, which has no value here."""
 
     name: str
 
 
 class GinFile:
-    """The bindings of a gin file; a later one of the same name wins.
+    """Bindings of a gin file; the last one of a name counts.
 
-    A name is "MACRO", "Configurable.argument" or "scope/Configurable.argument"; modules before the
-    configurable's own name are left out.
+    A name is "MACRO", "Configurable.argument" or "scope/Configurable.argument", without the modules
+    before the configurable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class GinFile:
             raise CheckpointError(path, "a gin file", "values nested too deeply") from None
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Returns the value of a name with macros followed, or the default if it has none."""
+        """Returns the value of a name, resolving macros, or the default if it has none."""
         value = self._values.get(name, default)
         for _ in range(MAX_MACRO_DEPTH):
             if not isinstance(value, Macro):
@@ -62,7 +62,7 @@ class GinFile:
 
 
 class _Delegate:
-    """Stands in for what gin would look up while it parses."""
+    """Replaces gin's lookups during parsing."""
 
     def configurable_reference(self, name: str, _evaluate: bool) -> Reference:
         return Reference(name)
@@ -83,7 +83,7 @@ def _bindings(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _statements(text: str) -> Iterator[Any]:
-    """Yields what can be parsed: a bad line is left out, a bad token ends the file."""
+    """Yields the statements that can be parsed: skips invalid lines, stops at invalid tokens."""
     from gin import config_parser
 
     try:

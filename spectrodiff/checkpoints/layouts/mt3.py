@@ -1,6 +1,6 @@
-"""Imports the published weights of MT3, the transcriber, which T5X wrote.
+"""Import of the published weights of MT3, in T5X format.
 
-The release has no configuration beside its arrays. Their shapes say all of it but the width of an
+The release has no configuration. The shapes of the arrays determine all sizes but the width of an
 attention head, which is 64 in every published model.
 """
 
@@ -29,11 +29,11 @@ def import_mt3(folder: Path, head_width: int = HEAD_WIDTH) -> tuple[ModelConfig,
     """Reads the sizes and the parameters of a transcriber.
 
     Args:
-        folder: the folder with the file `checkpoint` in it, or the one above.
-        head_width: K, which no shape tells.
+        folder: folder that contains the file `checkpoint`, or its parent.
+        head_width: K, which the shapes do not determine.
 
     Raises:
-        CheckpointError: if anything is missing, left over, damaged or of another shape.
+        CheckpointError: if arrays are missing, unknown, damaged or of the wrong shape.
     """
     found = find_t5x(folder) if folder.is_dir() else None
     if found is None:
@@ -50,7 +50,7 @@ def _read_sizes(folder: Path, stored: Mapping[str, StoredArray], head_width: int
     _, inner = _matrix(folder, stored, "encoder/layers_0/attention/query/kernel")
     _, mlp_width = _matrix(folder, stored, "encoder/layers_0/mlp/wi_0/kernel")
     if inner % head_width:
-        raise CheckpointError(folder, f"heads of width {head_width}", f"{inner} for all of them")
+        raise CheckpointError(folder, f"heads of width {head_width}", f"{inner} for all heads")
     return model_config(
         folder,
         width=width,
@@ -77,6 +77,6 @@ def _matrix(folder: Path, stored: Mapping[str, StoredArray], name: str) -> Shape
 
 
 def _count_layers(names: Iterable[str], stack: str) -> int:
-    # The highest number, so that a layer that is missing in between is missed.
+    # The highest number, so that a gap is reported as a missing layer.
     numbers = (re.match(rf"{stack}/layers_([0-9]{{1,3}})/", name) for name in names)
     return 1 + max((int(match[1]) for match in numbers if match), default=-1)

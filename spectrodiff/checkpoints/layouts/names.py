@@ -1,7 +1,7 @@
-"""Names of the parameters of our tree in the released layouts.
+"""Names of the parameters in the released layouts.
 
-In the tables "{}" stands for the number of the layer; the names left and right are relative to the
-stack (note encoder, context encoder, decoder) they belong to.
+In the tables, "{}" is the number of the layer; names on both sides are relative to their stack
+(note encoder, context encoder, decoder).
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ _MT3_DECODER = {
     },
 }
 
-# The autoregressive baseline writes frames where MT3 writes tokens; its positions are not stored.
+# The autoregressive baseline outputs frames where MT3 outputs tokens; its positions are not stored.
 _AUTOREGRESSIVE_ENCODER = {
     name: entry for name, entry in _T5X_NOTE_ENCODER.items() if name != "positions"
 }
@@ -121,13 +121,13 @@ _PORT_DECODER = {
 
 
 def t5x_sources(config: ModelConfig) -> dict[str, Source]:
-    """Returns where the T5X layout keeps each parameter, the levels of its tree joined by "/"."""
+    """Returns the T5X name of each parameter, the levels of the tree joined by "/"."""
     if config.kind == "autoregressive":
         return {
             **_stack("note_encoder", "encoder", _AUTOREGRESSIVE_ENCODER, config.encoder_layers),
             **_stack("decoder", "decoder", _AUTOREGRESSIVE_DECODER, config.decoder_layers),
         }
-    # A network without context has one encoder, called just that.
+    # Without context there is one encoder, named "encoder".
     notes = "token_encoder" if config.has_context else "encoder"
     sources = _stack("note_encoder", notes, _T5X_NOTE_ENCODER, config.encoder_layers)
     if config.has_context:
@@ -147,7 +147,7 @@ def t5x_sources(config: ModelConfig) -> dict[str, Source]:
 
 
 def mt3_sources(config: ModelConfig) -> dict[str, Source]:
-    """Returns where T5X keeps each parameter of the transcriber."""
+    """Returns the T5X name of each parameter of MT3."""
     return {
         **_stack("encoder", "encoder", _MT3_ENCODER, config.encoder_layers),
         **_stack("decoder", "decoder", _MT3_DECODER, config.decoder_layers),
@@ -155,7 +155,7 @@ def mt3_sources(config: ModelConfig) -> dict[str, Source]:
 
 
 def port_sources(config: ModelConfig) -> dict[str, Source]:
-    """Returns where the diffusers and Paddle ports keep each parameter: "folder/name"."""
+    """Returns the name of each parameter, "folder/name", in the diffusers and Paddle ports."""
     encoder, decoder = config.encoder_layers, config.decoder_layers
     return {
         **_stack("note_encoder", "notes_encoder", _PORT_NOTE_ENCODER, encoder),

@@ -1,8 +1,8 @@
-"""Reads weights that Paddle wrote (`.pdparams`), without Paddle.
+"""Reads weights in Paddle's format (`.pdparams`), without Paddle.
 
-Such a file is a pickle of a dict of numpy arrays. Beside them it may hold a table from these names
-to Paddle's own, and, where the pickle's protocol could not hold an array in one piece, the flat
-pieces of the array and a table that says how to join them.
+Such a file is a pickle of a dict of numpy arrays. It may also contain a table from these names to
+Paddle's own and, if an array was too large for the pickle protocol, flat pieces of the array and a
+table for joining them.
 """
 
 import math
@@ -21,10 +21,10 @@ PIECES_TABLE = "UnpackBigParamInfor@@"
 
 
 def read_paddle_file(path: Path) -> dict[str, StoredArray]:
-    """Returns the arrays of a state dict by name; they stay in the file until they are read.
+    """Returns the arrays of a state dict by name; values are read on demand.
 
     Raises:
-        CheckpointError: if the file is damaged or holds anything but arrays.
+        CheckpointError: if the file is damaged or contains anything but arrays.
     """
     try:
         with path.open("rb") as file:
@@ -39,13 +39,15 @@ def read_paddle_file(path: Path) -> dict[str, StoredArray]:
     try:
         joined = {name: _join(state, row) for name, row in pieces.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(path, "whole arrays", f"pieces that do not fit ({error})") from None
+        raise CheckpointError(
+            path, "complete arrays", f"pieces that do not match ({error})"
+        ) from None
     arrays = joined | {name: _array(value, path, name).stored() for name, value in state.items()}
-    return {name: _let_go(array, data) for name, array in arrays.items()}
+    return {name: _releasing(array, data) for name, array in arrays.items()}
 
 
 def _array(value: Any, path: Path, name: str) -> PickledArray:
-    # Tensors that are not part of a state dict are written as (Paddle's name, array).
+    # Tensors that are not part of a state dict are stored as (Paddle's name, array).
     if isinstance(value, tuple) and len(value) == 2:
         value = value[1]
     if not isinstance(value, PickledArray):
@@ -54,7 +56,7 @@ def _array(value: Any, path: Path, name: str) -> PickledArray:
 
 
 def _join(state: dict[str, Any], row: dict[str, Any]) -> StoredArray:
-    """Takes the flat pieces of one array out of `state`."""
+    """Removes the flat pieces of one array from `state` and returns the array."""
     shape = checked_shape(tuple(row["OriginShape"]))
     parts = [state.pop(name) for name in row["slices"]]
     if sum(part.shape[0] for part in parts) != math.prod(shape):
@@ -64,8 +66,8 @@ def _join(state: dict[str, Any], row: dict[str, Any]) -> StoredArray:
     )
 
 
-def _let_go(array: StoredArray, data: mmap.mmap) -> StoredArray:
-    """An array whose pages do not stay in memory after it was read."""
+def _releasing(array: StoredArray, data: mmap.mmap) -> StoredArray:
+    """Returns an array whose pages are released after reading."""
 
     def read() -> np.ndarray:
         values = array.read().copy()

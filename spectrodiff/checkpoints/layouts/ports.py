@@ -1,8 +1,7 @@
-"""Imports checkpoints of the diffusers port and of the Paddle port made after it.
+"""Import of checkpoints of the diffusers port and of the Paddle port derived from it.
 
-Both keep a folder per network with a `config.json` and a file of weights; they differ in the kind
-of that file, and in that torch keeps a linear weight as [outputs, inputs]. An ONNX inverter may lie
-beside the networks.
+Both have a folder per network with a `config.json` and a file of weights; the file formats differ,
+and torch stores linear weights as [outputs, inputs]. There may also be an ONNX inverter.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,18 +33,18 @@ DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_mod
 PADDLE_FILES = ("model_state.pdparams",)
 
 _PREDICTIONS: Mapping[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
-# What the configurations of the networks must agree on.
+# Settings that must be equal for all networks, or for both encoders.
 _ALL_SHARE = ("d_model", "num_heads", "d_kv", "d_ff")
 _ENCODERS_SHARE = (*_ALL_SHARE, "num_layers", "feed_forward_proj")
 
 
 def find_diffusers(path: Path) -> Path | None:
-    """Returns `path` if it holds the networks of the diffusers port."""
+    """Returns `path` if it contains the networks of the diffusers port."""
     return path if weight_file(path / "decoder", DIFFUSERS_FILES) else None
 
 
 def find_paddle(path: Path) -> Path | None:
-    """Returns `path` if it holds the networks of the Paddle port."""
+    """Returns `path` if it contains the networks of the Paddle port."""
     return path if weight_file(path / "decoder", PADDLE_FILES) else None
 
 
@@ -53,7 +52,7 @@ def import_diffusers(folder: Path) -> Checkpoint:
     """Reads a folder of the diffusers port.
 
     Raises:
-        CheckpointError: if anything is missing, left over, damaged or not supported.
+        CheckpointError: if files, arrays or settings are missing, unknown, damaged or unsupported.
     """
     return _import(folder, "diffusers", DIFFUSERS_FILES, transposed=True)
 
@@ -62,13 +61,13 @@ def import_paddle(folder: Path) -> Checkpoint:
     """Reads a folder of the Paddle port.
 
     Raises:
-        CheckpointError: if anything is missing, left over, damaged or not supported.
+        CheckpointError: if files, arrays or settings are missing, unknown, damaged or unsupported.
     """
     return _import(folder, "Paddle", PADDLE_FILES, transposed=False)
 
 
 def weight_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Returns the first of the files that is in the folder."""
+    """Returns the first of the files that exists in the folder."""
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
@@ -127,7 +126,7 @@ def _read_prediction(path: Path) -> Prediction:
     if not path.is_file():
         return "eps"
     settings = read_json(path)
-    # The port's name for the cosine schedule; its own discretisation is not used here.
+    # The port's name for the cosine schedule; its discretisation is not used here.
     require(path, "beta_schedule", settings.get("beta_schedule"), "squaredcos_cap_v2")
     name = "prediction_type"
     return choose(path, name, settings.get(name, "epsilon"), _PREDICTIONS)

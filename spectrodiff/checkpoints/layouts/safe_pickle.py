@@ -1,10 +1,10 @@
-"""Reads pickles that hold arrays in plain containers, without the power to do anything else.
+"""Reads pickles of arrays in plain containers safely.
 
-A pickle is a program: its GLOBAL instructions import any name and its REDUCE instructions call it.
-This is another machine for the same instructions. It imports nothing; a global name is only a
-label, and of the few labels it knows, some stand for a function that makes an array or a dict. Any
-other label, and any instruction that arrays do not need, ends the reading. Memory stays in
-proportion to the file: nothing here copies a value that an instruction can name twice.
+A pickle is a program: GLOBAL instructions import arbitrary names, and REDUCE instructions call
+them. This module interprets the instructions without importing anything: a global name is only a
+label, and a few known labels stand for functions that make an array or a dict. All other labels,
+and all instructions that arrays do not need, are errors. Memory use is proportional to the file,
+since values that an instruction can refer to twice are not copied.
 """
 
 import io
@@ -22,17 +22,17 @@ from spectrodiff.checkpoints.tree import StoredArray, checked_shape
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.definition import Shape
 
-# Longer reads are handed out as views of the file instead of copies.
+# Longer reads return views of the file instead of copies.
 COPY_BYTES = 4096
 
 
 class Label(NamedTuple):
-    """A global name in a pickle, "module.name"; nothing is ever imported under it."""
+    """Global name in a pickle, "module.name"; it is never imported."""
 
     name: str
 
 
-# What a label stands for: a function of the arguments of REDUCE, or None if it is only mentioned.
+# Function of the arguments of REDUCE for each label, or None for labels that are not called.
 Labels = Mapping[str, Callable[..., Any] | None]
 
 
@@ -42,16 +42,16 @@ def read_pickle(
     labels: Labels | None = None,
     persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Returns what a pickle of protocol 2, 3 or 4 holds, numpy arrays as `PickledArray`.
+    """Returns the content of a pickle of protocol 2, 3 or 4, numpy arrays as `PickledArray`.
 
     Args:
-        data: the pickle; arrays keep views of it.
-        subject: the file that errors are about.
-        labels: global names to accept beside those of numpy arrays and plain containers.
-        persistent_load: turns a persistent id into a value, for formats that use them.
+        data: pickle; arrays keep views of it.
+        subject: file, for errors.
+        labels: accepted global names in addition to those of numpy arrays and plain containers.
+        persistent_load: converts a persistent id to a value, for formats that use them.
 
     Raises:
-        CheckpointError: if the pickle is damaged or asks for anything that is not listed.
+        CheckpointError: if the pickle is damaged or contains other labels or instructions.
     """
     machine = _Machine(subject, {**_NUMPY_LABELS, **(labels or {})}, persistent_load)
     try:
@@ -67,7 +67,7 @@ def read_pickle(
         struct.error,
     ) as error:
         raise CheckpointError(
-            subject, "a whole pickle of arrays", f"a damaged one ({error})"
+            subject, "a complete pickle of arrays", f"a damaged one ({error})"
         ) from None
 
 
@@ -75,7 +75,7 @@ _MARK = object()
 
 
 class _Machine:
-    """A stack, a memo, and one method per kind of instruction."""
+    """Interpreter: a stack, a memo, and one method per kind of instruction."""
 
     def __init__(
         self, subject: Path, labels: Labels, persistent_load: Callable[[Any], Any] | None
@@ -156,7 +156,7 @@ class _Machine:
 
     def set_state(self, _: None) -> None:
         (state,) = self._pop(1)
-        # The attributes of a dict (torch keeps a version there) say nothing about its arrays.
+        # Attributes of a dict, in which torch stores a version, are ignored.
         if not isinstance(self._stack[-1], dict):
             _of_type((PickledArray, _PickledType), self._stack[-1]).set_state(*state)
 
@@ -168,7 +168,7 @@ class _Machine:
     def _push_label(self, module: Any, name: Any) -> None:
         label = f"{_of_type(str, module)}.{_of_type(str, name)}"
         if label not in self._labels:
-            raise self._refusal(f"a reference to {label[:80]!r}, which was not followed")
+            raise self._refusal(f"a reference to {label[:80]!r}, which is not imported")
         self._stack.append(Label(label))
 
     def _refusal(self, got: str) -> CheckpointError:
@@ -180,7 +180,7 @@ class _Machine:
     def _extend_dict(self, items: list[Any]) -> None:
         target = _of_type(dict, self._stack[-1])
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Only strings: hashing a deeply nested tuple would overrun the C stack.
+            # Only strings: hashing a deeply nested tuple would overflow the C stack.
             target[_of_type(str, key)] = value
 
     def _pop(self, count: int) -> list[Any]:
@@ -231,7 +231,7 @@ _METHODS: Mapping[str, Callable[[_Machine, Any], None]] = {
 
 
 class _ViewReader:
-    """A file over a buffer whose long reads are views, so that arrays are not copied."""
+    """File over a buffer; long reads return views, so that arrays are not copied."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._view, self._at = memoryview(data), 0
@@ -255,13 +255,13 @@ def _of_type(kind: Any, value: Any) -> Any:
 
 _TYPES: Mapping[str, np.dtype[Any]] = {
     **{code: np.dtype(code) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1")},
-    # Paddle writes bfloat16 as the unsigned integers of the same bits.
+    # Paddle stores bfloat16 as unsigned integers of the same bits.
     "u2": np.dtype(ml_dtypes.bfloat16),
 }
 
 
 class _PickledType:
-    """A numpy dtype: the code comes with the call, the byte order with the state."""
+    """A numpy dtype: the call has its code, the state its byte order."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if _of_type(str, code) not in _TYPES:
@@ -274,7 +274,7 @@ class _PickledType:
 
 
 class PickledArray:
-    """A numpy array in a pickle: made empty by one instruction, given its values by another."""
+    """A numpy array in a pickle, created empty by one instruction and filled by another."""
 
     def __init__(self, *_: Any) -> None:
         self._values: bytes | memoryview | str = b""
@@ -285,7 +285,7 @@ class PickledArray:
     def set_state(
         self, _version: int, shape: Shape, kind: _PickledType, fortran: bool, values: Any
     ) -> None:
-        """Takes what numpy keeps of an array in a pickle; ValueError if it does not fit."""
+        """Sets type, shape and values; ValueError if they do not match."""
         self._dtype = _of_type(_PickledType, kind).dtype
         self._order = "F" if fortran else "C"
         self._values = _of_type((bytes, memoryview, str), values)
@@ -295,7 +295,7 @@ class PickledArray:
             raise ValueError(f"an array of shape {shape} in {count} bytes")
 
     def read(self) -> np.ndarray:
-        """Returns the array: a view of the pickle, unless its bytes were written as text."""
+        """Returns the array: a view of the pickle, unless its bytes are stored as text."""
         return np.frombuffer(self._raw_bytes(), self._dtype).reshape(self.shape, order=self._order)
 
     def stored(self) -> StoredArray:
@@ -309,8 +309,8 @@ class PickledArray:
 
 
 def _bytes_as_text(text: str, encoding: str) -> str:
-    # Protocol 2 has no bytes: it writes latin-1 text and a call that would turn it back, which is
-    # left to the array that holds it.
+    # Protocol 2 has no bytes: it stores latin-1 text and a call for encoding it, which is left to
+    # the array.
     if encoding != "latin1":
         raise ValueError("bytes in an unknown encoding")
     return _of_type(str, text)
@@ -333,7 +333,7 @@ _NUMPY_LABELS: Labels = {
     "builtins.tuple": _same_tuple,
     "__builtin__.tuple": _same_tuple,
     "_codecs.encode": _bytes_as_text,
-    "__builtin__.bytes": _no_bytes,  # without arguments: what protocol 2 writes for no bytes
+    "__builtin__.bytes": _no_bytes,  # called without arguments for empty bytes in protocol 2
     "numpy.ndarray": None,
     "numpy.dtype": _PickledType,
     "numpy.core.multiarray._reconstruct": PickledArray,

@@ -22,7 +22,7 @@ def read_safetensors(path: Path) -> dict[str, StoredArray]:
 
     def stored(name: str) -> StoredArray:
         def read() -> np.ndarray:
-            # Opened anew, since what was read through a mapping of the file stays in memory.
+            # Opened again, since pages read through a memory map stay in memory.
             with _open(path) as file:
                 return file.get_tensor(name)
 
@@ -32,7 +32,7 @@ def read_safetensors(path: Path) -> dict[str, StoredArray]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Returns what a file says about itself.
+    """Returns the metadata of a file.
 
     Raises:
         CheckpointError: if the file is damaged or cannot be read.
@@ -49,4 +49,4 @@ def _open(path: Path) -> Iterator[Any]:
         with safetensors.safe_open(path, framework="np") as file:
             yield file
     except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise CheckpointError(path, "a whole safetensors file of floats", str(error)) from None
+        raise CheckpointError(path, "a complete safetensors file of floats", str(error)) from None

@@ -1,7 +1,7 @@
-"""Our own layout: a folder with the settings, the weights and, if there is one, the inverter.
+"""Our layout: a folder with settings, weights and optionally an inverter.
 
 `model.json` holds the settings and the size of every other file, `model.safetensors` the parameters
-under the names of `expected_shapes`, `inverter.onnx` what turns features into audio.
+by the names of `expected_shapes`, and `inverter.onnx` the inverter.
 """
 
 import json
@@ -12,9 +12,8 @@ from typing import Any, Literal
 import ml_dtypes
 import numpy as np
 
-from spectrodiff.checkpoints.description import as_json, read_description, read_formatted
 from spectrodiff.checkpoints.layouts.safetensors_file import read_safetensors
-from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.model import Checkpoint, as_json, read_description, read_formatted
 from spectrodiff.checkpoints.tree import assemble, expected_shapes, flatten
 from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.core.files import atomic_folder
@@ -38,10 +37,10 @@ def save_model(checkpoint: Checkpoint, folder: Path, dtype: StoredType = "float3
     """Writes a checkpoint to a new folder in our layout.
 
     Args:
-        checkpoint: what to write.
-        folder: where to; it must not exist or be empty.
-        dtype: how to keep the parameters. They are float32 again when loaded: half the size costs
-            precision, not compatibility.
+        checkpoint: model to write.
+        folder: new or empty folder.
+        dtype: type of the stored parameters; they are converted to float32 when loaded, so that the
+            16-bit types lose precision only.
 
     Raises:
         CheckpointError: if a parameter is too large for float16.
@@ -54,7 +53,7 @@ def save_model(checkpoint: Checkpoint, folder: Path, dtype: StoredType = "float3
         try:
             save_file(_cast(checkpoint, dtype), partial / WEIGHTS)
         except SafetensorError as error:
-            raise OutputError(folder, "room for the weights", str(error)) from None
+            raise OutputError(folder, "enough space for the weights", str(error)) from None
         names = [WEIGHTS]
         if checkpoint.inverter is not None:
             shutil.copyfile(checkpoint.inverter, partial / INVERTER)
@@ -68,7 +67,8 @@ def load_model(folder: Path) -> Checkpoint:
     """Reads a folder in our layout.
 
     Raises:
-        CheckpointError: if anything is missing, left over, damaged or of a later format.
+        CheckpointError: if files, arrays or settings are missing, unknown or damaged, or the format
+            is unknown.
     """
     path = folder / SETTINGS
     values = read_formatted(path)
@@ -84,18 +84,20 @@ def load_model(folder: Path) -> Checkpoint:
 
 
 def _first_tokenization(settings: dict[str, Any]) -> dict[str, Any]:
-    """The tokenization in a `model.json` of format 1, which knew only the velocity bins."""
+    """Returns the tokenization settings of format 1, which has only the velocity bins."""
     return {"velocity_bins": settings.get("velocity_bins")}
 
 
 def _cast(checkpoint: Checkpoint, dtype: StoredType) -> dict[str, np.ndarray]:
     arrays = {}
     for name, values in flatten(checkpoint.params).items():
-        # A parameter that overflows is refused below; the warning would say less.
+        # Overflow is reported below.
         with np.errstate(over="ignore"):
             arrays[name] = np.ascontiguousarray(values, _TYPES[dtype])
         if dtype == "float16" and not np.isfinite(arrays[name]).all():
-            raise CheckpointError(name, "values that float16 can hold", "larger ones; use bfloat16")
+            raise CheckpointError(
+                name, "values within the range of float16", "larger ones; use bfloat16"
+            )
     return arrays
 
 

@@ -1,8 +1,8 @@
-"""Imports checkpoints that T5X wrote: the layout of the original release.
+"""Import of T5X checkpoints, the layout of the original release.
 
-`checkpoint` is a msgpack of the whole training state. A small parameter is in it, a large one is a
-TensorStore spec whose path names a zarr array beside the file. The spec says where the array was
-when it was written, which may have been a bucket; only the last part of the path is of use.
+`checkpoint` is a msgpack of the training state. It contains small parameters as arrays, and large
+ones as TensorStore specs with the path of a zarr array beside the file. The rest of a spec is the
+storage at the time of writing, for example a bucket, and is ignored.
 """
 
 import math
@@ -27,7 +27,7 @@ from spectrodiff.checkpoints.settings import (
     require,
 )
 from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.models.config import CrossAttention, ModelConfig, NetworkKind
 from spectrodiff.music.tokenization import Tokenization
 
@@ -46,7 +46,7 @@ _CROSS_ATTENTION: Mapping[str, CrossAttention] = {
 
 
 def find_t5x(path: Path) -> Path | None:
-    """Returns the folder of the checkpoint at `path`: itself, or its newest `checkpoint_STEP`."""
+    """Returns `path` if it is a checkpoint, or the newest `checkpoint_STEP` in it."""
     if (path / FILE_NAME).is_file():
         return path
     steps = [
@@ -58,17 +58,17 @@ def find_t5x(path: Path) -> Path | None:
 
 
 def import_t5x(folder: Path) -> Checkpoint:
-    """Reads the folder of one step; `config.gin` lies in it or beside it.
+    """Reads the folder of one step; `config.gin` is in it or beside it.
 
     Raises:
-        CheckpointError: if anything is missing, left over, damaged or not supported.
+        CheckpointError: if files, arrays or settings are missing, unknown, damaged or unsupported.
     """
     gin = GinFile(_find_config(folder))
     stored = read_t5x_arrays(folder)
     has_context = any(name.startswith("continuous_encoder/") for name in stored)
     bins = gin.require("NUM_VELOCITY_BINS")
     rows = choose(gin.path, "NUM_VELOCITY_BINS", bins, EMBEDDING_ROWS)
-    # The configuration does not say which, but the decoders' cross-attentions differ in name.
+    # The configuration does not state the kind, but the names of cross-attentions differ.
     kind: NetworkKind = "autoregressive" if _AUTOREGRESSIVE_SIGN in stored else "diffusion"
     config = _read_sizes(gin, kind, rows, has_context)
     for name, value in (
@@ -89,14 +89,14 @@ def read_t5x_arrays(folder: Path) -> dict[str, StoredArray]:
     """Returns the parameters of a T5X checkpoint by name, the levels joined by "/".
 
     Raises:
-        CheckpointError: if the file or an array is missing, damaged or of an unexpected kind.
+        CheckpointError: if the file or an array is missing, damaged or of an unknown kind.
     """
     path = folder / FILE_NAME
     state = _read_msgpack(path)
     try:
         target = state["optimizer"]["target"]
     except (KeyError, TypeError):
-        raise CheckpointError(path, "a T5X training state", "something else") from None
+        raise CheckpointError(path, "a T5X training state", "other content") from None
     try:
         return dict(_leaves(path, target, ""))
     except RecursionError:
@@ -127,7 +127,7 @@ def _read_msgpack(path: Path) -> Any:
         raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
     except (KeyError, RecursionError, TypeError, ValueError, msgpack.UnpackException) as error:
         raise CheckpointError(
-            path, "a whole msgpack of a training state", f"a damaged one ({error})"
+            path, "a complete msgpack of a training state", f"a damaged one ({error})"
         ) from None
 
 
@@ -137,7 +137,7 @@ def _packed_array(data: bytes) -> StoredArray:
     axes, type_name, values = msgpack.unpackb(data)
     shape, dtype = checked_shape(tuple(axes)), _TYPES[type_name]
     if not isinstance(values, bytes) or len(values) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"an array of shape {shape} in another number of bytes")
+        raise ValueError(f"a wrong number of bytes for an array of shape {shape}")
     return StoredArray(shape, lambda: np.frombuffer(values, dtype).reshape(shape))
 
 
@@ -152,23 +152,23 @@ def _open_zarr(path: Path, spec: Mapping[str, Any], name: str) -> StoredArray:
             path, f"{name!r} to name a zarr array beside the file", reprlib.repr(spec)
         )
     folder = path.parent / relative
-    # Of the file's spec only the path is used: the rest could send us anywhere.
+    # Only the path of the spec is used: the rest could refer to any storage.
     opening = {
         "driver": "zarr",
         "kvstore": {"driver": "file", "path": os.path.abspath(folder)},
-        # By default a chunk that is not there reads as zeros.
+        # By default, missing chunks are read as zeros.
         "fill_missing_data_reads": False,
     }
     try:
         array = tensorstore.open(opening, open=True, read=True).result()
     except ValueError as error:
-        raise CheckpointError(folder, f"the zarr array of {name!r}", _first_line(error)) from None
+        raise CheckpointError(folder, f"the zarr array of {name!r}", first_line(error)) from None
 
     def read() -> np.ndarray:
         try:
             return np.asarray(array.read().result())
         except ValueError as error:
-            raise CheckpointError(folder, "a whole zarr array", _first_line(error)) from None
+            raise CheckpointError(folder, "a complete zarr array", first_line(error)) from None
 
     return StoredArray(tuple(array.shape), read)
 
@@ -188,7 +188,7 @@ def _read_sizes(
         raise CheckpointError(gin.path, "TASK_FEATURE_LENGTHS as a dict", reprlib.repr(lengths))
     activations = "T5Config.mlp_activations"
     require(gin.path, activations, gin.require(activations), ("gelu", "linear"))
-    cross_attention: CrossAttention = "concatenate"  # with one source, any style is the same
+    cross_attention: CrossAttention = "concatenate"  # with one source, all styles are equal
     if has_context:
         positions, style = "T5Config.context_positions", "T5Config.decoder_cross_attend_style"
         require(gin.path, positions, gin.require(positions), "terminal_relative")
@@ -209,7 +209,3 @@ def _read_sizes(
         dropout=gin.get("T5Config.dropout_rate", 0.1),
         kind=kind,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]

@@ -1,9 +1,9 @@
-"""Reads weights that torch wrote (`.bin`, `.pth`), without torch.
+"""Reads weights in torch's formats (`.bin`, `.pth`), without torch.
 
-Since torch 1.6 such a file is a zip archive: `NAME/data.pkl` is a pickle of the state dict, in
-which every tensor refers to a storage, and `NAME/data/KEY` are the bytes of the storages. Before,
-it was a row of pickles (a magic number, a version, facts about the machine, the state dict, the
-keys of the storages) and then, for each key, the length of a storage and its bytes.
+Since torch 1.6, a file is a zip archive: `NAME/data.pkl` is a pickle of the state dict, in which
+every tensor refers to a storage, and `NAME/data/KEY` are the bytes of the storages. Older files are
+a sequence of pickles (magic number, version, machine description, state dict, keys of the storages)
+followed, for each key, by the length of a storage and its bytes.
 """
 
 import functools
@@ -39,7 +39,7 @@ MAX_PICKLE_BYTES = 64 << 20  # the largest model's names and shapes take a few h
 
 
 class _Storage(NamedTuple):
-    """The bytes that one or more tensors are views of."""
+    """Bytes that one or more tensors are views of."""
 
     key: str
     dtype: np.dtype[Any]
@@ -47,7 +47,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """A strided view of a storage; offset and strides count elements."""
+    """Strided view of a storage; offset and strides are in elements."""
 
     storage: _Storage
     offset: int
@@ -59,7 +59,7 @@ def read_torch_file(path: Path) -> dict[str, StoredArray]:
     """Returns the tensors of a state dict by name.
 
     Raises:
-        CheckpointError: if the file is not such an archive, is damaged, or holds anything else.
+        CheckpointError: if the file is in another format, is damaged, or contains other objects.
     """
     if zipfile.is_zipfile(path):
         return _read_archive(path)
@@ -67,10 +67,10 @@ def read_torch_file(path: Path) -> dict[str, StoredArray]:
         is_old = file.read(len(OLD_MAGIC)) == OLD_MAGIC
     if is_old:
         return _read_old_file(path)
-    raise CheckpointError(path, "a file that torch wrote", "one that is cut off or of another kind")
+    raise CheckpointError(path, "a file in a torch format", "an incomplete file or another format")
 
 
-# Where a storage lies: how many bytes there are, and what reads them.
+# Size of a storage in bytes, and the function that reads it.
 _Place = tuple[int, Callable[[], bytes]]
 
 
@@ -79,11 +79,11 @@ def _read_archive(path: Path) -> dict[str, StoredArray]:
         members = {member.filename: member for member in archive.infolist()}
         pickles = [name for name in members if name.endswith("/data.pkl")]
         if len(pickles) != 1 or members[pickles[0]].file_size > MAX_PICKLE_BYTES:
-            raise CheckpointError(path, "a torch archive", "an archive without a usable data.pkl")
+            raise CheckpointError(path, "a torch archive", "an archive without a valid data.pkl")
         folder = pickles[0].removesuffix("data.pkl")
-        byteorder = f"{folder}byteorder"  # written since torch 2.1, little-endian before
+        byteorder = f"{folder}byteorder"  # present since torch 2.1; before, little-endian
         if byteorder in members and _read(path, archive, members[byteorder]) != b"little":
-            raise CheckpointError(path, "little-endian tensors", "others")
+            raise CheckpointError(path, "little-endian tensors", "another byte order")
         state = read_pickle(_read(path, archive, members[pickles[0]]), path, _LABELS, _storage)
 
     def find(storage: _Storage) -> _Place | None:
@@ -102,7 +102,7 @@ def _read_old_file(path: Path) -> dict[str, StoredArray]:
     storages: dict[str, _Storage] = {}
 
     def note_storage(reference: Any) -> _Storage:
-        *reference, _view = reference  # views of storages were given up long before the zip format
+        *reference, _view = reference  # views of storages are obsolete
         storage = _storage(tuple(reference))
         return storages.setdefault(storage.key, storage)
 
@@ -111,16 +111,18 @@ def _read_old_file(path: Path) -> dict[str, StoredArray]:
             read_pickle(_next_pickle(path, file), path, _LABELS, note_storage) for _ in range(5)
         )
         if version != OLD_VERSION or not isinstance(machine, dict) or not isinstance(keys, list):
-            raise CheckpointError(path, f"torch's format of version {OLD_VERSION}", "another")
+            raise CheckpointError(
+                path, f"torch's format of version {OLD_VERSION}", "another version"
+            )
         if machine.get("little_endian") is not True:
-            raise CheckpointError(path, "little-endian tensors", "others")
+            raise CheckpointError(path, "little-endian tensors", "another byte order")
         file_bytes = path.stat().st_size
         places: dict[str, _Place] = {}
         for key in keys:
             storage = storages.get(key) if isinstance(key, str) else None
             head = file.read(8)
             if storage is None or len(head) < 8 or head != struct.pack("<q", storage.length):
-                raise CheckpointError(path, "a whole torch file", "one that is cut off or damaged")
+                raise CheckpointError(path, "a complete torch file", "an incomplete or damaged one")
             start, size = file.tell(), storage.length * storage.dtype.itemsize
             places[key] = (
                 min(size, file_bytes - start),
@@ -131,16 +133,16 @@ def _read_old_file(path: Path) -> dict[str, StoredArray]:
 
 
 def _next_pickle(path: Path, file: BinaryIO) -> bytes:
-    """The bytes of the pickle that begins here; the file is then at its end."""
+    """Reads the pickle at the current position of the file."""
     start = file.tell()
     try:
         for _ in pickletools.genops(file):
             pass
     except (ValueError, OverflowError, MemoryError, UnicodeDecodeError) as error:
-        raise CheckpointError(path, "a whole torch file", f"damage ({error})") from None
+        raise CheckpointError(path, "a complete torch file", f"damage ({error})") from None
     size = file.tell() - start
     if size > MAX_PICKLE_BYTES:
-        raise CheckpointError(path, "names and shapes", f"{size:,} bytes of them")
+        raise CheckpointError(path, "a pickle of names and shapes", f"{size:,} bytes")
     file.seek(start)
     return file.read(size)
 
@@ -175,7 +177,7 @@ def _stored(
         raise CheckpointError(path, f"{wanted} bytes of {name!r}", got)
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if math.prod(shape) and last >= storage.length:
-        raise CheckpointError(path, f"{name!r} to lie inside its storage", f"shape {shape}")
+        raise CheckpointError(path, f"{name!r} to be within its storage", f"shape {shape}")
     _, read_bytes = place
 
     def read() -> np.ndarray:
@@ -191,16 +193,16 @@ def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(path, "a whole torch archive", str(error)) from None
+        raise CheckpointError(path, "a complete torch archive", str(error)) from None
 
 
 def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         data = archive.read(member)
     except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(path, f"a whole {member.filename}", f"damage ({error})") from None
+        raise CheckpointError(path, f"a complete {member.filename}", f"damage ({error})") from None
     if len(data) != member.file_size:
-        raise CheckpointError(path, f"a whole {member.filename}", f"{len(data)} bytes of it")
+        raise CheckpointError(path, f"a complete {member.filename}", f"{len(data)} bytes")
     return data
 
 

@@ -1,16 +1,16 @@
-"""Imports the published weights of VGGish.
+"""Import of the published weights of VGGish.
 
 They are published as a TensorFlow 1 checkpoint, https://storage.googleapis.com/audioset/
-vggish_model.ckpt, which only TensorFlow reads. Where it is at hand, this turns it into a file that
-is read here:
+vggish_model.ckpt, which only TensorFlow can read. With TensorFlow, it can be converted to a file
+that is supported here:
 
     import numpy, tensorflow
     reader = tensorflow.train.load_checkpoint("vggish_model.ckpt")
     names = [name for name in reader.get_variable_to_shape_map() if name.startswith("vggish/")]
     numpy.savez("vggish.npz", **{name: reader.get_tensor(name) for name in names})
 
-The same names are read from `.safetensors`. The file of the PyTorch port, vggish-10086976.pth of
-https://github.com/harritaylor/torchvggish/releases, is read as it is.
+A `.safetensors` file with the same names is supported too, and so is the file of the PyTorch port,
+vggish-10086976.pth of https://github.com/harritaylor/torchvggish/releases.
 """
 
 import os
@@ -29,7 +29,7 @@ from spectrodiff.models.vggish import CONVOLUTIONS, FULLY_CONNECTED, Vggish, Vgg
 
 _WANTED = (
     "weights of VGGish, published at https://storage.googleapis.com/audioset/vggish_model.ckpt "
-    "and https://github.com/harritaylor/torchvggish/releases (without them the columns "
+    "and https://github.com/harritaylor/torchvggish/releases (without them, the columns "
     "'VGGish reconstruction' and 'VGGish FAD' stay empty)"
 )
 _TF1_NAMES = {
@@ -47,17 +47,17 @@ _TORCH_NAMES = {
     **{name: f"features.{i}" for name, i in zip(CONVOLUTIONS, (0, 3, 6, 8, 11, 13), strict=True)},
     **{name: f"embeddings.{i}" for name, i in zip(FULLY_CONNECTED, (0, 2, 4), strict=True)},
 }
-# From torch's order of axes to ours, by their number: convolutions lie as [out, in, height, width],
-# matrices as [outputs, inputs].
+# Permutation from torch's axes to ours, by the number of axes: convolutions are stored as [outputs,
+# inputs, height, width], matrices as [outputs, inputs].
 _TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 
 def import_vggish(path: str | os.PathLike[str]) -> tuple[VggishConfig, Params]:
-    """Reads a file of weights; its kind is told by its suffix and by its names.
+    """Reads a file of weights; suffix and names determine the format.
 
     Raises:
-        CheckpointError: if it is missing or damaged, or anything is missing, left over, or of a
-            shape that does not fit the rest.
+        CheckpointError: if the file is missing or damaged, or arrays are missing, unknown or of
+            inconsistent shapes.
     """
     path = Path(path)
     if not path.is_file():
@@ -68,7 +68,7 @@ def import_vggish(path: str | os.PathLike[str]) -> tuple[VggishConfig, Params]:
         stored = read_safetensors(path)
     else:
         stored = read_torch_file(path)
-    # Of the parts around the network nothing is used: optimiser slots, PCA.
+    # Other entries, such as those of optimiser and PCA, are ignored.
     names = [name for name in stored if name.startswith(("vggish/", "features.", "embeddings."))]
     if any(name.startswith("features.") for name in names):
         stored = {name: _as_in_ours(stored[name]) for name in names}
@@ -98,7 +98,7 @@ def _as_in_ours(array: StoredArray) -> StoredArray:
 def _read_sizes(
     path: Path, sources: Mapping[str, Source], stored: Mapping[str, StoredArray]
 ) -> VggishConfig:
-    """The width of every layer is the length of its bias; the rest is checked against them."""
+    """Returns the width of every layer, which is the length of its bias."""
     widths = {}
     for name in (*CONVOLUTIONS, *FULLY_CONNECTED):
         entry = sources[f"{name}/bias"]
@@ -119,7 +119,7 @@ def _read_npz(path: Path) -> dict[str, StoredArray]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(path, "a whole npz file of arrays", str(error)) from None
+        raise CheckpointError(path, "a complete npz file of arrays", str(error)) from None
     return {name: _in_memory(array) for name, array in arrays.items()}
 
 

@@ -7,7 +7,7 @@ are two differences.
 Magnitudes are predicted relative to the mel bands, interpolated between their centres.
 
 Each frame is the sum of a spectrum and of stationary tones. The phases of the spectrum are relative
-to the frame's centre, as usual, so that an attack has the same spectrum wherever it is. From
+to the frame's centre, as usual, so that the spectrum of an attack does not depend on its time. From
 magnitudes alone, a network cannot know the phase that a tone has reached since the frame before;
 with such phases alone it predicts the same phase for every frame, which pulls tones to multiples of
 50 Hz. The phases of the tones therefore advance by themselves, each at a fixed frequency (see

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from spectrodiff.checkpoints.description import Description, as_json
+from spectrodiff.checkpoints.model import Description, as_json
 from spectrodiff.core.config import require
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.schedule import ScheduleName

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spectrodiff.audio.features import scale
-from spectrodiff.checkpoints.description import Description, as_json
+from spectrodiff.checkpoints.model import Description, as_json
 from spectrodiff.core.config import check_types, require
 from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction, to_x0

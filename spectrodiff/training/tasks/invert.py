@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spectrodiff.audio.features import log_mel
-from spectrodiff.checkpoints.description import FORMATS
+from spectrodiff.checkpoints.model import FORMATS
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.constants import HOP_SAMPLES
 from spectrodiff.core.errors import CheckpointError

@@ -40,7 +40,7 @@ def test_missing_weights_say_where_they_are(tmp_path):
 
 
 def test_heads_of_another_width(imported, weights):
-    with pytest.raises(CheckpointError, match="heads of width 64, got 16 for all of them"):
+    with pytest.raises(CheckpointError, match="heads of width 64, got 16 for all heads"):
         imported(weights, head_width=64)
 
 

@@ -188,5 +188,5 @@ def test_a_damaged_header(folder):
     data = bytearray(path.read_bytes())
     data[8:40] = b"x" * 32
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match="whole safetensors"):
+    with pytest.raises(CheckpointError, match="complete safetensors"):
         load_model(folder)

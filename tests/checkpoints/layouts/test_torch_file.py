@@ -94,7 +94,7 @@ def test_hostile_pickle_inside(tmp_path):
     path = tmp_path / "weights.bin"
     for protocol in (0, 2, 4):
         write_torch(path, pickle.dumps({"x": Touch(canary)}, protocol), {"0": b""})
-        with pytest.raises(CheckpointError, match=r"which was not followed|instruction"):
+        with pytest.raises(CheckpointError, match=r"which is not imported|instruction"):
             read_torch_file(path)
     assert not canary.exists()
 
@@ -153,7 +153,7 @@ class TestFilesOlderThanTheArchives:
     def test_hostile_pickle_inside(self, tmp_path):
         canary = tmp_path / "canary"
         path = self.write(tmp_path / "a.pth", pickle.dumps({"x": Touch(canary)}, 2))
-        with pytest.raises(CheckpointError, match=r"which was not followed|instruction"):
+        with pytest.raises(CheckpointError, match=r"which is not imported|instruction"):
             read_torch_file(path)
         assert not canary.exists()
 
@@ -189,5 +189,5 @@ def test_truncated_files(torch_file, part):
     path = torch_file({"x": ("FloatStorage", "0", 12, 0, (12,), (1,))})
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
-    with pytest.raises(CheckpointError, match="cut off"):
+    with pytest.raises(CheckpointError, match="incomplete"):
         read_torch_file(path)

@@ -18,7 +18,7 @@ from spectrodiff.inverter.networks.frame_rate import (
 )
 from spectrodiff.inverter.networks.generators import count_parameters, generate
 from spectrodiff.inverter.networks.oscillators import frequencies_hz, phases, waves
-from tests.support.inverters import random_features, random_inverter
+from tests.support.inverters import generate_compiled, random_features, random_inverter
 
 TINY = SIZES["tiny"]
 K, W, HOP = TINY.fourier_bins, TINY.window_samples, 320
@@ -62,6 +62,7 @@ def test_derivatives_of_polar():
     a, b = np.array([0.3, -2.0, 8.5], np.float32), np.array([0.5, 2.0, -1.0], np.float32)
     da, db = np.array([0.7, -0.2, 1.0], np.float32), np.array([1.5, 0.4, 2.0], np.float32)
     value = np.exp(np.minimum(a, 8) + 1j * b)
+    a, b, da, db = map(jnp.asarray, (a, b, da, db))
     (real, imag), (d_real, d_imag) = jax.jvp(polar, (a, b), (da, db))
     np.testing.assert_allclose(real + 1j * imag, value, rtol=1e-5)
     np.testing.assert_allclose(
@@ -70,7 +71,7 @@ def test_derivatives_of_polar():
     # Reverse mode: the gradient of Re(conj(w) z) is Re(conj(w) z) by a and Re(conj(w) i z) by b.
     weights = np.array([1 + 2j, 0.5 - 1j, -1 + 1j])
     by_a, by_b = jax.vjp(polar, a, b)[1](
-        (weights.real.astype(np.float32), weights.imag.astype(np.float32))
+        (jnp.asarray(weights.real, jnp.float32), jnp.asarray(weights.imag, jnp.float32))
     )
     expected = np.conj(weights) * value
     np.testing.assert_allclose(by_a, np.where(a < 8, expected.real, 0), rtol=1e-5)
@@ -198,11 +199,11 @@ def test_the_generator_written_out():
     stored, features = random_inverter("tiny"), random_features(20)
     flat = flatten(stored.params)
     both = jnp.asarray(np.stack([features] * 2))
-    audio = np.asarray(generate(*stored, both, start=jnp.array([0, 75])))
+    audio = np.asarray(generate_compiled(*stored, both, start=jnp.array([0, 75])))
     for start, ours in zip((0, 75), audio, strict=True):
         wanted = written_out(flat, features, start)
         np.testing.assert_allclose(ours, wanted, atol=2e-4 * np.abs(wanted).max())
-    alone = np.asarray(generate(*stored, both[:1]))[0]
+    alone = np.asarray(generate_compiled(*stored, both[:1]))[0]
     np.testing.assert_allclose(alone, audio[0], atol=1e-5 * np.abs(audio).max())
 
 
@@ -214,7 +215,8 @@ def test_sizes(size, millions):
 def test_products_in_sixteen_bits():
     stored, features = random_inverter("tiny"), jnp.asarray(random_features(20)[None])
     exact, rough = (
-        np.asarray(generate(*stored, features, dtype)) for dtype in (jnp.float32, jnp.bfloat16)
+        np.asarray(generate_compiled(*stored, features, dtype))
+        for dtype in (jnp.float32, jnp.bfloat16)
     )
     assert rough.dtype == np.float32
     # Of 8 bits, half a percent is rounding; phases of a few radians turn it into some percent.
@@ -232,7 +234,8 @@ def test_gradients_recomputed_or_not(kind):
     def value(params, remat):
         return (generate(stored.config, params, features, remat=remat) * weights).sum()
 
-    kept, again = (jax.jit(jax.grad(value), static_argnums=1)(stored.params, r) for r in (0, 1))
+    gradient = jax.jit(jax.grad(value), static_argnums=1)
+    kept, again = (gradient(stored.params, remat) for remat in (False, True))
     rng = np.random.default_rng(2)
     direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), stored.params)
     slopes = []
@@ -245,5 +248,6 @@ def test_gradients_recomputed_or_not(kind):
     def moved(by):
         return jax.tree.map(lambda p, d: (p + by * d).astype(np.float32), stored.params, direction)
 
-    ahead, behind = (float(value(moved(by), 0)) for by in (step, -step))
+    evaluate = jax.jit(value, static_argnums=1)
+    ahead, behind = (float(evaluate(moved(by), False)) for by in (step, -step))
     assert slopes[0] == pytest.approx((ahead - behind) / (2 * step), rel=0.02)

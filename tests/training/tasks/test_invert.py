@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -177,7 +178,7 @@ def test_scores_are_distances_of_clean_features(adversarial, run):
     features = np.asarray(log_mel(recorded))[:, :FRAMES]
     invert = jax.jit(lambda params, features: generate(ADVERSARIAL.config(), params, features))
     audio = invert(params["generator"], features)
-    distance = multi_scale_distance(audio, recorded[:, : FRAMES * 320], SCALES)
+    distance = multi_scale_distance(audio, jnp.asarray(recorded[:, : FRAMES * 320]), SCALES)
     assert scores["mel_l1"] == pytest.approx(float(distance.mel_l1.mean()), rel=1e-3)
     assert scores["spectral"] == pytest.approx(float(distance.spectral.mean()), rel=1e-3)
     error = np.abs(np.asarray(log_mel(audio)) - features)[:, :-1].mean()
@@ -190,14 +191,14 @@ def test_training_starts_at_a_random_place_of_the_period():
     """The loss equals that of one of 64 starts of the oscillators, chosen by the key."""
     task = task_of(dataclasses.replace(ALONE, disturbed=0.0))
     params, mesh = task.init_params(0), make_mesh(jax.devices()[:1])
-    examples = read_examples(batch(1), task.sizes, mesh)
+    examples = jax.tree.map(jnp.asarray, read_examples(batch(1), task.sizes, mesh))
     every = np.repeat(np.asarray(examples.log_mel), 64, axis=0)
-    starts = jax.numpy.arange(64)
+    starts = jnp.arange(64)
     audio = jax.jit(generate, static_argnums=0)(
         ALONE.config(), params["generator"], every, start=starts
     )
     recorded = np.repeat(np.asarray(examples.audio, np.float32) / 32768, 64, axis=0)
-    wanted = np.asarray(multi_scale_distance(audio, recorded, SCALES).spectral)
+    wanted = np.asarray(multi_scale_distance(audio, jnp.asarray(recorded), SCALES).spectral)
     assert len(np.unique(wanted)) == 64
     loss = jax.jit(lambda key: task.loss(params, examples, key)["spectral"])
     drawn = [float(loss(jax.random.key(number))) for number in range(6)]
@@ -233,7 +234,7 @@ def test_further_losses_and_margins():
     other = np.asarray(examples.audio).copy()
     other[:, : 3 * 320] = 0
     changed = jax.device_get(
-        loss(params, examples._replace(audio=jax.numpy.asarray(other)), jax.random.key(0))
+        loss(params, examples._replace(audio=jnp.asarray(other)), jax.random.key(0))
     )
     for name in names[:4]:
         assert changed[name] == values[name]
