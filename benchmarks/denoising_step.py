@@ -88,7 +88,8 @@ def our_step(size: str):
     from spectrodiff.models.config import SIZES
     from spectrodiff.models.padding import note_bucket
     from spectrodiff.synthesis.parameters import place
-    from spectrodiff.synthesis.segments.diffusion import DiffusionSegments, SegmentBatch
+    from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
+    from spectrodiff.synthesis.segments.model import SegmentBatch
 
     config, rng = SIZES[size], np.random.default_rng(0)
 

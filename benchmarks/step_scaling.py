@@ -23,7 +23,7 @@ from spectrodiff.training.settings import Network, Optimization, Training
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import Placement, place_state
 from spectrodiff.training.step import make_train_step
-from spectrodiff.training.tasks.denoise import Denoise, Diffusion
+from spectrodiff.training.tasks.denoise import Denoise
 
 BATCH_SIZE, BUCKET, DEPTH = 2, 256, 4
 CHANGES = {
@@ -68,7 +68,7 @@ def seconds(
     """Returns the median time of a step in seconds."""
     network = dataclasses.replace(network, encoder_layers=layers, decoder_layers=layers)
     training, optimization = Training(batch_size=batch), Optimization()
-    task = Denoise(network.config(), Diffusion(), training.dtype, training.remat)
+    task = Denoise(network.config(), training.dtype, training.remat)
     optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
     mesh = make_mesh(jax.devices()[:1])
     state = place_state(initial_params(task, 0), optimizer, Placement(mesh))

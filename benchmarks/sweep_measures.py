@@ -33,8 +33,9 @@ from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis.loading import make_inverter
-from spectrodiff.synthesis.segments.diffusion import DiffusionSegments, SegmentBatch
-from spectrodiff.synthesis.songs import SegmentModel, generate_songs
+from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
+from spectrodiff.synthesis.segments.model import SegmentBatch, SegmentModel
+from spectrodiff.synthesis.songs import generate_songs
 
 logger = logging.getLogger("spectrodiff.sweeps")
 

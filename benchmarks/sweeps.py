@@ -45,6 +45,7 @@ from sweep_plots import PLOTS
 from spectrodiff.commands import program
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.files import atomic_file, check_writable
+from spectrodiff.core.json_files import write_json
 from spectrodiff.core.runtime import enable_compilation_cache
 from spectrodiff.evaluation.checksums import json_checksum
 from spectrodiff.evaluation.metrics.uncertainty import bootstrap_mean
@@ -209,11 +210,6 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]
         table = csv.DictWriter(file, columns, extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
-
-
-def write_json(path: Path, content: Any) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(content))
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:

@@ -40,7 +40,7 @@ from spectrodiff.models.padding import note_bucket
 from spectrodiff.training.examples import read_examples
 from spectrodiff.training.optimizers import join_fixed, split_fixed
 from spectrodiff.training.settings import Network, Training
-from spectrodiff.training.tasks.denoise import Denoise, Diffusion
+from spectrodiff.training.tasks.denoise import Denoise
 
 PADDED = 2048
 
@@ -116,7 +116,7 @@ def training_pass(
 ) -> tuple[Callable[[], None], float]:
     """Returns a compiled forward and backward pass with features, and its operations."""
     training = Training(batch_size=batch_size)
-    task = Denoise(Network(size=size).config(), Diffusion(), training.dtype, training.remat)
+    task = Denoise(Network(size=size).config(), training.dtype, training.remat)
     mesh = make_mesh(jax.devices()[:1])
     batch = jax.device_put(examples(task.sizes, batch_size, note_tokens, length))
     params = task.init_params(0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectrodiff.core.errors import ReportError
-from spectrodiff.core.files import atomic_file
+from spectrodiff.core.json_files import write_json
 
 from .measures import Value
 
@@ -68,8 +68,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Writes the results as JSON."""
-        with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        write_json(path, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Results":

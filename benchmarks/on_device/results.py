@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from spectrodiff.core.files import atomic_file
+from spectrodiff.core.json_files import write_json
 
 JSON_FILE = "results.json"
 Status = Literal["planned", "measured", "failed", "skipped"]
@@ -216,8 +216,7 @@ class Results:
 
     def write(self, folder: Path) -> None:
         """Writes results.json atomically."""
-        with atomic_file(folder / JSON_FILE) as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        write_json(folder / JSON_FILE, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> "Results":

@@ -34,9 +34,9 @@ from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.segments.diffusion import (
     STEPS_PER_CALL,
     DiffusionSegments,
-    SegmentBatch,
     _first_carry,
 )
+from spectrodiff.synthesis.segments.model import SegmentBatch
 
 GUIDANCE = 2.0
 

@@ -38,7 +38,7 @@ from spectrodiff.training.optimizers import learning_rate, make_optimizer
 from spectrodiff.training.state import Placement, TrainState, place_state
 from spectrodiff.training.step import make_train_step
 from spectrodiff.training.task import Params, Task
-from spectrodiff.training.tasks.denoise import Denoise, Diffusion
+from spectrodiff.training.tasks.denoise import Denoise
 
 PRECISION = "bfloat16"
 LOADER_THREADS, LOADER_SECONDS = 8, 60
@@ -170,7 +170,7 @@ class TrainingBench:
             batch_size=batch, precision=PRECISION, random_bits="rbg", steps=1000
         )
         optimization = run_settings.Optimization()
-        task = Denoise(scale.networks[size].config(), Diffusion(), training.dtype, training.remat)
+        task = Denoise(scale.networks[size].config(), training.dtype, training.remat)
         optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
         mesh, config = make_mesh(jax.devices()[:1]), scale.config(size)
 

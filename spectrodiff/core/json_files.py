@@ -1,10 +1,11 @@
-"""Readers of small text and JSON files with errors that name the file."""
+"""Small text and JSON files: reading with errors that name the file, atomic writing."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.files import atomic_file
 
 MAX_TEXT_BYTES = 1 << 20
 
@@ -40,3 +41,13 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(path, "a JSON object", f"a {type(value).__name__}")
     return value
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes a JSON file, complete or not at all.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

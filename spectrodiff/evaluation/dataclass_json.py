@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from spectrodiff.core.errors import ReportError
-from spectrodiff.core.files import atomic_file
+from spectrodiff.core.json_files import write_json
 
 T = TypeVar("T")
 
@@ -52,9 +52,7 @@ def write_dataclass(path: Path, value: object, format: int) -> None:
     Raises:
         OutputError: if it cannot be written.
     """
-    with atomic_file(path) as temporary:
-        content = {"format": format, **to_json(value)}
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(path, {"format": format, **to_json(value)})
 
 
 def to_json(value: object) -> Any:

@@ -12,7 +12,6 @@
 Files are either complete or absent, and existing files are not computed again.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from spectrodiff.audio.files import read_audio, write_audio
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, ConfigError
 from spectrodiff.core.files import atomic_file, check_writable
-from spectrodiff.core.json_files import read_json
+from spectrodiff.core.json_files import read_json, write_json
 from spectrodiff.evaluation.checksums import json_checksum
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.settings import RECORDING, Row
@@ -150,12 +149,6 @@ def open_store(
     if write:
         check_writable(folder)
         write_json(path, {"format": FORMAT, **now})
-
-
-def write_json(path: Path, value: object) -> None:
-    """Writes a JSON file, complete or not at all."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -57,8 +57,8 @@ class SynthesiserTraining:
         self._folder = options.out / MODEL
         self._task = Denoise(
             recipe.config,
-            recipe.stages[-1].diffusion,
             compute_type(recipe.precision),
+            settings=recipe.stages[-1].diffusion,
             initialization=recipe.network.initialization,
         )
         # Before anything is compiled, which takes minutes.

@@ -5,7 +5,7 @@ The batch axis is songs. A song does not depend on the songs it shares a batch w
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.padding import note_bucket
-from spectrodiff.synthesis.segments.diffusion import SegmentBatch
+from spectrodiff.synthesis.segments.model import SegmentBatch, SegmentModel
 
 
 class Segment(NamedTuple):
@@ -22,35 +22,6 @@ class Segment(NamedTuple):
     song: int
     number: int
     scaled_mel: np.ndarray  # float32 [F, M] in [-1, 1]
-
-
-class SegmentModel(Protocol):
-    """Generates the features of a batch of segments."""
-
-    @property
-    def config(self) -> ModelConfig:
-        """Sizes of the network."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """Number of steps per batch."""
-        ...
-
-    @property
-    def num_devices(self) -> int:
-        """Number of devices that share a batch."""
-        ...
-
-    def __call__(
-        self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
-    ) -> jax.Array:
-        """Returns scaled features [B, F, M] in [-1, 1]."""
-        ...
-
-    def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
-        """Takes one step per iteration, endlessly, to measure how long a step takes."""
-        ...
 
 
 def generate_songs(

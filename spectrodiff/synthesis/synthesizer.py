@@ -32,7 +32,8 @@ from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
 from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
-from spectrodiff.synthesis.songs import SegmentModel, first_batch, generate_songs, group_songs
+from spectrodiff.synthesis.segments.model import SegmentModel
+from spectrodiff.synthesis.songs import first_batch, generate_songs, group_songs
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from jax.sharding import Mesh
 from spectrodiff.core.distributed import StopRequest, largest_of
 from spectrodiff.core.parallel import to_devices
 from spectrodiff.data.corpora.audio_folder import open_audio_folder
-from spectrodiff.data.loading.batches import pad_tokens
+from spectrodiff.data.loading.batches import HostBatch, pad_tokens
 from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.data.loading.mixture import Source
 from spectrodiff.data.source import load_source
 from spectrodiff.training.evaluation import choose_examples
-from spectrodiff.training.examples import Batch, HostBatch
+from spectrodiff.training.examples import Batch
 from spectrodiff.training.settings import Data
 from spectrodiff.training.task import RunSettings, Task
 

@@ -14,11 +14,11 @@ from jax.sharding import Mesh
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.parallel import batch_split, replicated, to_devices
-from spectrodiff.data.loading.batches import collate
+from spectrodiff.data.loading.batches import HostBatch, collate
 from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
 from spectrodiff.data.loading.mixture import Source
 from spectrodiff.data.recordings import Recording
-from spectrodiff.training.examples import HostBatch, read_examples
+from spectrodiff.training.examples import read_examples
 from spectrodiff.training.state import TrainState
 from spectrodiff.training.task import Params, Scores, Task
 

@@ -4,7 +4,6 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from spectrodiff.audio.features import scale, segment_log_mel
@@ -12,7 +11,6 @@ from spectrodiff.core.constants import HOP_SAMPLES
 from spectrodiff.core.parallel import BATCH
 
 Batch = dict[str, jax.Array]
-HostBatch = dict[str, np.ndarray]
 
 
 class ExampleSizes(Protocol):

@@ -11,11 +11,11 @@ from jax.sharding import Mesh
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.distributed import StopRequest, is_leader, largest_of
 from spectrodiff.core.parallel import to_host
+from spectrodiff.data.loading.batches import HostBatch
 from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.data import next_batch
 from spectrodiff.training.evaluation import Evaluator
-from spectrodiff.training.examples import HostBatch
 from spectrodiff.training.journal import Outage
 from spectrodiff.training.metrics import EVALUATION, MetricsWriter, PendingMetrics, Speedometer
 from spectrodiff.training.preview import Preview, preview_stem, write_previews

@@ -10,8 +10,9 @@ from spectrodiff.audio.files import write_audio
 from spectrodiff.audio.pictures import write_spectrogram
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.parallel import make_mesh
+from spectrodiff.data.loading.batches import HostBatch
 from spectrodiff.training.evaluation import example_seeds
-from spectrodiff.training.examples import HostBatch, read_examples
+from spectrodiff.training.examples import read_examples
 from spectrodiff.training.task import Params, Task
 
 

@@ -21,7 +21,8 @@ import spectrodiff
 from spectrodiff.checkpoints.model import read_formatted
 from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, first_tokenization, steps_of
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.files import PARTIAL, atomic_file, check_writable, unwritable
+from spectrodiff.core.files import PARTIAL, check_writable, unwritable
+from spectrodiff.core.json_files import write_json
 from spectrodiff.core.lock import LOCK, lock_run
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.training.task import RunSettings
@@ -83,8 +84,8 @@ def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
         _check_ours(folder)
     if write:
         check_writable(folder)
-        _write_json(path, {**settings.task.description(settings), "settings": as_dict(settings)})
-        _write_json(folder / ENVIRONMENT, environment())
+        write_json(path, {**settings.task.description(settings), "settings": as_dict(settings)})
+        write_json(folder / ENVIRONMENT, environment())
     return checkpoints
 
 
@@ -181,8 +182,3 @@ def _check_same(
                     repr(value),
                 )
             logger.info("%s: %r, was %r", full_name, value, was)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")

@@ -12,10 +12,11 @@ from spectrodiff.data.loading.examples import Example
 from spectrodiff.models.padding import note_bucket
 from spectrodiff.music.vocabulary import PADDING_ID
 
-Batch = dict[str, np.ndarray]
+# A batch in the memory of the host; `training.examples.Batch` is one on devices.
+HostBatch = dict[str, np.ndarray]
 
 
-def collate(examples: Sequence[Example], max_tokens: int) -> Batch:
+def collate(examples: Sequence[Example], max_tokens: int) -> HostBatch:
     """Makes a batch of examples, with tokens padded to the next bucket length.
 
     Args:
@@ -34,7 +35,7 @@ def collate(examples: Sequence[Example], max_tokens: int) -> Batch:
     }
 
 
-def pad_tokens(batch: Batch, length: int) -> Batch:
+def pad_tokens(batch: HostBatch, length: int) -> HostBatch:
     """Pads the tokens of a batch further.
 
     Processes that train together need one length, while each chose one for its own rows.

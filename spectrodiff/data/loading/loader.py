@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.data.loading.batches import Batch, collate
+from spectrodiff.data.loading.batches import HostBatch, collate
 from spectrodiff.data.loading.examples import Example, ExampleFormat
 from spectrodiff.data.loading.mixture import RandomExamples, Source
 
@@ -17,7 +17,7 @@ from spectrodiff.data.loading.mixture import RandomExamples, Source
 _ENDLESS = 2**60
 
 
-class TrainingBatches(Iterator[Batch]):
+class TrainingBatches(Iterator[HostBatch]):
     """Endless batches, of which this process gets its rows.
 
     `get_state` returns the number of batches taken over all processes, so a run can be resumed with
@@ -70,7 +70,7 @@ class TrainingBatches(Iterator[Batch]):
         self._taken = 0
         self._rest: Any = None
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> HostBatch:
         if self._rest is None:
             self._rest = self._open()
         examples, batch = next(self._rest)
@@ -114,7 +114,7 @@ class TrainingBatches(Iterator[Batch]):
         )
         return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
 
-    def _collate(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Batch]:
+    def _collate(self, examples: Sequence[Example]) -> tuple[Sequence[Example], HostBatch]:
         return examples, collate(examples, self._max_tokens)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.core.files import atomic_file
+from spectrodiff.core.json_files import write_json
 from spectrodiff.data.recordings import Outcome, Plan, Skip
 
 _NAMES_SHOWN = 3
@@ -75,9 +75,8 @@ class Summary:
 
     def save(self, path: Path) -> None:
         """Writes the counts to a JSON file."""
-        stored = {**vars(self), "skipped": [dataclasses.asdict(skip) for skip in self.skipped]}
-        with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(stored, indent=1))
+        skipped = [dataclasses.asdict(skip) for skip in self.skipped]
+        write_json(path, {**vars(self), "skipped": skipped})
 
     @classmethod
     def load(cls, path: Path) -> "Summary":

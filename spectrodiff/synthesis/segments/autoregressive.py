@@ -12,7 +12,7 @@ from spectrodiff.models.autoregressive import DITHER, Autoregressor, Writing, be
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.layers import KeyValue
-from spectrodiff.synthesis.segments.diffusion import SegmentBatch
+from spectrodiff.synthesis.segments.model import SegmentBatch
 
 # Between two calls to the device the host can show progress.
 FRAMES_PER_CALL = 32

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
@@ -23,18 +22,10 @@ from spectrodiff.diffusion.schedule import Schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.denoiser import Denoiser, Films, Memory
+from spectrodiff.synthesis.segments.model import SegmentBatch
 
 # Between two calls to the device the host can show progress or be stopped.
 STEPS_PER_CALL = 20
-
-
-class SegmentBatch(NamedTuple):
-    """Conditioning of a batch of segments."""
-
-    tokens: np.ndarray  # int32 [B, n]
-    context: jax.Array  # scaled features [B, C, M]
-    context_mask: np.ndarray  # bool [B, C]
-    keys: jax.Array  # one random key per segment, [B]
 
 
 class PreparedBatch(NamedTuple):

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from spectrodiff.checkpoints.model import Description, as_json
@@ -14,12 +13,11 @@ from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.models.autoregressive import Autoregressor, loss
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import define, init_params
-from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
-from spectrodiff.synthesis.songs import SegmentModel
+from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.training.examples import Examples
-from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
-from spectrodiff.training.tasks.shared import load_synthesiser, render_examples
+from spectrodiff.training.task import Params, RunSettings, Scores
+from spectrodiff.training.tasks.shared import SynthesiserTask
 
 # Part of every model's description, used by denoisers only.
 _PREDICTION: Prediction = "eps"
@@ -48,33 +46,12 @@ class Autoregression:
 
 
 @dataclasses.dataclass(frozen=True)
-class Autoregress(Task):
-    """Squared error of the next frame; nothing but dropout is random.
-
-    Attributes:
-        config: sizes of the network.
-        dtype: type of the matrix products.
-        remat: recompute activations in the backward pass.
-        tokenization: of the notes.
-    """
-
-    config: ModelConfig
-    dtype: type = jnp.float32
-    remat: bool = False
-    tokenization: Tokenization = RELEASED_TOKENIZATION
-
-    @property
-    def sizes(self) -> ModelConfig:
-        """Lengths of the examples: those of the network."""
-        return self.config
+class Autoregress(SynthesiserTask):
+    """Squared error of the next frame; nothing but dropout is random."""
 
     def init_params(self, seed: int) -> Params:
         """Returns random parameters."""
         return init_params(Autoregressor, self.config, seed)
-
-    def load_params(self, model: str, params: Params) -> Params:
-        """Returns the parameters of a trained model; see `load_synthesiser`."""
-        return load_synthesiser(model, self.config, self.tokenization.vocabulary, params)
 
     def loss(self, params: Params, examples: Examples, key: jax.Array) -> Scores:
         """Returns the mean loss with dropout."""
@@ -96,10 +73,6 @@ class Autoregress(Task):
     def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
         """Returns the network, ready to generate segments frame by frame."""
         return AutoregressiveSegments(self.config, params, dtype=self.dtype, mesh=mesh)
-
-    def render(self, params: Params, examples: Examples, keys: jax.Array, mesh: Mesh) -> Rendered:
-        """Renders examples frame by frame."""
-        return render_examples(self.segment_model(params, mesh), examples, keys)
 
     def _errors(
         self, params: Params, tokens: jax.Array, examples: Examples, key: jax.Array | None = None

@@ -15,17 +15,15 @@ from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction, to_x0
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import ScheduleName, alpha_sigma, make_schedule
-from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import define, init_params
 from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.models.initialization import align_attention
-from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
-from spectrodiff.synthesis.songs import SegmentModel
+from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.settings import Initialization
-from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
-from spectrodiff.training.tasks.shared import load_synthesiser, render_examples
+from spectrodiff.training.task import Params, RunSettings, Scores
+from spectrodiff.training.tasks.shared import SynthesiserTask
 
 # Time of the notes gap: hardly any signal is left, so only the notes tell what x0 is.
 GAP_TIME = 0.99
@@ -77,12 +75,12 @@ class Diffusion:
         """Makes the task with the network, precision and tokenization of a run."""
         return Denoise(
             run.network.config(run.tokenization),
-            self,
             run.training.dtype,
             run.training.remat,
-            run.network.initialization,
             run.tokenization,
-            run.sampling,
+            settings=self,
+            initialization=run.network.initialization,
+            sampling=run.sampling,
         )
 
 
@@ -102,41 +100,24 @@ class Conditions(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Denoise(Task):
+class Denoise(SynthesiserTask):
     """Denoising at random times.
 
     Attributes:
-        config: sizes of the network.
         settings: loss and conditions.
-        dtype: type of the matrix products.
-        remat: recompute activations in the backward pass.
         initialization: "t5", or "aligned" (see `models.initialization`).
-        tokenization: of the notes.
         sampling: settings that the model will be used with, and previews are rendered with.
     """
 
-    config: ModelConfig
-    settings: Diffusion
-    dtype: type = jnp.float32
-    remat: bool = False
+    settings: Diffusion = Diffusion()
     initialization: Initialization = "t5"
-    tokenization: Tokenization = RELEASED_TOKENIZATION
     sampling: Sampling = PAPER_SAMPLING
-
-    @property
-    def sizes(self) -> ModelConfig:
-        """Lengths of the examples: those of the network."""
-        return self.config
 
     def init_params(self, seed: int) -> Params:
         """Returns random parameters."""
         params = init_params(Denoiser, self.config, seed)
         aligned = self.initialization == "aligned"
         return align_attention(params, self.config.heads) if aligned else params
-
-    def load_params(self, model: str, params: Params) -> Params:
-        """Returns the parameters of a trained model; see `load_synthesiser`."""
-        return load_synthesiser(model, self.config, self.tokenization.vocabulary, params)
 
     def loss(self, params: Params, examples: Examples, key: jax.Array) -> Scores:
         """Returns the mean loss at one random time per example, with dropout and hiding."""
@@ -192,7 +173,7 @@ class Denoise(Task):
         return {"x0_error_own_notes": own, "x0_error_other_notes": other, "notes_gap": other - own}
 
     def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
-        """Returns the network with its sampling settings, as the trained model will have them."""
+        """Returns the network with the sampling settings of the trained model."""
         return DiffusionSegments(
             self.config,
             params,
@@ -203,10 +184,6 @@ class Denoise(Task):
             dtype=self.dtype,
             mesh=mesh,
         )
-
-    def render(self, params: Params, examples: Examples, keys: jax.Array, mesh: Mesh) -> Rendered:
-        """Renders examples with the model's own sampling settings."""
-        return render_examples(self.segment_model(params, mesh), examples, keys)
 
     def _denoise(
         self,

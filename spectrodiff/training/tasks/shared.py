@@ -1,5 +1,6 @@
-"""Methods that the tasks of a synthesiser share: starting from a model, rendering previews."""
+"""Base of the tasks that train a synthesiser: starting from a model, rendering previews."""
 
+import abc
 import dataclasses
 import logging
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.checkpoints.resolve import open_checkpoint
@@ -14,12 +16,12 @@ from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.inverter import GriffinLim
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.music.vocabulary import Vocabulary
-from spectrodiff.synthesis.segments.diffusion import SegmentBatch
-from spectrodiff.synthesis.songs import SegmentModel
+from spectrodiff.synthesis.segments.model import SegmentBatch, SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.optimizers import FIXED
-from spectrodiff.training.task import Params, Rendered
+from spectrodiff.training.task import Params, Rendered, Task
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,53 @@ logger = logging.getLogger(__name__)
 # position tables, which are fixed and not learnt; embeddings are carried over event by event.
 _MAY_DIFFER = {"dropout", "vocabulary_size", "note_tokens", "target_frames", "context_frames"}
 EMBEDDING = "note_encoder/embedding"
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthesiserTask(Task):
+    """A task whose network generates segments from notes and context.
+
+    Attributes:
+        config: sizes of the network.
+        dtype: type of the matrix products.
+        remat: recompute activations in the backward pass.
+        tokenization: of the notes.
+    """
+
+    config: ModelConfig
+    dtype: type = jnp.float32
+    remat: bool = False
+    tokenization: Tokenization = RELEASED_TOKENIZATION
+
+    @property
+    def sizes(self) -> ModelConfig:
+        """Lengths of the examples: those of the network."""
+        return self.config
+
+    def load_params(self, model: str, params: Params) -> Params:
+        """Returns the parameters of a trained model; see `load_synthesiser`."""
+        return load_synthesiser(model, self.config, self.tokenization.vocabulary, params)
+
+    @abc.abstractmethod
+    def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
+        """Returns the network, ready to generate segments as the trained model will."""
+
+    def render(self, params: Params, examples: Examples, keys: jax.Array, mesh: Mesh) -> Rendered:
+        """Renders the segments of examples from their notes and true contexts.
+
+        Args:
+            params: of the network.
+            examples: a batch.
+            keys: one random key per example, [B].
+            mesh: devices that the batch is split over.
+        """
+        context, mask = examples.context, examples.context_mask
+        if context is None or mask is None:
+            C, M = self.config.context_frames, self.config.mel_bins
+            context, mask = jnp.zeros((len(keys), C, M)), jnp.zeros((len(keys), C), bool)
+        batch = SegmentBatch(np.asarray(examples.tokens), context, np.asarray(mask), keys)
+        log_mel = np.asarray(unscale(self.segment_model(params, mesh)(batch)))
+        return Rendered(log_mel, [GriffinLim()(rows) for rows in log_mel])
 
 
 def load_synthesiser(
@@ -84,23 +133,6 @@ def carry_embedding(
     values = np.array(fresh, np.float32)
     values[: len(ids)] = before[ids]
     return values
-
-
-def render_examples(model: SegmentModel, examples: Examples, keys: jax.Array) -> Rendered:
-    """Renders the segments of examples from their notes and true contexts.
-
-    Args:
-        model: the network, ready to generate.
-        examples: a batch.
-        keys: one random key per example, [B].
-    """
-    context, mask = examples.context, examples.context_mask
-    if context is None or mask is None:
-        C, M = model.config.context_frames, model.config.mel_bins
-        context, mask = jnp.zeros((len(keys), C, M)), jnp.zeros((len(keys), C), bool)
-    batch = SegmentBatch(np.asarray(examples.tokens), context, np.asarray(mask), keys)
-    log_mel = np.asarray(unscale(model(batch)))
-    return Rendered(log_mel, [GriffinLim()(rows) for rows in log_mel])
 
 
 def _check_config(name: str, given: ModelConfig, wanted: ModelConfig) -> None:

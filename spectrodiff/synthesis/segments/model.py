@@ -1,0 +1,47 @@
+"""The interface of models that generate songs segment by segment."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from spectrodiff.models.config import ModelConfig
+
+
+class SegmentBatch(NamedTuple):
+    """Conditioning of a batch of segments."""
+
+    tokens: np.ndarray  # int32 [B, n]
+    context: jax.Array  # scaled features [B, C, M]
+    context_mask: np.ndarray  # bool [B, C]
+    keys: jax.Array  # one random key per segment, [B]
+
+
+class SegmentModel(Protocol):
+    """Generates the features of a batch of segments."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """Sizes of the network."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Number of steps per batch."""
+        ...
+
+    @property
+    def num_devices(self) -> int:
+        """Number of devices that share a batch."""
+        ...
+
+    def __call__(
+        self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
+    ) -> jax.Array:
+        """Returns scaled features [B, F, M] in [-1, 1]."""
+        ...
+
+    def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
+        """Takes one step per iteration, endlessly, to measure how long a step takes."""
+        ...
