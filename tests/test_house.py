@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.imports import imported
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "spectrodiff"
 
@@ -35,19 +37,13 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def imports(path: Path, *, lazy: bool) -> set[str]:
-    """Modules of the package that a file imports; with `lazy` also those within functions."""
-    tree = ast.parse(path.read_text())
-    nodes = ast.walk(tree) if lazy else tree.body
-    found = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: a relative import"
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else str(node.module) for name in names}
-    return found & MODULES.keys()
+def imports(path: Path) -> set[str]:
+    """Modules of the package that a file imports, also within functions."""
+    names = set(imported(path.read_text()))
+    relative = {name for name in names if name.startswith(".")}
+    assert not relative, f"{path} has relative imports: {relative}"
+    modules = {name if name in MODULES else name.rpartition(".")[0] for name in names}
+    return modules & MODULES.keys()
 
 
 def room_of(module: str) -> str | None:
@@ -63,11 +59,11 @@ def test_every_room_has_a_floor():
 @pytest.mark.parametrize("room", FLOOR)
 def test_imports_run_downwards(room):
     new = [
-        f"{module} imports {imported}"
+        f"{module} imports {lower}"
         for module, path in MODULES.items()
         if room_of(module) == room
-        for imported in imports(path, lazy=True)
-        if (other := room_of(imported)) not in (None, room)
+        for lower in imports(path)
+        if (other := room_of(lower)) not in (None, room)
         and (room, other) not in SIDEWAYS
         and FLOOR[other] >= FLOOR[room]
     ]
@@ -75,7 +71,7 @@ def test_imports_run_downwards(room):
 
 
 def test_no_module_imports_itself_in_a_circle():
-    graph = {module: imports(path, lazy=True) - {"spectrodiff"} for module, path in MODULES.items()}
+    graph = {module: imports(path) - {"spectrodiff"} for module, path in MODULES.items()}
     try:
         tuple(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
@@ -94,12 +90,9 @@ def test_rooms_and_files_are_of_a_readable_size():
 def test_only_commands_know_gin_and_the_command_line():
     for module, path in MODULES.items():
         if room_of(module) not in ("commands", None):
-            words = {"argparse", "gin"}
-            tree = ast.walk(ast.parse(path.read_text()))
-            used = {
-                alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names
-            }
-            assert not used & words, f"{module} imports {used & words}"
+            used = {name.split(".")[0] for name in imported(path.read_text())}
+            found = used & {"argparse", "gin"}
+            assert not found, f"{module} imports {found}"
 
 
 # A first line that begins so needs the name beside it to mean something.

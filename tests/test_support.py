@@ -12,7 +12,7 @@ TESTS = Path(__file__).parent
 
 
 def is_test(name: str) -> bool:
-    """Whether a dotted name lies in a test file or a conftest.py."""
+    """Tells if a dotted name is one of a test file or a conftest.py."""
     parts = name.lstrip(".").split(".")
     ours = name.startswith(".") or parts[0] == "tests"
     return ours and any(part.startswith("test_") or part == "conftest" for part in parts[:-1])
