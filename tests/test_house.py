@@ -101,7 +101,8 @@ FRAGMENTS = {"What", "How", "Where", "Whether", "Which", "From", "Of", "By", "So
 
 def test_docstrings_begin_with_a_line_that_stands_alone():
     fragments = []
-    for path in [*MODULES.values(), *(ROOT / "benchmarks").rglob("*.py")]:
+    others = [path for room in ("benchmarks", "tests") for path in (ROOT / room).rglob("*.py")]
+    for path in [*MODULES.values(), *others]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 first, *_ = (ast.get_docstring(node) or "-").splitlines()

@@ -52,7 +52,7 @@ def gaussian_denoiser(mean, deviation):
 
 
 def gaussian_flow_end(mean, deviation, z):
-    """Where the probability flow takes z from t = 1 to t = 0: it keeps the standard score."""
+    """Probability flow of z from t = 1 to t = 0, which keeps the standard score."""
     alpha, sigma = alpha_sigma(COSINE.logsnr(np.array([1.0, 0.0])))
     scale = np.sqrt(deviation**2 * alpha**2 + sigma**2)
     return mean * alpha[1] + scale[1] * (z - alpha[0] * mean) / scale[0]

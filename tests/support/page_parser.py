@@ -1,4 +1,4 @@
-"""What a page holds, found by the parser of the standard library."""
+"""Contents of an HTML page, by the parser of the standard library."""
 
 import html.parser
 from dataclasses import dataclass, field

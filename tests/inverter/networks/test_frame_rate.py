@@ -226,7 +226,7 @@ def test_products_in_sixteen_bits():
 
 @pytest.mark.parametrize("kind", ["tiny", "melgan_tiny"])
 def test_gradients_recomputed_or_not(kind):
-    """Of the sum of the audio times fixed numbers, along a random direction: as differences say."""
+    """Gradients of a weighted sum of the audio along a random direction equal differences of it."""
     stored = random_inverter(kind)
     features = jnp.asarray(random_features(6)[None])
     weights = np.random.default_rng(1).normal(size=(1, 6 * HOP)).astype(np.float32)
