@@ -1,22 +1,10 @@
 """Downloads of models from the Hugging Face Hub."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from spectrodiff.checkpoints.layouts import ports, store
+from spectrodiff.checkpoints.layouts.table import LAYOUTS
 from spectrodiff.core.errors import CheckpointError, first_line
-
-# Settings files of all layouts; a repository with a model has at least one of them.
-_SETTINGS = [
-    store.SETTINGS,
-    "config.gin",
-    "model_index.json",
-    ports.SCHEDULER,
-    *(f"{network}/config.json" for network in ports.NETWORKS),
-]
-_WHOLE = [*_SETTINGS, store.WEIGHTS, store.INVERTER, ports.INVERTER]
-_T5X_STEP = re.compile(r"checkpoint_[0-9]+/.+")
 
 
 def fetch_from_hub(
@@ -78,12 +66,8 @@ def fetch_from_hub(
 
 
 def needed_files(files: Sequence[str]) -> list[str]:
-    """Returns the files of a repository that belong to a model, one file of weights per network."""
-    wanted = [file for file in files if file in _WHOLE or _T5X_STEP.fullmatch(file)]
-    for network in ports.NETWORKS:
-        weights = (f"{network}/{name}" for name in ports.DIFFUSERS_FILES + ports.PADDLE_FILES)
-        wanted += [file for file in weights if file in files][:1]
-    return wanted
+    """Returns the files of a repository that belong to a model, in the first layout that it has."""
+    return next(filter(None, (layout.select(files) for layout in LAYOUTS)), [])
 
 
 def _cached(repository: str, revision: str | None, cache: Path | None) -> Path | None:
@@ -91,13 +75,13 @@ def _cached(repository: str, revision: str | None, cache: Path | None) -> Path |
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        # Missing weights are reported by the reader.
+        # Without the list of files, the needed ones are unknown; the reader reports missing ones.
         return Path(
             snapshot_download(
                 repository,
                 revision=revision,
                 cache_dir=cache,
-                allow_patterns=_SETTINGS,
+                allow_patterns=[],
                 local_files_only=True,
             )
         )

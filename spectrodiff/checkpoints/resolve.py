@@ -3,52 +3,19 @@
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from spectrodiff.checkpoints.bundled import UNTRAINED, bundled_models
 from spectrodiff.checkpoints.download import fetch_zip
 from spectrodiff.checkpoints.hub import fetch_from_hub
-from spectrodiff.checkpoints.layouts.ports import (
-    find_diffusers,
-    find_paddle,
-    import_diffusers,
-    import_paddle,
-)
-from spectrodiff.checkpoints.layouts.store import find_model, load_model
-from spectrodiff.checkpoints.layouts.t5x import find_t5x, import_t5x
+from spectrodiff.checkpoints.layouts.table import LAYOUTS
 from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, import_run
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.diffusion.sampling import FEW_STEPS
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.definition import init_params
 from spectrodiff.models.denoiser import Denoiser
-
-
-class Layout(NamedTuple):
-    """File layout of models.
-
-    Attributes:
-        sign: file that identifies the layout, for error messages.
-        find: returns the folder of the model in a given folder, or None.
-        read: reads the model from that folder.
-    """
-
-    sign: str
-    find: Callable[[Path], Path | None]
-    read: Callable[[Path], Checkpoint]
-
-
-# The first layout that is found in a folder is read. A new layout is one more line.
-LAYOUTS = (
-    Layout("model.json", find_model, load_model),
-    Layout(f"{SETTINGS} (training run)", find_run, import_run),
-    Layout("checkpoint_STEP/checkpoint (T5X)", find_t5x, import_t5x),
-    Layout("decoder/*.safetensors or *.bin (diffusers)", find_diffusers, import_diffusers),
-    Layout("decoder/*.pdparams (Paddle)", find_paddle, import_paddle),
-)
 
 _RELEASE = (
     "https://storage.googleapis.com/music-synthesis-with-spectrogram-diffusion/checkpoints/{}.zip"

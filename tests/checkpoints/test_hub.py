@@ -85,24 +85,43 @@ def test_no_connection_says_how_to_do_without(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_each_weight_is_fetched_once():
-    files = [
-        "notes_encoder/diffusion_pytorch_model.bin",
-        "notes_encoder/diffusion_pytorch_model.safetensors",
-        "notes_encoder/diffusion_pytorch_model.fp16.bin",
-        "decoder/model_state.pdparams",
-        "decoder/diffusion_pytorch_model.bin",
-        "continuous_encoder/model_state.pdparams",
-        "checkpoint_500000/checkpoint",
-        "checkpoint_500000/target.decoder.kernel/.zarray",
-        "config.gin",
-        "other/config.json",
-    ]
-    assert set(needed_files(files)) == {
-        "notes_encoder/diffusion_pytorch_model.safetensors",
-        "decoder/diffusion_pytorch_model.bin",
-        "continuous_encoder/model_state.pdparams",
-        "checkpoint_500000/checkpoint",
-        "checkpoint_500000/target.decoder.kernel/.zarray",
-        "config.gin",
-    }
+PORT_SETTINGS = ["model_index.json", "decoder/config.json", "scheduler/scheduler_config.json"]
+OTHERS = [
+    "README.md",
+    "other/config.json",
+    "decoder/diffusion_pytorch_model.fp16.bin",
+    "checkpoint_last/checkpoint",
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left"),
+    [
+        (["model.json", "model.safetensors", "inverter.onnx"], ["decoder/config.json"]),
+        (
+            ["config.gin", "checkpoint_500000/checkpoint", "checkpoint_500000/a.kernel/.zarray"],
+            ["decoder/config.json"],
+        ),
+        (
+            [
+                *PORT_SETTINGS,
+                "melgan/model.onnx",
+                "notes_encoder/diffusion_pytorch_model.safetensors",
+                "decoder/diffusion_pytorch_model.bin",
+            ],
+            ["notes_encoder/diffusion_pytorch_model.bin", "decoder/model_state.pdparams"],
+        ),
+        (
+            [
+                *PORT_SETTINGS,
+                "continuous_encoder/model_state.pdparams",
+                "decoder/model_state.pdparams",
+            ],
+            ["model.safetensors", "checkpoint_1/checkpoint/x"],
+        ),
+        ([], ["config.gin", "checkpoint_500000/other", "notes_encoder/model_state.pdparams"]),
+    ],
+)
+def test_files_of_the_layout_are_fetched_and_each_weight_once(wanted, left):
+    fetched = needed_files([*OTHERS, *reversed(wanted), *left])
+    assert sorted(fetched) == sorted(wanted)

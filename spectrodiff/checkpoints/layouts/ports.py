@@ -4,7 +4,8 @@ Both have a folder per network with a `config.json` and a file of weights; the f
 and torch stores linear weights as [outputs, inputs]. There may also be an ONNX inverter.
 """
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from spectrodiff.checkpoints.layouts.names import port_sources
@@ -28,6 +29,7 @@ from spectrodiff.music.tokenization import Tokenization
 
 NETWORKS = ("notes_encoder", "continuous_encoder", "decoder")
 INVERTER = "melgan/model.onnx"
+MODEL_INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
 DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 PADDLE_FILES = ("model_state.pdparams",)
@@ -46,6 +48,16 @@ def find_diffusers(path: Path) -> Path | None:
 def find_paddle(path: Path) -> Path | None:
     """Returns `path` if it contains the networks of the Paddle port."""
     return path if weight_file(path / "decoder", PADDLE_FILES) else None
+
+
+def diffusers_files(files: Sequence[str]) -> list[str]:
+    """Returns the files of the diffusers port among those of a Hub repository."""
+    return _port_files(files, DIFFUSERS_FILES)
+
+
+def paddle_files(files: Sequence[str]) -> list[str]:
+    """Returns the files of the Paddle port among those of a Hub repository."""
+    return _port_files(files, PADDLE_FILES)
 
 
 def import_diffusers(folder: Path) -> Checkpoint:
@@ -69,6 +81,19 @@ def import_paddle(folder: Path) -> Checkpoint:
 def weight_file(folder: Path, names: tuple[str, ...]) -> Path | None:
     """Returns the first of the files that exists in the folder."""
     return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _port_files(files: Sequence[str], names: tuple[str, ...]) -> list[str]:
+    """Returns settings, inverter and one file of weights per network; none without a decoder."""
+    weights = {
+        network: [file for name in names if (file := f"{network}/{name}") in files][:1]
+        for network in NETWORKS
+    }
+    if not weights["decoder"]:
+        return []
+    configs = (f"{network}/config.json" for network in NETWORKS)
+    others = [name for name in (MODEL_INDEX, SCHEDULER, INVERTER, *configs) if name in files]
+    return others + list(itertools.chain(*weights.values()))
 
 
 def _import(folder: Path, layout: str, names: tuple[str, ...], *, transposed: bool) -> Checkpoint:

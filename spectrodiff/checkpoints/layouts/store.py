@@ -6,6 +6,7 @@ by the names of `expected_shapes`, and `inverter.onnx` the inverter.
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,12 @@ _TYPES: dict[str, Any] = {
 def find_model(path: Path) -> Path | None:
     """Returns `path` if it is a folder in our layout."""
     return path if (path / SETTINGS).is_file() else None
+
+
+def model_files(files: Sequence[str]) -> list[str]:
+    """Returns the files of a model in our layout among those of a Hub repository."""
+    ours = [name for name in (SETTINGS, WEIGHTS, INVERTER) if name in files]
+    return ours if SETTINGS in ours else []
 
 
 def save_model(checkpoint: Checkpoint, folder: Path, dtype: StoredType = "float32") -> None:

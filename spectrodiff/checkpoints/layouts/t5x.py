@@ -9,7 +9,7 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,7 +31,7 @@ from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.models.config import CrossAttention, ModelConfig, NetworkKind
 from spectrodiff.music.tokenization import Tokenization
 
-FILE_NAME = "checkpoint"
+FILE_NAME, CONFIG = "checkpoint", "config.gin"
 _AUTOREGRESSIVE_SIGN = "decoder/layers_0/encoder_decoder_attention/query/kernel"
 _STEP_FOLDER = re.compile(r"checkpoint_([0-9]+)")
 _NDARRAY_EXTENSION = 1  # flax's code for an array in a msgpack
@@ -55,6 +55,14 @@ def find_t5x(path: Path) -> Path | None:
         if (match := _STEP_FOLDER.fullmatch(folder.name)) and (folder / FILE_NAME).is_file()
     ]
     return max(steps)[1] if steps else None
+
+
+def t5x_files(files: Sequence[str]) -> list[str]:
+    """Returns the files of T5X checkpoints among those of a Hub repository."""
+    steps = [file for file in files if _STEP_FOLDER.fullmatch(file.partition("/")[0])]
+    if not any(file.count("/") == 1 and file.endswith(f"/{FILE_NAME}") for file in steps):
+        return []
+    return [*(file for file in files if file == CONFIG), *steps]
 
 
 def import_t5x(folder: Path) -> Checkpoint:
@@ -175,9 +183,9 @@ def _open_zarr(path: Path, spec: Mapping[str, Any], name: str) -> StoredArray:
 
 def _find_config(folder: Path) -> Path:
     for place in (folder, folder.parent):
-        if (place / "config.gin").is_file():
-            return place / "config.gin"
-    raise CheckpointError(folder.parent / "config.gin", "the configuration of the run", "no file")
+        if (place / CONFIG).is_file():
+            return place / CONFIG
+    raise CheckpointError(folder.parent / CONFIG, "the configuration of the run", "no file")
 
 
 def _read_sizes(
