@@ -3,15 +3,15 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from spectrodiff.checkpoints.layouts.store import StoredType, save_model
-from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.checkpoints.resolve import open_checkpoint
-from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from spectrodiff.checkpoints.model import Checkpoint
+
+StoredType = Literal["float32", "float16", "bfloat16"]
 INVERTER_SUFFIXES = (".onnx", ".safetensors")
 
 
@@ -53,12 +53,18 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _convert_model(source: str, folder: Path, dtype: StoredType) -> str:
+    # Imported here so that --help is fast.
+    from spectrodiff.checkpoints.layouts.store import save_model
+    from spectrodiff.checkpoints.resolve import open_checkpoint
+
     checkpoint = open_checkpoint(source)
     save_model(checkpoint, folder, dtype)
     return _summary(checkpoint, folder, dtype)
 
 
-def _summary(checkpoint: Checkpoint, folder: Path, dtype: str) -> str:
+def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> str:
+    from spectrodiff.checkpoints.tree import flatten
+
     config = checkpoint.config
     parameters = sum(array.size for array in flatten(checkpoint.params).values())
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
