@@ -6,7 +6,7 @@ measures on JAX's first device, within the given minutes, in this order:
 
     ceilings          rates of matrix products and of memory
     sampling          bfloat16, base and small, 1 and 16 segments, 1000 steps and 10
-    training          bfloat16, one batch on the device: examples per second, utilisation
+    training          bfloat16, one batch on the device: examples per second, utilization
     port              decoder of the PyTorch port on the same device, if torch is installed
     determinism       the same training twice
     loader            training on batches that are read meanwhile

@@ -1,6 +1,9 @@
 """Settings of all tests: strict numerics, eight devices, one cache of compiled programs."""
 
+import gc
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -31,7 +34,7 @@ jax.config.update(
     float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]),
 )
 
-# Most of the time goes to compiling networks of toy size, which gain little from being optimised.
+# Most of the time goes to compiling networks of toy size, which gain little from being optimized.
 # With less than this, rounding differs from what users get: sums are no longer fused.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
@@ -47,6 +50,21 @@ jax.config.update("jax_num_cpu_devices", 8)
 def golden() -> Path:
     """The folder of reference arrays."""
     return Path(__file__).parent / "golden"
+
+
+# Above this, a worker drops the programs of the files it has run; both workers then fit in 6 GB.
+MAX_RESIDENT_BYTES = 2 << 30
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory() -> Iterator[None]:
+    """Drops compiled programs, which later files hardly share, once they take much memory."""
+    yield
+    statm = Path("/proc/self/statm")  # Linux only
+    pages = int(statm.read_text().split()[1]) if statm.exists() else 0
+    if pages * resource.getpagesize() > MAX_RESIDENT_BYTES:
+        jax.clear_caches()
+        gc.collect()
 
 
 # Minutes each: begun last, one of them would keep a single worker busy while others have nothing.

@@ -1,4 +1,4 @@
-"""Every shipped config is read and its network, optimiser and settings are built."""
+"""Every shipped config is read and its network, optimizer and settings are built."""
 
 import dataclasses
 from pathlib import Path

@@ -44,7 +44,7 @@ def test_there_is_a_file_for_every_row():
 @pytest.mark.parametrize("name", MODELS)
 def test_training_is_that_of_the_model(name):
     settings = train.configure([f"paper/{name}.gin"], [])
-    # Which is built, with its optimiser, in test_configs.py.
+    # test_configs.py builds the network and the optimizer of these settings.
     assert settings == train.configure([f"{name}.gin"], [])
     assert (settings.network.size, settings.training.task) == {
         "small_autoregressive": ("small", "autoregress"),

@@ -97,7 +97,7 @@ COLUMNS: dict[str, list[Column]] = {
         _measured("ms per step", "step_seconds", 1e-3),
         _measured("TFLOP per example", "flops_per_example", 1e12),
         _measured("model TFLOP/s", "flops_per_second", 1e12),
-        _share("utilisation", "utilisation"),
+        _share("utilization", "utilization"),
         _measured("loader alone, examples per s", "loader_examples_per_second"),
         _share("waiting for data", "waiting_share"),
         _measured("compile time, s", "compile_seconds"),
@@ -138,7 +138,7 @@ NOTES = {
     "two programs, which are compiled in parallel with those of other rows.",
     "training": "Whole steps: features, forward, backward, Adafactor; dropout 0.1, rbg random "
     "bits. Model operations are three times those of the matrix products of the forward pass "
-    "without features; utilisation is the fraction of the measured rate of matrix products. "
+    "without features; utilization is the fraction of the measured rate of matrix products. "
     "Waiting for data is the additional time of a step compared with one batch that stays on the "
     "device.",
     "determinism": "Two trainings from the same state, with one program in one process.",

@@ -94,7 +94,7 @@ class Training:
     peak_bytes: int | None
     flops_per_example: float  # three times those of the forward pass
     flops_per_second: float
-    utilisation: float | None = None  # fraction of the measured rate of matrix products
+    utilization: float | None = None  # fraction of the measured rate of matrix products
     loader_examples_per_second: float | None = None  # the loader alone
     waiting_share: float | None = None  # fraction of the time spent waiting for data
 
@@ -239,7 +239,7 @@ class Results:
 
 
 def relate(results: Results) -> None:
-    """Computes values that depend on several rows: floors, utilisation, ratios."""
+    """Computes values that depend on several rows: floors, utilization, ratios."""
     bandwidth = results.bandwidth()
     for row in results.measured("sampling"):
         found, rate = row.measured, results.rate("matrices", row.settings.precision)
@@ -249,7 +249,7 @@ def relate(results: Results) -> None:
         found.share_of_floor = max(floors) / found.seconds if all(floors) else None
     for row in results.measured("training"):
         rate = results.rate("matrices", row.settings.precision)
-        row.measured.utilisation = row.measured.flops_per_second / rate if rate else None
+        row.measured.utilization = row.measured.flops_per_second / rate if rate else None
     ours = {
         (row.settings.size, row.settings.precision, row.settings.batch): row.measured.step_seconds
         for row in results.measured("sampling")

@@ -15,7 +15,7 @@ from spectrodiff.core.files import atomic_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Common colour scale of all pictures, so that equal colours mean equal magnitudes.
+# Common color scale of all pictures, so that equal colors mean equal magnitudes.
 _LOG_RANGE = (-9.0, 4.0)
 _TICKS_HZ = (100, 200, 500, 1000, 2000, 4000, 7000)
 
@@ -100,7 +100,7 @@ def draw_spectrograms(panels: Mapping[str, np.ndarray]) -> "Figure":
             cmap="magma",
             vmin=_LOG_RANGE[0],
             vmax=_LOG_RANGE[1],
-            # Bin i is centred at i, so that ticks are at bin centres.
+            # Bin i is centered at i, so that ticks are at bin centers.
             extent=(0, len(mel) / FRAMES_PER_SECOND, -0.5, NUM_MELS - 0.5),
         )
         axes.set_title(title, loc="left", fontsize="medium")

@@ -92,7 +92,7 @@ def assemble(
     *,
     transposed: bool = False,
 ) -> Params:
-    """Reads the parameter tree of a synthesiser; see `assemble_tree`."""
+    """Reads the parameter tree of a synthesizer; see `assemble_tree`."""
     return assemble_tree(subject, expected_shapes(config), sources, stored, transposed=transposed)
 
 

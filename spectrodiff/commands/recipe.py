@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--train",
         nargs="+",
-        choices=("synthesiser", "inverter"),
-        default=("synthesiser", "inverter"),
+        choices=("synthesizer", "inverter"),
+        default=("synthesizer", "inverter"),
         help="networks to train (default: both)",
     )
     return parser

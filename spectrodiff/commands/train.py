@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     batches = data.open_batches(settings, task, flags.data_dir)
     examples = data.open_examples(settings, task, flags.data_dir)
 
-    # Optimiser
+    # Optimizer
     rate = learning_rate(optimization, training.steps)
     optimizer = make_optimizer(optimization, rate)
     placement = state.Placement(

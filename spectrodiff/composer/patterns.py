@@ -138,7 +138,7 @@ def fold(pitch: int, limits: PartLimits) -> int:
 
 
 def _voicings(rng: SeededRandom, passage: Passage, limits: PartLimits) -> dict[Chord, list[int]]:
-    """Returns a voicing for each chord of a passage, around a common centre."""
+    """Returns a voicing for each chord of a passage, around a common center."""
     voices = min(limits.voices, rng.integer(2, 5))
     center = min(max(rng.uniform(limits.low, limits.high), 50), 72)
     return {

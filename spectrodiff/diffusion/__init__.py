@@ -1,1 +1,1 @@
-"""Diffusion: noise schedule, parameterisation, loss, sampler, guidance."""
+"""Diffusion: noise schedule, parameterization, loss, sampler, guidance."""

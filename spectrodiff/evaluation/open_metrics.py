@@ -70,7 +70,7 @@ def open_metrics(settings: Evaluation) -> tuple[list[Metric], list[MissingMetric
         from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
 
         metrics.append(TranscriptionMetric(BasicPitch(), "package"))
-        reason = "basic-pitch recognises neither instruments nor drums"
+        reason = "basic-pitch recognizes neither instruments nor drums"
         missing.append(_missing("MT3", None, MT3_PUBLISHED, reason, f1))
     elif reason := _why_missing(transcriber, "Evaluation.transcriber"):
         missing.append(_missing("MT3", transcriber, MT3_PUBLISHED, reason, f1))

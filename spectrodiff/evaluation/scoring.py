@@ -172,7 +172,7 @@ class EmbeddingMetric:
 class TranscriptionMetric(MeanOverSongs):
     """F1 of the notes that a transcriber finds in the audio.
 
-    A transcriber that does not recognise programs is scored without instruments and drums.
+    A transcriber that does not recognize programs is scored without instruments and drums.
 
     Args:
         transcriber: the transcriber.

@@ -32,7 +32,7 @@ class FrameRateConfig:
         _check_sizes(self)
         taps, window = self.kernel_frames, self.window_samples
         require(taps % 2 == 1, "FrameRateConfig.kernel_frames", "an odd number", taps)
-        # Whole numbers of hops, and windows centred on the frames of the features.
+        # Whole numbers of hops, and windows centered on the frames of the features.
         require(window % 640 == 0, "FrameRateConfig.window_samples", "a multiple of 640", window)
 
     @property

@@ -1,4 +1,4 @@
-"""Augmentation of features with errors like those of a synthesiser, for robust inverters."""
+"""Augmentation of features with errors like those of a synthesizer, for robust inverters."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def disturb(
         key: consumed.
         share: fraction of the examples that are disturbed, in [0, 1].
         noise: maximum standard deviation of the noise, in units of log-mel.
-        blur: maximum fraction of each value that is spread over its neighbours in time and
+        blur: maximum fraction of each value that is spread over its neighbors in time and
             frequency, in [0, 1].
 
     Returns:

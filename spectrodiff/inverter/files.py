@@ -99,7 +99,7 @@ def _load_run(path: Path) -> StoredInverter:
     source = run_of(path) / RUN_SETTINGS
     sizes = read_json(source).get("inverter")
     if sizes is None:
-        raise CheckpointError(source, "a run that trains an inverter", "one of a synthesiser")
+        raise CheckpointError(source, "a run that trains an inverter", "one of a synthesizer")
     config = _config(source, sizes)
     generator = define(generator_of(config), config).named_shapes
     shapes = {f"{GENERATOR}/{name}": shape for name, shape in generator.items()}

@@ -10,7 +10,7 @@ from spectrodiff.audio.features import SYNTHESIS, check_log_mel, mel_weights
 from spectrodiff.core.constants import HOP_SAMPLES
 from spectrodiff.inverter.base import Audio, Inverter
 
-# Frames that overlap by half leave the audio between their centres undetermined; magnitudes
+# Frames that overlap by half leave the audio between their centers undetermined; magnitudes
 # interpolated to half the hop determine it. Measured half a hop off the grid, the mean absolute
 # error of log-mel of music is 0.22 instead of 0.39.
 _HOP_SAMPLES = HOP_SAMPLES // 2
@@ -26,7 +26,7 @@ _TINY = 1e-12
 class GriffinLim(Inverter):
     """Phase reconstruction after Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm".
 
-    The initial phases of every frame are those of a pulse at the centre of its window. Since an
+    The initial phases of every frame are those of a pulse at the center of its window. Since an
     iteration has a short reach, the audio of a frame depends on nearby frames only; it is
     deterministic.
 
@@ -62,7 +62,7 @@ class GriffinLim(Inverter):
         padded = np.pad(log_mel, ((_EDGE_FRAMES, _EDGE_FRAMES), (0, 0)), mode="edge")
         magnitudes = _double_rate(_linear_magnitudes(np.exp(padded)))
         audio = self._reconstruct(magnitudes.T)
-        # librosa centres the window in the Fourier frame; in the features it is at the start.
+        # librosa centers the window in the Fourier frame; in the features it is at the start.
         first = (SYNTHESIS.fft_samples - SYNTHESIS.frame_samples) // 2 + _EDGE_FRAMES * HOP_SAMPLES
         return audio[first : first + len(log_mel) * HOP_SAMPLES]
 
@@ -112,7 +112,7 @@ def _linear_magnitudes(
 def _double_rate(
     magnitudes: Float32[np.ndarray, "frames bins"],
 ) -> Float32[np.ndarray, "2*frames-1 bins"]:
-    """Inserts the geometric mean between neighbouring frames."""
+    """Inserts the geometric mean between neighboring frames."""
     doubled = np.repeat(magnitudes, 2, axis=0)[:-1]
     doubled[1::2] = np.sqrt(magnitudes[:-1] * magnitudes[1:])
     return doubled

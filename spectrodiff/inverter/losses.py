@@ -98,7 +98,7 @@ def advance_distance(
 def _advances(
     audio: Float32[Array, "B samples"], window: int
 ) -> Complex64[Array, "B frames_but_one K"]:
-    """Returns products of neighbouring spectra, of about the magnitude of the spectra."""
+    """Returns products of neighboring spectra, of about the magnitude of the spectra."""
     spectrum = spectra(audio, window)
     halved = spectrum * jax.lax.rsqrt(_size(spectrum))
     return halved[:, 1:] * halved[:, :-1].conj()

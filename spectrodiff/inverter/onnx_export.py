@@ -31,7 +31,7 @@ from spectrodiff.inverter.networks.oscillators import PERIOD_FRAMES, waves
 from spectrodiff.inverter.onnx import PERIOD_METADATA, REACH_METADATA, OnnxInverter
 from spectrodiff.inverter.trained import padding_frames, trained_inverter
 
-# First version with layer normalisation.
+# First version with layer normalization.
 OPSET, IR_VERSION = 17, 8
 # Maximum difference from another order of summation, for samples in [-1, 1].
 TOLERANCE = 1e-4

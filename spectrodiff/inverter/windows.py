@@ -1,6 +1,6 @@
 """Inversion of a spectrogram part by part, for long songs and for songs still being generated.
 
-Neighbouring parts overlap by the inverter's reach, and only frames whose whole reach is known are
+Neighboring parts overlap by the inverter's reach, and only frames whose whole reach is known are
 kept; a recurrent inverter also continues from its state. The result equals that of one pass over
 the song.
 """

@@ -13,7 +13,7 @@ MAX_SIZE = 2**31 - 1  # of an axis: JAX indexes with int32
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Sizes and structure of a synthesiser's network.
+    """Sizes and structure of a synthesizer's network.
 
     Axis letters used in this package: B batch, N note tokens, F target frames, C context frames,
     M mel bins, D model width, H heads, K head width, L layers.

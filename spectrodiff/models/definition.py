@@ -1,7 +1,7 @@
 """Definition of a network: structure, parameter shapes and initial values, all from its module.
 
 The constructor of a module takes its sizes, `rngs`, and options (type of the matrix products,
-rematerialisation) that change neither names nor shapes of the parameters.
+rematerialization) that change neither names nor shapes of the parameters.
 """
 
 import functools

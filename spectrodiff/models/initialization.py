@@ -1,13 +1,13 @@
-"""Initialisation that aligns attention with note times.
+"""Initialization that aligns attention with note times.
 
-From a random initialisation, the last thing a decoder learns is the time of a note token: that its
+From a random initialization, the last thing a decoder learns is the time of a note token: that its
 `shift` token, one of a thousand with separate embeddings, means a certain row of the decoder's
 position table; that the tokens after a shift belong to it; and that queries and keys should match
-where times agree. All of this can be set at initialisation, since the tables are known:
+where times agree. All of this can be set at initialization, since the tables are known:
 
 - the embedding of a shift token is the position code of its frame, in a subspace of its own;
 - attention starts as attention by position, each head with a fixed offset: in the note encoder to
-  preceding tokens, in the decoder to neighbouring frames (self-attention) and to the events at the
+  preceding tokens, in the decoder to neighboring frames (self-attention) and to the events at the
   same time or some frames earlier (cross-attention);
 - the first heads of the note encoder copy the position code of a shift to the tokens after it.
 
@@ -119,10 +119,10 @@ def align_attention(params: Params, heads: int) -> Params:
 
 def _channel(positions: Float[Array, "P D"], width: int) -> Channel:
     """Returns the `width` principal directions of a position table."""
-    centred = positions - positions.mean(axis=0, keepdims=True)
+    centered = positions - positions.mean(axis=0, keepdims=True)
     # With fewer positions than directions, all codes are zero in the last directions.
-    basis = jnp.linalg.svd(centred, full_matrices=True)[2][:width].T
-    return Channel(basis, centred @ basis)
+    basis = jnp.linalg.svd(centered, full_matrices=True)[2][:width].T
+    return Channel(basis, centered @ basis)
 
 
 def _without(rows: Float[Array, "rows D"], basis: Float[Array, "D K"]) -> Float[Array, "rows D"]:

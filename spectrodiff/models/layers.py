@@ -42,7 +42,7 @@ def dropout(
 
 
 def fan_in_normal(scale: float = 1.0) -> nnx.Initializer:
-    """Truncated normal with variance `scale` / fan-in, the T5 initialiser of every dense layer."""
+    """Truncated normal with variance `scale` / fan-in, the T5 initializer of every dense layer."""
     return nnx.initializers.variance_scaling(scale, "fan_in", "truncated_normal")
 
 
@@ -107,7 +107,7 @@ class RMSNorm(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-        """Returns normalised rows in `dtype`."""
+        """Returns normalized rows in `dtype`."""
         x = x.astype(jnp.float32)
         x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
         return (x * expand(self.scale[...], x)).astype(self.dtype)
@@ -124,7 +124,7 @@ class KeyValue(NamedTuple):
 class Attention(nnx.Module):
     """Multi-head attention; its inner width H * K may differ from the model width D.
 
-    The usual factor 1/sqrt(K) on the logits is folded into the initialisation of the query.
+    The usual factor 1/sqrt(K) on the logits is folded into the initialization of the query.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ def sinusoid_positions(
 
 
 def stack(make: Callable[[nnx.Rngs], Module], layers: int, rngs: nnx.Rngs) -> Module:
-    """Returns `layers` independently initialised modules as one, with a leading axis L."""
+    """Returns `layers` independently initialized modules as one, with a leading axis L."""
     keys = jax.random.split(rngs.params(), layers)
     return nnx.vmap(lambda key: make(nnx.Rngs(key)))(keys)
 

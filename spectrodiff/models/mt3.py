@@ -1,6 +1,6 @@
 """MT3, the transcription network (Gardner et al., ICLR 2022, arXiv:2111.03017); inference only.
 
-An encoder over log-mel frames, made of the same blocks as the synthesiser's, and a causal decoder
+An encoder over log-mel frames, made of the same blocks as the synthesizer's, and a causal decoder
 over the tokens of `spectrodiff.music.vocabulary`.
 """
 

@@ -1,7 +1,7 @@
 """VGGish (Hershey et al., ICASSP 2017, arXiv:1609.09430), the embedding of the original FAD.
 
 Outputs are those of the version on TF-Hub, which the paper used: without the final ReLU of some
-ports and without the PCA and quantisation of AudioSet's features.
+ports and without the PCA and quantization of AudioSet's features.
 """
 
 from dataclasses import dataclass

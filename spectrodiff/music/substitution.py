@@ -8,7 +8,7 @@ Criteria in order of priority:
 3. Same kind (mostly the General MIDI family): an instrument whose range contains the register, then
    the nearest program number.
 4. Other kinds: an instrument whose range contains the register, then the most similar kind in the
-   order of `_KINDS`, then the one whose range is centred nearest to the register.
+   order of `_KINDS`, then the one whose range is centered nearest to the register.
 """
 
 from collections.abc import Iterable
@@ -50,8 +50,8 @@ def choose(program: int, register: Register, programs: Iterable[int]) -> int:
             return (*order, 0, outside > 0, abs(other - program), other)
         similar = _KINDS[kind].similar
         distance = similar.index(others_kind) if others_kind in similar else len(similar)
-        off_centre = abs(sum(register) - (candidate.low + candidate.high)) / 2
-        return (*order, 1, outside > 0, distance, off_centre, other)
+        off_center = abs(sum(register) - (candidate.low + candidate.high)) / 2
+        return (*order, 1, outside > 0, distance, off_center, other)
 
     return min(programs, key=unfitness)
 

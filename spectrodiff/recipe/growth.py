@@ -1,4 +1,4 @@
-"""Initialisation of a network from a smaller trained one."""
+"""Initialization of a network from a smaller trained one."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Errors of a synthesiser on held-out songs."""
+"""Errors of a synthesizer on held-out songs."""
 
 from collections.abc import Callable, Sequence
 

@@ -111,9 +111,9 @@ def _chords(rng: SeededRandom, program: int, start: float, stop: float) -> list[
     rows: list[_Row] = []
     while start < stop - 0.2:
         end = min(start + rng.log_uniform(0.3, 8.0), stop)
-        centre, velocity = _key(rng), rng.integer(10, 120)
+        center, velocity = _key(rng), rng.integer(10, 120)
         spread = rng.choice((0.0, 0.03, 0.2))
-        keys = {_near(rng, centre) for _ in range(rng.integer(2, 12))}
+        keys = {_near(rng, center) for _ in range(rng.integer(2, 12))}
         for key in sorted(keys):
             onset = start + rng.uniform(0.0, spread)
             if end - onset > 2 * _MIN_NOTE_SECONDS:
@@ -143,8 +143,8 @@ def _key(rng: SeededRandom) -> int:
     return rng.integer(LOWEST_KEY, HIGHEST_KEY)
 
 
-def _near(rng: SeededRandom, centre: int) -> int:
-    return min(max(centre + rng.integer(-14, 14), LOWEST_KEY), HIGHEST_KEY)
+def _near(rng: SeededRandom, center: int) -> int:
+    return min(max(center + rng.integer(-14, 14), LOWEST_KEY), HIGHEST_KEY)
 
 
 def _table(rows: list[_Row], seconds: float) -> Notes:

@@ -1,4 +1,4 @@
-"""Run of a recipe: renders songs, and trains the synthesiser, then the inverter, meanwhile.
+"""Run of a recipe: renders songs, and trains the synthesizer, then the inverter, meanwhile.
 
 Both are saved during training, so that an interrupted run leaves its last state.
 """
@@ -17,7 +17,7 @@ from spectrodiff.recipe.log import RecipeLog
 from spectrodiff.recipe.settings import Recipe, RunOptions
 from spectrodiff.recipe.songs import SongMaker
 from spectrodiff.recipe.supply import SongSupply
-from spectrodiff.recipe.synthesiser import MODEL, SynthesiserTraining
+from spectrodiff.recipe.synthesizer import MODEL, SynthesizerTraining
 
 LOG = "recipe.jsonl"
 
@@ -63,18 +63,18 @@ def _train(
     compilers: concurrent.futures.Executor,
     deadline: float,
 ) -> None:
-    synthesiser = inverter = None
-    if "synthesiser" in options.train:
-        synthesiser = SynthesiserTraining(recipe, options, songs, compilers)
+    synthesizer = inverter = None
+    if "synthesizer" in options.train:
+        synthesizer = SynthesizerTraining(recipe, options, songs, compilers)
     if "inverter" in options.train:
         inverter = InverterTraining(recipe, options, songs, compilers)
     songs.wait_for(recipe.first_songs)
     log.note(str(songs.on_device))
-    if synthesiser is not None:
-        synthesiser.wait()
+    if synthesizer is not None:
+        synthesizer.wait()
         share = 1 - (recipe.inverter_share if inverter is not None else 0)
         begin = time.monotonic()
-        synthesiser.train(begin + share * (deadline - begin), log)
+        synthesizer.train(begin + share * (deadline - begin), log)
         log.note(str(songs.on_device))
     if inverter is not None:
         inverter.train(deadline, log)

@@ -24,11 +24,11 @@ StageSchedule = Literal["constant", "cosine"]
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """Stage of the training of a synthesiser.
+    """Stage of the training of a synthesizer.
 
     Attributes:
         name: shown in the log.
-        share: fraction of the synthesiser's training time.
+        share: fraction of the synthesizer's training time.
         diffusion: loss and conditions of the stage.
         schedule: of the learning rate; "cosine" falls to zero at the end of the stage.
     """
@@ -47,7 +47,7 @@ class InverterStage:
         name: shown in the log.
         share: fraction of the inverter's training time.
         inversion: generator and losses.
-        optimization: optimiser and learning rate.
+        optimization: optimizer and learning rate.
         batch_size: number of windows per step.
         tones: fraction of the windows that are synthetic tones (see `recipe.tones`).
     """
@@ -65,12 +65,12 @@ class Recipe:
     """Settings of a recipe; only the training time is up to the user.
 
     Attributes:
-        network: of the synthesiser.
+        network: of the synthesizer.
         tokenization: of its notes.
         sampling: settings that the model will be used with.
-        stages: of the synthesiser's training, in order; they have the same prediction, schedule
+        stages: of the synthesizer's training, in order; they have the same prediction, schedule
             and loss.
-        optimization: of the synthesiser; the schedule is that of the stages.
+        optimization: of the synthesizer; the schedule is that of the stages.
         buckets: maximum numbers of note tokens, ascending; examples are padded to the next one, and
             each has a compiled program.
         batch_sizes: number of examples per step, one for each bucket.
@@ -84,7 +84,7 @@ class Recipe:
         first_songs: number of songs that must be rendered before training starts.
         max_songs: maximum number of songs in the device's memory.
         steps_per_call: number of steps between two checks of the time.
-        precision: of the synthesiser's matrix products; the inverter is always trained in float32,
+        precision: of the synthesizer's matrix products; the inverter is always trained in float32,
             because its phases need it.
     """
 
@@ -122,7 +122,7 @@ class Recipe:
 
     @property
     def config(self) -> ModelConfig:
-        """Sizes of the synthesiser's network."""
+        """Sizes of the synthesizer's network."""
         return self.network.config(self.tokenization)
 
     def example_format(self) -> ExampleFormat:
@@ -136,7 +136,7 @@ class Recipe:
         )
 
     def from_stage(self, number: int) -> "Recipe":
-        """Returns the recipe without the synthesiser's stages before a number, counted from 1.
+        """Returns the recipe without the synthesizer's stages before a number, counted from 1.
 
         Raises:
             ConfigError: if there is no such stage.
@@ -184,7 +184,7 @@ class RunOptions:
     seed: int = 0
     init_from: str | None = None
     init_inverter: Path | None = None
-    train: tuple[str, ...] = ("synthesiser", "inverter")
+    train: tuple[str, ...] = ("synthesizer", "inverter")
 
 
 # Drums that the composer uses.

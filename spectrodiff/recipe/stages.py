@@ -1,4 +1,4 @@
-"""Stages of the training of a network: shared by the synthesiser and the inverter."""
+"""Stages of the training of a network: shared by the synthesizer and the inverter."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -47,7 +47,7 @@ class Trainer:
     Args:
         sizes: lengths of the examples.
         loss: the loss under "loss", and its terms.
-        optimization: optimiser and warm-up; each call has its own learning rate.
+        optimization: optimizer and warm-up; each call has its own learning rate.
         mesh: of one device.
         steps: number of steps per call.
         seed: of batches and losses.
@@ -62,7 +62,7 @@ class Trainer:
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
-        """The optimiser with a learning rate of 1; the steps scale its updates."""
+        """The optimizer with a learning rate of 1; the steps scale its updates."""
         return make_optimizer(self.optimization, lambda _: jnp.float32(1.0))
 
     def initial(self, params: Params) -> TrainState:

@@ -41,7 +41,7 @@ class Strip:
 
     Attributes:
         row: the row.
-        number: number of the row, which sets its colour.
+        number: number of the row, which sets its color.
         audio: address of the audio, relative to the report.
         picture: address of the spectrogram.
         seconds: length of the audio.

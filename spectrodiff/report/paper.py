@@ -184,7 +184,7 @@ def find_row(row: str, *descriptions: str) -> str | None:
         descriptions: name or path of the model, title of the evaluation.
 
     Returns:
-        A key of `MEAN`; None if the model is not one of the paper's, or is not recognised.
+        A key of `MEAN`; None if the model is not one of the paper's, or is not recognized.
     """
     if row in ("encoded", "raw"):
         return {"encoded": ENCODED, "raw": RAW}[row]

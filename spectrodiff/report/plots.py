@@ -1,7 +1,7 @@
-"""Plots of a report as SVG inside the page, so that their colours follow its style.
+"""Plots of a report as SVG inside the page, so that their colors follow its style.
 
 Coordinates are in units of the viewBox, which is `WIDTH` wide. Each row has a class ("row-0",
-"row-1", ...) and a shape of its marks, so that rows can be distinguished without colour.
+"row-1", ...) and a shape of its marks, so that rows can be distinguished without color.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -157,7 +157,7 @@ def _tick_decimals(low: float, high: float) -> int:
 
 
 def _spread(count: int) -> np.ndarray:
-    """Returns heights in [-1, 1] that keep neighbouring marks apart, always the same ones."""
+    """Returns heights in [-1, 1] that keep neighboring marks apart, always the same ones."""
     # Multiples of the golden ratio fill the range evenly for any number of marks.
     return 2 * ((np.arange(count) * 0.618034 + 0.5) % 1) - 1
 

@@ -1,1 +1,1 @@
-"""Training: settings, tasks, optimisers, the pure step, checkpoints, and the loop."""
+"""Training: settings, tasks, optimizers, the pure step, checkpoints, and the loop."""

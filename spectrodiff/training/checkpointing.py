@@ -1,6 +1,6 @@
 """Checkpoints of a run, saved by Orbax in the background, atomically.
 
-Parameters, optimiser state, running average and data position are separate parts, so that each can
+Parameters, optimizer state, running average and data position are separate parts, so that each can
 be read alone. If a process is killed during a save, the previous checkpoint remains the newest. A
 failed save is reported, and the next save is attempted as usual. If the newest checkpoint is
 damaged, it is renamed and the previous one is used.
@@ -173,7 +173,7 @@ class Checkpoints:
 
         Raises:
             CheckpointError: if all checkpoints are damaged or, with `strict`, the newest is;
-                if the state is of another network or optimiser.
+                if the state is of another network or optimizer.
             OutputError: if a damaged checkpoint cannot be renamed.
         """
         parts: dict[str, Any] = {

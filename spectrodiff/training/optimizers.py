@@ -1,6 +1,6 @@
-"""Optimisers and learning-rate schedules, made of optax's.
+"""Optimizers and learning-rate schedules, made of optax's.
 
-Parameters of a stack of layers are one array with a leading layer axis. Quantities that optimisers
+Parameters of a stack of layers are one array with a leading layer axis. Quantities that optimizers
 compute per parameter, such as norms and scales, are computed per layer.
 """
 
@@ -70,7 +70,7 @@ def learning_rate(settings: Optimization, total_steps: int) -> Schedule:
 
 
 def make_optimizer(settings: Optimization, rate: Schedule) -> optax.GradientTransformation:
-    """Returns the optimiser for the trained part of a parameter tree (see `split_fixed`)."""
+    """Returns the optimizer for the trained part of a parameter tree (see `split_fixed`)."""
     steps = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
     makers = {"adafactor": _adafactor, "adamw": _adamw, "muon": _muon}
     steps.append(makers[settings.optimizer](settings, rate))

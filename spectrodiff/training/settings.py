@@ -22,7 +22,7 @@ RandomBits = Literal["threefry2x32", "rbg"]
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Network of a synthesiser: a size from a table, and changes to it (None for no change)."""
+    """Network of a synthesizer: a size from a table, and changes to it (None for no change)."""
 
     size: str = "small"
     width: int | None = None
@@ -62,7 +62,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Optimization:
-    """Optimiser and learning rate."""
+    """Optimizer and learning rate."""
 
     optimizer: OptimizerName = "adafactor"
     learning_rate: float = 1e-3
@@ -72,8 +72,8 @@ class Optimization:
     weight_decay: float = 0.0  # decoupled; not for Adafactor
     beta1: float = 0.9
     beta2: float = 0.999
-    # Learning rate of query and key kernels relative to all others. Optimisers that normalise take
-    # full steps where gradients are noise, which would destroy an aligned initialisation early.
+    # Learning rate of query and key kernels relative to all others. Optimizers that normalize take
+    # full steps where gradients are noise, which would destroy an aligned initialization early.
     query_key_rate: float = 1.0
     # Decay of a running average of the parameters, such as 0.9999; if set, the average is what is
     # evaluated and used.
@@ -131,7 +131,7 @@ class Training:
     micro_batches: int = 1  # per step (gradient accumulation); more need less memory
     precision: Precision = "float32"  # of the matrix products
     remat: bool = False  # recompute activations in the backward pass: less memory, more time
-    shard_parameters: bool = False  # split parameters and optimiser state over the devices
+    shard_parameters: bool = False  # split parameters and optimizer state over the devices
     random_bits: RandomBits = "threefry2x32"  # rbg is faster, but depends on the device count
     seed: int = 0
     log_every: int = 100

@@ -14,7 +14,7 @@ def check_restored(run: Path, found: TrainState, wanted: TrainState) -> None:
     """Checks that a restored state has all the arrays that the steps need.
 
     Orbax returns what was saved, whatever was asked for, and versions may differ in the arrays that
-    an optimiser keeps.
+    an optimizer keeps.
 
     Args:
         run: folder of the run.
@@ -42,7 +42,7 @@ def initial_params(task: Task, seed: int, init_from: str | None = None) -> Param
 
     Args:
         task: what is trained.
-        seed: of the random initialisation.
+        seed: of the random initialization.
         init_from: a model to start from instead.
 
     Raises:

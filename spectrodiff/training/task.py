@@ -1,7 +1,7 @@
 """The interface between training and what is trained.
 
 The loop, the step, the state and the evaluation know tasks only through `Task`. A task knows
-nothing of devices, optimisers or files. `loss` is random (times, noise, dropout, hidden
+nothing of devices, optimizers or files. `loss` is random (times, noise, dropout, hidden
 conditioning) and consumes its key; `scores` is deterministic: the scores of an example depend on
 the parameters and on that example alone, not on the rest of the batch.
 """

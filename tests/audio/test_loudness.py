@@ -47,7 +47,7 @@ def test_nothing_is_louder_than_the_peak():
         assert np.abs(np.diff(gain)).max() < 0.02
 
 
-def test_only_the_neighbourhood_of_a_peak_changes():
+def test_only_the_neighborhood_of_a_peak_changes():
     audio = tone(100, 2, 0.3).astype(np.float32)
     middle = RATE
     audio[middle] = 2.0

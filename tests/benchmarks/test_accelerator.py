@@ -199,7 +199,7 @@ def test_floors_follow_from_the_ceilings(modules, out):
     module.relate(results)
     assert (found.flops_floor_seconds, found.bytes_floor_seconds) == (3.0, 6.0)
     assert found.share_of_floor == 0.75
-    assert training.utilisation == 0.25
+    assert training.utilization == 0.25
     assert port.measured.ratio == 4.0
     # Without ceilings, there are no floors.
     for row in results.of("ceiling"):

@@ -23,7 +23,7 @@ def test_chord_finds_its_tones():
     assert [chord.nearest(pitch) for pitch in (60, 61, 65, 64, 69)] == [59, 62, 67, 62, 67]
 
 
-def test_voicing_takes_neighbouring_tones_around_the_centre():
+def test_voicing_takes_neighboring_tones_around_the_center():
     chord = Chord(0.0, 4.0, C)
     # The windows of three around middle C: G C E has the mean 59, C E G has 63.67, E G C 66.33.
     assert voicing(chord, 48, 84, 3, center=59.5) == [55, 60, 64]

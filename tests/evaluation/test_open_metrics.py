@@ -93,4 +93,4 @@ def test_basic_pitch_leaves_the_papers_column_empty(monkeypatch, caplog):
     assert columns(metrics)[-2:] == ["onset_f1", "onset_offset_f1"]
     assert metrics[-1].id == "basic_pitch-package"
     (full,) = [one for one in missing if "transcription_f1_full" in columns([one])]
-    assert full.reason == "basic-pitch recognises neither instruments nor drums"
+    assert full.reason == "basic-pitch recognizes neither instruments nor drums"

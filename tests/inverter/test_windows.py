@@ -9,7 +9,7 @@ from spectrodiff.inverter import GriffinLim, InversionStream, Inverter, OnnxInve
 
 
 class Smear(Inverter):
-    """Adds up neighbouring frames with known weights; beyond the ends there is nothing."""
+    """Adds up neighboring frames with known weights; beyond the ends there is nothing."""
 
     name = "smear"
     weights = (0.5, -1.0, 2.0, 0.25, -0.75)  # for the frames 2 before to 2 after
@@ -49,7 +49,7 @@ def stream(inverter, features, sizes):
 
 
 def test_smear_is_what_the_weights_say():
-    # Frame 1 of 3 has no second neighbour on either side: -1 * f[0] + 2 * f[1] + 0.25 * f[2].
+    # Frame 1 of 3 has no second neighbor on either side: -1 * f[0] + 2 * f[1] + 0.25 * f[2].
     features = frames(3)
     f = features.sum(axis=1)
     np.testing.assert_allclose(Smear()(features)[320], -f[0] + 2 * f[1] + 0.25 * f[2], rtol=1e-5)

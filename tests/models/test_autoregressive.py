@@ -159,7 +159,7 @@ def test_dropout_follows_its_key(golden):
     assert np.abs(first - predict(params, tokens, targets, key=other)).mean() > 1e-2
 
 
-def test_rematerialised_gradient_is_the_gradient(golden):
+def test_rematerialized_gradient_is_the_gradient(golden):
     _, arrays = load(golden)
     inputs = jnp.asarray(arrays["tokens"]), jnp.asarray(arrays["targets"])
     config = dataclasses.replace(TINY, encoder_layers=1, decoder_layers=1)

@@ -118,7 +118,7 @@ def test_bfloat16_stays_near_float32_and_answers_in_float32(golden):
     assert float(jnp.abs(half - arrays["output"]).mean()) < 0.03
 
 
-def test_rematerialised_gradient_is_the_gradient(golden):
+def test_rematerialized_gradient_is_the_gradient(golden):
     _, arrays = load_network(golden, "no_context")
     tokens, noisy, time = (jnp.asarray(arrays[key]) for key in ("tokens", "noisy", "time"))
     config = dataclasses.replace(NETWORKS["no_context"], encoder_layers=1, decoder_layers=2)

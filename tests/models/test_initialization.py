@@ -1,4 +1,4 @@
-"""Aligned initialisation: what attention attends to before training."""
+"""Aligned initialization: what attention attends to before training."""
 
 import dataclasses
 
@@ -102,7 +102,7 @@ def test_heads_of_the_note_encoder_attend_to_preceding_tokens(after):
         assert np.mean(np.abs(found[head, 8:] - (places - back)) <= 1) > 0.9, back
 
 
-def test_frames_attend_to_neighbouring_frames(after):
+def test_frames_attend_to_neighboring_frames(after):
     decoder = after["decoder"]
     noise = np.random.default_rng(1).standard_normal((FRAMES, 128)).astype(np.float32)
     rows = noise @ decoder["input"]["kernel"] + decoder["positions"]

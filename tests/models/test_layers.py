@@ -128,7 +128,7 @@ def test_film_scales_and_shifts():
     np.testing.assert_allclose(film(x, jnp.array([[0.5, -1.0, 10.0, 20.0]])), [[[11.5, 20.0]]])
 
 
-def test_initialisers_have_their_variances():
+def test_initializers_have_their_variances():
     attention = Attention(512, 8, 64, rngs=nnx.Rngs(0))
     assert float(attention.key.kernel[...].var()) == pytest.approx(1 / 512, rel=0.03)
     # The query carries the factor 1/sqrt(K) of the logits: variance 1/K as large.

@@ -125,7 +125,7 @@ def test_cached_decoding_is_that_without_cache(
     assert 1 not in expected[1]
 
 
-def test_a_row_does_not_depend_on_its_neighbours(network, reference):
+def test_a_row_does_not_depend_on_its_neighbors(network, reference):
     config, params = network
     params = with_ends(params)
     decode = apply(config, functools.partial(decode_greedily, max_tokens=12))

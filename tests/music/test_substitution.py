@@ -58,7 +58,7 @@ class TestRules:
         assert chosen(60, 65, 72, FIVE) == 73
         assert chosen(60, 45, 52, FIVE) == 48
         assert chosen(58, 34, 40, (33, 73)) == 33
-        # Two saxophones, equally similar to the trumpet: the one centred nearest to the register.
+        # Two saxophones, equally similar to the trumpet: the one centered nearest to the register.
         assert chosen(56, 62, 72, (64, 67)) == 64
         assert chosen(56, 50, 60, (64, 67)) == 67
 

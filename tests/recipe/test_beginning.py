@@ -12,7 +12,7 @@ from spectrodiff.recipe.inverter import InverterTraining
 from spectrodiff.recipe.log import RecipeLog
 from spectrodiff.recipe.run import run
 from spectrodiff.recipe.settings import TINY, RunOptions
-from spectrodiff.recipe.synthesiser import SynthesiserTraining
+from spectrodiff.recipe.synthesizer import SynthesizerTraining
 
 PACKAGED = WEIGHTS / "inverter.safetensors"
 
@@ -34,7 +34,7 @@ def test_another_inverter_is_refused(tmp_path, path, what):
 
 def test_another_prediction_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="prediction 'v', got 'eps'"):
-        begin(SynthesiserTraining, tmp_path, init_from="untrained")
+        begin(SynthesizerTraining, tmp_path, init_from="untrained")
 
 
 def test_a_folder_that_is_no_model_is_not_replaced(tmp_path):

@@ -59,7 +59,7 @@ def state(browser, deck=0):
     )
 
 
-def centre(browser, selector, share=0.5):
+def center(browser, selector, share=0.5):
     """Point in an element, `share` of its width from the left."""
     return browser.run(
         f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
@@ -88,7 +88,7 @@ def test_everything_of_a_report_loads(report):
 
 
 def test_a_click_in_a_spectrogram_seeks_there_in_that_row(report):
-    report.click(*centre(report, "[data-strip]:nth-child(2) [data-lane]", 0.15))
+    report.click(*center(report, "[data-strip]:nth-child(2) [data-lane]", 0.15))
     found = state(report)
     assert (found["row"], found["checked"], found["heard"]) == (1, 1, [False, True, False])
     for name in ("at", "shown", "slider"):
@@ -98,7 +98,7 @@ def test_a_click_in_a_spectrogram_seeks_there_in_that_row(report):
 
 def test_switching_keeps_the_position_and_one_plays_at_a_time(report):
     report.run("document.querySelector('[data-deck]').player.seek(1.5)")
-    report.click(*centre(report, "[data-deck] [data-play]"))
+    report.click(*center(report, "[data-deck] [data-play]"))
     report.wait_for("document.querySelector('[data-deck]').player.position > 1.6")
     before = state(report)["at"]
     report.press("3")
@@ -108,7 +108,7 @@ def test_switching_keeps_the_position_and_one_plays_at_a_time(report):
     assert before <= found["at"] < before + 8
     report.wait_for(f"document.querySelector('[data-deck]').player.position > {found['at']} + 0.1")
     # Another song begins: this one stops where it is.
-    report.click(*centre(report, "[data-deck]:nth-of-type(2) [data-play]"))
+    report.click(*center(report, "[data-deck]:nth-of-type(2) [data-play]"))
     assert not any(state(report)["plays"])
     assert state(report, 1)["plays"] == [True, False, False]
     report.run("document.querySelectorAll('[data-deck]')[1].player.seek(19.9)")
@@ -220,7 +220,7 @@ def test_a_listening_test_from_beginning_to_end(browser, evaluations, tmp_path):
     browser.open(page)
     name = '=Ada, "the" second'
     browser.run(f"element('listener').value = {json.dumps(name)}")
-    browser.click(*centre(browser, "#begin button"))
+    browser.click(*center(browser, "#begin button"))
     browser.wait_for("player !== null && player.audios.every((audio) => audio.readyState >= 1)")
 
     # No answer before both are heard; then one with a strength.
@@ -230,8 +230,8 @@ def test_a_listening_test_from_beginning_to_end(browser, evaluations, tmp_path):
     hear(browser, 1)
     browser.press(" ")
     assert browser.run("!element('answers').disabled && element('strengths').disabled")
-    browser.click(*centre(browser, "[value=right] + span"))
-    browser.click(*centre(browser, "[value=clearly] + span"))
+    browser.click(*center(browser, "[value=right] + span"))
+    browser.click(*center(browser, "[value=clearly] + span"))
     first_pair = browser.run("sidesOf(state.order[0])")
 
     # Closed and opened again, the page continues with the stored answers.
@@ -240,12 +240,12 @@ def test_a_listening_test_from_beginning_to_end(browser, evaluations, tmp_path):
     assert browser.run("document.querySelector('[name=answer]:checked').value") == "right"
     assert browser.run("document.querySelector('[name=strength]:checked').value") == "clearly"
     assert browser.run("sidesOf(state.order[0])") == first_pair
-    browser.click(*centre(browser, "#next"))
+    browser.click(*center(browser, "#next"))
     assert browser.run("element('count').textContent") == "Comparison 2 of 2"
     hear(browser, 0)
     hear(browser, 1)
-    browser.click(*centre(browser, "[value=same] + span"))
-    browser.click(*centre(browser, "#next"))
+    browser.click(*center(browser, "[value=same] + span"))
+    browser.click(*center(browser, "#next"))
     assert not browser.run("element('end').hidden")
 
     # What is downloaded is what was answered.

@@ -157,7 +157,7 @@ def numbered(samples: int, first: int = 1) -> np.ndarray:
 
 
 def recording(frames: int, *, id: str = "r", notes: Notes | None = None, first: int = 1):
-    """A recording of a number of frames as the tokeniser counts them."""
+    """A recording of a number of frames as the tokenizer counts them."""
     audio = numbered((frames - 1) * HOP + 7, first)
     notes = table((0.0, 0.001, 60)) if notes is None else notes
     return Recording(id, audio, dataclasses.replace(notes, total_seconds=len(audio) / 16_000))

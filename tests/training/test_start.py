@@ -115,7 +115,7 @@ def test_other_schedules_do_not_depend_on_the_end(tmp_path, schedule):
 
 
 def test_a_state_with_other_arrays_is_refused(tmp_path, monkeypatch):
-    """In an earlier version, Muon optimised the taps of depthwise convolutions."""
+    """In an earlier version, Muon optimized the taps of depthwise convolutions."""
     from optax.contrib import MuonDimensionNumbers
 
     task = tiny.make_task(task=Inversion(generator="tiny"))

@@ -101,7 +101,7 @@ def test_every_step_has_another_key_and_position_tables_stay():
     losses = [trainer.take(tiny.batch(8))["loss"] for _ in range(3)]
     assert len(set(losses)) == 3
     assert int(trainer.state.step) == 3
-    # Positions are not trained, do not decay, and have no arrays in the optimiser's state.
+    # Positions are not trained, do not decay, and have no arrays in the optimizer's state.
     trainer = tiny.Trainer(
         optimization=Optimization(optimizer="adamw", weight_decay=0.5, learning_rate=0.1)
     )

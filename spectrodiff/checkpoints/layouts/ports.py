@@ -151,7 +151,7 @@ def _read_prediction(path: Path) -> Prediction:
     if not path.is_file():
         return "eps"
     settings = read_json(path)
-    # The port's name for the cosine schedule; its discretisation is not used here.
+    # The port's name for the cosine schedule; its discretization is not used here.
     require(path, "beta_schedule", settings.get("beta_schedule"), "squaredcos_cap_v2")
     name = "prediction_type"
     return choose(path, name, settings.get(name, "epsilon"), _PREDICTIONS)

@@ -68,7 +68,7 @@ def import_vggish(path: str | os.PathLike[str]) -> tuple[VggishConfig, Params]:
         stored = read_safetensors(path)
     else:
         stored = read_torch_file(path)
-    # Other entries, such as those of optimiser and PCA, are ignored.
+    # Other entries, such as those of optimizer and PCA, are ignored.
     names = [name for name in stored if name.startswith(("vggish/", "features.", "embeddings."))]
     if any(name.startswith("features.") for name in names):
         stored = {name: _as_in_ours(stored[name]) for name in names}

@@ -22,7 +22,7 @@ from spectrodiff.data.recordings import Recording
 
 Value = TypeVar("Value")
 
-# Exponent of corpus sizes in a mixture; below 1, small corpora are favoured.
+# Exponent of corpus sizes in a mixture; below 1, small corpora are favored.
 MIXTURE_EXPONENT = 0.3
 
 

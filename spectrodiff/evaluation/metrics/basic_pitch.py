@@ -1,6 +1,6 @@
 """Adapter for basic-pitch (Bittner et al., ICASSP 2022, arXiv:2203.09893), a small transcriber.
 
-An alternative if the weights of MT3 are not available. It recognises neither instruments nor drums,
+An alternative if the weights of MT3 are not available. It recognizes neither instruments nor drums,
 so only pitches and onsets of notes that are not drums are scored; its scores cannot be compared
 with those of MT3.
 

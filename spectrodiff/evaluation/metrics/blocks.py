@@ -26,7 +26,7 @@ def map_blocks(
         audio: float32 [samples].
         num_rows: number of rows of the result, at least 1.
         block_rows: number of rows per call of the function.
-        hop_samples: distance between the first samples of neighbouring rows.
+        hop_samples: distance between the first samples of neighboring rows.
         overhang_samples: number of samples by which a row reaches into the following rows.
 
     Returns:

@@ -97,7 +97,7 @@ def score_transcription(
 def score_onsets(reference: Notes, estimate: Notes) -> Agreement:
     """Compares only pitches and onsets, of all notes that are not drums.
 
-    For transcribers that recognise neither instruments nor drums, and offsets less well. Two
+    For transcribers that recognize neither instruments nor drums, and offsets less well. Two
     instruments in unison are two reference notes, of which such a transcriber finds one.
     """
     return _agreement(reference, estimate, "flat", drums=False, offsets=False)

@@ -162,7 +162,7 @@ class _Songs:
         everything = merge_all(songs)
         self._center = everything.mean
         self._counts = np.array([song.count for song in songs], np.float64)
-        # Means are close to their common centre, so little precision is lost when products cancel.
+        # Means are close to their common center, so little precision is lost when products cancel.
         self._means = np.stack([song.mean for song in songs]) - self._center
         self._scatters = np.stack([song.scatter for song in songs])
 

@@ -4,10 +4,10 @@ After Siuzdak, "Vocos" (ICLR 2024, arXiv:2306.00814): ConvNeXt blocks at the fra
 features predict magnitudes and phases, and an inverse short-time Fourier transform upsamples. There
 are two differences.
 
-Magnitudes are predicted relative to the mel bands, interpolated between their centres.
+Magnitudes are predicted relative to the mel bands, interpolated between their centers.
 
 Each frame is the sum of a spectrum and of stationary tones. The phases of the spectrum are relative
-to the frame's centre, as usual, so that the spectrum of an attack does not depend on its time. From
+to the frame's center, as usual, so that the spectrum of an attack does not depend on its time. From
 magnitudes alone, a network cannot know the phase that a tone has reached since the frame before;
 with such phases alone it predicts the same phase for every frame, which pulls tones to multiples of
 50 Hz. The phases of the tones therefore advance by themselves, each at a fixed frequency (see
@@ -90,8 +90,8 @@ class FrameRateTrunk(nnx.Module):
 
     def outputs(self, log_mel: Float[Array, "B F M"]) -> Float[Array, "B F outputs"]:
         """Computes the outputs from unscaled features, in the type of the matrix products."""
-        neighbours = shifted(standardize(log_mel), self.config.kernel_frames)
-        x = self.input_norm(self.input(jnp.concatenate(neighbours, axis=-1)))
+        neighbors = shifted(standardize(log_mel), self.config.kernel_frames)
+        x = self.input_norm(self.input(jnp.concatenate(neighbors, axis=-1)))
         x = scan_layers(self.layers, lambda layer, x, _: layer(x), x, None, remat=self.remat)
         return self.output(self.norm(x))
 
@@ -159,7 +159,7 @@ class FrameRateGenerator(FrameRateTrunk):
 class SourceHz(NamedTuple):
     """Frequencies of the components of a frame, in the order of the network's outputs."""
 
-    spectrum: Float64[np.ndarray, " K"]  # Fourier bins; phases relative to each frame's centre
+    spectrum: Float64[np.ndarray, " K"]  # Fourier bins; phases relative to each frame's center
     low: Float64[np.ndarray, " N"]  # tones between bins
     high: Float64[np.ndarray, " high"]  # tones at the last of the bins
 
@@ -220,7 +220,7 @@ def interpolation(hertz: Float64[np.ndarray, " S"]) -> Float32[np.ndarray, "M S"
 
 
 def inverse_fourier(spectra: Complex64[Array, "B F K"]) -> Float32[Array, "B F W"]:
-    """Transforms spectra to windows of audio; phases are relative to a window's centre."""
+    """Transforms spectra to windows of audio; phases are relative to a window's center."""
     return jnp.fft.fftshift(jnp.fft.irfft(spectra, 2 * (spectra.shape[-1] - 1)), axes=-1)
 
 
@@ -228,7 +228,7 @@ def overlap_add(windows: Float32[Array, "B F W"]) -> Float32[Array, "B samples"]
     """Adds windows up to audio, F * 320 samples, as the inverse short-time Fourier transform does.
 
     Frame i of the features covers the samples from 320 i to 320 i + 640, and window i has the same
-    centre.
+    center.
 
     Args:
         windows: audio of the windows before weighting.

@@ -32,14 +32,14 @@ class Linear(Dense):
 
 
 class LayerNorm(nnx.Module):
-    """Normalisation to zero mean and unit variance, then a learned scale and shift, in float32."""
+    """Normalization to zero mean and unit variance, then a learned scale and shift, in float32."""
 
     def __init__(self, width: int) -> None:
         self.scale = nnx.Param(jnp.ones(width, jnp.float32))
         self.shift = nnx.Param(jnp.zeros(width, jnp.float32))
 
     def __call__(self, x: Float[Array, "*batch D"]) -> Float32[Array, "*batch D"]:
-        """Normalises rows."""
+        """Normalizes rows."""
         x = x.astype(jnp.float32)
         x = x - x.mean(axis=-1, keepdims=True)
         x = x * jax.lax.rsqrt(jnp.square(x).mean(axis=-1, keepdims=True) + 1e-6)
@@ -120,7 +120,7 @@ class Convolution2d(nnx.Module):
 class TransposedConvolution(nnx.Module):
     """Upsampling by a factor with a kernel of twice that length.
 
-    Output `factor * t + s` depends on input t and its nearer neighbour: the one before it for the
+    Output `factor * t + s` depends on input t and its nearer neighbor: the one before it for the
     first half of s, the one after it for the second. All contributions of an input come from one
     matrix product, which on a CPU is faster than a transposed convolution.
     """
@@ -157,7 +157,7 @@ class TransposedConvolution(nnx.Module):
 
     @staticmethod
     def inputs_of(output: int, factor: int) -> tuple[int, int]:
-        """Returns the two neighbouring inputs that an output depends on."""
+        """Returns the two neighboring inputs that an output depends on."""
         last = (output + factor // 2) // factor
         return last - 1, last
 

@@ -57,7 +57,7 @@ def waves(
     """Returns the waveforms in a window for unit real and unit imaginary parts of oscillators.
 
     Amplitudes are those of a Fourier bin under the inverse transform; phases are relative to the
-    centre of the window.
+    center of the window.
     """
     seconds = (np.arange(window_samples) - window_samples // 2) / SAMPLE_RATE
     angles = 2 * np.pi * hertz[:, np.newaxis] * seconds

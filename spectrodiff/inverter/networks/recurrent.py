@@ -40,7 +40,7 @@ HIDDEN = 32
 # Initial outputs: magnitudes of the mel bands, phase advance of each bin's own frequency, and a
 # small new component.
 INITIAL_OUTPUTS = (0.0, 1.0, 0.0, 0.1, 0.0)
-# Weight of neighbouring bins in the recurrence. Under a Hann window, the bins beside a tone have
+# Weight of neighboring bins in the recurrence. Under a Hann window, the bins beside a tone have
 # its phase; averaging keeps them in phase although each advances by its own estimate.
 NEIGHBOURS = 0.5
 # Magnitudes below this are silence: rounding to 16 bits produces spectra of about this size.
@@ -200,7 +200,7 @@ def surroundings(
 
 
 def band_numbers(hertz: Float64[np.ndarray, " K"]) -> Float64[np.ndarray, " K"]:
-    """Returns positions of frequencies between the centres of mel bands, linear in mel."""
+    """Returns positions of frequencies between the centers of mel bands, linear in mel."""
     centers = np.log1p(mel_centers_hz(SYNTHESIS) / 700)
     return np.interp(np.log1p(hertz / 700), centers, np.arange(NUM_MELS))
 
@@ -208,7 +208,7 @@ def band_numbers(hertz: Float64[np.ndarray, " K"]) -> Float64[np.ndarray, " K"]:
 def unrolled(heads: Heads, state: State | None = None) -> State:
     """Computes the spectra of all frames by the recurrence.
 
-    The spectrum S of the frame before, averaged over neighbouring bins, is rotated by the bins' own
+    The spectrum S of the frame before, averaged over neighboring bins, is rotated by the bins' own
     frequencies and the predicted advance. It is weighted by its magnitude relative to the predicted
     magnitude M and added to the new component; the phase of the sum is that of the frame:
 
@@ -225,7 +225,7 @@ def unrolled(heads: Heads, state: State | None = None) -> State:
         state: spectrum before the first frame; silence if None.
 
     Returns:
-        Spectra [B, F, K] with phases relative to the centre of each frame.
+        Spectra [B, F, K] with phases relative to the center of each frame.
     """
     bins = heads.log_magnitude.shape[-1]
     turn = own_advances(bins)
@@ -268,7 +268,7 @@ def _after(before: State, now: tuple[jax.Array, ...]) -> State:
 
 
 def smeared(values: Float32[Array, "*frames K"]) -> Float32[Array, "*frames K"]:
-    """Adds half of the neighbouring bins to each bin."""
+    """Adds half of the neighboring bins to each bin."""
     padded = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 1)])
     return values + NEIGHBOURS * (padded[..., :-2] + padded[..., 2:])
 
@@ -293,7 +293,7 @@ def analysed(audio: Float32[Array, "B samples"], window_samples: int) -> Complex
         window_samples: window length.
 
     Returns:
-        Spectra with phases relative to the centre of each window.
+        Spectra with phases relative to the center of each window.
     """
     hops = window_samples // HOP_SAMPLES
     before = hops // 2 - 1  # hops between the start of a window and that of its frame

@@ -17,7 +17,7 @@ from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.task import Params, RunSettings, Scores
-from spectrodiff.training.tasks.shared import SynthesiserTask
+from spectrodiff.training.tasks.shared import SynthesizerTask
 
 # Part of every model's description, used by denoisers only.
 _PREDICTION: Prediction = "eps"
@@ -46,7 +46,7 @@ class Autoregression:
 
 
 @dataclasses.dataclass(frozen=True)
-class Autoregress(SynthesiserTask):
+class Autoregress(SynthesizerTask):
     """Squared error of the next frame; nothing but dropout is random."""
 
     def init_params(self, seed: int) -> Params:

@@ -23,7 +23,7 @@ from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.settings import Initialization
 from spectrodiff.training.task import Params, RunSettings, Scores
-from spectrodiff.training.tasks.shared import SynthesiserTask
+from spectrodiff.training.tasks.shared import SynthesizerTask
 
 # Time of the notes gap: hardly any signal is left, so only the notes tell what x0 is.
 GAP_TIME = 0.99
@@ -100,7 +100,7 @@ class Conditions(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Denoise(SynthesiserTask):
+class Denoise(SynthesizerTask):
     """Denoising at random times.
 
     Attributes:

@@ -62,7 +62,7 @@ class Inversion:
     head_advance: float = 0.0
     head_magnitude: float = 0.0
     # Frames at either end of an example that are inverted but left out of the losses, because their
-    # neighbours are unknown.
+    # neighbors are unknown.
     margin_frames: int = 0
     # Discriminators, present if `adversarial` or `feature_match` is above 0: STFT windows in
     # samples, downsampling factors of the waveforms, and channels of either kind.

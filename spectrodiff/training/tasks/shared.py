@@ -1,4 +1,4 @@
-"""Base of the tasks that train a synthesiser: starting from a model, rendering previews."""
+"""Base of the tasks that train a synthesizer: starting from a model, rendering previews."""
 
 import abc
 import dataclasses
@@ -32,7 +32,7 @@ EMBEDDING = "note_encoder/embedding"
 
 
 @dataclasses.dataclass(frozen=True)
-class SynthesiserTask(Task):
+class SynthesizerTask(Task):
     """A task whose network generates segments from notes and context.
 
     Attributes:
@@ -53,8 +53,8 @@ class SynthesiserTask(Task):
         return self.config
 
     def load_params(self, model: str, params: Params) -> Params:
-        """Returns the parameters of a trained model; see `load_synthesiser`."""
-        return load_synthesiser(model, self.config, self.tokenization.vocabulary, params)
+        """Returns the parameters of a trained model; see `load_synthesizer`."""
+        return load_synthesizer(model, self.config, self.tokenization.vocabulary, params)
 
     @abc.abstractmethod
     def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
@@ -78,7 +78,7 @@ class SynthesiserTask(Task):
         return Rendered(log_mel, [GriffinLim()(rows) for rows in log_mel])
 
 
-def load_synthesiser(
+def load_synthesizer(
     model: str, config: ModelConfig, vocabulary: Vocabulary, params: Params
 ) -> Params:
     """Returns the parameters of a trained model, fitted to a network.

@@ -13,7 +13,7 @@ from spectrodiff.core.errors import AudioError, CheckpointError
 from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
 from tests.support.notation import note_rows
 
-# How the package's authors cut audio at 22,050 Hz: windows of 43,844 samples, neighbours
+# How the package's authors cut audio at 22,050 Hz: windows of 43,844 samples, neighbors
 # overlapping by 30 frames of 256.
 WINDOW, HOP = 43_844, 43_844 - 30 * 256
 FRAMES, ONSETS = "StatefulPartitionedCall:1", "StatefulPartitionedCall:2"

@@ -43,7 +43,7 @@ def noise(num_samples, seed=0):
         (1, 7_999, 8_000),
     ],
 )
-def test_padding_is_centred_to_whole_seconds(num_samples, before, after):
+def test_padding_is_centered_to_whole_seconds(num_samples, before, after):
     audio = np.ones(num_samples, np.float32)
     expected = np.concatenate([np.zeros(before), audio, np.zeros(after)])
     np.testing.assert_array_equal(pad_to_whole_seconds(audio), expected)

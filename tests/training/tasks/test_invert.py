@@ -134,7 +134,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(run):
 
 
 def test_resuming_is_exact(adversarial, run):
-    """Generator, discriminators, optimiser state and running averages are restored."""
+    """Generator, discriminators, optimizer state and running averages are restored."""
     folder, metrics, states = run
     with Checkpoints(folder / "checkpoints", keep=4) as checkpoints:
         abstract = abstract_state(adversarial.task, adversarial.optimizer, adversarial.layout)
@@ -328,7 +328,7 @@ def test_folders_of_audio(tmp_path):
     soundfile.write(tmp_path / "more" / "two.flac", short, 16_000)
     splits = [open_audio_folder(tmp_path, validation=validation) for validation in (False, True)]
     assert sorted(source[0].id for source in splits) == ["one", "two"]
-    # A synthesiser needs notes.
+    # A synthesizer needs notes.
     with pytest.raises(CorpusError, match="the prepared corpus"):
         open_batches(chosen._replace(task=Diffusion()), tmp_path)
 

@@ -1,4 +1,4 @@
-"""Training of a recipe's synthesiser."""
+"""Training of a recipe's synthesizer."""
 
 import concurrent.futures
 import functools
@@ -33,8 +33,8 @@ Data = tuple[StoredAudio, StoredExamples, Conditions]
 MODEL = "model"
 
 
-class SynthesiserTraining:
-    """Training of the synthesiser, stage after stage.
+class SynthesizerTraining:
+    """Training of the synthesizer, stage after stage.
 
     Args:
         recipe: networks, batches and stages.
