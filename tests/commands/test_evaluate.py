@@ -184,7 +184,7 @@ def test_what_is_scored_is_what_is_heard(home, full):
 
 def test_nothing_is_done_twice(home, golden, weights, full, trill, monkeypatch):
     for name in (
-        "synthesis.load",
+        "synthesis.loading.load",
         "inverter.OnnxInverter.__call__",
         "evaluation.scoring.embed",
         "evaluation.metrics.transcriber.Mt3Transcriber.__call__",
