@@ -80,11 +80,11 @@ class TrainedInverter(Inverter):
         windows = -(-len(log_mel) // WINDOW_FRAMES)
         after = windows * WINDOW_FRAMES - len(log_mel) + before
         padded = np.pad(log_mel, ((before, after), (0, 0)), constant_values=MIN_LOG_MEL)
-        pieces = []
+        parts = []
         for start in range(0, windows * WINDOW_FRAMES, WINDOW_FRAMES):
             window = padded[start : start + WINDOW_FRAMES + 2 * before]
-            pieces.append(np.asarray(_invert_window(self._config, self._params, window)))
-        return np.concatenate(pieces)[: len(log_mel) * HOP_SAMPLES]
+            parts.append(np.asarray(_invert_window(self._config, self._params, window)))
+        return np.concatenate(parts)[: len(log_mel) * HOP_SAMPLES]
 
 
 class RecurrentInverter(TrainedInverter):
@@ -112,13 +112,13 @@ class RecurrentInverter(TrainedInverter):
         if state is None:
             silence = jnp.zeros((1, self._config.fourier_bins))
             state = State(silence, silence)
-        pieces = []
+        parts = []
         for start in range(first, until, WINDOW_FRAMES):
             window = padded[start : start + WINDOW_FRAMES + 2 * before]
             count = min(until - start, WINDOW_FRAMES)
             audio, state = _continue_window(self._config, self._params, window, state, count)
-            pieces.append(np.asarray(audio)[: count * HOP_SAMPLES])
-        return np.concatenate(pieces), state
+            parts.append(np.asarray(audio)[: count * HOP_SAMPLES])
+        return np.concatenate(parts), state
 
 
 def padding_frames(config: InverterConfig) -> int:

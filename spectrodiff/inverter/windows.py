@@ -37,8 +37,8 @@ def invert(inverter: Inverter, log_mel: np.ndarray, max_frames: int = MAX_FRAMES
     stream = InversionStream(inverter)
     spare = 2 * inverter.reach_frames + inverter.period_frames - 1
     step = max(max_frames - spare, 1)
-    pieces = [stream.push(log_mel[start : start + step]) for start in range(0, len(log_mel), step)]
-    return np.concatenate([*pieces, stream.finish()])
+    parts = [stream.push(log_mel[start : start + step]) for start in range(0, len(log_mel), step)]
+    return np.concatenate([*parts, stream.finish()])
 
 
 class InversionStream:

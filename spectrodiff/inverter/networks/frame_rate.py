@@ -236,12 +236,12 @@ def overlap_add(windows: Float32[Array, "B F W"]) -> Float32[Array, "B samples"]
     batch, frames, window_samples = windows.shape
     hops = window_samples // HOP_SAMPLES
     window = hann(window_samples)
-    pieces = windows * expand(jnp.asarray(window), windows)
-    pieces = pieces.reshape(batch, frames, hops, HOP_SAMPLES)
-    # Piece s of frame i is added at hop i + s; the first sample of the audio is at hop `before`.
+    parts = windows * expand(jnp.asarray(window), windows)
+    parts = parts.reshape(batch, frames, hops, HOP_SAMPLES)
+    # Part s of frame i is added at hop i + s; the first sample of the audio is at hop `before`.
     audio = jnp.zeros((batch, frames + hops - 1, HOP_SAMPLES))
     for place in range(hops):
-        audio += jnp.pad(pieces[:, :, place], [(0, 0), (place, hops - 1 - place), (0, 0)])
+        audio += jnp.pad(parts[:, :, place], [(0, 0), (place, hops - 1 - place), (0, 0)])
     before = hops // 2 - 1
     audio = audio[:, before : before + frames].reshape(batch, -1)
     return audio / jnp.asarray(window_sums(window, frames))[None]

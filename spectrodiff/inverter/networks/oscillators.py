@@ -8,7 +8,7 @@ oscillators is reproduced at the frequency of one of them, so their spacing is s
 oscillators are the bins.
 
 All frequencies are multiples of 50 / 64 Hz, so phases repeat after 64 frames, and a long song can
-be inverted in pieces whose starts are multiples of 64 frames apart.
+be inverted in parts whose starts are multiples of 64 frames apart.
 """
 
 import numpy as np
