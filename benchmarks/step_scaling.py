@@ -68,7 +68,7 @@ def seconds(
     """Returns the median time of a step in seconds."""
     network = dataclasses.replace(network, encoder_layers=layers, decoder_layers=layers)
     training, optimization = Training(batch_size=batch), Optimization()
-    task = Denoise(network.config(), training.dtype, training.remat)
+    task = Denoise(config=network.config(), dtype=training.dtype, remat=training.remat)
     optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
     mesh = make_mesh(jax.devices()[:1])
     state = place_state(initial_params(task, 0), optimizer, Placement(mesh))

@@ -116,7 +116,7 @@ def training_pass(
 ) -> tuple[Callable[[], None], float]:
     """Returns a compiled forward and backward pass with features, and its operations."""
     training = Training(batch_size=batch_size)
-    task = Denoise(Network(size=size).config(), training.dtype, training.remat)
+    task = Denoise(config=Network(size=size).config(), dtype=training.dtype, remat=training.remat)
     mesh = make_mesh(jax.devices()[:1])
     batch = jax.device_put(examples(task.sizes, batch_size, note_tokens, length))
     params = task.init_params(0)

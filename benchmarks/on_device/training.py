@@ -170,7 +170,9 @@ class TrainingBench:
             batch_size=batch, precision=PRECISION, random_bits="rbg", steps=1000
         )
         optimization = run_settings.Optimization()
-        task = Denoise(scale.networks[size].config(), training.dtype, training.remat)
+        task = Denoise(
+            config=scale.networks[size].config(), dtype=training.dtype, remat=training.remat
+        )
         optimizer = make_optimizer(optimization, learning_rate(optimization, training.steps))
         mesh, config = make_mesh(jax.devices()[:1]), scale.config(size)
 

@@ -1,13 +1,13 @@
 """Samplers: from noise to features by repeated denoising.
 
 A sampler does not depend on networks, guidance or notes: it is given `denoise(z, time) -> x0`. A
-step of every sampler is linear,
+step evaluates the network once and is linear,
 
     z_s = a z_t + b x0(z_t) + c x0(z_t of the step before) + d noise,
 
-so a sampler is a table of four coefficients per step, computed in float64 beforehand. In the
-formulas, t is the time a step starts from, s < t the time it ends at, r = SNR(t) / SNR(s), and
-lambda = logsnr / 2.
+so a sampler is a table of four coefficients per step, computed in float64 beforehand. A method with
+two evaluations per step has two rows of the table per step. In the formulas, t is the time a step
+starts from, s < t the time it ends at, r = SNR(t) / SNR(s), and lambda = logsnr / 2.
 """
 
 import dataclasses
@@ -129,8 +129,10 @@ def step_table(sampler: Sampler, schedule: Schedule, times: Float64[np.ndarray, 
         # alpha_s x0 + sigma_s eps with eps = (z - alpha_t x0) / sigma_t.
         a = sigma_s / sigma_t
         b, c, d = alpha_s - a * alpha_t, nothing, nothing
-    else:
+    elif sampler.name == "dpmpp":
         a, (b, c), d = sigma_s / sigma_t, _dpmpp(alpha_s, logsnr / 2), nothing
+    else:
+        raise NotImplementedError(f"coefficients of the sampler {sampler.name!r}")
     a, c, d = (np.append(column[:-1], 0.0) for column in (a, c, d))
     b = np.append(b[:-1], 1.0)
     columns = (times[:-1], alpha_t, sigma_t, a, b, c, d)

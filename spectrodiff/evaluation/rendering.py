@@ -14,7 +14,6 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.progress import Progress
-from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.evaluation.settings import Row
@@ -92,17 +91,14 @@ def describe(
         return {"source": "encoded", "inverter": inverter}
     if model.name is None:
         raise ConfigError("model", f"a model for the row {row.name}", "none")
-    assert row.sampler is not None
-    assert row.steps is not None
-    assert row.variance is not None
-    Sampler(row.sampler, row.steps, row.variance)
+    sampling = model.bare.sampling.but(**row.sampling)
     tokenization = model.bare.tokenization.but({"program_map": program_map} if program_map else {})
     return {
         "source": "model",
         "model": model.checksum,
         "precision": precision,
         "tokenization": json.loads(json.dumps(dataclasses.asdict(tokenization))),
-        **row.sampling,
+        **dataclasses.asdict(sampling),
         "seed": row.seed,
         "inverter": inverter,
     }

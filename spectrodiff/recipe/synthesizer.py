@@ -56,8 +56,8 @@ class SynthesizerTraining:
         self._recipe, self._options, self._songs = recipe, options, songs
         self._folder = options.out / MODEL
         self._task = Denoise(
-            recipe.config,
-            compute_type(recipe.precision),
+            config=recipe.config,
+            dtype=compute_type(recipe.precision),
             settings=recipe.stages[-1].diffusion,
             initialization=recipe.network.initialization,
         )

@@ -6,6 +6,7 @@ conditioning) and consumes its key; `scores` is deterministic: the scores of an 
 the parameters and on that example alone, not on the rest of the batch.
 """
 
+import abc
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -31,9 +32,13 @@ class Rendered(NamedTuple):
 
 
 class Task(Protocol):
-    """A network, the loss it is trained with, and the scores it is evaluated with."""
+    """A network, the loss it is trained with, and the scores it is evaluated with.
+
+    A class that inherits from it cannot be instantiated while a required method is missing.
+    """
 
     @property
+    @abc.abstractmethod
     def sizes(self) -> ExampleSizes:
         """Lengths of the examples to train on."""
         ...
@@ -43,10 +48,12 @@ class Task(Protocol):
         """True if examples need notes; without, audio files alone are a corpus."""
         return True
 
+    @abc.abstractmethod
     def init_params(self, seed: int) -> Params:
         """Returns random parameters."""
         ...
 
+    @abc.abstractmethod
     def load_params(self, model: str, params: Params) -> Params:
         """Returns parameters that continue a trained model.
 
@@ -59,10 +66,12 @@ class Task(Protocol):
         """
         ...
 
+    @abc.abstractmethod
     def loss(self, params: Params, examples: Examples, key: jax.Array) -> Scores:
         """Returns the mean loss of a batch under "loss", and its terms under their own names."""
         ...
 
+    @abc.abstractmethod
     def scores(self, params: Params, examples: Examples, keys: jax.Array) -> Scores:
         """Returns one number per example, [B], for each name; "loss" is among the names.
 
@@ -79,6 +88,7 @@ class Task(Protocol):
         """Returns how much worse each example, [B], gets with another example's notes."""
         return {}
 
+    @abc.abstractmethod
     def render(self, params: Params, examples: Examples, keys: jax.Array, mesh: Mesh) -> Rendered:
         """Renders examples for previews; fast rather than good."""
         ...
@@ -89,12 +99,24 @@ class Task(Protocol):
 
 
 class TaskSettings(Protocol):
-    """Settings of a task, a frozen dataclass that gin fills."""
+    """Settings of a task, a frozen dataclass that gin fills.
 
+    Every field has a default, so that the settings of tasks that a run does not have can be left
+    out.
+    """
+
+    @abc.abstractmethod
+    @abc.abstractmethod
     def description(self, run: "RunSettings") -> dict[str, Any]:
-        """Returns the description of the network in a run folder, as JSON that loading reads."""
+        """Returns the description of the network in a run folder, as JSON.
+
+        `spectrodiff.load` reads the run by it: as a model that renders notes, from the JSON of a
+        `checkpoints.model.Description`; or as an inverter, from an entry "inverter".
+        """
         ...
 
+    @abc.abstractmethod
+    @abc.abstractmethod
     def make(self, run: "RunSettings") -> Task:
         """Makes the task with the network, precision and tokenization of a run."""
         ...

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,15 @@ import pytest
 
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.guidance import guide
-from spectrodiff.diffusion.sampler import Carry, Sampler, grid, run, start, step_table
+from spectrodiff.diffusion.sampler import (
+    Carry,
+    Sampler,
+    SamplerName,
+    grid,
+    run,
+    start,
+    step_table,
+)
 from spectrodiff.diffusion.schedule import CosineSchedule, LinearSchedule, alpha_sigma
 
 COSINE = CosineSchedule()
@@ -118,6 +128,12 @@ def test_the_last_step_answers_the_denoised_features_themselves():
         rows = Sampler(name, 3).table(COSINE)
         carry = run(lambda z, _: jnp.full_like(z, 0.7), Carry(*jnp.ones((2, 1, 1, 1))), rows)
         np.testing.assert_array_equal(carry.z, np.float32(0.7))
+
+
+def test_every_name_has_coefficients_of_its_own():
+    tables = [Sampler(name, steps=4).table(COSINE) for name in get_args(SamplerName)]
+    columns = {tuple(np.concatenate(table[3:]).tolist()) for table in tables}
+    assert len(columns) == len(tables) == 3
 
 
 def test_steps_equal_in_logsnr():

@@ -177,6 +177,9 @@ def test_descriptions(tmp_path):
         "seed": 0,
         "inverter": "griffin-lim",
     }
+    # Another value of any setting of the sampling is other audio.
+    sampling = BARE.bare.sampling
+    assert {field.name for field in dataclasses.fields(sampling)} <= model.keys()
     assert describe(Row("raw", "raw"), BARE, "float32") == {"source": "raw"}
     file = tmp_path / "inverter.onnx"
     file.write_bytes(b"123456789")

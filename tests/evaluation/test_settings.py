@@ -1,7 +1,9 @@
+import dataclasses
+
 import pytest
 
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.music.tokenization import Tokenization
 
@@ -14,6 +16,17 @@ def test_what_is_not_asked_for_is_the_models_own():
     assert (settings.sampler, settings.steps, settings.variance) == ("dpmpp", 7, "small")
     assert (settings.guidance, settings.program_map) == (3.0, "flat")
     assert settings.max_minutes == 10.0
+
+
+def test_every_sampling_setting_can_be_changed():
+    names = {field.name for field in dataclasses.fields(Sampling)}
+    assert SamplingChanges.__annotations__.keys() == names
+    for owner in (Row("a"), Evaluation()):
+        assert names <= vars(owner).keys()
+    assert Row("a").sampling.keys() == names
+    changed = {name: getattr(Sampling("dpmpp", 7, 1.25, "small"), name) for name in names}
+    (row,) = Evaluation(rows=(Row("a"),), **changed).wanted_rows()
+    assert row.sampling == changed
 
 
 def test_rows_take_what_they_do_not_say():

@@ -1,7 +1,8 @@
 """Tasks: what a run can train, one file each.
 
-To add a task, write a file with its settings (a frozen dataclass with a method `make`) and its
-`Task`, and name the settings in `TASKS`.
+To add a task, write a file with its settings (a frozen dataclass that inherits from `TaskSettings`)
+and its `Task`, under different names, and add the settings to `TASKS`. A task whose network
+generates segments inherits from `tasks.shared.SynthesizerTask`.
 """
 
 from spectrodiff.core.errors import ConfigError

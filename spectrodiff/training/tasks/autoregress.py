@@ -16,7 +16,7 @@ from spectrodiff.models.definition import define, init_params
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.training.examples import Examples
-from spectrodiff.training.task import Params, RunSettings, Scores
+from spectrodiff.training.task import Params, RunSettings, Scores, TaskSettings
 from spectrodiff.training.tasks.shared import SynthesizerTask
 
 # Part of every model's description, used by denoisers only.
@@ -25,7 +25,7 @@ _SCHEDULE: ScheduleName = "cosine"
 
 
 @dataclasses.dataclass(frozen=True)
-class Autoregression:
+class Autoregression(TaskSettings):
     """Settings of the autoregressive baseline; there are none besides the network's."""
 
     def description(self, run: RunSettings) -> dict[str, Any]:
@@ -38,14 +38,18 @@ class Autoregression:
         initialization = run.network.initialization
         what = "'t5' for an autoregressive network"
         require(initialization == "t5", "Network.initialization", what, initialization)
-        training = run.training
-        return Autoregress(self._config(run), training.dtype, training.remat, run.tokenization)
+        return Autoregress(
+            config=self._config(run),
+            dtype=run.training.dtype,
+            remat=run.training.remat,
+            tokenization=run.tokenization,
+        )
 
     def _config(self, run: RunSettings) -> ModelConfig:
         return dataclasses.replace(run.network.config(run.tokenization), kind="autoregressive")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Autoregress(SynthesizerTask):
     """Squared error of the next frame; nothing but dropout is random."""
 

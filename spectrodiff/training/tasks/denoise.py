@@ -22,7 +22,7 @@ from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.settings import Initialization
-from spectrodiff.training.task import Params, RunSettings, Scores
+from spectrodiff.training.task import Params, RunSettings, Scores, TaskSettings
 from spectrodiff.training.tasks.shared import SynthesizerTask
 
 # Time of the notes gap: hardly any signal is left, so only the notes tell what x0 is.
@@ -30,7 +30,7 @@ GAP_TIME = 0.99
 
 
 @dataclasses.dataclass(frozen=True)
-class Diffusion:
+class Diffusion(TaskSettings):
     """Settings of denoising; the defaults are the paper's."""
 
     prediction: Prediction = "eps"
@@ -74,10 +74,10 @@ class Diffusion:
     def make(self, run: RunSettings) -> "Denoise":
         """Makes the task with the network, precision and tokenization of a run."""
         return Denoise(
-            run.network.config(run.tokenization),
-            run.training.dtype,
-            run.training.remat,
-            run.tokenization,
+            config=run.network.config(run.tokenization),
+            dtype=run.training.dtype,
+            remat=run.training.remat,
+            tokenization=run.tokenization,
             settings=self,
             initialization=run.network.initialization,
             sampling=run.sampling,
@@ -99,7 +99,7 @@ class Conditions(NamedTuple):
         return cls(*(float(getattr(settings, name)) for name in cls._fields))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Denoise(SynthesizerTask):
     """Denoising at random times.
 

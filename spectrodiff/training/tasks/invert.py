@@ -32,7 +32,7 @@ from spectrodiff.inverter.networks.generators import generate, generator_of, per
 from spectrodiff.inverter.networks.recurrent import head_distance, to_audio, unrolled
 from spectrodiff.models.definition import init_params
 from spectrodiff.training.examples import Examples
-from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task
+from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Task, TaskSettings
 from spectrodiff.training.tasks.predicted_features import Denoised, open_denoiser
 
 DISCRIMINATORS = "discriminators"  # their parameters, beside the generator's
@@ -45,7 +45,7 @@ OPTIONAL_LOSSES = ("phase_advance", "head_advance", "head_magnitude")
 
 
 @dataclasses.dataclass(frozen=True)
-class Inversion:
+class Inversion(TaskSettings):
     """Settings of inverter training."""
 
     generator: str | None = None  # a size of `spectrodiff.inverter.config.SIZES`

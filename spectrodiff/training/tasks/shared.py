@@ -31,7 +31,7 @@ _MAY_DIFFER = {"dropout", "vocabulary_size", "note_tokens", "target_frames", "co
 EMBEDDING = "note_encoder/embedding"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SynthesizerTask(Task):
     """A task whose network generates segments from notes and context.
 

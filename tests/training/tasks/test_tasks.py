@@ -9,8 +9,10 @@ from spectrodiff.audio.features import scale
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.training.examples import read_examples
 from spectrodiff.training.settings import Training
+from spectrodiff.training.task import TaskSettings
 from spectrodiff.training.tasks.autoregress import Autoregression
 from spectrodiff.training.tasks.denoise import Diffusion, disturb, example_noise, hide, time_grid
+from spectrodiff.training.tasks.shared import SynthesizerTask
 from tests.support import tiny
 from tests.support.reference import build
 
@@ -154,9 +156,23 @@ def test_times_are_powers_of_uniform_numbers(examples, params):
             return (jnp.zeros(len(time)),)
 
     many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), examples)
-    Spy(task.config, task.settings).loss(params, many, jax.random.key(0))
+    Spy(config=task.config, settings=task.settings).loss(params, many, jax.random.key(0))
     assert abs(np.mean(times[0]) - 1 / 1.5) < 0.02
     np.testing.assert_allclose(time_grid(4), [0.125, 0.375, 0.625, 0.875])
+
+
+def test_a_task_has_to_have_all_methods():
+    class Incomplete(SynthesizerTask):
+        pass
+
+    with pytest.raises(TypeError, match=r"init_params.*loss.*scores.*segment_model"):
+        Incomplete(config=tiny.NETWORK.config())
+
+    class Nothing(TaskSettings):
+        pass
+
+    with pytest.raises(TypeError, match=r"description.*make"):
+        Nothing()
 
 
 def test_autoregressive_baseline(examples):
