@@ -16,8 +16,8 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Params
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
-# Formats of `model.json` and `run.json`. Format 1 has no sampling settings, and its tokenization
-# settings are elsewhere in the file.
+# Formats of `model.json` and `run.json`. Format 1 has no sampling settings; of the tokenization,
+# `model.json` has the velocity bins only, and `run.json` the rest among the settings of the data.
 FORMATS = (1, 2)
 
 Json = dict[str, Any]

@@ -49,7 +49,7 @@ def checked_shape(shape: Any) -> Shape:
 Source = str | list[str]
 
 
-# Network of each kind; a new one is one more line.
+# Network of each kind.
 NETWORKS: Mapping[NetworkKind, type[nnx.Module]] = {
     "diffusion": Denoiser,
     "autoregressive": Autoregressor,

@@ -37,7 +37,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(path, "a JSON file", str(error)) from None
+        raise CheckpointError(path, "a JSON file", f"invalid JSON ({error})") from None
     if not isinstance(value, dict):
         raise CheckpointError(path, "a JSON object", f"a {type(value).__name__}")
     return value

@@ -20,6 +20,9 @@ from spectrodiff.music.notes import NOTE_COLUMNS, Notes, read_midi
 
 # This module must not import audio.features, which would load JAX in every worker process.
 
+# Names of the splits of prepared corpora; a corpus may lack some.
+SPLITS = ("train", "validation", "test")
+
 # Velocity of notes whose labels have none.
 UNKNOWN_VELOCITY = 100
 

@@ -51,8 +51,8 @@ class Comparison(NamedTuple):
 
     files: SongFiles
     row: Row
-    audio: np.ndarray  # float32 [samples]
-    song: EvaluationSong
+    audio: np.ndarray  # rendered, float32 [samples] at 16 kHz; may differ in length from the song
+    song: EvaluationSong  # with the recording and its notes
 
 
 class ScoredSong(NamedTuple):

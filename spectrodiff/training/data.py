@@ -42,7 +42,7 @@ def open_examples(settings: RunSettings, task: Task, data_dir: Path) -> HostBatc
     """Reads the examples to evaluate on, the same in every process.
 
     Raises:
-        CorpusError: if a corpus is not prepared.
+        CorpusError: if a corpus is not prepared, or lacks the split `Data.evaluation_split`.
     """
     data = settings.data
     return choose_examples(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import (
+    SPLITS,
     Plan,
     RecordingGroup,
     StemReader,
@@ -19,8 +20,6 @@ from spectrodiff.data.recordings import (
     read_recorded_midi,
     require_folder,
 )
-
-SPLITS = ("train", "validation", "test")
 
 _COLUMNS = ("split", "midi_filename", "audio_filename", "duration")
 _EXPECTED = "an unpacked MAESTRO release"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.recordings import (
+    SPLITS,
     Plan,
     RecordingGroup,
     Skip,
@@ -20,7 +21,6 @@ from spectrodiff.data.recordings import (
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MIDI_SUFFIXES = (".mid", ".midi")
-SPLITS = ("train", "validation", "test")
 
 
 def plan(source: Path, validation_share: float = 0.1) -> Plan:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.data.recordings import require_folder, visible
+from spectrodiff.data.recordings import SPLITS, require_folder, visible
 
 Variant = Literal["redux", "original", "split2"]
 
-SPLITS = ("train", "validation", "test")
 REDUX_TRACKS = 1710
 
 _LAST_TRAIN, _LAST_VALIDATION = 1500, 1875
