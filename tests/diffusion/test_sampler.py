@@ -111,7 +111,7 @@ def test_ancestral_sampling_keeps_the_distribution_of_gaussian_data():
     assert float(samples.std()) == pytest.approx(deviation, abs=0.007)
 
 
-def test_a_table_worked_off_in_pieces_is_the_same_run():
+def test_steps_over_several_calls_are_the_same_run():
     rows = Sampler("ddpm", 12).table(COSINE)
     key = jax.random.key(0)
     denoise = gaussian_denoiser(0.1, 0.5)

@@ -179,7 +179,7 @@ def test_products_at_bins():
 
 
 @pytest.mark.parametrize("sizes", [[256, 300, 256, 88], [7, 1, 90, 802], [900]])
-def test_pieces_are_one_pass(sizes):
+def test_parts_are_one_pass(sizes):
     stored, features = random_inverter("recurrent_tiny"), random_features(900)
     # Little that begins anew, or random parameters would soon forget.
     for name, values in stored.params["bins"]["third"].items():
