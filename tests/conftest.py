@@ -1,5 +1,7 @@
 """Settings of all tests: strict numerics, eight devices, one cache of compiled programs."""
 
+import contextlib
+import ctypes
 import gc
 import os
 import resource
@@ -65,6 +67,8 @@ def bounded_memory() -> Iterator[None]:
     if pages * resource.getpagesize() > MAX_RESIDENT_BYTES:
         jax.clear_caches()
         gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # glibc keeps what is freed
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 # Minutes each: begun last, one of them would keep a single worker busy while others have nothing.

@@ -2,10 +2,12 @@
 
 import ast
 import graphlib
+import re
 from pathlib import Path
 
 import pytest
 
+import spectrodiff
 from tests.support.imports import imported
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +36,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+PUBLIC = {f"spectrodiff.{name}" for name in spectrodiff.__all__}
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
@@ -42,6 +45,9 @@ def imports(path: Path) -> set[str]:
     names = set(imported(path.read_text()))
     relative = {name for name in names if name.startswith(".")}
     assert not relative, f"{path} has relative imports: {relative}"
+    # The public names are those of upper floors.
+    public = {name for name in names if name in PUBLIC}
+    assert not public, f"{path} imports from the top of the package: {public}"
     modules = {name if name in MODULES else name.rpartition(".")[0] for name in names}
     return modules & MODULES.keys()
 
@@ -88,14 +94,18 @@ def test_rooms_and_files_are_of_a_readable_size():
 
 
 # The importer of T5X checkpoints parses their gin file, without configuring anything.
-GIN_PARSER = "gin.config_parser"
+GIN_FILES = "spectrodiff.checkpoints.layouts.gin_file", "gin.config_parser"
 
 
 def test_only_commands_know_gin_and_the_command_line():
     for module, path in MODULES.items():
         if room_of(module) not in ("commands", None):
-            used = set(imported(path.read_text())) - {GIN_PARSER}
-            found = {name for name in used if name.split(".")[0] in ("argparse", "gin")}
+            used = set(imported(path.read_text()))
+            found = {
+                name
+                for name in used
+                if name.split(".")[0] in ("argparse", "gin") and (module, name) != GIN_FILES
+            }
             assert not found, f"{module} imports {found}"
 
 
@@ -108,8 +118,9 @@ def test_docstrings_begin_with_a_line_that_stands_alone():
     others = [path for room in ("benchmarks", "tests") for path in (ROOT / room).rglob("*.py")]
     for path in [*MODULES.values(), *others]:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                first, *_ = (ast.get_docstring(node) or "-").splitlines()
-                if first.split()[0] in FRAGMENTS:
-                    fragments.append(f"{path.relative_to(ROOT)}: {first}")
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node)
+                first = text.strip().partition("\n")[0] if text is not None else "None."
+                if not first or re.split(r"\W", first)[0].capitalize() in FRAGMENTS:
+                    fragments.append(f"{path.relative_to(ROOT)}: {first or 'an empty docstring'}")
     assert not fragments

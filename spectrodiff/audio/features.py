@@ -1,7 +1,7 @@
 """Log-mel spectrograms and their scaling for the network, in JAX.
 
 All functions can run inside a jitted training step, so that recordings are transferred as int16
-samples and analysed on the accelerator. Axis letters: F frames, M mel bins.
+samples and analyzed on the accelerator. Axis letters: F frames, M mel bins.
 """
 
 import functools

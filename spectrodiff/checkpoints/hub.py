@@ -45,12 +45,15 @@ def fetch_from_hub(
         ) from None
     except Exception as error:  # the client's HTTP library, and its exceptions, may change
         if cached := _cached(repository, revision, cache):
-            return cached
+            if any(layout.find(cached) for layout in LAYOUTS):
+                return cached
+            got = "an incomplete one in the cache; a connection is needed to complete it"
+            raise CheckpointError(name, "a complete download", got) from None
         got = f"{first_line(error)}; {by_hand}"
         raise CheckpointError(name, "a connection to the Hub", got) from None
     wanted = needed_files(files)
     if not wanted:
-        raise CheckpointError(name, "a repository with a model", "one without a model")
+        raise CheckpointError(name, "a repository with a model at its top level", "one without")
     try:
         folder = snapshot_download(
             repository,

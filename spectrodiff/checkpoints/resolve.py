@@ -1,4 +1,4 @@
-"""Models by the names that a user gives."""
+"""Opening of models by name, folder, URL or Hub id."""
 
 import dataclasses
 import os

@@ -73,7 +73,7 @@ def flatten(params: Params, prefix: str = "") -> dict[str, np.ndarray]:
 
 
 def nest(flat: Mapping[str, np.ndarray]) -> Params:
-    """The inverse of `flatten`."""
+    """Returns the nested dict of arrays named "a/b/c"; the inverse of `flatten`."""
     params: Params = {}
     for name, value in flat.items():
         *parents, leaf = name.split("/")

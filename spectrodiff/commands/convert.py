@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from spectrodiff.commands.program import usage_name
-from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from spectrodiff.checkpoints.model import Checkpoint
@@ -18,7 +18,7 @@ INVERTER_SUFFIXES = (".onnx", ".safetensors")
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     flags = parse_flags(arguments)
-    convert = _convert_inverter if flags.out.suffix in INVERTER_SUFFIXES else _convert_model
+    convert = _convert_inverter if flags.out.suffix.lower() in INVERTER_SUFFIXES else _convert_model
     print(convert(flags.source, flags.out, flags.dtype))
 
 
@@ -69,7 +69,7 @@ def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> str:
     parameters = sum(array.size for array in flatten(checkpoint.params).values())
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     return (
-        f"{checkpoint.layout} layout: {parameters:,} parameters, "
+        f"source: {checkpoint.layout}; {parameters:,} parameters, "
         f"width {config.width}, {config.heads} heads, {config.encoder_layers} encoder and "
         f"{config.decoder_layers} decoder layers, "
         f"{'with' if config.has_context else 'without'} context, "
@@ -83,8 +83,10 @@ def _convert_inverter(source: str, out: Path, dtype: StoredType) -> str:
     from spectrodiff.inverter.networks.generators import count_parameters, display_name
     from spectrodiff.inverter.onnx_export import export_onnx
 
+    if out.exists() and Path(source).exists() and out.samefile(source):
+        raise OutputError(out, "another file than the one to convert", "the same")
     inverter = load_inverter(Path(source))
-    if out.suffix == ".onnx":
+    if out.suffix.lower() == ".onnx":
         if dtype != "float32":
             raise ConfigError("--dtype", "float32 for an .onnx file", dtype)
         export_onnx(inverter, out)

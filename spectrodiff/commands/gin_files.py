@@ -1,7 +1,7 @@
 """Settings from gin files and bindings.
 
 Commands use gin to fill frozen dataclasses, which they pass to the library; the library does not
-use gin. Gin's errors become `ConfigError`, with a suggestion for a misspelt name.
+use gin. Gin's errors become `ConfigError`, with a suggestion for a misspelled name.
 """
 
 import copy

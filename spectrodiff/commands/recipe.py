@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("recipe", choices=("mini", "tiny"), help="settings; tiny is for a test of a few seconds")
+    add("recipe", choices=("mini", "tiny"), help="settings; tiny is for a quick test")
     add("--minutes", type=minutes, required=True, help="duration of the whole run in minutes")
     add("--out", type=Path, required=True, help="folder for the weights and the log")
     add(

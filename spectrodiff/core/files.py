@@ -50,7 +50,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(path)
     if final.exists() and (not final.is_dir() or any(final.iterdir())):
-        raise OutputError(final, "a new or empty folder", "an existing one with contents")
+        got = "an existing one with contents" if final.is_dir() else "an existing file"
+        raise OutputError(final, "a new or empty folder", got)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=final.parent))

@@ -271,7 +271,7 @@ def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:
     return fitted, +remarks
 
 
-def labelled_notes(rows: Iterable[tuple[float, float, int, int]]) -> Notes:
+def labeled_notes(rows: Iterable[tuple[float, float, int, int]]) -> Notes:
     """Converts rows of (onset seconds, offset seconds, pitch, program) to a note table.
 
     All notes get UNKNOWN_VELOCITY. An offset before its onset is moved to the onset.

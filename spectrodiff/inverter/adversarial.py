@@ -16,7 +16,7 @@ from jaxtyping import Array, Float32
 from spectrodiff.inverter.networks.discriminators import (
     Discriminators,
     DiscriminatorsConfig,
-    Judgement,
+    Judgment,
 )
 from spectrodiff.models.definition import Params, define, init_params
 
@@ -82,7 +82,7 @@ def hinge(
     return nnx.relu(1 - recorded).mean() + nnx.relu(1 + inverted).mean()
 
 
-def feature_distance(inverted: Judgement, recorded: Judgement) -> Float32[Array, ""]:
+def feature_distance(inverted: Judgment, recorded: Judgment) -> Float32[Array, ""]:
     """Mean over layers of the mean absolute difference, relative to the recording's activations."""
     distances = []
     for ours, theirs in zip(inverted.features, recorded.features, strict=True):

@@ -51,7 +51,7 @@ def save_inverter(inverter: StoredInverter, path: Path, dtype: StoredType = "flo
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    if path.suffix != SUFFIX:
+    if path.suffix.lower() != SUFFIX:
         raise OutputError(path, f"a file name ending in {SUFFIX}", repr(path.suffix))
     arrays = {}
     for name, values in flatten(inverter.params).items():

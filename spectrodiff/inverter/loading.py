@@ -1,4 +1,4 @@
-"""Inverters by the names that a user gives."""
+"""Opening of inverters by name or file."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def open_inverter(name: str | os.PathLike[str], platform: str | None = None) -> 
     if name == GRIFFIN_LIM:
         return GriffinLim()
     path, device = Path(name).expanduser(), jax.devices(platform)[0]
-    if path.is_dir() or path.suffix == SUFFIX:
+    if path.is_dir() or path.suffix.lower() == SUFFIX:
         return trained_inverter(load_inverter(path), device)
     return OnnxInverter(path, device="gpu" if device.platform == "gpu" else "cpu")
 

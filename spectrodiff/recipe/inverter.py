@@ -96,7 +96,7 @@ class InverterTraining:
         return stored.params
 
     def _trainer(self, stage: InverterStage) -> Trainer:
-        task = Invert(stage.inversion)
+        task = Invert(settings=stage.inversion)
         return Trainer(
             task.sizes,
             lambda params, examples, key, _: task.loss(params, examples, key),
@@ -110,7 +110,7 @@ class InverterTraining:
         self, stage: InverterStage, trainer: Trainer, generator: Params | None
     ) -> TrainState:
         """Returns the first state of a stage; `generator` is that of the stage before, if any."""
-        params = Invert(stage.inversion).init_params(self._options.seed)
+        params = Invert(settings=stage.inversion).init_params(self._options.seed)
         return trainer.initial(params if generator is None else {**params, GENERATOR: generator})
 
     def _write(self, stage: InverterStage, state: TrainState) -> None:

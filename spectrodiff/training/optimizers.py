@@ -136,7 +136,7 @@ def _muon_axes(params: Params) -> Any:
     def axes(path: Path, leaf: jax.Array) -> MuonDimensionNumbers | None:
         # A stack of kernels is a batch of matrices, one per layer. Other stacks (scales, biases,
         # taps of depthwise convolutions) are vectors of independent channels, which
-        # orthogonalisation would mix. FiLM's kernels have one input row per example, and cost more
+        # orthogonalization would mix. FiLM's kernels have one input row per example, and cost more
         # than all the others together.
         names = _names(path)
         stacked = "layers" in names and names[-1] == "kernel" and leaf.ndim == 3

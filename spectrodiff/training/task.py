@@ -106,7 +106,6 @@ class TaskSettings(Protocol):
     """
 
     @abc.abstractmethod
-    @abc.abstractmethod
     def description(self, run: "RunSettings") -> dict[str, Any]:
         """Returns the description of the network in a run folder, as JSON.
 
@@ -115,7 +114,6 @@ class TaskSettings(Protocol):
         """
         ...
 
-    @abc.abstractmethod
     @abc.abstractmethod
     def make(self, run: "RunSettings") -> Task:
         """Makes the task with the network, precision and tokenization of a run."""

@@ -100,28 +100,46 @@ OTHERS = [
         (["model.json", "model.safetensors", "inverter.onnx"], ["decoder/config.json"]),
         (
             ["config.gin", "checkpoint_500000/checkpoint", "checkpoint_500000/a.kernel/.zarray"],
-            ["decoder/config.json"],
+            # Of several steps the newest is read.
+            ["decoder/config.json", "checkpoint_60000/checkpoint", "checkpoint_60000/a/.zarray"],
         ),
         (
             [
                 *PORT_SETTINGS,
                 "melgan/model.onnx",
                 "notes_encoder/diffusion_pytorch_model.safetensors",
+                "continuous_encoder/diffusion_pytorch_model.bin",
                 "decoder/diffusion_pytorch_model.bin",
             ],
-            ["notes_encoder/diffusion_pytorch_model.bin", "decoder/model_state.pdparams"],
+            # The settings of another library, the same weights once more, and another port's.
+            [
+                "model.json",
+                "notes_encoder/diffusion_pytorch_model.bin",
+                "decoder/model_state.pdparams",
+            ],
         ),
         (
             [
                 *PORT_SETTINGS,
+                "notes_encoder/model_state.pdparams",
                 "continuous_encoder/model_state.pdparams",
                 "decoder/model_state.pdparams",
             ],
-            ["model.safetensors", "checkpoint_1/checkpoint/x"],
+            ["model.safetensors", "checkpoint_1/a/checkpoint"],
         ),
-        ([], ["config.gin", "checkpoint_500000/other", "notes_encoder/model_state.pdparams"]),
+        ([], ["config.gin", "checkpoint_500000/other", "model.json"]),
+        # Other diffusion models have a folder of this name, too.
+        ([], [*PORT_SETTINGS, "decoder/diffusion_pytorch_model.safetensors"]),
     ],
 )
 def test_files_of_the_layout_are_fetched_and_each_weight_once(wanted, left):
     fetched = needed_files([*OTHERS, *reversed(wanted), *left])
     assert sorted(fetched) == sorted(wanted)
+
+
+def test_an_incomplete_download_without_a_connection(hub, tmp_path):
+    folder = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url)
+    for weights in (folder / "decoder").glob("diffusion_pytorch_model.*"):
+        weights.unlink()
+    with pytest.raises(CheckpointError, match="expected a complete download, got an incomplete"):
+        open_checkpoint("google/tiny", cache=tmp_path, hub_endpoint=NO_HUB)

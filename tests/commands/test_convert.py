@@ -31,7 +31,7 @@ def test_import_and_store(golden, tmp_path):
     (line,) = done.stdout.splitlines()
     count = sum(map(np.size, golden_params(golden, "context_concat_encodings").values()))
     assert f"{count:,} parameters" in line
-    assert line.startswith("Paddle layout")
+    assert line.startswith("source: Paddle; ")
     assert "float16" in line
     stored = flatten(load_model(tmp_path / "out").params)["decoder/output/kernel"]
     weights = golden_params(golden, "context_concat_encodings")["decoder/spec_out_dense/kernel"]

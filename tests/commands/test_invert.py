@@ -46,6 +46,7 @@ def test_export(stored, tmp_path, capsys):
             ["convert", "{stored}", "a.safetensors", "--dtype", "bfloat16"],
             "--dtype: expected float32 or float16 for an inverter",
         ),
+        (["convert", "{stored}", "{stored}"], "{stored}: expected another file than the one"),
         (["invert", "nowhere.wav", "a.wav"], "nowhere.wav: expected an audio file"),
         (["invert", "{tone}", "a.wav", "--inverter", "x.onnx"], "x.onnx: expected an ONNX file"),
     ],

@@ -12,7 +12,7 @@ from spectrodiff.data.recordings import (
     StemReader,
     Unusable,
     fit_notes,
-    labelled_notes,
+    labeled_notes,
     merge_notes,
     mix_audio,
     read_group,
@@ -136,14 +136,14 @@ def test_labels_of_another_recording_are_refused():
 
 def test_labels_without_velocity():
     # The second row ends before it starts.
-    notes = labelled_notes([(0.5, 0.75, 60, 40), (0.5, 0.25, 61, 0)])
+    notes = labeled_notes([(0.5, 0.75, 60, 40), (0.5, 0.25, 61, 0)])
     np.testing.assert_array_equal(notes.offset_seconds, [0.75, 0.5])
     np.testing.assert_array_equal(notes.program, [40, 0])
     np.testing.assert_array_equal(notes.velocity, [100, 100])
-    assert len(labelled_notes([])) == 0
+    assert len(labeled_notes([])) == 0
     for row in [(0.0, 1.0, 128, 0), (float("nan"), 1.0, 60, 0), (-1.0, 1.0, 60, 0)]:
         with pytest.raises(MidiError):
-            labelled_notes([row])
+            labeled_notes([row])
 
 
 def test_tables_are_joined():

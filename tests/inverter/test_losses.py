@@ -19,7 +19,7 @@ from spectrodiff.inverter.adversarial import (
 )
 from spectrodiff.inverter.disturbances import disturb, smooth
 from spectrodiff.inverter.losses import SCALES, magnitudes
-from spectrodiff.inverter.networks.discriminators import DiscriminatorsConfig, Judgement
+from spectrodiff.inverter.networks.discriminators import DiscriminatorsConfig, Judgment
 
 # One program each instead of one for every operation.
 multi_scale_distance = jax.jit(losses.multi_scale_distance)
@@ -84,8 +84,8 @@ def test_hinge_by_hand():
 
 
 def test_feature_distance_by_hand():
-    ours = Judgement(jnp.zeros(1), [jnp.array([1.0, 3.0]), jnp.array([0.0])])
-    theirs = Judgement(jnp.zeros(1), [jnp.array([2.0, -2.0]), jnp.array([4.0])])
+    ours = Judgment(jnp.zeros(1), [jnp.array([1.0, 3.0]), jnp.array([0.0])])
+    theirs = Judgment(jnp.zeros(1), [jnp.array([2.0, -2.0]), jnp.array([4.0])])
     # Layer 1: differences 1 and 5, sizes 2 and 2: 3 / 2. Layer 2: 4 / 4.
     np.testing.assert_allclose(feature_distance(ours, theirs), (1.5 + 1.0) / 2, rtol=1e-5)
 

@@ -73,7 +73,7 @@ def write_slakh_track(folder: Path, stems: dict[str, dict], seconds: float = 0.5
             "plugin_name": "the_grandeur.nkm",
             "program_num": 128 if is_drum else stem.get("program", 0),
         }
-        # The MIDI file's own program is not what the stem is labelled with.
+        # The MIDI file's own program is not what the stem is labeled with.
         pitch = stem.get("pitch", 60 + place)
         write_notes(folder / "MIDI" / f"{id}.mid", (0.125, 0.25, pitch), program=5)
         if rendered:

@@ -156,15 +156,15 @@ def test_nothing_is_saved_twice_or_before_the_first_step(go, over, tmp_path):
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
-def test_a_cancelled_evaluation_is_repeated(go, over, tmp_path, call):
-    cancelled = WHOLE.index(((0, 2, 4)[call - 1], "evaluation"))
-    assert go(Batches(over), Evaluation(endless_at=call)) == WHOLE[:cancelled]
+def test_a_canceled_evaluation_is_repeated(go, over, tmp_path, call):
+    canceled = WHOLE.index(((0, 2, 4)[call - 1], "evaluation"))
+    assert go(Batches(over), Evaluation(endless_at=call)) == WHOLE[:canceled]
     assert saved(tmp_path) == [set(), {"2"}, {"2", "4"}][call - 1]
     # The run starts again, or resumes with the missing evaluation.
     assert go(Batches(over), Evaluation()) == WHOLE
 
 
-def test_cancelled_previews_are_repeated(go, over, tmp_path, monkeypatch):
+def test_canceled_previews_are_repeated(go, over, tmp_path, monkeypatch):
     steps = []
 
     def hang(folder, step, *rest):

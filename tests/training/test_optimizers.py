@@ -80,7 +80,7 @@ def test_adamw_decays_matrices_only():
     np.testing.assert_array_equal(after["embedding"], 1.0)
 
 
-def test_muon_orthogonalises_every_layer():
+def test_muon_orthogonalizes_every_layer():
     params, gradients = random_tree(0), random_tree(1)
     after = run(
         make_optimizer(Optimization(optimizer="muon"), lambda step: 0.1), params, [gradients]

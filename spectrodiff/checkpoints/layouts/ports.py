@@ -4,7 +4,6 @@ Both have a folder per network with a `config.json` and a file of weights; the f
 and torch stores linear weights as [outputs, inputs]. There may also be an ONNX inverter.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -84,16 +83,16 @@ def weight_file(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _port_files(files: Sequence[str], names: tuple[str, ...]) -> list[str]:
-    """Returns settings, inverter and one file of weights per network; none without a decoder."""
-    weights = {
-        network: [file for name in names if (file := f"{network}/{name}") in files][:1]
+    """Returns settings, inverter and one file of weights per network, if all networks have one."""
+    weights = [
+        next((file for name in names if (file := f"{network}/{name}") in files), None)
         for network in NETWORKS
-    }
-    if not weights["decoder"]:
+    ]
+    if None in weights:
         return []
     configs = (f"{network}/config.json" for network in NETWORKS)
-    others = [name for name in (MODEL_INDEX, SCHEDULER, INVERTER, *configs) if name in files]
-    return others + list(itertools.chain(*weights.values()))
+    others = (MODEL_INDEX, SCHEDULER, INVERTER, *configs)
+    return [name for name in files if name in weights or name in others]
 
 
 def _import(folder: Path, layout: str, names: tuple[str, ...], *, transposed: bool) -> Checkpoint:

@@ -49,4 +49,5 @@ def _open(path: Path) -> Iterator[Any]:
         with safetensors.safe_open(path, framework="np") as file:
             yield file
     except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise CheckpointError(path, "a complete safetensors file of floats", str(error)) from None
+        got = f"another format or a damaged file ({error})"
+        raise CheckpointError(path, "a complete safetensors file of floats", got) from None

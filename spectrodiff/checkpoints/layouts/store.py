@@ -36,8 +36,9 @@ def find_model(path: Path) -> Path | None:
 
 def model_files(files: Sequence[str]) -> list[str]:
     """Returns the files of a model in our layout among those of a Hub repository."""
+    # Other libraries have a file of the same name as our settings.
     ours = [name for name in (SETTINGS, WEIGHTS, INVERTER) if name in files]
-    return ours if SETTINGS in ours else []
+    return ours if {SETTINGS, WEIGHTS} <= set(ours) else []
 
 
 def save_model(checkpoint: Checkpoint, folder: Path, dtype: StoredType = "float32") -> None:

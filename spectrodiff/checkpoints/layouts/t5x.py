@@ -58,11 +58,16 @@ def find_t5x(path: Path) -> Path | None:
 
 
 def t5x_files(files: Sequence[str]) -> list[str]:
-    """Returns the files of T5X checkpoints among those of a Hub repository."""
-    steps = [file for file in files if _STEP_FOLDER.fullmatch(file.partition("/")[0])]
-    if not any(file.count("/") == 1 and file.endswith(f"/{FILE_NAME}") for file in steps):
+    """Returns the files of the newest T5X checkpoint among those of a Hub repository."""
+    steps = {
+        int(match[1]): folder
+        for folder, _, name in (file.partition("/") for file in files)
+        if name == FILE_NAME and (match := _STEP_FOLDER.fullmatch(folder))
+    }
+    if not steps:
         return []
-    return [*(file for file in files if file == CONFIG), *steps]
+    newest = steps[max(steps)]
+    return [file for file in files if file == CONFIG or file.startswith(f"{newest}/")]
 
 
 def import_t5x(folder: Path) -> Checkpoint:

@@ -8,7 +8,7 @@ from spectrodiff.audio.files import read_audio
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora.pairs import AUDIO_SUFFIXES, split_by_name
-from spectrodiff.data.recordings import Recording, labelled_notes, to_int16, visible
+from spectrodiff.data.recordings import Recording, labeled_notes, to_int16, visible
 
 VALIDATION_SHARE = 0.1
 
@@ -29,7 +29,7 @@ class AudioFolder:
     def __getitem__(self, index: SupportsIndex) -> Recording:
         path = self.files[index]
         audio = to_int16(read_audio(path, SAMPLE_RATE))
-        notes = dataclasses.replace(labelled_notes([]), total_seconds=len(audio) / SAMPLE_RATE)
+        notes = dataclasses.replace(labeled_notes([]), total_seconds=len(audio) / SAMPLE_RATE)
         return Recording(path.stem, audio, notes)
 
 

@@ -19,7 +19,7 @@ from spectrodiff.data.recordings import (
     Skip,
     StemReader,
     Unusable,
-    labelled_notes,
+    labeled_notes,
     read_mono,
     require_folder,
     visible,
@@ -79,7 +79,7 @@ def read_annotation(path: Path) -> Notes:
         raise Unusable("unreadable annotation") from error
     if not strings:
         raise Unusable("no note_midi in the annotation")
-    return labelled_notes(rows)
+    return labeled_notes(rows)
 
 
 def _row(note: dict[str, Any]) -> tuple[float, float, int, int]:

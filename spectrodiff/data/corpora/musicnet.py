@@ -20,7 +20,7 @@ from spectrodiff.data.recordings import (
     Skip,
     StemReader,
     Unusable,
-    labelled_notes,
+    labeled_notes,
     read_mono,
     read_recorded_midi,
     require_folder,
@@ -98,7 +98,7 @@ def read_labels(path: Path) -> Notes:
             rows = [_row(row) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unusable("unreadable labels") from error
-    return labelled_notes(rows)
+    return labeled_notes(rows)
 
 
 def _row(row: dict[str, str]) -> tuple[float, float, int, int]:

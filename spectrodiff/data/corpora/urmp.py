@@ -18,7 +18,7 @@ from spectrodiff.data.recordings import (
     Skip,
     StemReader,
     Unusable,
-    labelled_notes,
+    labeled_notes,
     read_mono,
     require_folder,
     visible,
@@ -98,7 +98,7 @@ def read_notes(players: tuple[tuple[Path, int], ...]) -> Notes:
             ]
         except (OSError, ValueError) as error:
             raise Unusable("unreadable Notes_*.txt") from error
-    return labelled_notes(rows)
+    return labeled_notes(rows)
 
 
 def pitch_of(hertz: float) -> int:

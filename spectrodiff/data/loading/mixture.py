@@ -121,13 +121,13 @@ def _mix(sources: Sequence[Source], weights: Sequence[float] | None, seed: int) 
         .seed(int(own_seed))
         .shuffle()
         .repeat()
-        .map(functools.partial(_labelled, corpus))
+        .map(functools.partial(_labeled, corpus))
         for corpus, (source, own_seed) in enumerate(zip(sources, seeds, strict=True))
     ]
     return grain.MapDataset.mix(corpora, weights)
 
 
-def _labelled(corpus: int, index: int) -> tuple[int, int]:
+def _labeled(corpus: int, index: int) -> tuple[int, int]:
     return corpus, index
 
 

@@ -51,7 +51,7 @@ class DiscriminatorsConfig:
         ]
 
 
-class Judgement(NamedTuple):
+class Judgment(NamedTuple):
     """Output of a discriminator."""
 
     scores: Float32[Array, " B *positions"]  # above 0 for audio classified as recorded
@@ -77,7 +77,7 @@ class StftDiscriminator(nnx.Module):
             setattr(self, f"dilation{dilation}", layer)
         self.last = Convolution2d(width, 1, (3, 3), dtype=dtype, rngs=rngs)
 
-    def __call__(self, audio: Float32[Array, "B samples"]) -> Judgement:
+    def __call__(self, audio: Float32[Array, "B samples"]) -> Judgment:
         """Computes a score for every position in time and frequency."""
         spectrum = spectra(audio, self.window)
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
@@ -101,7 +101,7 @@ class WaveDiscriminator(nnx.Module):
             inputs = times * width
         self.last = Convolution(inputs, 1, 3, dtype=dtype, rngs=rngs)
 
-    def __call__(self, audio: Float32[Array, "B samples"]) -> Judgement:
+    def __call__(self, audio: Float32[Array, "B samples"]) -> Judgment:
         """Computes a score for every position in time."""
         samples = audio.shape[1] // self.factor * self.factor
         slower = audio[:, :samples].reshape(len(audio), -1, self.factor).mean(axis=-1)
@@ -129,7 +129,7 @@ class Discriminators(nnx.Module):
             wave = WaveDiscriminator(factor, config.wave_width, dtype=dtype, rngs=rngs)
             setattr(self, f"wave_{factor}", wave)
 
-    def __call__(self, audio: Float32[Array, "B samples"]) -> dict[str, Judgement]:
+    def __call__(self, audio: Float32[Array, "B samples"]) -> dict[str, Judgment]:
         """Returns the output of each discriminator by name."""
         return {name: getattr(self, name)(audio) for name in self.names}
 
@@ -139,9 +139,9 @@ Layer = Callable[[jax.Array], jax.Array]
 
 def _judge(
     layers: Sequence[Layer], last: Layer, x: Float[Array, " B *positions inputs"]
-) -> Judgement:
+) -> Judgment:
     features = []
     for layer in layers:
         x = nnx.leaky_relu(layer(x), SLOPE)
         features.append(x)
-    return Judgement(last(x).astype(jnp.float32), features)
+    return Judgment(last(x).astype(jnp.float32), features)

@@ -42,12 +42,12 @@ HIDDEN = 32
 INITIAL_OUTPUTS = (0.0, 1.0, 0.0, 0.1, 0.0)
 # Weight of neighboring bins in the recurrence. Under a Hann window, the bins beside a tone have
 # its phase; averaging keeps them in phase although each advances by its own estimate.
-NEIGHBOURS = 0.5
+NEIGHBORS = 0.5
 # Magnitudes below this are silence: rounding to 16 bits produces spectra of about this size.
 FLOOR = 1e-3
 WEIGHT_POWER = 0.35  # exponent of the product of two magnitudes
 # Squared magnitude below which the sum of old and new has no phase; its magnitude is then below M.
-CANCELLED = 1e-4
+CANCELED = 1e-4
 _TINY = 1e-12
 _UNIT_TINY = 1e-6  # for numbers of magnitude about 1
 
@@ -263,14 +263,14 @@ def _after(before: State, now: tuple[jax.Array, ...]) -> State:
     share = 1 / (size + magnitude)
     new_real = share * (real * by_real - imag * by_imag) + fresh_real
     new_imag = share * (real * by_imag + imag * by_real) + fresh_imag
-    scale = magnitude * jax.lax.rsqrt(jnp.square(new_real) + jnp.square(new_imag) + CANCELLED)
+    scale = magnitude * jax.lax.rsqrt(jnp.square(new_real) + jnp.square(new_imag) + CANCELED)
     return State(scale * new_real, scale * new_imag)
 
 
 def smeared(values: Float32[Array, "*frames K"]) -> Float32[Array, "*frames K"]:
     """Adds half of the neighboring bins to each bin."""
     padded = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 1)])
-    return values + NEIGHBOURS * (padded[..., :-2] + padded[..., 2:])
+    return values + NEIGHBORS * (padded[..., :-2] + padded[..., 2:])
 
 
 def own_advances(bins: int) -> Complex64[np.ndarray, " K"]:
@@ -285,7 +285,7 @@ def to_audio(spectra: State) -> Float32[Array, "B samples"]:
     return overlap_add(inverse_fourier(jax.lax.complex(*spectra)))
 
 
-def analysed(audio: Float32[Array, "B samples"], window_samples: int) -> Complex64[Array, "B F K"]:
+def analyzed(audio: Float32[Array, "B samples"], window_samples: int) -> Complex64[Array, "B F K"]:
     """Computes the spectra of windows around each frame, the inverse of `to_audio`.
 
     Args:
@@ -328,7 +328,7 @@ def head_distance(heads: Heads, audio: Float32[Array, "B samples"]) -> HeadDista
     bins = heads.log_magnitude.shape[-1]
     hops = 2 * (bins - 1) // HOP_SAMPLES
     inside = slice(hops // 2, heads.log_magnitude.shape[1] - hops // 2)
-    spectra = analysed(audio, 2 * (bins - 1))
+    spectra = analyzed(audio, 2 * (bins - 1))
     turn = jnp.asarray(own_advances(bins))[None, None]
     turned = jnp.conj(spectra[:, inside.start - 1 : inside.stop - 1] * turn)
     products = spectra[:, inside] * turned

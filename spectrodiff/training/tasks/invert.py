@@ -140,7 +140,12 @@ class Inversion(TaskSettings):
         denoiser = None
         if self.denoiser is not None:
             denoiser = open_denoiser(self.denoiser, self.window_frames)
-        return Invert(self, run.training.dtype, run.training.remat, denoiser)
+        return Invert(
+            settings=self,
+            dtype=run.training.dtype,
+            remat=run.training.remat,
+            denoiser=denoiser,
+        )
 
     def config(self) -> InverterConfig:
         """Returns the sizes of the generator; ConfigError if none is named."""
@@ -165,7 +170,7 @@ class Window:
     context_frames: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Invert(Task):
     """Audio close to the recorded one, at several resolutions and to discriminators.
 

@@ -26,7 +26,7 @@ from spectrodiff.training.task import Params, Rendered, Task
 logger = logging.getLogger(__name__)
 
 # Fields that may differ when a run starts from another model's weights. Other lengths need other
-# position tables, which are fixed and not learnt; embeddings are carried over event by event.
+# position tables, which are fixed and not learned; embeddings are carried over event by event.
 _MAY_DIFFER = {"dropout", "vocabulary_size", "note_tokens", "target_frames", "context_frames"}
 EMBEDDING = "note_encoder/embedding"
 
@@ -108,7 +108,7 @@ def load_synthesizer(
             continue
         assert name.endswith(FIXED)
         # With the same seed the longer of two tables begins with the shorter one.
-        logger.warning("%s: %s is made anew for %d rows", model, name, len(values))
+        logger.warning("%s: %s is initialized again with %d rows", model, name, len(values))
         loaded[name] = values
     return nest({name: np.asarray(loaded[name]) for name in own})
 

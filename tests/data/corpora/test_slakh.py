@@ -188,7 +188,7 @@ def test_stems_that_cannot_be_used_are_left_out_of_the_mix_too(tmp_path):
         "stems left out: no MIDI file": 1,
     }
     (recording,) = read_group(plan.splits["test"][0]).recordings
-    # Stems without labels must not be audible, so the recording is mixed from labelled stems.
+    # Stems without labels must not be audible, so the recording is mixed from labeled stems.
     expected = sum(read_mono(folder / "stems" / f"{stem}.flac") for stem in STEMS)
     np.testing.assert_array_equal(recording.audio, to_int16(expected))
     assert len(recording.notes) == len(STEMS)

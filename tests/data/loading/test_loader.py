@@ -134,7 +134,7 @@ def test_recordings_are_read_once_for_several_examples():
     assert 60 <= Counting.readings <= 66
 
 
-def labelled(size: int, corpus: int = 0) -> list[Recording]:
+def labeled(size: int, corpus: int = 0) -> list[Recording]:
     """Recordings whose every sample says which corpus and which recording it is from."""
     return [
         dataclasses.replace(recording(40), audio=np.full(39 * HOP + 7, 1000 * corpus + index + 1))
@@ -148,7 +148,7 @@ def origin(examples: RandomExamples, number: int) -> tuple[int, int]:
 
 
 def test_places_of_a_batch_have_recordings_of_their_own():
-    examples = RandomExamples([labelled(50)], SMALL, batch_size=8, seed=0, examples_per_reading=4)
+    examples = RandomExamples([labeled(50)], SMALL, batch_size=8, seed=0, examples_per_reading=4)
     for batch in range(20):
         recordings = {origin(examples, 8 * batch + place) for place in range(8)}
         assert len(recordings) >= 7  # Two rounds through the corpus can meet in one batch.
@@ -173,7 +173,7 @@ def test_shares_of_a_mixture():
     # 100^0.3 = 3.981, 10^0.3 = 1.995, 1: the sum of all cancels.
     expected = np.array([3.981, 1.995, 1.0]) / 6.976
     np.testing.assert_allclose(mixture_weights([100, 10, 1]), expected, atol=1e-4)
-    sources = [labelled(100), labelled(10, 1), labelled(1, 2)]
+    sources = [labeled(100), labeled(10, 1), labeled(1, 2)]
     examples = RandomExamples(sources, SMALL, batch_size=10, seed=0, examples_per_reading=1)
     drawn = [origin(examples, number) for number in range(1000)]
     shares = np.bincount([which for which, _ in drawn]) / len(drawn)
@@ -185,7 +185,7 @@ def test_shares_of_a_mixture():
 
 
 def test_explicit_shares():
-    sources = [labelled(10), labelled(10, 1)]
+    sources = [labeled(10), labeled(10, 1)]
     settings = {"weights": [3, 1], "examples_per_reading": 1}
     examples = RandomExamples(sources, SMALL, batch_size=8, seed=0, **settings)
     drawn = [origin(examples, number)[0] for number in range(400)]
@@ -193,7 +193,7 @@ def test_explicit_shares():
 
 
 def test_each_recording_comes_once_a_round():
-    examples = RandomExamples([labelled(12)], SMALL, batch_size=4, seed=5, examples_per_reading=1)
+    examples = RandomExamples([labeled(12)], SMALL, batch_size=4, seed=5, examples_per_reading=1)
     rounds = [[origin(examples, 12 * turn + n)[1] for n in range(12)] for turn in range(3)]
     for turn in rounds:
         assert sorted(turn) == list(range(12))

@@ -36,7 +36,7 @@ def transcriber(network):
 
 
 def expected_tokens(network, audio):
-    """Segment by segment, each cut out of the audio before it is analysed."""
+    """Segment by segment, each cut out of the audio before it is analyzed."""
     config, params = network
     definition = define(Mt3, config)
     decode = jax.jit(

@@ -19,7 +19,7 @@ from spectrodiff.inverter.networks.recurrent import (
     Heads,
     RecurrentGenerator,
     State,
-    analysed,
+    analyzed,
     head_distance,
     own_advances,
     surroundings,
@@ -41,7 +41,7 @@ def tone(hertz, count, phase=0.4):
 
 def true_heads(audio):
     """Outputs of a network that knows the sound, except where a sound begins."""
-    spectra = np.asarray(analysed(jnp.asarray(audio[None]), W), np.complex128)
+    spectra = np.asarray(analyzed(jnp.asarray(audio[None]), W), np.complex128)
     before = np.pad(spectra, ((0, 0), (1, 0), (0, 0)))[:, :-1]
     products = spectra * np.conj(before * own_advances(K))
     products /= np.abs(products) + 1e-12
@@ -61,7 +61,7 @@ def random_heads(count, seed=0):
 def test_spectra_that_make_a_sound():
     """librosa's, and the sound comes out of them again."""
     audio = np.random.default_rng(0).normal(size=12 * HOP).astype(np.float32)
-    spectra = np.asarray(analysed(jnp.asarray(audio[None]), W))
+    spectra = np.asarray(analyzed(jnp.asarray(audio[None]), W))
     # Window i lies around sample 320 (i + 1); librosa's phases count from a window's beginning.
     padded = np.pad(audio, (HOP, 2 * HOP))
     wanted = librosa.stft(padded, n_fft=W, hop_length=HOP, center=False).T
