@@ -10,6 +10,7 @@ import argparse
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spectrodiff.commands import gin_files
 from spectrodiff.commands.flags import (
@@ -21,8 +22,9 @@ from spectrodiff.commands.flags import (
 )
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
-from spectrodiff.evaluation.settings import Evaluation, Row
-from spectrodiff.training.tasks import RUN_SETTINGS
+
+if TYPE_CHECKING:
+    from spectrodiff.evaluation.settings import Evaluation
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -149,8 +151,12 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def configure(flags: argparse.Namespace) -> Evaluation:
+def configure(flags: argparse.Namespace) -> "Evaluation":
     """Returns the settings: defaults, overridden by gin files, then bindings, then flags."""
+    # Settings of tasks import Flax, and --help should be fast.
+    from spectrodiff.evaluation.settings import Evaluation, Row
+    from spectrodiff.training.tasks import RUN_SETTINGS
+
     # Files in configs/paper/ also hold settings of the training, which train.py reads.
     gin_files.parse(
         (Evaluation, Row, *RUN_SETTINGS), flags.gin_file, flags.gin_bindings, folder=str(CONFIGS)

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spectrodiff.commands import gin_files
 from spectrodiff.commands.flags import (
@@ -21,13 +22,9 @@ from spectrodiff.commands.flags import (
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices, keep_memory
-from spectrodiff.diffusion.sampling import Sampling
-from spectrodiff.evaluation.settings import Evaluation, Row
-from spectrodiff.music.tokenization import Tokenization
-from spectrodiff.training.settings import Data, Network, Optimization, Training
-from spectrodiff.training.task import RunSettings
-from spectrodiff.training.tasks import RUN_SETTINGS, settings_class
-from spectrodiff.training.tasks.invert import Inversion
+
+if TYPE_CHECKING:
+    from spectrodiff.training.task import RunSettings
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = configure(flags.gin_file, flags.gin_bindings)
     # Before JAX starts threads. Otherwise steps on a CPU spend time on mapping memory again.
     keep_memory()
-    # Only now, so that --help and errors in settings are fast.
+    # Imported here so that errors in settings are fast.
     from spectrodiff.core import distributed
     from spectrodiff.core.parallel import make_mesh, shardings_of
     from spectrodiff.training import data, run_folder, start, state
@@ -156,8 +153,17 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def configure(files: Sequence[str], bindings: Sequence[str]) -> RunSettings:
+def configure(files: Sequence[str], bindings: Sequence[str]) -> "RunSettings":
     """Returns the settings of gin files and bindings, the last of which win."""
+    # Settings of tasks import Flax, and --help should be fast.
+    from spectrodiff.diffusion.sampling import Sampling
+    from spectrodiff.evaluation.settings import Evaluation, Row
+    from spectrodiff.music.tokenization import Tokenization
+    from spectrodiff.training.settings import Data, Network, Optimization, Training
+    from spectrodiff.training.task import RunSettings
+    from spectrodiff.training.tasks import RUN_SETTINGS, settings_class
+    from spectrodiff.training.tasks.invert import Inversion
+
     # Files in configs/paper/ have settings of evaluation, too.
     gin_files.parse((*RUN_SETTINGS, Evaluation, Row), files, bindings, folder=str(CONFIGS))
     training = gin_files.filled(Training)
