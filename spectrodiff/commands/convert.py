@@ -3,15 +3,15 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from spectrodiff.checkpoints.model import Checkpoint
 
-StoredType = Literal["float32", "float16", "bfloat16"]
 INVERTER_SUFFIXES = (".onnx", ".safetensors")
 
 

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import functools
-import time
 
 import jax
 
@@ -72,11 +71,10 @@ class InverterTraining:
         for (stage, end), trainer, steps in zip(stages, self._trainers, self._steps, strict=True):
             state = self._initial(stage, trainer, generator)
             program = Program(steps, self._songs.on_device.audio, lambda: 1.0)
-            seconds, rate = end - time.monotonic(), stage.optimization.learning_rate
             state = run_stage(
                 state,
                 [program],
-                StagePlan(stage.name, seconds, rate, "cosine"),
+                StagePlan.until(stage.name, end, stage.optimization.learning_rate, "cosine"),
                 self._songs,
                 self._path,
                 functools.partial(self._write, stage),

@@ -35,7 +35,7 @@ class Report:
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         speed = self.steps / max(self.elapsed_seconds, 1e-9)
         return (
-            f"{self.stage}: {self.elapsed_seconds:.0f} of {max(self.seconds, 0):.0f} s, "
+            f"{self.stage}: {self.elapsed_seconds:.0f} of {self.seconds:.0f} s, "
             f"{self.steps} steps ({speed:.1f} per second), rate {self.rate:.2g}"
             + (f": {numbers}" if numbers else "")
         )

@@ -3,7 +3,6 @@
 import concurrent.futures
 import functools
 import shutil
-import time
 
 import jax
 import jax.numpy as jnp
@@ -102,7 +101,7 @@ class SynthesizerTraining:
                 )
                 for bucket, steps in enumerate(self._steps)
             ]
-            plan = StagePlan(stage.name, end - time.monotonic(), rate, stage.schedule)
+            plan = StagePlan.until(stage.name, end, rate, stage.schedule)
             self._state = run_stage(
                 self._state, programs, plan, self._songs, self._folder, self._write, log
             )

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -163,6 +163,18 @@ class StagePlan(NamedTuple):
     seconds: float
     peak_rate: float
     schedule: StageSchedule
+
+    @classmethod
+    def until(cls, name: str, end: float, peak_rate: float, schedule: StageSchedule) -> Self:
+        """Returns the plan of a stage that starts now; it has no time if `end` is over.
+
+        Args:
+            name: of the stage.
+            end: of the stage, on the monotonic clock.
+            peak_rate: learning rate at the start.
+            schedule: of the learning rate.
+        """
+        return cls(name, max(end - time.monotonic(), 0.0), peak_rate, schedule)
 
     def rate(self, elapsed: float) -> float:
         """Returns the learning rate after some seconds."""

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -16,12 +16,12 @@ import numpy as np
 from spectrodiff.checkpoints.layouts.safetensors_file import read_safetensors
 from spectrodiff.checkpoints.model import Checkpoint, as_json, read_description, read_formatted
 from spectrodiff.checkpoints.tree import assemble, expected_shapes, flatten
+from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.core.files import atomic_folder
 
 SETTINGS, WEIGHTS, INVERTER = "model.json", "model.safetensors", "inverter.onnx"
 
-StoredType = Literal["float32", "float16", "bfloat16"]
 _TYPES: dict[str, Any] = {
     "float32": np.float32,
     "float16": np.float16,

@@ -18,6 +18,7 @@ import numpy as np
 
 from spectrodiff.data.corpora.slakh_splits import Variant, track_folders
 from spectrodiff.data.recordings import (
+    SPLITS,
     Plan,
     RecordingGroup,
     Skip,
@@ -183,7 +184,7 @@ def _plan(
     split_list: Path | None,
     to_group: Callable[[Track, str], RecordingGroup | None],
 ) -> Plan:
-    result = Plan({"train": [], "validation": [], "test": []})
+    result = Plan({split: [] for split in SPLITS})
     for split, folders in track_folders(source, variant, split_list).items():
         for folder in folders:
             track = _read_metadata(folder, result.remarks)
