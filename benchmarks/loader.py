@@ -1,10 +1,10 @@
 """Speed of the loader of training examples.
 
-    python benchmarks/loader.py --step_examples_per_second 300
+    python benchmarks/loader.py
 
-prepares a corpus of generated recordings in a temporary folder and prints the number of examples
-per second and core, for several numbers of examples per reading of a recording, and the number of
-cores that a training step of the given speed needs.
+prepares corpora of generated recordings in a temporary folder and prints the number of examples per
+second for several numbers of worker processes. Without workers, a thread of the process that trains
+reads.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from spectrodiff.data.recordings import Plan, RecordingGroup, StemReader
 from spectrodiff.data.source import RecordingSource, load_source
 from spectrodiff.music.notes import Notes
 
-EXAMPLES_PER_READING = (1, 4, 16)
 NOTES_PER_SECOND = 20
 
 
@@ -68,57 +67,44 @@ def make_corpus(folder: Path, recordings: int, seconds: int) -> RecordingSource:
     return load_source(folder, f"generated/{seconds}s", "train")
 
 
-def measure(
-    source: RecordingSource, examples_per_reading: int, flags: argparse.Namespace
-) -> tuple[float, float]:
-    """Returns the number of examples per second of wall time and of CPU time."""
+def measure(source: RecordingSource, workers: int, flags: argparse.Namespace) -> float:
+    """Returns the number of examples per second of wall time."""
     batches = TrainingBatches(
-        [source],
-        ExampleFormat(),
-        batch_size=flags.batch_size,
-        seed=0,
-        threads=flags.threads,
-        examples_per_reading=examples_per_reading,
+        [source.pieces], ExampleFormat(), batch_size=flags.batch_size, seed=0, workers=workers
     )
     with batches:
-        for _ in range(2):
-            next(batches)  # starts threads and fills the buffer
-        wall, processor = time.perf_counter(), time.process_time()
+        for _ in range(8):
+            next(batches)  # starts workers and fills their buffers
+        begin = time.perf_counter()
         for _ in range(flags.batches):
             next(batches)
-        count = flags.batches * flags.batch_size
-        return (
-            count / (time.perf_counter() - wall),
-            count / (time.process_time() - processor),
-        )
+        return flags.batches * flags.batch_size / (time.perf_counter() - begin)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the training data loader.")
     add = parser.add_argument
-    add("--step_examples_per_second", type=float, default=300.0, help="speed of a training step")
-    add("--recordings", type=int, default=16, help="number of recordings")
-    add("--minutes", type=int, nargs="*", default=[4, 10], help="lengths of the recordings")
-    add("--batch_size", type=int, default=16)
-    add("--batches", type=int, default=48, help="number of batches that are timed")
-    add("--threads", type=int, default=2)
+    add("--recordings", type=int, default=8, help="number of recordings")
+    add("--minutes", type=int, nargs="*", default=[4, 30], help="lengths of the recordings")
+    add("--batch_size", type=int, default=64)
+    add("--batches", type=int, default=40, help="number of batches that are timed")
+    add("--workers", type=int, nargs="*", default=[0, 1, 2], help="numbers of worker processes")
+    add("--repeats", type=int, default=3, help="rounds, of which the fastest counts")
     flags = parser.parse_args()
     logging.getLogger("absl").setLevel(logging.ERROR)
 
-    print("| recordings | examples per reading | examples/s | per core | cores to keep up |")
-    print("|-----------:|-------------------:|-----------:|---------:|-----------------:|")
+    print("| recordings | workers | examples/s | times one worker |")
+    print("|-----------:|--------:|-----------:|-----------------:|")
     with tempfile.TemporaryDirectory() as folder:
         for minutes in flags.minutes:
             source = make_corpus(Path(folder), flags.recordings, 60 * minutes)
-            for examples_per_reading in EXAMPLES_PER_READING:
-                wall, core = measure(source, examples_per_reading, flags)
-                cores = math.ceil(10 * flags.step_examples_per_second / core) / 10
-                print(
-                    f"| {minutes:6d} min | {examples_per_reading:18d} | {wall:10.0f} | {core:8.0f} "
-                    f"| {cores:16.1f} |"
-                )
-    step = flags.step_examples_per_second
-    print(f"\ncores to keep up: with a training step of {step:g} examples per second")
+            speeds = dict.fromkeys(flags.workers, 0.0)
+            for _ in range(flags.repeats):
+                for workers in flags.workers:
+                    speeds[workers] = max(speeds[workers], measure(source, workers, flags))
+            for workers, speed in speeds.items():
+                ratio = speed / speeds[1] if speeds.get(1) else math.nan
+                print(f"| {minutes:6d} min | {workers:7d} | {speed:10.0f} | {ratio:16.2f} |")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ Training.batch_size = 8
 Training.evaluation_examples = 2
 Training.previews = 1
 Data.corpora = ['pairs/own']
-Data.threads = 0
+Data.workers = 0
 """
 
 

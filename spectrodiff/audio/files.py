@@ -1,9 +1,12 @@
 """Audio files: reads any format as mono at one sample rate; writes WAV, FLAC and OGG."""
 
+import contextlib
 import io
 import logging
+import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,8 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 _ENCODINGS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 _BLOCK_FRAMES = 1 << 20
+# Audio before and after an excerpt that the resampler is given; its filter is far shorter.
+_MARGIN_SECONDS = 0.1
 
 # Programs that write WAV to a pipe do not know its length and declare roughly the largest possible.
 _UNKNOWN_LENGTH_BYTES = 0x7FFFF000
@@ -79,44 +84,109 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> np.nd
         AudioError: if the file is missing, empty, truncated, not audio, or contains NaN or
             infinity.
     """
-    import soundfile
+    return np.concatenate([np.zeros(0, np.float32), *audio_blocks(path, sample_rate)])
 
+
+def audio_blocks(
+    path: str | os.PathLike[str], sample_rate: int = 16_000
+) -> Iterator[np.ndarray]:
+    """Reads an audio file block by block; joined, the blocks are what `read_audio` returns.
+
+    An hour of stereo in floating point takes more than a gigabyte, a block some megabytes.
+    Arguments and errors are those of `read_audio`; a truncated file is noticed at its end.
+    """
     path = Path(path)
-    if not path.is_file():
-        raise AudioError(path, "an audio file", "a folder" if path.is_dir() else "no such file")
-    try:
-        with soundfile.SoundFile(path) as file:
-            audio, num_read = _resampled_mono(file, sample_rate)
-            num_declared, log = file.frames, file.extra_info
-    except (soundfile.SoundFileError, OSError) as error:
-        raise AudioError(path, "a readable audio file", str(error).rstrip(".")) from error
+    num_read = 0
+    with _opened(path) as file:
+        for block, frames in _resampled_mono(file, sample_rate):
+            if not np.isfinite(block).all():
+                raise AudioError(path, "finite samples", "NaN or infinity")
+            num_read += frames
+            yield block
+        num_declared, log = file.frames, file.extra_info
     if num_read < num_declared or _is_truncated(log):
         raise AudioError(path, "a complete audio file", "a truncated one")
     if not num_read:
         raise AudioError(path, "at least one sample", "none")
-    if not np.isfinite(audio).all():
-        raise AudioError(path, "finite samples", "NaN or infinity")
-    return audio
 
 
-def _resampled_mono(file: "soundfile.SoundFile", sample_rate: int) -> tuple[np.ndarray, int]:
-    """Returns the resampled mono audio and the number of frames read from the file.
+def count_samples(path: str | os.PathLike[str], sample_rate: int = 16_000) -> int:
+    """Returns the length that an audio file declares, in samples at `sample_rate`.
 
-    Works in blocks, since an hour of stereo in floating point takes more than a gigabyte.
+    Raises:
+        AudioError: if the file is missing or not audio.
     """
+    with _opened(Path(path)) as file:
+        return int(file.frames * sample_rate // file.samplerate)
+
+
+def read_excerpt(
+    path: str | os.PathLike[str], first_sample: int, num_samples: int, sample_rate: int = 16_000
+) -> np.ndarray:
+    """Reads an excerpt of an audio file without the rest.
+
+    Args:
+        path: see `read_audio`.
+        first_sample: first sample at the output rate.
+        num_samples: length at the output rate; the excerpt is shorter at the end of the file.
+        sample_rate: output rate in Hz.
+
+    Returns:
+        float32 [samples], what `read_audio` returns there up to the resampler's rounding.
+
+    Raises:
+        AudioError: as for `read_audio`, as far as it is read.
+    """
+    with _opened(Path(path)) as file:
+        # Begins where a sample of the file coincides with one of the output.
+        common = math.gcd(file.samplerate, sample_rate)
+        inputs, outputs = file.samplerate // common, sample_rate // common
+        margin = math.ceil(_MARGIN_SECONDS * common)
+        first = max(first_sample // outputs - margin, 0)
+        last = (first_sample + num_samples) // outputs + margin
+        file.seek(min(first * inputs, file.frames))
+        frames = (last - first) * inputs
+        blocks = [block for block, _ in _resampled_mono(file, sample_rate, frames)]
+    start = first_sample - first * outputs
+    excerpt = np.concatenate([np.zeros(0, np.float32), *blocks])[start : start + num_samples]
+    if not np.isfinite(excerpt).all():
+        raise AudioError(path, "finite samples", "NaN or infinity")
+    return excerpt
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator["soundfile.SoundFile"]:
+    """Opens an audio file; errors of the decoder become AudioError."""
+    import soundfile
+
+    if not path.is_file():
+        raise AudioError(path, "an audio file", "a folder" if path.is_dir() else "no such file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            yield file
+    except (soundfile.SoundFileError, OSError) as error:
+        raise AudioError(path, "a readable audio file", str(error).rstrip(".")) from error
+
+
+def _resampled_mono(
+    file: "soundfile.SoundFile", sample_rate: int, frames: int | None = None
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields blocks of resampled mono audio, and the number of frames that were read for each."""
     import soxr
 
     same_rate = file.samplerate == sample_rate
     stream = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
-    blocks, num_read = [np.zeros(0, np.float32)], 0
+    num_read = 0
     # Not `file.blocks`, which pads a truncated file to its declared length.
-    while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
-        mono = block.mean(axis=1)
-        blocks.append(mono if same_rate else stream.resample_chunk(mono))
+    while frames is None or num_read < frames:
+        wanted = _BLOCK_FRAMES if frames is None else min(_BLOCK_FRAMES, frames - num_read)
+        mono = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
+        if not len(mono):
+            break
         num_read += len(mono)
+        yield mono if same_rate else stream.resample_chunk(mono), len(mono)
     if num_read and not same_rate:
-        blocks.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-    return np.concatenate(blocks), num_read
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True), 0
 
 
 def _encode(pcm: np.ndarray, sample_rate: int, container: str, subtype: str) -> bytes:

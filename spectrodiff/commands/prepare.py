@@ -19,6 +19,7 @@ from spectrodiff.commands.program import usage_name
 from spectrodiff.composer.settings import FULL, NARROW
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
 from spectrodiff.data.corpora.slakh_splits import Variant
+from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.data.recordings import Plan
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         config,
         plan,
         options.data_dir,
+        piece_length=PieceLength(options.piece_frames, options.following_frames),
         workers=options.workers,
         beam_options=options.beam.split() if options.beam is not None else None,
     )
@@ -225,6 +227,22 @@ def _add(
         default=1,
         metavar="N",
         help="number of processes that read and render (default: 1)",
+    )
+    command.add_argument(
+        "--piece_frames",
+        type=natural,
+        default=PAPER_PIECES.frames,
+        metavar="N",
+        help="length of the pieces that training examples are drawn from, in frames of 20 ms "
+        "(default: %(default)s, the paper's)",
+    )
+    command.add_argument(
+        "--following_frames",
+        type=natural,
+        default=PAPER_PIECES.following,
+        metavar="N",
+        help="frames stored behind each piece; larger only for segments of more than 256 frames "
+        "(default: %(default)s)",
     )
     command.add_argument(
         "--beam",

@@ -1,17 +1,26 @@
-"""Prepared corpora: their folders, and random access to their recordings."""
+"""Prepared corpora: their folders, and random access to their pieces and recordings."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol, SupportsIndex
 
+import numpy as np
+
 from spectrodiff.core.errors import CorpusError
+from spectrodiff.data.piece_index import PieceIndex
+from spectrodiff.data.pieces import Piece, PieceLength, join_pieces
 from spectrodiff.data.recordings import Recording
 from spectrodiff.music.notes import NOTE_COLUMNS, Notes
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"
 SUMMARY_FILE = "preparation.json"
+
+# Corpora of this version were stored as whole recordings.
+_OLD_VERSION = "1.0.0"
 
 
 class StoredRecords(Protocol):
@@ -25,33 +34,109 @@ class StoredRecords(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class RecordingSource:
-    """Recordings of a split, read from disk on access; can be pickled.
+class PieceSource:
+    """Pieces of recordings of a split, read from disk on access; can be pickled.
 
     Args:
-        records: stored records of the split.
+        records: stored pieces of the whole split.
+        index_file: index of the whole split.
+        recordings: numbers of the first recording and after the last one; None for all.
     """
 
     records: StoredRecords
+    index_file: Path
+    recordings: tuple[int, int] | None = None
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self._numbers)
+
+    def __getitem__(self, number: SupportsIndex) -> Piece:
+        return read_piece(self.records[int(self._numbers[number])])
+
+    @property
+    def num_frames(self) -> np.ndarray:
+        """Length of each piece, int32 [pieces]."""
+        return self.index.num_frames[self._numbers]
+
+    def without_audio(self, number: int) -> Piece:
+        """Returns a piece whose audio is empty, from the index."""
+        return self.index.piece(int(self._numbers[number]))
+
+    @property
+    def length(self) -> PieceLength:
+        """How the recordings were cut into pieces."""
+        return self.index.length
+
+    @property
+    def index(self) -> PieceIndex:
+        """Index of the whole split."""
+        return _load_index(self.index_file)
+
+    @functools.cached_property
+    def _numbers(self) -> np.ndarray:
+        if self.recordings is None:
+            return np.arange(len(self.records))
+        return np.concatenate(self.index.pieces_of_recordings[slice(*self.recordings)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is cached.
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordingSource:
+    """Whole recordings of a split, joined from their pieces on access; can be pickled.
+
+    Args:
+        pieces: pieces of all recordings.
+    """
+
+    pieces: PieceSource
+
+    def __len__(self) -> int:
+        first, end = self._range
+        return end - first
 
     def __iter__(self) -> Iterator[Recording]:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: SupportsIndex) -> Recording:
-        record = self.records[index]
-        notes = Notes(
-            **{name: record[name] for name in NOTE_COLUMNS},
-            total_seconds=float(record["total_seconds"]),
-        )
-        return Recording(record["id"].decode(), record["audio"], notes)
+        number = range(*self._range)[index]
+        records = self.pieces.records
+        pieces = self.pieces.index.pieces_of_recordings[number]
+        return join_pieces([read_piece(records[int(piece)]) for piece in pieces])
+
+    @property
+    def _range(self) -> tuple[int, int]:
+        return self.pieces.recordings or (0, len(self.pieces.index.recordings))
+
+
+def read_piece(record: Mapping[str, Any]) -> Piece:
+    """Converts a stored record to a piece."""
+    notes = Notes(
+        **{name: record[name] for name in NOTE_COLUMNS},
+        total_seconds=float(record["total_seconds"]),
+    )
+    return Piece(
+        record["recording"].decode(),
+        int(record["first_frame"]),
+        int(record["num_frames"]),
+        record["audio"],
+        notes,
+    )
 
 
 def dataset_folder(data_dir: str | os.PathLike[str], corpus: str, config: str) -> Path:
     """Returns the folder of a prepared corpus: `data_dir/corpus/config/version`."""
     return Path(data_dir).absolute() / corpus / config / VERSION
+
+
+def index_file(folder: Path, split: str) -> Path:
+    """Returns the file of the index of a split."""
+    return folder / f"pieces-{split}.npz"
 
 
 def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> RecordingSource:
@@ -60,7 +145,8 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
     Args:
         data_dir: output folder of `python -m spectrodiff prepare`.
         name: "corpus/config", such as "slakh/redux"; only "corpus" if it has a single config.
-        split: split such as "train", or a part such as "train[:10%]" in the notation of TFDS.
+        split: split such as "train", or a part of its recordings such as "train[:10%]" in the
+            notation of TFDS.
 
     Raises:
         CorpusError: if the corpus is not prepared, has no such split, or the split is empty.
@@ -72,23 +158,62 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
     if not config and len(configs) == 1:
         config = configs[0]
     if config not in configs:
+        _check_version(data_dir, name)
         expected = f"the prepared corpus {name} in {os.fspath(data_dir)}"
         got = f"only {corpus} with {', '.join(configs)}" if configs else "none"
         raise CorpusError(name, expected, got)
-    builder = tfds.builder_from_directory(str(dataset_folder(data_dir, corpus, config)))
+    folder = dataset_folder(data_dir, corpus, config)
+    builder = tfds.builder_from_directory(str(folder))
     wanted = split.split("[")[0]
     if wanted not in builder.info.splits:
         raise CorpusError(name, f"one of the splits {', '.join(builder.info.splits)}", split)
-    try:
-        count = builder.info.splits[split].num_examples
-    except ValueError:
-        raise CorpusError(name, "a split in the notation of TFDS", split) from None
-    if not count:
-        raise CorpusError(name, f"recordings in the split {split}", "none")
-    return RecordingSource(builder.as_data_source(split=split))
+    file = index_file(folder, wanted)
+    recordings = _slice(name, split, wanted, len(_load_index(file).recordings))
+    return RecordingSource(PieceSource(builder.as_data_source(split=wanted), file, recordings))
 
 
 def prepared_configs(data_dir: str | os.PathLike[str], corpus: str) -> list[str]:
     """Returns the names of the prepared configs of a corpus."""
-    folders = sorted((Path(data_dir).absolute() / corpus).glob(f"*/{VERSION}"))
+    return _configs(data_dir, corpus, VERSION)
+
+
+def _configs(data_dir: str | os.PathLike[str], corpus: str, version: str) -> list[str]:
+    folders = sorted((Path(data_dir).absolute() / corpus).glob(f"*/{version}"))
     return [folder.parent.name for folder in folders]
+
+
+def _check_version(data_dir: str | os.PathLike[str], name: str) -> None:
+    """Checks that a corpus was not prepared by an older version.
+
+    Raises:
+        CorpusError: says how to prepare it anew.
+    """
+    corpus, _, config = name.partition("/")
+    old = _configs(data_dir, corpus, _OLD_VERSION)
+    if not (config in old if config else old):
+        return
+    command = f"python -m spectrodiff prepare {corpus} --source ... --data_dir {data_dir}"
+    got = f"whole recordings; delete {config or old[0]}/{_OLD_VERSION} and run {command}"
+    raise CorpusError(name, f"a corpus stored in pieces (version {VERSION})", got)
+
+
+def _slice(name: str, split: str, wanted: str, count: int) -> tuple[int, int] | None:
+    """Returns the range of recordings of a split in the notation of TFDS."""
+    import tensorflow_datasets as tfds
+
+    if split == wanted:
+        return None
+    sizes = {wanted: SimpleNamespace(num_examples=count)}
+    try:
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(sizes)
+    except ValueError:
+        raise CorpusError(name, "a split in the notation of TFDS", split) from None
+    first, end = parts[0].from_ or 0, count if parts[0].to is None else parts[0].to
+    if len(parts) > 1 or first >= end:
+        raise CorpusError(name, f"recordings in the split {split}", "none")
+    return first, end
+
+
+@functools.lru_cache(maxsize=64)
+def _load_index(path: Path) -> PieceIndex:
+    return PieceIndex.load(path)

@@ -137,6 +137,50 @@ class SongEvents:
         _blank_repeats(rows[:, _VELOCITY], before=PADDING_ID)
         return _join(rows, len(ties), max_tokens)
 
+    def token_counts(
+        self, start_frames: np.ndarray, segment_frames: int = SEGMENT_FRAMES
+    ) -> np.ndarray:
+        """Counts the tokens of many segments at once, without building them.
+
+        Args:
+            start_frames: int [segments], first frame of each, as in `segment`.
+            segment_frames: length of the segments in frames.
+
+        Returns:
+            `num_tokens` of each segment, int64 [segments].
+        """
+        start_step = start_frames * _STEPS_PER_FRAME
+        end_frame = start_frames + segment_frames
+        first = np.searchsorted(self.step, start_step)
+        end = np.searchsorted(self.step, end_frame * _STEPS_PER_FRAME)
+        end = np.where(end_frame < self.num_frames, end, len(self.step))
+        ties, tied_program = self._count_ties(first)
+        shifts = _count_runs(self.step, first, end, before=start_step)
+        velocities = _count_runs(self.ids[:, _VELOCITY], first, end, before=PADDING_ID)
+        with_program = self.ids[:, _PROGRAM] != PADDING_ID
+        place = np.concatenate([[0], np.cumsum(with_program)])
+        programs = _count_runs(
+            self.ids[with_program, _PROGRAM], place[first], place[end], before=tied_program
+        )
+        return ties + shifts + programs + velocities + (end - first) + 1
+
+    def _count_ties(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Counts the tokens of tie sections before events; returns their last programs, too."""
+        last_program = np.full(len(index), PADDING_ID)
+        if self.sounding is None:
+            return np.zeros(len(index), np.int64), last_program
+        count = np.ones(len(index), np.int64)  # the closing tie
+        onset = np.flatnonzero(self.sounding.until >= 0)
+        programs = self.ids[onset, _PROGRAM]
+        for program in np.unique(programs):
+            own = onset[programs == program]
+            begun = np.searchsorted(own, index)
+            ended = np.searchsorted(np.sort(self.sounding.until[own]), index)
+            sounding = begun - ended
+            count += sounding + ((sounding > 0) & (program != PADDING_ID))
+            last_program = np.where(sounding > 0, program, last_program)
+        return count, last_program
+
     def _tie_section(self, index: int) -> np.ndarray:
         """Returns rows for the notes sounding before an event, and for the closing tie."""
         if self.sounding is None:
@@ -147,6 +191,25 @@ class SongEvents:
         closing = np.zeros((1, 4), np.int32)
         closing[0, _PITCH] = self.vocabulary.encode("tie", 0)
         return np.concatenate([ties, closing])
+
+
+def _count_runs(
+    values: np.ndarray, first: np.ndarray, end: np.ndarray, before: np.ndarray | int
+) -> np.ndarray:
+    """Counts the values of ranges [first, end) that differ from the one before.
+
+    Args:
+        values: [n].
+        first: int [ranges], in 0..n.
+        end: int [ranges], not below `first`.
+        before: what the first value of each range is compared with.
+    """
+    if not len(values):
+        return np.zeros(len(first), np.int64)
+    changes = np.concatenate([[0, 0], np.cumsum(values[1:] != values[:-1])])
+    inside = np.minimum(first, len(values) - 1)
+    runs = (values[inside] != before) + changes[end] - changes[inside + 1]
+    return np.where(end > first, runs, 0)
 
 
 def _blank_repeats(column: np.ndarray, before: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from spectrodiff.composer.seeded_random import SeededRandom
 from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.data.loading.examples import Cutter
+from spectrodiff.data.pieces import whole
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.data.recordings import Recording
 from spectrodiff.recipe.music import write_song
@@ -50,7 +51,8 @@ class SongMaker:
         _lower_priority()
         notes = write_song(self.seed, index, self.recipe.song_frames / FRAMES_PER_SECOND)
         audio = self.renderer.render(notes)
-        cutter = Cutter(Recording(str(index), audio, notes), self.recipe.example_format())
+        song = whole(Recording(str(index), audio, notes))
+        cutter = Cutter(song, self.recipe.example_format())
         examples = [(start, cutter.tokens(start)) for start in self._starts(index)]
         kept = [(start, part.tokens) for start, part in examples if not part.left_out_events]
         return RenderedSong(

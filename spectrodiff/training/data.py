@@ -6,35 +6,43 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from spectrodiff.core.distributed import StopRequest, largest_of
+from spectrodiff.core.constants import EXTRA_FRAMES
+from spectrodiff.core.distributed import StopRequest
+from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.parallel import to_devices
-from spectrodiff.data.corpora.audio_folder import open_audio_folder
-from spectrodiff.data.loading.batches import HostBatch, pad_tokens
+from spectrodiff.data.corpora.audio_folder import AudioPieces, open_audio_folder
+from spectrodiff.data.loading.batches import HostBatch
+from spectrodiff.data.loading.lengths import Source
 from spectrodiff.data.loading.loader import TrainingBatches
-from spectrodiff.data.loading.mixture import Source
+from spectrodiff.data.pieces import PieceLength
 from spectrodiff.data.source import load_source
-from spectrodiff.training.evaluation import choose_examples
+from spectrodiff.training.evaluation import Recordings, choose_examples
 from spectrodiff.training.examples import Batch
 from spectrodiff.training.settings import Data
 from spectrodiff.training.task import RunSettings, Task
+
+# Steps between agreements of several processes on whether to stop: each waits for the devices.
+AGREEMENT_STEPS = 10
 
 
 def open_batches(settings: RunSettings, task: Task, data_dir: Path) -> TrainingBatches:
     """Opens endless batches, of which each process gets its rows.
 
     Raises:
-        CorpusError: if a corpus is not prepared.
+        CorpusError: if a corpus is not prepared, or in pieces of another length.
     """
     data = settings.data
+    example_format = settings.example_format(task.sizes)
+    length = PieceLength(data.piece_frames, task.sizes.target_frames + EXTRA_FRAMES)
     return TrainingBatches(
-        _sources(data, task, data_dir, data.train_split),
-        settings.example_format(task.sizes),
+        [_open_pieces(name, data, task, data_dir, length) for name in data.corpora],
+        example_format,
         batch_size=settings.training.batch_size,
         seed=settings.training.seed,
         weights=data.weights,
         process=jax.process_index(),
         processes=jax.process_count(),
-        threads=data.threads,
+        workers=data.workers,
     )
 
 
@@ -46,34 +54,49 @@ def open_examples(settings: RunSettings, task: Task, data_dir: Path) -> HostBatc
     """
     data = settings.data
     return choose_examples(
-        _sources(data, task, data_dir, data.evaluation_split),
+        [_open_recordings(name, data, task, data_dir) for name in data.corpora],
         settings.example_format(task.sizes),
         settings.training.evaluation_examples,
     )
 
 
-def _sources(data: Data, task: Task, data_dir: Path, split: str) -> list[Source]:
-    """Opens prepared corpora or, if no notes are needed, folders of audio files."""
-    return [
-        open_audio_folder(Path(name), validation=split == data.evaluation_split)
-        if not task.uses_notes and Path(name).is_dir()
-        else load_source(data_dir, name, split)
-        for name in data.corpora
-    ]
+def _open_pieces(
+    name: str, data: Data, task: Task, data_dir: Path, length: PieceLength
+) -> Source:
+    """Opens what is trained on of a prepared corpus or, if no notes are needed, of a folder."""
+    if _is_folder(name, task):
+        return AudioPieces(open_audio_folder(Path(name), validation=False), length)
+    source = load_source(data_dir, name, data.train_split).pieces
+    if source.length.frames != length.frames:
+        expected = f"pieces of {length.frames} frames (Data.piece_frames)"
+        again = f"prepare it anew with --piece_frames {length.frames}"
+        raise CorpusError(name, expected, f"{source.length.frames}; {again}")
+    return source
 
 
-def next_batch(batches: Iterator[HostBatch], mesh: Mesh, stop: StopRequest) -> Batch | None:
-    """Returns the next batch as global arrays, split over the devices; None if asked to stop.
+def _open_recordings(name: str, data: Data, task: Task, data_dir: Path) -> Recordings:
+    if _is_folder(name, task):
+        return open_audio_folder(Path(name), validation=True)
+    return load_source(data_dir, name, data.evaluation_split)
 
-    All processes return None if one was asked to stop, even while it waited for its rows.
+
+def _is_folder(name: str, task: Task) -> bool:
+    return not task.uses_notes and Path(name).is_dir()
+
+
+def next_batch(
+    batches: Iterator[HostBatch], mesh: Mesh, stop: StopRequest, step: int
+) -> Batch | None:
+    """Returns the batch of a step as global arrays, split over the devices; None to stop.
+
+    One process stops even while it waits for its rows. Several agree every few steps.
     """
-    batch = stop.unless_asked(lambda: next(batches))
-    width = 0 if batch is None else batch["tokens"].shape[1]
-    # Each process padded its own rows, but a global array has one shape.
-    asked, width = largest_of(int(batch is None), width)
-    if asked or batch is None:
+    if jax.process_count() == 1:
+        batch = stop.unless_asked(lambda: next(batches))
+    else:
+        agreed = step % AGREEMENT_STEPS == 0 and stop.agreed()
+        batch = None if agreed else next(batches)
+    if batch is None:
         return None
-    if jax.process_count() > 1:
-        batch = pad_tokens(batch, width)
     placed: Batch = to_devices(batch, mesh)
     return placed

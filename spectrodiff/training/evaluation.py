@@ -6,7 +6,7 @@ The noise of an example depends on the example alone, not on its batch or the nu
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -16,15 +16,24 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.parallel import batch_split, replicated, to_devices
 from spectrodiff.data.loading.batches import HostBatch, collate
 from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
-from spectrodiff.data.loading.mixture import Source
+from spectrodiff.data.pieces import whole
 from spectrodiff.data.recordings import Recording
+from spectrodiff.models.padding import note_bucket
 from spectrodiff.training.examples import read_examples
 from spectrodiff.training.state import TrainState
 from spectrodiff.training.task import Params, Scores, Task
 
 
+class Recordings(Protocol):
+    """Random access to whole recordings, such as `spectrodiff.data.source.RecordingSource`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Recording: ...
+
+
 def choose_examples(
-    sources: Sequence[Source], example_format: ExampleFormat, count: int
+    sources: Sequence[Recordings], example_format: ExampleFormat, count: int
 ) -> HostBatch:
     """Cuts examples evenly spread over corpora, over their recordings, and over each recording.
 
@@ -39,7 +48,8 @@ def choose_examples(
         share = (count * (number + 1)) // len(sources) - (count * number) // len(sources)
         for index, wanted in _spread(share, len(source)):
             chosen += _cut(source[index], example_format, wanted)
-    return collate(chosen, example_format.max_tokens)
+    longest = max(len(example.tokens) for example in chosen)
+    return collate(chosen, note_bucket(longest, example_format.max_tokens))
 
 
 class Evaluator:
@@ -139,7 +149,8 @@ def _spread(count: int, places: int) -> list[tuple[int, int]]:
 
 def _cut(recording: Recording, example_format: ExampleFormat, count: int) -> list[Example]:
     """Cuts examples whose segments lie on the grid of rendering, spread over the recording."""
-    cutter = Cutter(recording, example_format)
-    starts = range(0, cutter.num_frames, example_format.target_frames)
+    piece = whole(recording)
+    cutter = Cutter(piece, example_format)
+    starts = range(0, piece.num_frames, example_format.target_frames)
     count = min(count, len(starts))
     return [cutter.cut(starts[number * len(starts) // count]) for number in range(count)]

@@ -69,7 +69,7 @@ def train(run: Run, state: TrainState) -> TrainState:
         observer = Observer(run, writer, stop)
         observer.catch_up(state, first)
         while step < settings.steps:
-            batch = next_batch(run.batches, run.mesh, stop)
+            batch = next_batch(run.batches, run.mesh, stop, step)
             if batch is None:
                 break
             position = run.batches.get_state()

@@ -47,7 +47,7 @@ CHANGEABLE = frozenset(
         "Training.keep",
         "Training.keep_every",
         "Data.evaluation_split",
-        "Data.threads",
+        "Data.workers",
         "Tokenization.programs",
         "Tokenization.drums",
         *(f"Sampling.{field.name}" for field in dataclasses.fields(Sampling)),

@@ -9,6 +9,7 @@ from typing import Literal
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.data.loading.examples import OverflowPolicy
+from spectrodiff.data.pieces import PIECE_FRAMES
 from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.synthesis.parameters import compute_type
@@ -196,9 +197,17 @@ class Data:
     train_split: str = "train"
     evaluation_split: str = "validation"
     overflow: OverflowPolicy = "skip"
-    threads: int = 8  # that read recordings, per process
+    # Length of the pieces that recordings are cut into, which examples are drawn from; 2000 is the
+    # paper's. Corpora are prepared with it.
+    piece_frames: int = PIECE_FRAMES
+    # Processes that read, for each process that trains: one per 300 examples per second of its
+    # devices. 0 reads in a thread, which is enough for a CPU.
+    workers: int = 4
 
     def __post_init__(self) -> None:
         check_types(self)
         require(bool(self.corpora), "Data.corpora", "at least one corpus", self.corpora)
-        require(self.threads >= 0, "Data.threads", "a whole number >= 0", self.threads)
+        require(self.workers >= 0, "Data.workers", "a whole number >= 0", self.workers)
+        require(
+            self.piece_frames >= 1, "Data.piece_frames", "a whole number >= 1", self.piece_frames
+        )

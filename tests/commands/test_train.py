@@ -34,7 +34,7 @@ Training.evaluation_examples = 4
 Training.previews = 0
 Training.save_every = 4
 Data.corpora = ['pairs/own']
-Data.threads = 1
+Data.workers = 0
 Sampling.sampler = 'dpmpp'
 Sampling.steps = 4
 """
@@ -370,7 +370,7 @@ def test_the_configs_of_a_small_model(home, golden):
         "CORPORA = ['pairs/own']\nSTEPS = 3\nBATCH_SIZE = 2\n"
         + "\n".join(line for line in TINY.splitlines() if line.startswith("Network."))
         + "\nNetwork.width = 32\nTraining.evaluation_examples = 2\nTraining.previews = 0\n"
-        + "Data.threads = 1\n"
+        + "Data.workers = 0\n"
     )
     for stage, start in (("narrow_notes", []), ("narrow", ["--init_from", home / "narrow_notes"])):
         recipe = ["--gin_file", f"mini/{stage}.gin", "--gin_file", home / "small.gin"]

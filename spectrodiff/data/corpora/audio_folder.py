@@ -4,11 +4,15 @@ import dataclasses
 from pathlib import Path
 from typing import SupportsIndex
 
-from spectrodiff.audio.files import read_audio
-from spectrodiff.core.constants import SAMPLE_RATE
+import numpy as np
+
+from spectrodiff.audio.files import count_samples, read_audio, read_excerpt
+from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora.pairs import AUDIO_SUFFIXES, split_by_name
+from spectrodiff.data.pieces import Piece, PieceLength, count_frames
 from spectrodiff.data.recordings import Recording, labeled_notes, to_int16, visible
+from spectrodiff.music.notes import Notes
 
 VALIDATION_SHARE = 0.1
 
@@ -29,8 +33,58 @@ class AudioFolder:
     def __getitem__(self, index: SupportsIndex) -> Recording:
         path = self.files[index]
         audio = to_int16(read_audio(path, SAMPLE_RATE))
-        notes = dataclasses.replace(labeled_notes([]), total_seconds=len(audio) / SAMPLE_RATE)
-        return Recording(path.stem, audio, notes)
+        return Recording(path.stem, audio, _no_notes(len(audio)))
+
+
+class AudioPieces:
+    """Pieces of the recordings of a folder, read on access; can be pickled.
+
+    Args:
+        folder: the recordings.
+        length: how they are cut into pieces.
+
+    Attributes:
+        length: how they are cut into pieces.
+        num_frames: length of each piece, int [pieces].
+
+    Raises:
+        AudioError: if a file is not audio.
+    """
+
+    def __init__(self, folder: AudioFolder, length: PieceLength) -> None:
+        self.length, self._files = length, folder.files
+        self._samples = [count_samples(path, SAMPLE_RATE) for path in folder.files]
+        places = [
+            (file, first, min(length.frames, frames - first))
+            for file, frames in enumerate(map(count_frames, self._samples))
+            for first in range(0, frames, length.frames)
+        ]
+        self._file, self._first, self.num_frames = np.array(places).T
+
+    def __len__(self) -> int:
+        return len(self.num_frames)
+
+    def __getitem__(self, number: SupportsIndex) -> Piece:
+        piece = self.without_audio(number)
+        path = self._files[self._file[number]]
+        frames = piece.num_frames + self.length.following
+        excerpt = read_excerpt(path, piece.first_frame * HOP_SAMPLES, frames * HOP_SAMPLES)
+        return dataclasses.replace(piece, audio=to_int16(excerpt))
+
+    def without_audio(self, number: SupportsIndex) -> Piece:
+        """Returns a piece whose audio is empty."""
+        file = self._file[number]
+        return Piece(
+            self._files[file].stem,
+            int(self._first[number]),
+            int(self.num_frames[number]),
+            np.zeros(0, np.int16),
+            _no_notes(self._samples[file]),
+        )
+
+
+def _no_notes(num_samples: int) -> Notes:
+    return dataclasses.replace(labeled_notes([]), total_seconds=num_samples / SAMPLE_RATE)
 
 
 def open_audio_folder(folder: Path, *, validation: bool) -> AudioFolder:

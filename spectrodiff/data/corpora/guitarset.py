@@ -20,7 +20,7 @@ from spectrodiff.data.recordings import (
     StemReader,
     Unusable,
     labeled_notes,
-    read_mono,
+    read_pcm,
     require_folder,
     visible,
 )
@@ -55,7 +55,7 @@ def plan(source: Path) -> Plan:
         for suffix, folder in _AUDIO.items():
             id = f"{annotation.stem}_{suffix}"
             stem = StemReader(
-                functools.partial(read_mono, source / folder / f"{id}.wav"),
+                functools.partial(read_pcm, source / folder / f"{id}.wav"),
                 functools.partial(read_annotation, annotation),
             )
             result.splits["validation" if is_validation else "train"].append(

@@ -16,7 +16,7 @@ from spectrodiff.data.recordings import (
     Plan,
     RecordingGroup,
     StemReader,
-    read_mono,
+    read_pcm,
     read_recorded_midi,
     require_folder,
 )
@@ -38,7 +38,7 @@ def plan(source: Path) -> Plan:
             raise CorpusError(table, f"splits {', '.join(SPLITS)}", repr(row["split"]))
         midi, audio = Path(row["midi_filename"]), Path(row["audio_filename"])
         stem = StemReader(
-            functools.partial(read_mono, source / audio, _seconds(table, row["duration"])),
+            functools.partial(read_pcm, source / audio, _seconds(table, row["duration"])),
             functools.partial(read_recorded_midi, source / midi),
         )
         splits[row["split"]].append(RecordingGroup.single(midi.with_suffix("").as_posix(), stem))

@@ -21,7 +21,7 @@ from spectrodiff.data.recordings import (
     StemReader,
     Unusable,
     labeled_notes,
-    read_mono,
+    read_pcm,
     read_recorded_midi,
     require_folder,
     visible,
@@ -81,7 +81,7 @@ def plan(source: Path, labels: Labels = "plain", splits: SplitName = "mt3") -> P
         if read_notes is None:
             result.skipped.append(Skip(id, "no labels"))
             continue
-        stem = StemReader(functools.partial(read_mono, path), read_notes)
+        stem = StemReader(functools.partial(read_pcm, path), read_notes)
         result.splits[split].append(RecordingGroup.single(id, stem))
     return result
 

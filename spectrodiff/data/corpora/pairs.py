@@ -13,7 +13,7 @@ from spectrodiff.data.recordings import (
     RecordingGroup,
     Skip,
     StemReader,
-    read_mono,
+    read_pcm,
     read_recorded_midi,
     require_folder,
     visible,
@@ -42,7 +42,7 @@ def plan(source: Path, validation_share: float = 0.1) -> Plan:
         midi = [path for path in files if path.suffix.lower() in MIDI_SUFFIXES]
         if len(audio) == len(midi) == 1:
             stem = StemReader(
-                functools.partial(read_mono, audio[0]),
+                functools.partial(read_pcm, audio[0]),
                 functools.partial(read_recorded_midi, midi[0]),
             )
             groups[id] = RecordingGroup.single(id, stem)

@@ -25,6 +25,7 @@ from spectrodiff.data.recordings import (
     StemReader,
     merge_notes,
     read_mono,
+    read_pcm,
     read_recorded_midi,
 )
 from spectrodiff.music.notes import Notes
@@ -201,7 +202,7 @@ def _complete_mix(track: Track) -> RecordingGroup:
     if track.mix is None:
         stems = tuple(stem.reader() for stem in track.stems)
         return RecordingGroup(track.id, stems, ((track.id, tuple(range(len(stems)))),))
-    audio = functools.partial(read_mono, track.mix)
+    audio = functools.partial(read_pcm, track.mix)
     notes = functools.partial(read_stems, track.stems)
     return RecordingGroup.single(track.id, StemReader(audio, notes))
 

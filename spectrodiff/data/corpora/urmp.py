@@ -19,7 +19,7 @@ from spectrodiff.data.recordings import (
     StemReader,
     Unusable,
     labeled_notes,
-    read_mono,
+    read_pcm,
     require_folder,
     visible,
 )
@@ -123,6 +123,6 @@ def _plan_recording(folder: Path, codes: list[str]) -> RecordingGroup | Skip:
             return Skip(folder.name, "unknown instrument")
         players.append((files[0], PROGRAMS[code]))
     stem = StemReader(
-        functools.partial(read_mono, mixes[0]), functools.partial(read_notes, tuple(players))
+        functools.partial(read_pcm, mixes[0]), functools.partial(read_notes, tuple(players))
     )
     return RecordingGroup.single(folder.name, stem)

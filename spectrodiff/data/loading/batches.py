@@ -9,22 +9,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from spectrodiff.data.loading.examples import Example
-from spectrodiff.models.padding import note_bucket
 from spectrodiff.music.vocabulary import PADDING_ID
 
 # A batch in the memory of the host; `training.examples.Batch` is one on devices.
 HostBatch = dict[str, np.ndarray]
 
 
-def collate(examples: Sequence[Example], max_tokens: int) -> HostBatch:
-    """Makes a batch of examples, with tokens padded to the next bucket length.
+def collate(examples: Sequence[Example], length: int) -> HostBatch:
+    """Makes a batch of examples, with tokens padded to a length.
 
     Args:
         examples: at least one.
-        max_tokens: longest length of tokens.
+        length: padded length, at least that of each example's tokens.
     """
-    longest = max(len(example.tokens) for example in examples)
-    length = min(note_bucket(longest, max_tokens), max_tokens)
     tokens = np.full((len(examples), length), PADDING_ID, np.int32)
     for row, example in zip(tokens, examples, strict=True):
         row[: len(example.tokens)] = example.tokens
@@ -33,13 +30,3 @@ def collate(examples: Sequence[Example], max_tokens: int) -> HostBatch:
         "audio": np.stack([example.audio for example in examples]),
         "context_frames": np.array([example.context_frames for example in examples], np.int32),
     }
-
-
-def pad_tokens(batch: HostBatch, length: int) -> HostBatch:
-    """Pads the tokens of a batch further.
-
-    Processes that train together need one length, while each chose one for its own rows.
-    """
-    tokens = batch["tokens"]
-    padding = [(0, 0), (0, length - tokens.shape[1])]
-    return {**batch, "tokens": np.pad(tokens, padding, constant_values=PADDING_ID)}

@@ -1,23 +1,24 @@
-"""Examples: excerpts of a recording with the tokens of the notes in their segments.
+"""Examples: excerpts of a piece with the tokens of the notes in their segments.
 
 Axis letters: C context frames, F target frames.
 """
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
 from spectrodiff.audio.features import cut_segment
 from spectrodiff.core.constants import SEGMENT_FRAMES
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.data.recordings import Recording
+from spectrodiff.data.pieces import Piece
 from spectrodiff.music.events import MAX_TOKENS, SegmentTokens
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 OverflowPolicy = Literal["skip", "truncate"]
+Frames = TypeVar("Frames", int, np.ndarray)
 
-# Examples with too many notes that are skipped in a row; a recording may have no others.
+# Examples with too many notes that are skipped in a row; a piece may have no others.
 _MAX_SKIPPED = 20
 
 
@@ -30,7 +31,7 @@ class ExampleFormat:
         target_frames: F, frames of the segment.
         max_tokens: maximum number of note tokens.
         tokenization: of the notes.
-        overflow: "skip" replaces an example with too many notes by another of the same recording,
+        overflow: "skip" replaces an example with too many notes by another of the same piece,
             "truncate" drops its last notes.
     """
 
@@ -57,9 +58,9 @@ class Example:
 
     Attributes:
         tokens: int32 [n], notes of the segment.
-        audio: int16 [(C + F + 16) * 320], context, segment, and what follows; zeros outside the
-            recording.
-        context_frames: number of context frames, the last ones, that lie inside the recording.
+        audio: int16 [(C + F + 16) * 320], context, segment, and what follows; zeros before the
+            piece and after the recording.
+        context_frames: number of context frames, the last ones, that lie inside the piece.
         skipped: number of examples with too many notes that were drawn before this one.
         truncated: True if notes were dropped.
     """
@@ -72,48 +73,54 @@ class Example:
 
 
 class Cutter:
-    """Cuts examples out of one recording; its notes are indexed once.
+    """Cuts examples out of one piece; its notes are indexed once.
 
     Args:
-        recording: audio and notes.
+        piece: audio and notes.
         example_format: lengths and tokenization.
     """
 
-    def __init__(self, recording: Recording, example_format: ExampleFormat) -> None:
-        self._audio, self._format = recording.audio, example_format
-        self._events = example_format.tokenization.index(recording.notes)
-
-    @property
-    def num_frames(self) -> int:
-        """Number of frames of the recording."""
-        return self._events.num_frames
+    def __init__(self, piece: Piece, example_format: ExampleFormat) -> None:
+        self._piece, self._format = piece, example_format
+        self._events = example_format.tokenization.index(piece.notes)
 
     def cut(self, target_frame: int) -> Example:
-        """Cuts the example whose segment starts at a frame; drops notes if there are too many."""
+        """Cuts an example; drops notes if there are too many.
+
+        Args:
+            target_frame: frame of the piece that the segment begins at.
+        """
         context, target = self._format.context_frames, self._format.target_frames
         segment = self.tokens(target_frame)
         return Example(
             tokens=segment.tokens,
-            audio=cut_segment(self._audio, target_frame - context, context + target),
+            audio=cut_segment(self._piece.audio, target_frame - context, context + target),
             context_frames=min(target_frame, context),
             truncated=segment.left_out_events > 0,
         )
 
     def tokens(self, target_frame: int) -> SegmentTokens:
-        """Returns the tokens of the segment that starts at a frame."""
+        """Returns the tokens of the segment that begins at a frame of the piece."""
         settings = self._format
-        return self._events.segment(target_frame, settings.max_tokens, settings.target_frames)
+        start = self._piece.first_frame + target_frame
+        return self._events.segment(start, settings.max_tokens, settings.target_frames)
 
-    def draw(self, rng: np.random.Generator) -> Example:
-        """Cuts a random example; the start of its segment is uniformly distributed.
-
-        The segment may start at any frame but the last, so there are fewer context frames near the
-        start of the recording, down to none.
-        """
-        example, skipped = self._draw(rng), 0
+    def cut_or_replace(self, target_frame: int, rng: np.random.Generator) -> Example:
+        """Cuts an example, or random ones instead while there are too many notes to be kept."""
+        example, skipped = self.cut(target_frame), 0
         while example.truncated and self._format.overflow == "skip" and skipped < _MAX_SKIPPED:
-            example, skipped = self._draw(rng), skipped + 1
+            example, skipped = self.cut(draw_start(rng, self._piece.num_frames)), skipped + 1
         return dataclasses.replace(example, skipped=skipped)
 
-    def _draw(self, rng: np.random.Generator) -> Example:
-        return self.cut(int(rng.integers(max(self.num_frames - 1, 1))))
+
+def draw_start(rng: np.random.Generator, num_frames: int) -> int:
+    """Draws the frame of a piece that a segment begins at; see `start_range`."""
+    return int(rng.integers(start_range(num_frames)))
+
+
+def start_range(num_frames: Frames) -> Frames:
+    """Returns the number of frames that a segment may begin at: all but the last one.
+
+    Near the beginning of a piece there are fewer context frames, down to none (paper's recipe).
+    """
+    return np.maximum(num_frames - 1, 1)

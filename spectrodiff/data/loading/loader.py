@@ -1,20 +1,29 @@
 """Endless random batches for training.
 
-Several processes together get the batches that one process would; the number of threads changes
-only the speed.
+Several processes together get the batches that one process would; the number of worker processes
+that read recordings changes only the speed.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
+import numpy as np
+
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.data.loading.batches import HostBatch, collate
-from spectrodiff.data.loading.examples import Example, ExampleFormat
-from spectrodiff.data.loading.mixture import RandomExamples, Source
+from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
+from spectrodiff.data.loading.lengths import Source
+from spectrodiff.data.loading.plan import Plan
+from spectrodiff.data.prepare.workers import prepare_worker
 
-# More examples than any training needs; grain's numbers must fit 64 bits.
+# More parts of batches than any training needs; grain's numbers must fit 64 bits.
 _ENDLESS = 2**60
+# Rows of a batch that a worker process reads at once, which bounds its memory (a third of a
+# megabyte per row) and the wait for the first batch.
+_PART_ROWS = 32
+# Batches that are ready before they are asked for.
+_BATCHES_AHEAD = 2
 
 
 class TrainingBatches(Iterator[HostBatch]):
@@ -27,13 +36,11 @@ class TrainingBatches(Iterator[HostBatch]):
         sources: the corpora.
         example_format: lengths and tokenization of examples.
         batch_size: B, over all processes.
-        seed: of the choice of recordings and examples.
+        seed: of the choice of pieces and examples.
         weights: share of each corpus, of any sum; by default those of `mixture_weights`.
         process: number of this process, which gets every `processes`-th row of a batch.
         processes: number of processes that share a batch.
-        threads: number of threads that read recordings; 0 to read in the calling thread.
-        examples_per_reading: examples drawn each time a recording is read; each row of a batch
-            keeps that many in memory, a third of a megabyte each.
+        workers: number of further processes that read; 0 to read in a thread of this one.
 
     Raises:
         CorpusError: if a corpus is empty.
@@ -50,22 +57,15 @@ class TrainingBatches(Iterator[HostBatch]):
         weights: Sequence[float] | None = None,
         process: int = 0,
         processes: int = 1,
-        threads: int = 8,
-        examples_per_reading: int = 16,
+        workers: int = 0,
     ) -> None:
-        self._rows = _share(batch_size, processes)
-        self._batch_size, self._process, self._processes = batch_size, process, processes
-        self._max_tokens, self._threads = example_format.max_tokens, threads
-        self._examples = RandomExamples(
-            sources,
-            example_format,
-            batch_size=batch_size,
-            seed=seed,
-            weights=weights,
-            examples_per_reading=examples_per_reading,
-            # One for each row, and a few for threads that are ahead.
-            keep_readings=self._rows + 2 * threads,
-        )
+        if batch_size < 1 or batch_size % processes:
+            expected = f"a positive multiple of the {processes} processes"
+            raise ConfigError("batch_size", expected, str(batch_size))
+        self._workers = workers
+        plan = Plan(sources, example_format, batch_size=batch_size, seed=seed, weights=weights)
+        rows = range(process, batch_size, processes)
+        self._parts = _Parts(sources, example_format, plan, rows)
         self.counts: Counter[str] = Counter()
         self._taken = 0
         self._rest: Any = None
@@ -73,11 +73,11 @@ class TrainingBatches(Iterator[HostBatch]):
     def __next__(self) -> HostBatch:
         if self._rest is None:
             self._rest = self._open()
-        examples, batch = next(self._rest)
+        batch: HostBatch = next(self._rest)
         self._taken += 1
-        self.counts["examples"] += len(examples)
-        self.counts["skipped"] += sum(example.skipped for example in examples)
-        self.counts["truncated"] += sum(example.truncated for example in examples)
+        self.counts["examples"] += len(batch["tokens"])
+        for name in ("skipped", "truncated"):
+            self.counts[name] += int(batch.pop(name).sum())
         return batch
 
     def get_state(self) -> dict[str, int]:
@@ -90,7 +90,7 @@ class TrainingBatches(Iterator[HostBatch]):
         self._taken = int(state["batches"])
 
     def close(self) -> None:
-        """Stops the threads; the next batch restarts them."""
+        """Stops workers and threads; the next batch restarts them."""
         if self._rest is not None:
             self._rest.close()
             self._rest = None
@@ -103,24 +103,81 @@ class TrainingBatches(Iterator[HostBatch]):
 
     def _open(self) -> Any:
         import grain
+        from absl import flags
 
-        first = self._taken * self._batch_size + self._process
-        options = grain.ReadOptions(self._threads, max(self._rows, self._threads))
-        batches = (
-            grain.MapDataset.range(first, _ENDLESS, self._processes)
-            .map(self._examples.__getitem__)
-            .to_iter_dataset(options)
-            .batch(self._rows, batch_fn=self._collate)
+        if not flags.FLAGS.is_parsed():
+            # grain reads flags of absl, which this project does not use.
+            flags.FLAGS.mark_as_parsed()
+        per_batch = self._parts.per_batch
+        ahead = _BATCHES_AHEAD * per_batch
+        parts = (
+            grain.MapDataset.range(self._taken * per_batch, _ENDLESS)
+            .map(self._parts.__getitem__)
+            # Workers are processes, since reading holds Python's lock much of the time.
+            .to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
         )
-        return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+        if self._workers:
+            options = grain.MultiprocessingOptions(
+                self._workers, per_worker_buffer_size=max(1, -(-ahead // self._workers))
+            )
+            parts = parts.mp_prefetch(options, _prepare_worker)
+        batches = parts.batch(per_batch, batch_fn=_join)
+        return iter(
+            grain.experimental.ThreadPrefetchIterDataset(
+                batches, prefetch_buffer_size=_BATCHES_AHEAD
+            )
+        )
 
-    def _collate(self, examples: Sequence[Example]) -> tuple[Sequence[Example], HostBatch]:
-        return examples, collate(examples, self._max_tokens)
+
+class _Parts:
+    """Endless sequence of parts of batches: part i % n of batch i // n. Can be pickled.
+
+    Args:
+        sources: the corpora.
+        example_format: lengths and tokenization of examples.
+        plan: of all batches.
+        rows: rows of each batch that this process gets.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        example_format: ExampleFormat,
+        plan: Plan,
+        rows: Sequence[int],
+    ) -> None:
+        self._sources, self._format, self._plan = list(sources), example_format, plan
+        self.per_batch = -(-len(rows) // _PART_ROWS)
+        self._rows = np.array_split(np.array(rows), self.per_batch)
+
+    def __getitem__(self, number: int) -> HostBatch:
+        number, part = divmod(number, self.per_batch)
+        batch = self._plan[number]
+        examples = [
+            self._cut(
+                int(batch.corpus[row]),
+                int(batch.piece[row]),
+                int(batch.target_frame[row]),
+                self._plan.generator(number, int(row)),
+            )
+            for row in self._rows[part]
+        ]
+        return {
+            **collate(examples, batch.length),
+            "skipped": np.array([example.skipped for example in examples]),
+            "truncated": np.array([example.truncated for example in examples]),
+        }
+
+    def _cut(self, corpus: int, piece: int, start: int, rng: np.random.Generator) -> Example:
+        return Cutter(self._sources[corpus][piece], self._format).cut_or_replace(start, rng)
 
 
-def _share(batch_size: int, processes: int) -> int:
-    """Returns the number of rows of a batch that each process gets."""
-    if batch_size < 1 or batch_size % processes:
-        expected = f"a positive multiple of the {processes} processes"
-        raise ConfigError("batch_size", expected, str(batch_size))
-    return batch_size // processes
+def _join(parts: Sequence[HostBatch]) -> HostBatch:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _prepare_worker(number: int, count: int) -> None:
+    del number, count
+    prepare_worker()

@@ -1,158 +1,123 @@
-"""Endless sequence of random examples, which training batches are made of.
+"""Mixture of corpora: which piece each draw of an endless sequence takes.
 
-Reading a recording decompresses all of it and takes far longer than cutting an example out of it,
-so several examples are drawn per reading. They do not share a batch: a batch of B has B places, and
-the examples of one reading follow each other in one place of successive batches. Every example is a
-function of the seed and its number, so threads, processes and restarts change nothing.
+The sequence is cut into windows. A corpus has its share of each window up to rounding, at random
+places, and its pieces come in shuffled rounds. A window is a function of the seed and its number,
+so that any position of the sequence can be reached at once.
 """
 
 import functools
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError, CorpusError
-from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
-from spectrodiff.data.recordings import Recording
-
-Value = TypeVar("Value")
 
 # Exponent of corpus sizes in a mixture; below 1, small corpora are favored.
 MIXTURE_EXPONENT = 0.3
 
+# Purposes of random numbers.
+OFFSETS, ROUNDS, ORDER, STARTS, REPLACEMENTS = range(1, 6)
 
-class Source(Protocol):
-    """Random access to recordings, such as `spectrodiff.data.source.RecordingSource`."""
 
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Recording: ...
+def seeded(purpose: int, seed: int, *numbers: int) -> np.random.Generator:
+    """Returns a generator for one purpose, and one window or example."""
+    return np.random.default_rng((purpose, seed, *numbers))
 
 
 def mixture_weights(sizes: Sequence[int], exponent: float = MIXTURE_EXPONENT) -> list[float]:
     """Returns the shares in a mixture: (n / sum of all n) ** exponent, scaled to a sum of 1.
 
     Args:
-        sizes: number of recordings of each corpus.
-        exponent: with 1 all recordings are equally likely, with 0 all corpora.
+        sizes: number of pieces of each corpus.
+        exponent: with 1 all pieces are equally likely, with 0 all corpora.
     """
     powers = [(size / sum(sizes)) ** exponent for size in sizes]
     return [power / sum(powers) for power in powers]
 
 
-class RandomExamples:
-    """Endless sequence of random examples, in the order of batches.
+class Draws(NamedTuple):
+    """Pieces that are drawn."""
 
-    Example i is place i % B of batch i // B. Can be pickled.
+    corpus: np.ndarray  # number of the corpus, int64 [draws]
+    piece: np.ndarray  # number of its piece, int64 [draws]
+
+
+class Mixture:
+    """Endless sequence of draws, in windows.
 
     Args:
-        sources: the corpora.
-        example_format: how examples are cut.
-        batch_size: B, over all processes.
-        seed: of the choice of recordings and examples.
+        sizes: number of pieces of each corpus.
+        window: number of draws in a window; the square of the number of corpora, or more.
+        seed: of all random choices.
         weights: share of each corpus, of any sum; by default those of `mixture_weights`.
-        examples_per_reading: examples drawn each time a recording is read.
-        keep_readings: number of readings to cache: best one for each place that this process asks
-            for, and a few for threads that are ahead.
+
+    Attributes:
+        weights: share of each corpus, of sum 1, float64 [corpora].
+
+    Raises:
+        CorpusError: if a corpus is empty, or there is none.
+        ConfigError: if the seed is negative, or the weights do not fit the corpora.
     """
 
     def __init__(
         self,
-        sources: Sequence[Source],
-        example_format: ExampleFormat,
+        sizes: Sequence[int],
         *,
-        batch_size: int,
+        window: int,
         seed: int,
         weights: Sequence[float] | None = None,
-        examples_per_reading: int = 16,
-        keep_readings: int = 64,
     ) -> None:
-        numbers = {"batch_size": batch_size, "examples_per_reading": examples_per_reading}
-        for name, value in numbers.items():
-            if value < 1:
-                raise ConfigError(name, "a whole number >= 1", repr(value))
+        if not sizes or not all(sizes):
+            raise CorpusError("training data", "recordings in every corpus", "none")
         if seed < 0:
             raise ConfigError("seed", "a whole number >= 0", repr(seed))
-        self._sources, self._format = list(sources), example_format
-        self._batch_size, self._seed = batch_size, seed
-        self._examples_per_reading = examples_per_reading
-        self._order = _mix(self._sources, weights, seed)
-        self._read = _Shared(self._draw, keep_readings)
+        if weights is None:
+            weights = mixture_weights(sizes)
+        good = [math.isfinite(weight) and weight > 0 for weight in weights]
+        if len(good) != len(sizes) or not all(good):
+            expected = f"{len(sizes)} positive numbers, one for each corpus"
+            raise ConfigError("weights", expected, repr(list(weights)))
+        self._sizes, self._window, self._seed = list(sizes), window, seed
+        self.weights = np.array(weights) / sum(weights)
+        self._quotas = window * self.weights
+        self._offsets = seeded(OFFSETS, seed).random(len(sizes))
+        self._round = functools.lru_cache(maxsize=4 * len(sizes))(self._shuffle)
 
-    def __getitem__(self, number: int) -> Example:
-        reading, example = self._reading_of(number)
-        return self._read(reading)[example]
+    def draws(self, number: int) -> Draws:
+        """Returns the draws of a window, in random order."""
+        before, after = self._drawn_before(number), self._drawn_before(number + 1)
+        pieces = [
+            self._pieces(corpus, int(first), int(end))
+            for corpus, (first, end) in enumerate(zip(before, after, strict=True))
+        ]
+        corpus = np.repeat(np.arange(len(pieces)), [len(part) for part in pieces])
+        order = seeded(ORDER, self._seed, number).permutation(self._window)
+        return Draws(corpus[order], np.concatenate(pieces)[order])
 
-    def _reading_of(self, number: int) -> tuple[int, int]:
-        """Returns the reading that example `number` belongs to, and its number within it."""
-        batch, place = divmod(number, self._batch_size)
-        # Places change recordings in turn, so that no batch waits for all of them.
-        batch += place * self._examples_per_reading // self._batch_size
-        turn, example = divmod(batch, self._examples_per_reading)
-        return turn * self._batch_size + place, example
+    def _drawn_before(self, number: int) -> np.ndarray:
+        """Returns how often each corpus is drawn in all windows before one."""
+        # Rounded at random, so that rare corpora do not all come in the same windows; the largest
+        # corpus takes what is left.
+        drawn = np.floor(number * self._quotas + self._offsets).astype(np.int64)
+        largest = int(np.argmax(self._quotas))
+        drawn[largest] = number * self._window - (drawn.sum() - drawn[largest])
+        return drawn
 
-    def _draw(self, reading: int) -> list[Example]:
-        corpus, index = self._order[reading]
-        cutter = Cutter(self._sources[corpus][index], self._format)
-        rng = np.random.default_rng((self._seed, reading))
-        return [cutter.draw(rng) for _ in range(self._examples_per_reading)]
+    def _pieces(self, corpus: int, first: int, end: int) -> np.ndarray:
+        """Returns the pieces of draws first to end of a corpus, in shuffled rounds."""
+        size = self._sizes[corpus]
+        rounds = range(first // size, -(-end // size))
+        pieces = [np.zeros(0, np.int64), *(self._round(corpus, number) for number in rounds)]
+        return np.concatenate(pieces)[first - first // size * size :][: end - first]
 
+    def _shuffle(self, corpus: int, number: int) -> np.ndarray:
+        return seeded(ROUNDS, self._seed, corpus, number).permutation(self._sizes[corpus])
 
-def _mix(sources: Sequence[Source], weights: Sequence[float] | None, seed: int) -> Any:
-    """Returns an endless sequence of (corpus, recording); each corpus in shuffled rounds."""
-    import grain
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_round"}
 
-    if not sources or not all(len(source) for source in sources):
-        raise CorpusError("training data", "recordings in every corpus", "none")
-    if weights is None:
-        weights = mixture_weights([len(source) for source in sources])
-    good = [math.isfinite(weight) and weight > 0 for weight in weights]
-    if len(good) != len(sources) or not all(good):
-        expected = f"{len(sources)} positive numbers, one for each corpus"
-        raise ConfigError("weights", expected, repr(list(weights)))
-    seeds = np.random.SeedSequence(seed).generate_state(len(sources))
-    corpora = [
-        grain.MapDataset.range(len(source))
-        .seed(int(own_seed))
-        .shuffle()
-        .repeat()
-        .map(functools.partial(_labeled, corpus))
-        for corpus, (source, own_seed) in enumerate(zip(sources, seeds, strict=True))
-    ]
-    return grain.MapDataset.mix(corpora, weights)
-
-
-def _labeled(corpus: int, index: int) -> tuple[int, int]:
-    return corpus, index
-
-
-class _Shared(Generic[Value]):
-    """Cache of the last results of a function; one thread computes each for all."""
-
-    def __init__(self, function: Callable[[int], Value], capacity: int) -> None:
-        self._function, self._capacity = function, capacity
-        self._results: OrderedDict[int, Future[Value]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __call__(self, key: int) -> Value:
-        with self._lock:
-            result = self._results.get(key)
-            if mine := result is None:
-                result = self._results[key] = Future()
-            self._results.move_to_end(key)
-            while len(self._results) > self._capacity:
-                self._results.popitem(last=False)
-        if mine:
-            try:
-                result.set_result(self._function(key))
-            except BaseException as error:
-                result.set_exception(error)
-        return result.result()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Shared, (self._function, self._capacity)
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._round = functools.lru_cache(maxsize=4 * len(self._sizes))(self._shuffle)

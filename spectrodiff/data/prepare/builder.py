@@ -1,4 +1,4 @@
-"""TFDS dataset builders for recordings, in array_record files; TensorFlow is not needed.
+"""TFDS dataset builders for pieces of recordings, in array_record files, without TensorFlow.
 
 Import this module only to prepare a corpus, since importing TFDS takes seconds.
 """
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.data.piece_index import PieceIndex
+from spectrodiff.data.pieces import Piece, PieceLength, cut_pieces
 from spectrodiff.data.prepare.summary import Summary
-from spectrodiff.data.recordings import Outcome, Recording, RecordingGroup, read_group
-from spectrodiff.data.source import SUMMARY_FILE, VERSION
+from spectrodiff.data.recordings import Outcome, RecordingGroup, read_group
+from spectrodiff.data.source import SUMMARY_FILE, VERSION, index_file, read_piece
 from spectrodiff.music.notes import NOTE_COLUMNS
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SHARD_RECORDINGS = 64
 
 Record = dict[str, str | np.ndarray | np.generic]
-"""Values of a recording by feature, as TFDS stores them."""
+"""Values of a piece by feature, as TFDS stores them."""
 
 
 class _RecordingsBuilder(tfds.core.DatasetBuilder):
@@ -42,9 +43,10 @@ class _RecordingsBuilder(tfds.core.DatasetBuilder):
         data_dir: Path,
         splits: Mapping[str, Sequence[RecordingGroup]],
         summary: Summary,
+        piece_length: PieceLength,
     ) -> None:
         self.name = corpus  # an instance attribute, since one class builds all corpora
-        self._splits, self._summary = splits, summary
+        self._splits, self._summary, self._piece_length = splits, summary, piece_length
         super().__init__(
             config=tfds.core.BuilderConfig(name=config),
             data_dir=data_dir,
@@ -55,9 +57,14 @@ class _RecordingsBuilder(tfds.core.DatasetBuilder):
         return _dataset_info(self)
 
     def _finish(self) -> None:
-        """Writes the summary beside the data, before the folder gets its final name."""
+        """Writes indexes and summary beside the data, before the folder gets its final name."""
         self._summary.check(self.name)
-        self._summary.save(Path(self.data_path) / SUMMARY_FILE)
+        folder = Path(self.data_path)
+        for split in self.info.splits:
+            # Read back, since Beam stores records in an order of its own.
+            pieces = map(read_piece, self.as_data_source(split=split))
+            PieceIndex.of(pieces, self._piece_length).save(index_file(folder, split))
+        self._summary.save(folder / SUMMARY_FILE)
 
     # By default TFDS prints the download size to standard output.
     def _log_download_bytes(self) -> None:
@@ -79,6 +86,7 @@ class CorpusBuilder(_RecordingsBuilder, tfds.core.ShardBasedBuilder):
         data_dir: folder of prepared corpora.
         splits: groups of each split.
         summary: counts the recordings written, and is stored beside the data.
+        piece_length: how recordings are cut into pieces.
         outcomes: outcomes of all groups of all splits, in this order.
     """
 
@@ -99,9 +107,8 @@ class CorpusBuilder(_RecordingsBuilder, tfds.core.ShardBasedBuilder):
     def _records(self, split: str, num_groups: int) -> Iterator[tuple[str, Record]]:
         for outcome in itertools.islice(self._outcomes, num_groups):
             self._summary.add(split, outcome)
-            for recording in outcome.recordings:
-                record = to_record(recording)
-                yield recording.id, record
+            for key, record in _records_of(outcome, self._piece_length):
+                yield key, record
                 # TFDS keeps all records of a shard in memory, only to count them.
                 record.clear()
 
@@ -130,7 +137,11 @@ class BeamCorpusBuilder(_RecordingsBuilder, tfds.core.GeneratorBasedBuilder):
         return (
             beam.Create(list(self._splits[split]))
             | beam.Reshuffle()
-            | beam.FlatMap(functools.partial(_read_and_report, split, self._reports))
+            | beam.FlatMap(
+                functools.partial(
+                    _read_and_report, split, self._reports, self._piece_length
+                )
+            )
         )
 
     @property
@@ -154,18 +165,27 @@ class BeamCorpusBuilder(_RecordingsBuilder, tfds.core.GeneratorBasedBuilder):
         self._finish()
 
 
-def to_record(recording: Recording) -> Record:
-    """Converts a recording to the features of the dataset."""
+def _records_of(outcome: Outcome, length: PieceLength) -> Iterator[tuple[str, Record]]:
+    """Yields the records of all pieces of a group, with unique keys."""
+    for recording in outcome.recordings:
+        for piece in cut_pieces(recording, length):
+            yield f"{recording.id}@{piece.first_frame}", _to_record(piece)
+
+
+def _to_record(piece: Piece) -> Record:
+    """Converts a piece to the features of the dataset."""
     return {
-        "id": recording.id,
-        "audio": recording.audio,
-        "total_seconds": np.float64(len(recording.audio) / SAMPLE_RATE),
-        **{name: getattr(recording.notes, name) for name in NOTE_COLUMNS},
+        "recording": piece.recording,
+        "first_frame": np.int64(piece.first_frame),
+        "num_frames": np.int64(piece.num_frames),
+        "audio": piece.audio,
+        "total_seconds": np.float64(piece.notes.total_seconds),
+        **{name: getattr(piece.notes, name) for name in NOTE_COLUMNS},
     }
 
 
 def _read_and_report(
-    split: str, reports: Path, group: RecordingGroup
+    split: str, reports: Path, length: PieceLength, group: RecordingGroup
 ) -> Iterator[tuple[str, Record]]:
     """Reads a group on a Beam worker and writes its summary to a file in `reports`."""
     outcome = read_group(group)
@@ -173,8 +193,7 @@ def _read_and_report(
     summary.add(split, outcome)
     name = group.mixes[0][0].replace("/", "_")
     summary.save(reports / f"{split}-{name}.json")
-    for recording in outcome.recordings:
-        yield recording.id, to_record(recording)
+    yield from _records_of(outcome, length)
 
 
 def _dataset_info(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
@@ -186,10 +205,12 @@ def _dataset_info(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetInfo:
 
     return tfds.core.DatasetInfo(
         builder=builder,
-        description="Recordings, mono at 16 kHz, with their notes.",
+        description="Pieces of recordings, mono at 16 kHz, with their notes.",
         features=features.FeaturesDict(
             {
-                "id": features.Text(),
+                "recording": features.Text(),
+                "first_frame": exact(np.int64),
+                "num_frames": exact(np.int64),
                 "audio": exact(np.int16, None),
                 "total_seconds": exact(np.float64),
                 **{name: exact(dtype, None) for name, dtype in NOTE_COLUMNS.items()},

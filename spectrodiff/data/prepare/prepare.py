@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from spectrodiff.core.errors import ConfigError, OutputError
 from spectrodiff.core.files import unwritable
 from spectrodiff.core.progress import Progress
+from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
 from spectrodiff.data.prepare.summary import Summary
 from spectrodiff.data.prepare.workers import read_groups
 from spectrodiff.data.recordings import Outcome, Plan, RecordingGroup
@@ -31,6 +32,7 @@ def prepare(
     plan: Plan,
     data_dir: Path,
     *,
+    piece_length: PieceLength = PAPER_PIECES,
     workers: int = 1,
     beam_options: Sequence[str] | None = None,
 ) -> Summary:
@@ -43,6 +45,7 @@ def prepare(
         config: name of its variant.
         plan: contents of the corpus.
         data_dir: folder of prepared corpora.
+        piece_length: how recordings are cut into pieces.
         workers: number of processes that read recordings.
         beam_options: pipeline options for a preparation on Apache Beam; None for none.
 
@@ -70,9 +73,11 @@ def prepare(
         summary = Summary.of_plan(plan)
         summary.check_plan(corpus)
         if beam_options is None:
-            _build(corpus, config, data_dir, splits, summary, workers)
+            _build(corpus, config, data_dir, splits, summary, piece_length, workers)
         else:
-            _build_with_beam(corpus, config, data_dir, splits, summary, beam_options)
+            _build_with_beam(
+                corpus, config, data_dir, splits, summary, piece_length, beam_options
+            )
         return summary
 
 
@@ -82,6 +87,7 @@ def _build(
     data_dir: Path,
     splits: dict[str, list[RecordingGroup]],
     summary: Summary,
+    piece_length: PieceLength,
     workers: int,
 ) -> None:
     from spectrodiff.data.prepare.builder import CorpusBuilder
@@ -93,7 +99,7 @@ def _build(
         contextlib.closing(read_groups(groups, workers)) as outcomes,
     ):
         counted = _with_progress(outcomes, groups, progress)
-        arguments = corpus, config, data_dir.absolute(), splits, summary
+        arguments = corpus, config, data_dir.absolute(), splits, summary, piece_length
         _run(CorpusBuilder(*arguments, outcomes=counted))
 
 
@@ -111,6 +117,7 @@ def _build_with_beam(
     data_dir: Path,
     splits: dict[str, list[RecordingGroup]],
     summary: Summary,
+    piece_length: PieceLength,
     beam_options: Sequence[str],
 ) -> None:
     try:
@@ -119,7 +126,9 @@ def _build_with_beam(
         raise ConfigError("beam", "the package apache-beam", "none installed") from error
     from spectrodiff.data.prepare.builder import BeamCorpusBuilder
 
-    builder = BeamCorpusBuilder(corpus, config, data_dir.absolute(), splits, summary)
+    builder = BeamCorpusBuilder(
+        corpus, config, data_dir.absolute(), splits, summary, piece_length
+    )
     _run(builder, PipelineOptions(list(beam_options)))
 
 

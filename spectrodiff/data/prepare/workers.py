@@ -53,7 +53,7 @@ def map_in_processes(
         return
     # Not forked, since forked processes inherit locks held by threads that do not exist in them.
     pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
+        workers, multiprocessing.get_context("spawn"), initializer=prepare_worker
     )
     waiting = iter(items)
     started: deque[tuple[Item, Future[Result]]] = deque()
@@ -74,7 +74,8 @@ def map_in_processes(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _prepare_worker() -> None:
+def prepare_worker() -> None:
+    """Lets a worker process ignore Ctrl-C, and end when its parent does."""
     # Ctrl-C is sent to all processes of the group; only the main process reports it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

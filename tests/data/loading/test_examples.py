@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spectrodiff.data.loading.examples import Cutter, ExampleFormat
-from spectrodiff.data.loading.mixture import RandomExamples
+from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat, draw_start
+from spectrodiff.data.pieces import PieceLength, cut_pieces, whole
 from spectrodiff.data.recordings import Recording
 from spectrodiff.music.notes import Notes, read_midi
 from spectrodiff.music.tokenization import Tokenization
@@ -25,7 +25,7 @@ def events(tokens: np.ndarray, vocabulary: Vocabulary = RELEASED_VOCABULARY) -> 
 )
 def test_audio_is_exact_to_the_sample(target_frame, context_frames):
     song = recording(40)
-    example = Cutter(song, SMALL).cut(target_frame)
+    example = Cutter(whole(song), SMALL).cut(target_frame)
     assert example.context_frames == context_frames
     assert example.audio.dtype == np.int16
     first = (target_frame - 8) * HOP
@@ -46,7 +46,7 @@ def test_tokens_by_hand():
         program=np.array([0, 41, 0, 0]),
         is_drum=np.array([False, False, True, False]),
     )
-    example = Cutter(recording(200, notes=notes), SMALL).cut(
+    example = Cutter(whole(recording(200, notes=notes)), SMALL).cut(
         100
     )  # frames 100 to 104: 2.00 to 2.08 s
     assert events(example.tokens) == [
@@ -76,7 +76,7 @@ def test_whole_segments_are_the_reference_tokens(golden, name, options):
     tokenization = Tokenization(
         velocity_bins=bins, ties=ties, program_map="full", trim_overlaps=trim
     )
-    cutter = Cutter(song, ExampleFormat(tokenization=tokenization))
+    cutter = Cutter(whole(song), ExampleFormat(tokenization=tokenization))
     for number, row in enumerate(expected):
         np.testing.assert_array_equal(cutter.cut(256 * number).tokens, row[row > 0])
 
@@ -100,8 +100,8 @@ def test_tokens_at_any_frame_are_those_of_a_song_that_begins_later(program_map):
     tokenization = Tokenization(program_map=program_map)
     example_format = ExampleFormat(tokenization=tokenization)
     song = Recording("song", np.zeros(24 * 16_000 + 80, np.int16), notes)
-    cutter = Cutter(song, example_format)
-    for frame in rng.integers(0, cutter.num_frames, 12):
+    cutter = Cutter(whole(song), example_format)
+    for frame in rng.integers(0, 1201, 12):
         silent_frames = -frame % 256
         seconds = silent_frames * 0.02
         later = dataclasses.replace(
@@ -119,7 +119,7 @@ def test_overlaps_are_trimmed_for_training():
     # The first note ends where the second of the same pitch begins, at 0.02 s.
     song = recording(100, notes=table((0.0, 0.06, 60), (0.02, 0.07, 60)))
     kinds = [
-        [event.value for event in events(Cutter(song, example_format).cut(0).tokens)]
+        [event.value for event in events(Cutter(whole(song), example_format).cut(0).tokens)]
         for trim in (True, False)
         for example_format in (
             dataclasses.replace(SMALL, tokenization=Tokenization(trim_overlaps=trim)),
@@ -131,23 +131,59 @@ def test_overlaps_are_trimmed_for_training():
     assert kinds[1] == [0, 0, 1, 60, 2, 60, 6, 0, 60, 7, 60]
 
 
+@pytest.mark.parametrize("trim", [False, True])
+def test_examples_of_pieces_are_those_of_the_recording(trim):
+    rng = np.random.default_rng(3)
+    onset = np.sort(rng.uniform(0, 11.5, 200))
+    notes = Notes(
+        onset_seconds=onset,
+        offset_seconds=np.minimum(onset + rng.exponential(2.0, 200) + 0.01, 12.0),
+        pitch=rng.integers(60, 64, 200),
+        velocity=rng.integers(1, 128, 200),
+        program=rng.choice([0, 1, 40], 200),
+        is_drum=rng.random(200) < 0.2,
+    )
+    song = recording(601, notes=notes)
+    example_format = dataclasses.replace(
+        SMALL, max_tokens=2048, tokenization=Tokenization(trim_overlaps=trim)
+    )
+    entire = Cutter(whole(song), example_format)
+    pieces = list(cut_pieces(song, PieceLength(50, 4 + 16)))
+    assert [piece.num_frames for piece in pieces] == [50] * 12 + [1]
+    for piece in pieces:
+        cutter = Cutter(piece, example_format)
+        for frame in range(piece.num_frames):
+            expected = entire.cut(piece.first_frame + frame)
+            example = cutter.cut(frame)
+            np.testing.assert_array_equal(example.tokens, expected.tokens)
+            # The context ends where the piece begins, the segment is complete.
+            assert example.context_frames == min(frame, 8)
+            silent = (8 - example.context_frames) * HOP
+            assert not example.audio[:silent].any()
+            np.testing.assert_array_equal(example.audio[silent:], expected.audio[silent:])
+
+
 # Drawing
+
+
+def draw(cutter: Cutter, rng: np.random.Generator, num_frames: int) -> Example:
+    return cutter.cut_or_replace(draw_start(rng, num_frames), rng)
 
 
 def test_number_of_context_frames_is_uniform():
     # With C + 2 frames, a target can start at frames 0 to C: every number of context frames once.
-    cutter, rng = Cutter(recording(10), SMALL), np.random.default_rng(0)
+    cutter, rng = Cutter(whole(recording(10)), SMALL), np.random.default_rng(0)
     draws = 9000
-    counts = np.bincount([cutter.draw(rng).context_frames for _ in range(draws)])
+    counts = np.bincount([draw(cutter, rng, 10).context_frames for _ in range(draws)])
     assert len(counts) == 9
     # Each is binomial with mean 1000 and deviation 30.
     assert np.all(np.abs(counts - draws / 9) < 4 * 30), counts
 
 
 def test_targets_start_anywhere_but_at_the_last_frame():
-    song, rng = recording(40), np.random.default_rng(0)
-    cutter = Cutter(song, SMALL)
-    starts = np.array([cutter.draw(rng).audio[8 * HOP] // HOP for _ in range(7800)])
+    rng = np.random.default_rng(0)
+    cutter = Cutter(whole(recording(40)), SMALL)
+    starts = np.array([draw(cutter, rng, 40).audio[8 * HOP] // HOP for _ in range(7800)])
     counts = np.bincount(starts)
     # [-C, frames - C - 1) for the context is frames 0 to 38 for the target.
     assert len(counts) == 39
@@ -155,14 +191,14 @@ def test_targets_start_anywhere_but_at_the_last_frame():
 
 
 def test_recordings_shorter_than_a_frame():
-    example = Cutter(recording(1), SMALL).draw(np.random.default_rng(0))
+    example = draw(Cutter(whole(recording(1)), SMALL), np.random.default_rng(0), 1)
     assert example.context_frames == 0
     assert np.count_nonzero(example.audio) == 7
 
 
-def test_chunks_of_too_many_notes_are_skipped_and_counted():
-    cutter, rng = Cutter(dense_then_sparse(), SMALL), np.random.default_rng(0)
-    examples = [cutter.draw(rng) for _ in range(2000)]
+def test_examples_of_too_many_notes_are_replaced_and_counted():
+    cutter, rng = Cutter(whole(dense_then_sparse()), SMALL), np.random.default_rng(0)
+    examples = [draw(cutter, rng, 40) for _ in range(2000)]
     assert not any(example.truncated for example in examples)
     # Of 39 frames the first ten are too dense.
     frames = {int(example.audio[8 * HOP]) // HOP for example in examples}
@@ -171,12 +207,13 @@ def test_chunks_of_too_many_notes_are_skipped_and_counted():
     assert skipped / (skipped + 2000) == pytest.approx(10 / 39, abs=0.03)
 
 
-def test_chunks_of_too_many_notes_are_truncated_if_wanted_or_if_there_are_no_others():
-    truncating = dataclasses.replace(SMALL, overflow="truncate")
-    examples = RandomExamples([[dense_then_sparse()]], truncating, batch_size=4, seed=0)
-    share = np.mean([examples[number].truncated for number in range(2000)])
+def test_examples_of_too_many_notes_are_truncated_if_wanted_or_if_there_are_no_others():
+    rng = np.random.default_rng(0)
+    truncating = Cutter(whole(dense_then_sparse()), dataclasses.replace(SMALL, overflow="truncate"))
+    share = np.mean([draw(truncating, rng, 40).truncated for _ in range(2000)])
     assert share == pytest.approx(10 / 39, abs=0.04)
     rows = [(0.01 * n, 0.01 * n + 0.5, 20 + n % 100) for n in range(100)]
-    everywhere = Cutter(recording(30, notes=table(*rows)), dataclasses.replace(SMALL, max_tokens=9))
-    example = everywhere.draw(np.random.default_rng(0))
+    dense = whole(recording(30, notes=table(*rows)))
+    everywhere = Cutter(dense, dataclasses.replace(SMALL, max_tokens=9))
+    example = draw(everywhere, rng, 30)
     assert (example.truncated, example.skipped, len(example.tokens)) == (True, 20, 9)

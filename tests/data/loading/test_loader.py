@@ -8,31 +8,34 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import ConfigError, CorpusError
-from spectrodiff.data.loading.batches import collate, pad_tokens
+from spectrodiff.data.loading.batches import collate
 from spectrodiff.data.loading.examples import Cutter, ExampleFormat
 from spectrodiff.data.loading.loader import TrainingBatches
-from spectrodiff.data.loading.mixture import RandomExamples, mixture_weights
+from spectrodiff.data.pieces import PieceLength, whole
 from spectrodiff.data.recordings import Plan, Recording, RecordingGroup, StemReader
 from spectrodiff.music.notes import Notes
-from tests.support.corpora import HOP, SMALL, corpus, dense_then_sparse, numbered, recording, table
+from tests.support.corpora import (
+    HOP,
+    SMALL,
+    Pieces,
+    corpus,
+    dense_then_sparse,
+    numbered,
+    recording,
+    table,
+)
+
+PIECES = PieceLength(25, 20)
 
 
-def test_tokens_are_padded_to_the_bucket_of_the_longest():
-    example = Cutter(recording(40), SMALL).cut(0)
-    for longest, limit, length in [(64, 2048, 64), (65, 2048, 128), (1537, 2048, 2048), (9, 9, 9)]:
-        long = dataclasses.replace(example, tokens=np.full(longest, 5, np.int32))
-        batch = collate([example, long], limit) if longest > 9 else collate([long], limit)
-        assert batch["tokens"].shape[1] == length
-        assert np.count_nonzero(batch["tokens"][-1]) == longest
-        np.testing.assert_array_equal(batch["tokens"][-1, :longest], 5)
-
-
-def test_processes_can_agree_on_a_length():
-    batch = collate([Cutter(recording(40), SMALL).cut(0)], 2048)
-    longer = pad_tokens(batch, 256)
-    assert longer["tokens"].shape == (1, 256)
-    np.testing.assert_array_equal(longer["tokens"][:, :64], batch["tokens"])
-    assert not longer["tokens"][:, 64:].any()
+def test_tokens_are_padded():
+    example = Cutter(whole(recording(40)), SMALL).cut(0)
+    long = dataclasses.replace(example, tokens=np.full(65, 5, np.int32))
+    batch = collate([example, long], 96)
+    assert batch["tokens"].shape == (2, 96)
+    np.testing.assert_array_equal(np.count_nonzero(batch["tokens"], axis=1), [7, 65])
+    np.testing.assert_array_equal(batch["tokens"][0, :7], example.tokens)
+    np.testing.assert_array_equal(batch["tokens"][1, :65], 5)
 
 
 def take(batches: TrainingBatches, count: int) -> list[dict[str, np.ndarray]]:
@@ -50,26 +53,42 @@ def assert_same(ours, theirs):
 
 
 def training(**settings) -> TrainingBatches:
-    settings = {"batch_size": 6, "seed": 3, "examples_per_reading": 4, "threads": 2, **settings}
-    return TrainingBatches([corpus(7), corpus(3, first=15_000)], SMALL, **settings)
+    settings = {"batch_size": 6, "seed": 3, **settings}
+    sources = [Pieces(corpus(7), PIECES), Pieces(corpus(3, first=15_000), PIECES)]
+    return TrainingBatches(sources, SMALL, **settings)
 
 
 def test_batches_are_what_the_training_step_takes():
     (batch,) = take(training(), 1)
     assert {name: (array.shape, array.dtype.name) for name, array in batch.items()} == {
-        "tokens": ((6, 64), "int32"),
+        "tokens": ((6, 32), "int32"),
         "audio": ((6, 28 * HOP), "int16"),
         "context_frames": ((6,), "int32"),
     }
-    first_samples = batch["audio"][:, 8 * HOP]
-    # Samples count up from 1 or from 15,000: both corpora are in the batch.
+    first_samples = np.concatenate([batch["audio"][:, 8 * HOP] for batch in take(training(), 9)])
+    # Samples count up from 1 or from 15,000: both corpora are drawn from.
     assert {bool(sample < 14_000) for sample in first_samples} == {True, False}
 
 
-def test_number_of_threads_changes_nothing():
-    expected = take(training(threads=0), 9)
-    for threads in (1, 5):
-        assert_same(take(training(threads=threads), 9), expected)
+def test_number_of_workers_changes_nothing():
+    expected = take(training(batch_size=70), 5)
+    assert_same(take(training(batch_size=70, workers=2), 5), expected)
+
+
+def test_errors_of_workers_are_raised():
+    broken = BrokenPieces(corpus(3), PIECES)
+    with (
+        TrainingBatches([broken], SMALL, batch_size=2, seed=0, workers=1) as batches,
+        pytest.raises(ValueError, match="cannot be read"),
+    ):
+        next(batches)
+
+
+class BrokenPieces(Pieces):
+    """Pieces whose audio cannot be read."""
+
+    def __getitem__(self, number: int):
+        raise ValueError("cannot be read")
 
 
 def test_seeds_give_other_batches():
@@ -92,7 +111,7 @@ def test_resumed_batches_go_on_exactly():
         state = batches.get_state()
         assert_same([next(batches)], whole[5:6])
     assert state == {"batches": 5}
-    resumed = training(threads=1)
+    resumed = training()
     resumed.set_state(state)
     assert_same(take(resumed, 7), whole[5:])
     with training() as batches:
@@ -116,88 +135,18 @@ def test_a_position_is_that_of_all_processes():
     assert_same(take(resumed, 2), rows)
 
 
-def test_recordings_are_read_once_for_several_examples():
-    class Counting(list):
-        readings = 0
-
-        def __getitem__(self, index):
-            Counting.readings += 1
-            return super().__getitem__(index)
-
-    examples = RandomExamples(
-        [Counting(corpus(5))], SMALL, batch_size=6, seed=0, examples_per_reading=4, keep_readings=6
-    )
-    for number in range(6 * 40):
-        _ = examples[number]
-    # Six places change their recording every four batches: 60 readings, and those of the first
-    # batches, in which four of the places are already in the middle of a turn.
-    assert 60 <= Counting.readings <= 66
-
-
-def labeled(size: int, corpus: int = 0) -> list[Recording]:
-    """Recordings whose every sample says which corpus and which recording it is from."""
-    return [
-        dataclasses.replace(recording(40), audio=np.full(39 * HOP + 7, 1000 * corpus + index + 1))
-        for index in range(size)
-    ]
-
-
-def origin(examples: RandomExamples, number: int) -> tuple[int, int]:
-    """The corpus of an example, and the number of its recording."""
-    return divmod(int(examples[number].audio[SMALL.context_frames * HOP]) - 1, 1000)
-
-
-def test_places_of_a_batch_have_recordings_of_their_own():
-    examples = RandomExamples([labeled(50)], SMALL, batch_size=8, seed=0, examples_per_reading=4)
-    for batch in range(20):
-        recordings = {origin(examples, 8 * batch + place) for place in range(8)}
-        assert len(recordings) >= 7  # Two rounds through the corpus can meet in one batch.
-
-
 def test_counts_of_skipped_examples_are_exact():
-    settings = {"batch_size": 4, "seed": 0, "threads": 2}
-    with TrainingBatches([[dense_then_sparse()]], SMALL, **settings) as batches:
-        for _ in range(10):
-            next(batches)
+    source = Pieces([dense_then_sparse()])
+    with TrainingBatches([source], SMALL, batch_size=4, seed=0) as batches:
+        taken = list(itertools.islice(batches, 1024))
         counts = dict(batches.counts)
-    examples = RandomExamples([[dense_then_sparse()]], SMALL, batch_size=4, seed=0)
-    skipped = sum(examples[number].skipped for number in range(40))
-    assert counts == {"examples": 40, "skipped": skipped, "truncated": 0}
-    assert counts["skipped"] > 0
-
-
-# Mixture
-
-
-def test_shares_of_a_mixture():
-    # 100^0.3 = 3.981, 10^0.3 = 1.995, 1: the sum of all cancels.
-    expected = np.array([3.981, 1.995, 1.0]) / 6.976
-    np.testing.assert_allclose(mixture_weights([100, 10, 1]), expected, atol=1e-4)
-    sources = [labeled(100), labeled(10, 1), labeled(1, 2)]
-    examples = RandomExamples(sources, SMALL, batch_size=10, seed=0, examples_per_reading=1)
-    drawn = [origin(examples, number) for number in range(1000)]
-    shares = np.bincount([which for which, _ in drawn]) / len(drawn)
-    np.testing.assert_allclose(shares, expected, atol=0.005)
-    # Every batch holds them in about these shares, not only the whole.
-    for batch in range(10):
-        first = [which for which, _ in drawn[10 * batch : 10 * batch + 10]]
-        assert 4 <= first.count(0) <= 7
-
-
-def test_explicit_shares():
-    sources = [labeled(10), labeled(10, 1)]
-    settings = {"weights": [3, 1], "examples_per_reading": 1}
-    examples = RandomExamples(sources, SMALL, batch_size=8, seed=0, **settings)
-    drawn = [origin(examples, number)[0] for number in range(400)]
-    assert np.mean(drawn) == pytest.approx(0.25, abs=0.005)
-
-
-def test_each_recording_comes_once_a_round():
-    examples = RandomExamples([labeled(12)], SMALL, batch_size=4, seed=5, examples_per_reading=1)
-    rounds = [[origin(examples, 12 * turn + n)[1] for n in range(12)] for turn in range(3)]
-    for turn in rounds:
-        assert sorted(turn) == list(range(12))
-    assert rounds[0] != rounds[1] != rounds[2]
+    assert counts["examples"] == 4096
+    assert counts["truncated"] == 0
+    # Of 39 frames the first ten are too dense.
+    share = counts["skipped"] / (counts["skipped"] + 4096)
+    assert share == pytest.approx(10 / 39, abs=0.03)
+    frames = {int(row[8 * HOP]) // HOP for batch in taken for row in batch["audio"]}
+    assert frames == set(range(10, 39))
 
 
 # Around
@@ -218,15 +167,21 @@ def test_prepared_corpora_are_loaded(tmp_path):
     groups = [RecordingGroup.single(str(n), StemReader(make_audio, make_notes)) for n in range(3)]
     prepare("mine", "v1", Plan({"train": groups}), tmp_path)
     source = load_source(tmp_path, "mine", "train")
-    batches = take(TrainingBatches([source], SMALL, batch_size=2, seed=0), 3)
-    in_memory = [Recording(str(n), numbered(16_000), source[n].notes) for n in range(3)]
+    batches = take(TrainingBatches([source.pieces], SMALL, batch_size=2, seed=0), 3)
+    in_memory = Pieces([Recording(str(n), numbered(16_000), source[n].notes) for n in range(3)])
     assert_same(take(TrainingBatches([in_memory], SMALL, batch_size=2, seed=0), 3), batches)
-    # The sequence can be sent to a fresh process.
-    examples = RandomExamples([source], SMALL, batch_size=2, seed=0)
+    # Numbers of tokens are kept beside the corpus, and belong to a tokenization.
+    (kept,) = (tmp_path / "mine/v1/2.0.0").glob("tokens-*.npy")
+    np.save(kept, np.full((3, 7), 64, np.uint16))
+    (batch,) = take(TrainingBatches([source.pieces], SMALL, batch_size=2, seed=0), 1)
+    assert batch["tokens"].shape == (2, 64)
+    other = dataclasses.replace(SMALL, target_frames=3)
+    (batch,) = take(TrainingBatches([source.pieces], other, batch_size=2, seed=0), 1)
+    assert batch["tokens"].shape == (2, 32)
+    # The source can be sent to a fresh process.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        there = pool.apply(examples.__getitem__, (3,))
-    np.testing.assert_array_equal(there.audio, examples[3].audio)
-    np.testing.assert_array_equal(there.audio, batches[1]["audio"][1])
+        there = pool.apply(source.pieces.__getitem__, (1,))
+    np.testing.assert_array_equal(there.audio, source.pieces[1].audio)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +192,6 @@ def test_prepared_corpora_are_loaded(tmp_path):
         ({"weights": [1.0]}, r"weights: expected 2 positive numbers.*got \[1.0\]"),
         ({"weights": [1.0, 0.0]}, "weights: expected 2 positive numbers"),
         ({"seed": -1}, "seed: expected a whole number >= 0, got -1"),
-        ({"examples_per_reading": 0}, "examples_per_reading: expected a whole number >= 1, got 0"),
     ],
 )
 def test_impossible_settings(settings, message):
@@ -266,4 +220,4 @@ def test_impossible_format(settings, message):
 
 def test_corpora_without_recordings():
     with pytest.raises(CorpusError, match="recordings in every corpus, got none"):
-        TrainingBatches([corpus(1), []], SMALL, batch_size=1, seed=0)
+        TrainingBatches([Pieces(corpus(1)), Pieces([])], SMALL, batch_size=1, seed=0)

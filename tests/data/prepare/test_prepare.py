@@ -25,7 +25,7 @@ from tests.support.stored_recordings import NOTES, broken, group, noise, single
 def test_what_is_stored_comes_back_exactly(tmp_path):
     plan = Plan({"train": [group(f"a/{seed}", seed) for seed in range(5)], "test": [group("b", 9)]})
     summary = prepare("mine", "v1", plan, tmp_path)
-    assert dataset_folder(tmp_path, "mine", "v1") == tmp_path / "mine/v1/1.0.0"
+    assert dataset_folder(tmp_path, "mine", "v1") == tmp_path / "mine/v1/2.0.0"
     source = load_source(tmp_path, "mine/v1", "train")
     assert [recording.id for recording in source] == [f"a/{seed}" for seed in range(5)]
     for seed, recording in enumerate(source):
@@ -130,7 +130,7 @@ def test_the_summary_counts_what_was_left_out(tmp_path):
     # The summary is stored beside the data.
     again = prepare("mine", "v1", plan, tmp_path)
     assert again == summary
-    stored = json.loads((tmp_path / "mine/v1/1.0.0/preparation.json").read_text())
+    stored = json.loads((tmp_path / "mine/v1/2.0.0/preparation.json").read_text())
     assert stored["recordings"] == {"train": 1}
 
 
@@ -241,4 +241,4 @@ def test_a_killed_preparation_leaves_no_complete_dataset(tmp_path, workers):
         load_source(tmp_path, "mine/v1", "train")
     prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path)
     assert len(load_source(tmp_path, "mine/v1", "train")) == 1
-    assert sorted(p.name for p in (tmp_path / "mine/v1").iterdir()) == [".lock", "1.0.0"]
+    assert sorted(p.name for p in (tmp_path / "mine/v1").iterdir()) == [".lock", "2.0.0"]

@@ -1,0 +1,93 @@
+"""Numbers of tokens of all examples that can be drawn from pieces, known before any is read.
+
+Examples of like length can thus share a batch.
+"""
+
+import hashlib
+import logging
+from typing import Protocol
+
+import numpy as np
+
+from spectrodiff.core.errors import OutputError
+from spectrodiff.core.files import atomic_file
+from spectrodiff.core.progress import Progress
+from spectrodiff.data.loading.examples import ExampleFormat, start_range
+from spectrodiff.data.pieces import Piece, PieceLength
+from spectrodiff.data.source import PieceSource
+
+logger = logging.getLogger(__name__)
+
+# The largest number of each so many successive starts is stored, which is a few percent more than
+# the number of a single one, and takes 500 bytes per piece.
+BLOCK_FRAMES = 8
+
+_SHOW_PROGRESS_FROM = 2000  # pieces: seconds
+
+
+class Source(Protocol):
+    """Random access to pieces, such as `spectrodiff.data.source.PieceSource`."""
+
+    @property
+    def num_frames(self) -> np.ndarray:
+        """Length of each piece, int [pieces]."""
+        ...
+
+    @property
+    def length(self) -> PieceLength:
+        """How recordings were cut into pieces."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Piece: ...
+
+    def without_audio(self, number: int, /) -> Piece:
+        """Returns a piece whose audio is empty."""
+        ...
+
+
+def most_tokens(source: Source, example_format: ExampleFormat) -> np.ndarray:
+    """Counts the tokens of the examples of all pieces.
+
+    They are kept in the folder of a prepared corpus if it can be written to.
+
+    Args:
+        source: the pieces.
+        example_format: tokenization and length of segments.
+
+    Returns:
+        The largest number of tokens of an example whose segment begins at one of the frames 8 i to
+        8 i + 7 of a piece, uint16 [pieces, ceil(longest piece / 8)]; 65535 stands for more.
+    """
+    if not isinstance(source, PieceSource):
+        return _count(source, example_format)
+    settings = example_format.tokenization, example_format.target_frames, BLOCK_FRAMES
+    key = hashlib.sha256(repr((settings, source.recordings)).encode()).hexdigest()[:16]
+    file = source.index_file.with_name(f"tokens-{source.index_file.stem}-{key}.npy")
+    if file.is_file():
+        stored: np.ndarray = np.load(file)
+        return stored
+    counted = _count(source, example_format)
+    try:
+        with atomic_file(file) as temporary, temporary.open("wb") as opened:
+            np.save(opened, counted)
+    except OutputError as error:
+        logger.info("numbers of tokens are not kept: %s", error)
+    return counted
+
+
+def _count(source: Source, example_format: ExampleFormat) -> np.ndarray:
+    blocks = -(-int(source.num_frames.max(initial=1)) // BLOCK_FRAMES)
+    table = np.zeros((len(source), blocks), np.uint16)
+    shown = len(table) >= _SHOW_PROGRESS_FROM
+    with Progress("counting tokens", len(table), "piece", enabled=shown) as progress:
+        for number, row in enumerate(table):
+            piece = source.without_audio(number)
+            events = example_format.tokenization.index(piece.notes)
+            starts = np.arange(start_range(piece.num_frames))
+            counts = events.token_counts(piece.first_frame + starts, example_format.target_frames)
+            most = np.maximum.reduceat(counts, starts[::BLOCK_FRAMES])
+            row[: len(most)] = np.minimum(most, np.iinfo(np.uint16).max)
+            progress.advance()
+    return table
