@@ -26,10 +26,10 @@ from on_device.runner import Job
 from on_device.scale import Scale
 from spectrodiff.checkpoints.tree import expected_shapes
 from spectrodiff.core.parallel import make_mesh, shardings_of, to_devices
-from spectrodiff.data.loading.batches import pad_tokens
 from spectrodiff.data.loading.examples import ExampleFormat
+from spectrodiff.data.loading.lengths import Source
 from spectrodiff.data.loading.loader import TrainingBatches
-from spectrodiff.data.loading.mixture import Source
+from spectrodiff.data.pieces import MemoryPieces
 from spectrodiff.data.recordings import Recording
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.training import settings as run_settings
@@ -41,7 +41,7 @@ from spectrodiff.training.task import Params, Task
 from spectrodiff.training.tasks.denoise import Denoise
 
 PRECISION = "bfloat16"
-LOADER_THREADS, LOADER_SECONDS = 8, 60
+LOADER_WORKERS, LOADER_SECONDS = 4, 60
 # Maximum time of two trainings.
 REPEAT_SECONDS = 15.0
 
@@ -250,9 +250,10 @@ def timed_steps(step: Step, allowance: float) -> tuple[TrainState, float, int]:
 def open_corpus(folder: Path, recordings: int) -> Corpus:
     """Returns generated recordings of a minute each, in a prepared corpus or in memory."""
     try:
-        return Corpus(make_corpus(folder, recordings, LOADER_SECONDS), "recordings on disk")
+        source = make_corpus(folder, recordings, LOADER_SECONDS)
+        return Corpus(source.pieces, "pieces on disk")
     except ModuleNotFoundError as missing:
-        where = f"recordings in memory, because {missing.name} is not installed"
+        where = f"pieces in memory, because {missing.name} is not installed"
     made = [
         Recording(
             str(seed),
@@ -261,7 +262,7 @@ def open_corpus(folder: Path, recordings: int) -> Corpus:
         )
         for seed in range(recordings)
     ]
-    return Corpus(made, where)
+    return Corpus(MemoryPieces(made), where)
 
 
 def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Training:
@@ -274,15 +275,18 @@ def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Tr
     )
     state, alone_seconds, _ = timed_steps(step, allowance / 3)
     with TrainingBatches(
-        [corpus.source], example_format, batch_size=step.batch, seed=0, threads=LOADER_THREADS
+        [corpus.source], example_format, batch_size=step.batch, seed=0, workers=LOADER_WORKERS
     ) as batches:
 
         def next_batch() -> Batch:
             # Padded to one length, that of the program.
-            return to_devices(pad_tokens(next(batches), example_format.max_tokens), step.mesh)
+            batch = next(batches)
+            shorter = example_format.max_tokens - batch["tokens"].shape[1]
+            tokens = np.pad(batch["tokens"], [(0, 0), (0, shorter)])
+            return to_devices({**batch, "tokens": tokens}, step.mesh)
 
         for _ in range(2):
-            next(batches)  # starts threads and fills the buffer
+            next(batches)  # starts workers and fills their buffers
         loaded = _calls_per_second(allowance / 3, lambda: next(batches))
         steps = max(3, min(200, int(allowance / alone_seconds)))
         start = time.perf_counter()

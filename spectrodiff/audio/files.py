@@ -87,9 +87,7 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> np.nd
     return np.concatenate([np.zeros(0, np.float32), *audio_blocks(path, sample_rate)])
 
 
-def audio_blocks(
-    path: str | os.PathLike[str], sample_rate: int = 16_000
-) -> Iterator[np.ndarray]:
+def audio_blocks(path: str | os.PathLike[str], sample_rate: int = 16_000) -> Iterator[np.ndarray]:
     """Reads an audio file block by block; joined, the blocks are what `read_audio` returns.
 
     An hour of stereo in floating point takes more than a gigabyte, a block some megabytes.

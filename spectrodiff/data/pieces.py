@@ -5,7 +5,8 @@ recording of two hours as for a short one.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -28,7 +29,7 @@ _MARGIN_SECONDS = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class PieceLength:
-    """How recordings are cut into pieces.
+    """Length of the pieces that recordings are cut into.
 
     Attributes:
         frames: length of a piece; the last piece of a recording is shorter.
@@ -137,3 +138,31 @@ def join_pieces(pieces: Sequence[Piece]) -> Recording:
     joined = np.concatenate([*audio, last.audio])
     notes = dataclasses.replace(merge_notes(tables), total_seconds=len(joined) / SAMPLE_RATE)
     return Recording(last.recording, joined, notes)
+
+
+class MemoryPieces:
+    """Pieces of recordings in memory.
+
+    Args:
+        recordings: the recordings.
+        length: how they are cut into pieces.
+
+    Attributes:
+        length: how they are cut into pieces.
+        num_frames: length of each piece, int [pieces].
+    """
+
+    def __init__(self, recordings: Iterable[Recording], length: PieceLength = PAPER_PIECES) -> None:
+        self.length = length
+        self._pieces = [piece for one in recordings for piece in cut_pieces(one, length)]
+        self.num_frames = np.array([piece.num_frames for piece in self._pieces], int)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __getitem__(self, number: SupportsIndex) -> Piece:
+        return self._pieces[number]
+
+    def without_audio(self, number: SupportsIndex) -> Piece:
+        """Returns a piece whose audio is empty."""
+        return dataclasses.replace(self._pieces[number], audio=np.zeros(0, np.int16))

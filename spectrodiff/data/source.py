@@ -64,7 +64,7 @@ class PieceSource:
 
     @property
     def length(self) -> PieceLength:
-        """How the recordings were cut into pieces."""
+        """Length of the pieces that recordings were cut into."""
         return self.index.length
 
     @property

@@ -60,9 +60,7 @@ def open_examples(settings: RunSettings, task: Task, data_dir: Path) -> HostBatc
     )
 
 
-def _open_pieces(
-    name: str, data: Data, task: Task, data_dir: Path, length: PieceLength
-) -> Source:
+def _open_pieces(name: str, data: Data, task: Task, data_dir: Path, length: PieceLength) -> Source:
     """Opens what is trained on of a prepared corpus or, if no notes are needed, of a folder."""
     if _is_folder(name, task):
         return AudioPieces(open_audio_folder(Path(name), validation=False), length)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from spectrodiff.audio.files import read_audio, write_audio
+from spectrodiff.audio.files import count_samples, read_audio, read_excerpt, write_audio
 from spectrodiff.core.errors import AudioError, OutputError
 
 
@@ -148,3 +148,24 @@ def test_missing_folder_empty_and_other_files_are_refused(tmp_path):
     ]:
         with pytest.raises(AudioError, match=message):
             read_audio(tmp_path / name)
+
+
+@pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000])
+def test_an_excerpt_is_what_the_whole_file_holds(tmp_path, rate):
+    seconds = np.arange(3 * rate) / rate
+    sweep = 0.5 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds)
+    soundfile.write(tmp_path / "a.flac", np.stack([sweep, 0.5 * sweep], 1), rate)
+    entire = read_audio(tmp_path / "a.flac")
+    assert abs(count_samples(tmp_path / "a.flac") - len(entire)) <= 1
+    for first, count in ((0, 100), (12_345, 8000), (40_001, 20_000), (47_990, 10), (60_000, 5)):
+        excerpt = read_excerpt(tmp_path / "a.flac", first, count)
+        expected = entire[first : first + count]
+        assert excerpt.dtype == np.float32
+        assert abs(len(excerpt) - len(expected)) <= 1
+        shorter = min(len(excerpt), len(expected))
+        np.testing.assert_allclose(excerpt[:shorter], expected[:shorter], atol=2e-6)
+
+
+def test_an_excerpt_of_a_missing_file(tmp_path):
+    with pytest.raises(AudioError, match="no such file"):
+        read_excerpt(tmp_path / "a.wav", 0, 10)

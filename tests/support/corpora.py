@@ -9,7 +9,6 @@ import soundfile
 import yaml
 
 from spectrodiff.data.loading.examples import ExampleFormat
-from spectrodiff.data.pieces import PAPER_PIECES, Piece, PieceLength, cut_pieces
 from spectrodiff.data.recordings import Recording
 from spectrodiff.music.notes import Notes, write_midi
 
@@ -173,21 +172,3 @@ def dense_then_sparse() -> Recording:
     """Forty notes in each of the first ten frames, none in the other thirty."""
     rows = [(frame * 0.02, frame * 0.02 + 0.01, 40 + n) for frame in range(10) for n in range(40)]
     return recording(40, notes=table(*rows))
-
-
-class Pieces:
-    """Pieces of recordings in memory, as a source of training examples."""
-
-    def __init__(self, recordings: list[Recording], length: PieceLength = PAPER_PIECES) -> None:
-        self.length = length
-        self._pieces = [piece for song in recordings for piece in cut_pieces(song, length)]
-        self.num_frames = np.array([piece.num_frames for piece in self._pieces], int)
-
-    def __len__(self) -> int:
-        return len(self._pieces)
-
-    def __getitem__(self, number: int) -> Piece:
-        return self._pieces[number]
-
-    def without_audio(self, number: int) -> Piece:
-        return dataclasses.replace(self._pieces[number], audio=np.zeros(0, np.int16))

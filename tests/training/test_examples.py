@@ -7,6 +7,7 @@ import pytest
 from spectrodiff.audio.features import log_mel, scale
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.data.loading.examples import Cutter, ExampleFormat
+from spectrodiff.data.pieces import whole
 from spectrodiff.data.recordings import Recording
 from spectrodiff.training.examples import align_context, read_examples
 from tests.support import tiny
@@ -27,7 +28,9 @@ def test_segments_of_a_recording_are_slices_of_its_spectrogram(C):
     rng = np.random.default_rng(0)
     audio = rng.integers(-9000, 9000, 30 * 320 + 160, np.int16)
     recording = Recording("a", audio, table((0.1, 0.2, 60)))
-    cutter = Cutter(recording, ExampleFormat(context_frames=C, target_frames=8, max_tokens=64))
+    cutter = Cutter(
+        whole(recording), ExampleFormat(context_frames=C, target_frames=8, max_tokens=64)
+    )
     examples = [cutter.cut(frame) for frame in (0, 3, 25)]
     batch = {
         "tokens": np.ones((3, 4), np.int32),
@@ -38,11 +41,11 @@ def test_segments_of_a_recording_are_slices_of_its_spectrogram(C):
     config = dataclasses.replace(tiny.NETWORK, context_frames=C).config()
     examples = jax.jit(lambda batch: read_examples(batch, config, mesh))(batch)
     # Silence after the recording, because targets reach past its end.
-    whole = np.asarray(log_mel(np.pad(audio, (0, 30 * 320))))
+    entire = np.asarray(log_mel(np.pad(audio, (0, 30 * 320))))
     for row, (first, context) in enumerate([(0, 0), (3, 3), (25, C)]):
         # Transforms of different lengths round differently, most in quiet frames.
-        np.testing.assert_allclose(examples.log_mel[row], whole[first : first + 8], atol=2e-4)
+        np.testing.assert_allclose(examples.log_mel[row], entire[first : first + 8], atol=2e-4)
         wanted = np.zeros((C, 128), np.float32)
-        wanted[:context] = scale(whole[first - context : first])
+        wanted[:context] = scale(entire[first - context : first])
         np.testing.assert_allclose(examples.context[row], wanted, atol=2e-5)
         np.testing.assert_array_equal(examples.context_mask[row], np.arange(C) < context)

@@ -35,7 +35,7 @@ class Source(Protocol):
 
     @property
     def length(self) -> PieceLength:
-        """How recordings were cut into pieces."""
+        """Length of the pieces that recordings were cut into."""
         ...
 
     def __len__(self) -> int: ...

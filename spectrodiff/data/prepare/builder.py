@@ -138,9 +138,7 @@ class BeamCorpusBuilder(_RecordingsBuilder, tfds.core.GeneratorBasedBuilder):
             beam.Create(list(self._splits[split]))
             | beam.Reshuffle()
             | beam.FlatMap(
-                functools.partial(
-                    _read_and_report, split, self._reports, self._piece_length
-                )
+                functools.partial(_read_and_report, split, self._reports, self._piece_length)
             )
         )
 

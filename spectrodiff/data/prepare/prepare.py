@@ -75,9 +75,7 @@ def prepare(
         if beam_options is None:
             _build(corpus, config, data_dir, splits, summary, piece_length, workers)
         else:
-            _build_with_beam(
-                corpus, config, data_dir, splits, summary, piece_length, beam_options
-            )
+            _build_with_beam(corpus, config, data_dir, splits, summary, piece_length, beam_options)
         return summary
 
 
@@ -126,9 +124,7 @@ def _build_with_beam(
         raise ConfigError("beam", "the package apache-beam", "none installed") from error
     from spectrodiff.data.prepare.builder import BeamCorpusBuilder
 
-    builder = BeamCorpusBuilder(
-        corpus, config, data_dir.absolute(), splits, summary, piece_length
-    )
+    builder = BeamCorpusBuilder(corpus, config, data_dir.absolute(), splits, summary, piece_length)
     _run(builder, PipelineOptions(list(beam_options)))
 
 

@@ -11,13 +11,12 @@ from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.data.loading.batches import collate
 from spectrodiff.data.loading.examples import Cutter, ExampleFormat
 from spectrodiff.data.loading.loader import TrainingBatches
-from spectrodiff.data.pieces import PieceLength, whole
+from spectrodiff.data.pieces import MemoryPieces, PieceLength, whole
 from spectrodiff.data.recordings import Plan, Recording, RecordingGroup, StemReader
 from spectrodiff.music.notes import Notes
 from tests.support.corpora import (
     HOP,
     SMALL,
-    Pieces,
     corpus,
     dense_then_sparse,
     numbered,
@@ -54,7 +53,7 @@ def assert_same(ours, theirs):
 
 def training(**settings) -> TrainingBatches:
     settings = {"batch_size": 6, "seed": 3, **settings}
-    sources = [Pieces(corpus(7), PIECES), Pieces(corpus(3, first=15_000), PIECES)]
+    sources = [MemoryPieces(corpus(7), PIECES), MemoryPieces(corpus(3, first=15_000), PIECES)]
     return TrainingBatches(sources, SMALL, **settings)
 
 
@@ -84,8 +83,8 @@ def test_errors_of_workers_are_raised():
         next(batches)
 
 
-class BrokenPieces(Pieces):
-    """Pieces whose audio cannot be read."""
+class BrokenPieces(MemoryPieces):
+    """MemoryPieces whose audio cannot be read."""
 
     def __getitem__(self, number: int):
         raise ValueError("cannot be read")
@@ -136,7 +135,7 @@ def test_a_position_is_that_of_all_processes():
 
 
 def test_counts_of_skipped_examples_are_exact():
-    source = Pieces([dense_then_sparse()])
+    source = MemoryPieces([dense_then_sparse()])
     with TrainingBatches([source], SMALL, batch_size=4, seed=0) as batches:
         taken = list(itertools.islice(batches, 1024))
         counts = dict(batches.counts)
@@ -168,7 +167,8 @@ def test_prepared_corpora_are_loaded(tmp_path):
     prepare("mine", "v1", Plan({"train": groups}), tmp_path)
     source = load_source(tmp_path, "mine", "train")
     batches = take(TrainingBatches([source.pieces], SMALL, batch_size=2, seed=0), 3)
-    in_memory = Pieces([Recording(str(n), numbered(16_000), source[n].notes) for n in range(3)])
+    songs = [Recording(str(n), numbered(16_000), source[n].notes) for n in range(3)]
+    in_memory = MemoryPieces(songs)
     assert_same(take(TrainingBatches([in_memory], SMALL, batch_size=2, seed=0), 3), batches)
     # Numbers of tokens are kept beside the corpus, and belong to a tokenization.
     (kept,) = (tmp_path / "mine/v1/2.0.0").glob("tokens-*.npy")
@@ -220,4 +220,4 @@ def test_impossible_format(settings, message):
 
 def test_corpora_without_recordings():
     with pytest.raises(CorpusError, match="recordings in every corpus, got none"):
-        TrainingBatches([Pieces(corpus(1)), Pieces([])], SMALL, batch_size=1, seed=0)
+        TrainingBatches([MemoryPieces(corpus(1)), MemoryPieces([])], SMALL, batch_size=1, seed=0)

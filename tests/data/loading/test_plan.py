@@ -10,15 +10,15 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.loading.examples import Cutter, ExampleFormat
 from spectrodiff.data.loading.lengths import BLOCK_FRAMES, most_tokens
 from spectrodiff.data.loading.plan import Plan, padded_lengths
-from spectrodiff.data.pieces import PieceLength
+from spectrodiff.data.pieces import MemoryPieces, PieceLength
 from spectrodiff.data.recordings import Recording
-from tests.support.corpora import SMALL, Pieces, corpus, recording
+from tests.support.corpora import SMALL, corpus, recording
 
 
 @pytest.fixture(scope="module")
-def composed() -> Pieces:
+def composed() -> MemoryPieces:
     songs = [compose(0, FULL, index) for index in range(24)]
-    return Pieces(
+    return MemoryPieces(
         [
             Recording(str(n), np.zeros(int(song.total_seconds * SAMPLE_RATE), np.int16), song)
             for n, song in enumerate(songs)
@@ -75,7 +75,7 @@ def test_lengths_leave_the_least_padding():
 
 
 def test_starts_are_uniform_within_pieces():
-    source = Pieces([recording(79)], PieceLength(40, 20))
+    source = MemoryPieces([recording(79)], PieceLength(40, 20))
     plan = Plan([source], SMALL, batch_size=16, seed=0)
     batches = [plan[number] for number in range(2 * 4096 // 16)]
     for piece, starts in ((0, 39), (1, 38)):
@@ -90,12 +90,12 @@ def test_share_of_partial_context_is_that_of_pieces():
     # as a whole, it would be 255 of 12,000.
     song = recording(12_000)
     example_format = ExampleFormat()
-    plan = Plan([Pieces([song])], example_format, batch_size=64, seed=0)
+    plan = Plan([MemoryPieces([song])], example_format, batch_size=64, seed=0)
     start = np.concatenate([plan[number].target_frame for number in range(256)])
     assert np.mean(start < 256) == pytest.approx(256 / 1999, abs=0.01)
 
 
 def test_segments_longer_than_what_follows_a_piece():
-    source = Pieces(corpus(3), PieceLength(20, 19))
+    source = MemoryPieces(corpus(3), PieceLength(20, 19))
     with pytest.raises(CorpusError, match=r"the 20 frames that follow.*--following_frames 20.*19"):
         Plan([source], SMALL, batch_size=2, seed=0)
