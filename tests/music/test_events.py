@@ -285,3 +285,27 @@ def test_training_tokens_equal_the_released_ones(golden, key):
     starts = range(0, events.num_frames, 256)
     actual = [events.segment(s, NO_LIMIT).padded(expected.shape[1]) for s in starts]
     np.testing.assert_array_equal(np.stack(actual), expected)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_counts_are_those_of_the_tokens(seed):
+    rng = np.random.default_rng(seed)
+    count = [0, 1, 60, 300][seed % 4]
+    onset = rng.integers(0, 2000, count) / rng.choice([100.0, 97.3])
+    notes = Notes(
+        onset_seconds=onset,
+        offset_seconds=onset + rng.integers(0, 300, count) / 100,
+        pitch=rng.integers(60, 64, count),
+        velocity=rng.integers(1, 128, count),
+        program=rng.choice([0, 5, 30, 45], count),
+        is_drum=rng.random(count) < 0.2,
+        total_seconds=float(rng.choice([0.0, 24.0])),
+    )
+    for program_map in ("full", "slakh", "flat"):
+        for ties in (True, False):
+            vocabulary = Vocabulary(int(rng.choice([1, 127])))
+            song = index_notes(notes, vocabulary, ties=ties, program_map=program_map)
+            starts = rng.integers(0, song.num_frames + 50, 40)
+            for frames in (4, 256):
+                expected = [song.segment(int(n), 10**6, frames).num_tokens for n in starts]
+                assert song.token_counts(starts, frames).tolist() == expected

@@ -38,8 +38,8 @@ class TrainingBatches(Iterator[HostBatch]):
         batch_size: B, over all processes.
         seed: of the choice of pieces and examples.
         weights: share of each corpus, of any sum; by default those of `mixture_weights`.
-        process: number of this process, which gets every `processes`-th row of a batch.
-        processes: number of processes that share a batch.
+        process: number of this process.
+        processes: number of processes, each of which gets an equal share of adjacent rows.
         workers: number of further processes that read; 0 to read in a thread of this one.
 
     Raises:
@@ -64,7 +64,9 @@ class TrainingBatches(Iterator[HostBatch]):
             raise ConfigError("batch_size", expected, str(batch_size))
         self._workers = workers
         plan = Plan(sources, example_format, batch_size=batch_size, seed=seed, weights=weights)
-        rows = range(process, batch_size, processes)
+        # Adjacent, so that the global batch is the same for any number of processes.
+        share = batch_size // processes
+        rows = range(share * process, share * (process + 1))
         self._parts = _Parts(sources, example_format, plan, rows)
         self.counts: Counter[str] = Counter()
         self._taken = 0
