@@ -57,7 +57,7 @@ TRAINING = Training(batch_size=4)
 
 
 def settings(inversion=ADVERSARIAL, corpora=("songs",)):
-    return RunSettings(Network(), inversion, ADAM, TRAINING, Data(corpora=corpora))
+    return RunSettings(Network(), inversion, ADAM, TRAINING, Data(corpora=corpora, workers=0))
 
 
 def task_of(inversion):

@@ -1,0 +1,62 @@
+"""Corpora of a run: pieces of the wanted length, and when several processes agree to stop."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from spectrodiff.core.distributed import StopRequest
+from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.parallel import make_mesh
+from spectrodiff.data.pieces import PieceLength
+from spectrodiff.data.prepare.prepare import prepare
+from spectrodiff.data.recordings import Plan
+from spectrodiff.training.data import AGREEMENT_STEPS, next_batch, open_batches
+from spectrodiff.training.settings import Data, Optimization, Training
+from spectrodiff.training.task import RunSettings
+from tests.support import tiny
+from tests.support.corpora import table
+from tests.support.stored_recordings import noise, single
+
+
+def test_pieces_have_the_length_of_the_settings(tmp_path):
+    groups = [single("a", partial(noise, 0), partial(table, (0.0, 0.2, 60)))]
+    prepare("mine", "v1", Plan({"train": groups}), tmp_path, piece_length=PieceLength(40))
+    data = Data(corpora=("mine",), workers=0)
+    settings = RunSettings(
+        tiny.NETWORK, tiny.DIFFUSION, Optimization(), Training(batch_size=2), data
+    )
+    task = settings.make_task()
+    with pytest.raises(CorpusError) as refused:
+        open_batches(settings, task, tmp_path)
+    assert "expected pieces of 2000 frames (Data.piece_frames)" in str(refused.value)
+    assert "got 40; prepare it anew with --piece_frames 2000" in str(refused.value)
+    data = Data(corpora=("mine",), workers=0, piece_frames=40)
+    with open_batches(settings._replace(data=data), task, tmp_path) as batches:
+        assert next(batches)["audio"].shape[0] == 2
+
+
+class Stop(StopRequest):
+    """Asked to stop; counts how often processes agree on it."""
+
+    agreements = 0
+
+    def agreed(self) -> bool:
+        Stop.agreements += 1
+        return True
+
+
+def test_several_processes_agree_every_few_steps(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    mesh = make_mesh(jax.devices()[:1])
+    batches = iter([{"tokens": np.full((2, 3), n)} for n in range(9)])
+    stop, stopped_at = Stop(), None
+    for step in range(AGREEMENT_STEPS - 4, 2 * AGREEMENT_STEPS):
+        batch = next_batch(batches, mesh, stop, step)
+        if batch is None:
+            stopped_at = step
+            break
+    assert stopped_at == AGREEMENT_STEPS
+    assert Stop.agreements == 1
+    assert next(batches)["tokens"][0, 0] == 4
