@@ -130,7 +130,7 @@ def test_an_interrupted_soundfont_corpus_is_continued(tmp_path, capsys, count_re
     count_renders["limit"] = 1000
     assert main(arguments) == 0
     assert count_renders["made"] == 5  # three before the interruption, two after it
-    assert sorted(path.name for path in config.iterdir()) == [".lock", "1.0.0"]
+    assert sorted(path.name for path in config.iterdir()) == [".lock", "2.0.0"]
     recordings = [
         recording
         for split in ("train", "validation")
