@@ -30,6 +30,20 @@ def count_flops(jaxpr: jex.core.Jaxpr | jex.core.ClosedJaxpr) -> float:
     return float(total)
 
 
+def guided_step_flops(config: ModelConfig, batch: int, note_tokens: int) -> float:
+    """Returns the number of operations of the matrix products of a guided denoising step.
+
+    Both halves of the batch pass through all layers, only the conditional half through the
+    cross-attention, whose keys and values are computed once per segment, like FiLM.
+    """
+    D, inner, L = config.width, config.heads * config.head_width, config.decoder_layers
+    F, S = config.target_frames, note_tokens + config.context_frames
+    layer = 2 * F * (4 * D * inner + 2 * F * inner + 3 * D * config.mlp_width)
+    layer += F * (2 * D * inner + 2 * S * inner)
+    ends = 2 * F * 2 * config.mel_bins * D
+    return 2.0 * batch * (L * layer + ends)
+
+
 def guided_step_bytes(config: ModelConfig, batch: int, note_tokens: int, item_bytes: int) -> float:
     """Returns the minimum number of bytes that a guided denoising step reads and writes.
 

@@ -12,6 +12,7 @@ shortest times, which are affected least.
 
 import argparse
 import json
+import os
 import resource
 import sys
 import time
@@ -19,12 +20,12 @@ from pathlib import Path
 
 from worker import Worker
 
-NOTE_TOKENS, CONTEXT_FRAMES, STEPS = 400, 256, 20
+NOTE_TOKENS, CONTEXT_FRAMES, STEPS = 400, 256, 20  # per segment of 256 frames
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", nargs="+", default=["small", "base"])
+    parser.add_argument("--sizes", nargs="+", default=["mini", "small", "base"])
     parser.add_argument("--rounds", type=int, default=6, help="number of measurements")
     parser.add_argument("--port_python", help="Python with torch and diffusers")
     parser.add_argument("--role", choices=["ours", "port"], help=argparse.SUPPRESS)
@@ -32,27 +33,33 @@ def main() -> None:
     if arguments.role:
         serve(arguments.role, arguments.sizes[0])
         return
+    print(f"Processor: {processor()}\n")
     print(
-        "| size | ours, s per guided step | diffusers, s per 2 evaluations | ratio | memory, GB |"
+        "| size | ours, s per guided step | share of the matrix rate "
+        "| diffusers, s per 2 evaluations | ratio | memory, GB |"
     )
-    print("|---|---:|---:|---:|---:|")
+    print("|---|---:|---:|---:|---:|---:|")
     for size in arguments.sizes:
         compare(size, arguments.rounds, arguments.port_python)
 
 
 def compare(size: str, rounds: int, port_python: str | None) -> None:
     ours = worker(sys.executable, "ours", size)
-    port = worker(port_python, "port", size) if port_python else None
-    ours_seconds, port_seconds = [], []
+    port = worker(port_python, "port", size) if port_python and size != "mini" else None
+    answers, port_seconds = [], []
     for _ in range(rounds):
-        ours_seconds.append(ours.ask("measure")["seconds"])
+        answers.append(ours.ask("measure"))
         if port:
             port_seconds.append(port.ask("measure")["seconds"])
-    memory = ours.ask("measure")["gigabytes"]
-    ours_best, port_best = min(ours_seconds), min(port_seconds, default=float("nan"))
+    ours_best, port_best = (
+        min(seconds, default=float("nan"))
+        for seconds in ([answer["seconds"] for answer in answers], port_seconds)
+    )
+    rate = max(answer["rate"] for answer in answers)
+    share = answers[0]["flops"] / ours_best / rate
     print(
-        f"| {size} | {ours_best:.3f} | {port_best:.3f} | {port_best / ours_best:.1f} "
-        f"| {memory:.2f} |",
+        f"| {size} | {ours_best:.4f} | {100 * share:.0f} % of {rate / 1e9:.0f} GFLOP/s "
+        f"| {port_best:.3f} | {port_best / ours_best:.1f} | {answers[-1]['gigabytes']:.2f} |",
         flush=True,
     )
     ours.stop()
@@ -66,21 +73,44 @@ def worker(python: str, role: str, size: str) -> Worker:
 
 
 def serve(role: str, size: str) -> None:
-    """Prints time per step and peak memory for each line of input."""
-    step = {"ours": our_step, "port": port_step}[role](size)
+    """Prints time per step and peak memory for each line of input, ours also the matrix rate."""
+    step, flops = {"ours": our_step, "port": port_step}[role](size)
     step()  # compiles
+    rate = matrix_rate if role == "ours" else lambda: 0.0
     for _ in sys.stdin:
         start = time.perf_counter()
         evaluations = step()
         seconds = (time.perf_counter() - start) / evaluations
         gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(json.dumps({"seconds": seconds, "gigabytes": gigabytes}), flush=True)
+        answer = {"seconds": seconds, "gigabytes": gigabytes, "flops": flops, "rate": rate()}
+        print(json.dumps(answer), flush=True)
+
+
+def matrix_rate(width: int = 2048, products: int = 4) -> float:
+    """Returns the operations per second of float32 products of large matrices, the best of some."""
+    import jax
+    from timing import best_seconds
+
+    matrix = jax.random.normal(jax.random.key(0), (width, width))
+    return 2 * width**3 / best_seconds(lambda: matrix @ matrix, products)
+
+
+def processor() -> str:
+    """Returns the name of the processor, its number of cores, and its vector instructions."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    values = dict(line.split(": ", 1) for line in lines if ": " in line)
+    values = {name.strip(): value for name, value in values.items()}
+    vectors = [name for name in ("avx2", "avx512f", "amx_tile") if name in values["flags"].split()]
+    return f"{values['model name']}, {os.cpu_count()} cores, {' '.join(vectors)}"
 
 
 def our_step(size: str):
     import jax
     import numpy as np
 
+    from counting import guided_step_flops
+
+    from spectrodiff.checkpoints.resolve import open_checkpoint
     from spectrodiff.checkpoints.tree import expected_shapes, nest
     from spectrodiff.core.parallel import make_mesh, replicated
     from spectrodiff.diffusion.sampler import Sampler
@@ -91,7 +121,10 @@ def our_step(size: str):
     from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
     from spectrodiff.synthesis.segments.model import SegmentBatch
 
-    config, rng = SIZES[size], np.random.default_rng(0)
+    config = open_checkpoint("mini").config if size == "mini" else SIZES[size]
+    # A segment of `mini` is shorter.
+    notes = NOTE_TOKENS * config.target_frames // SIZES["base"].target_frames
+    rng = np.random.default_rng(0)
 
     def random(shape):
         scale = np.float32(shape[-2] ** -0.5 if len(shape) > 1 else 1)
@@ -109,12 +142,13 @@ def our_step(size: str):
         dtype=jax.numpy.float32,
         mesh=make_mesh(devices),
     )
-    tokens = np.zeros((1, note_bucket(NOTE_TOKENS, config.note_tokens)), np.int32)
-    tokens[:, :NOTE_TOKENS] = rng.integers(3, 1000, NOTE_TOKENS)
+    tokens = np.zeros((1, note_bucket(notes, config.note_tokens)), np.int32)
+    tokens[:, :notes] = rng.integers(3, 1000, notes)
+    context = rng.uniform(-1, 1, (1, config.context_frames, config.mel_bins))
     batch = SegmentBatch(
         tokens,
-        rng.uniform(-1, 1, (1, CONTEXT_FRAMES, config.mel_bins)).astype(np.float32),
-        np.ones((1, CONTEXT_FRAMES), bool),
+        context.astype(np.float32),
+        np.ones((1, config.context_frames), bool),
         jax.random.key(0)[None],
     )
 
@@ -125,7 +159,7 @@ def our_step(size: str):
         jax.block_until_ready(model.sample(segment))
         return STEPS
 
-    return step
+    return step, guided_step_flops(config, 1, tokens.shape[1])
 
 
 def port_step(size: str):
@@ -157,7 +191,7 @@ def port_step(size: str):
                 )
         return 1
 
-    return step
+    return step, 0.0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.models.config import SIZES
+from spectrodiff.models.definition import define, init_params
+from spectrodiff.models.denoiser import Denoiser
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RUN = ("ceilings", "sampling", "training", "port", "determinism", "loader", "sound")
@@ -171,6 +174,26 @@ def test_a_loop_counts_with_its_length(modules):
 
     counted = modules["counting"].count_flops(jax.make_jaxpr(five_products)(jnp.ones((4, 4))))
     assert counted == 5 * 2 * 4**3
+
+
+def test_operations_of_a_guided_step_are_those_of_its_program(modules):
+    config = dataclasses.replace(SIZES["tiny"], target_frames=24, context_frames=40)
+    network = define(Denoiser, config)
+    z, time = jnp.zeros((6, 24, 128)), jnp.zeros(1)
+
+    def step(params, tokens, context, mask):
+        model = network.merge(params)
+        memory = model.decoder.memory(model.encode(tokens, context, mask))
+        return memory, model.decoder.films(time)
+
+    inputs = (jnp.ones((3, 64), jnp.int32), jnp.zeros((3, 40, 128)), jnp.ones((3, 40), bool))
+    params = init_params(Denoiser, config, 0)
+    memory, films = jax.eval_shape(step, params, *inputs)
+    jaxpr = jax.make_jaxpr(lambda params, *rest: network.merge(params).decoder(*rest))(
+        params, z, films, memory
+    )
+    counting = modules["counting"]
+    assert counting.guided_step_flops(config, 3, 64) == counting.count_flops(jaxpr)
 
 
 def test_bytes_of_a_step(modules, small):
