@@ -107,7 +107,6 @@ def processor() -> str:
 def our_step(size: str):
     import jax
     import numpy as np
-
     from counting import guided_step_flops
 
     from spectrodiff.checkpoints.resolve import open_checkpoint
