@@ -77,7 +77,7 @@ def seconds(
     measured = []
     for _ in range(steps + 1):
         start = time.perf_counter()
-        state, metrics = step(state, inputs)
+        state, metrics = step(state, inputs, task.frozen)
         jax.block_until_ready((state, metrics))
         measured.append(time.perf_counter() - start)
     return statistics.median(measured[1:])  # the first one compiles

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from spectrodiff.music.notes import Notes, read_midi, write_midi
     from spectrodiff.music.tokenizer import tokenize
     from spectrodiff.synthesis.loading import load
-    from spectrodiff.synthesis.synthesizer import Song, Synthesizer
+    from spectrodiff.synthesis.rendering import Song
+    from spectrodiff.synthesis.synthesizer import Synthesizer
 
 __version__ = "0.1.0"
 
@@ -37,7 +38,7 @@ __all__ = [
 # costs nothing.
 _HOMES = {
     "Notes": "music.notes",
-    "Song": "synthesis.synthesizer",
+    "Song": "synthesis.rendering",
     "Synthesizer": "synthesis.synthesizer",
     "load": "synthesis.loading",
     "log_mel": "audio.features",

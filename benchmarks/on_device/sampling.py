@@ -37,6 +37,8 @@ from spectrodiff.synthesis.segments.diffusion import (
     _first_carry,
 )
 from spectrodiff.synthesis.segments.model import SegmentBatch
+from spectrodiff.synthesis.segments.programs import steps_per_call
+from spectrodiff.synthesis.tuning import tuning_for
 
 GUIDANCE = 2.0
 
@@ -63,6 +65,7 @@ class SamplingBench:
     ) -> list[Job]:
         """Returns the rows of all samplers and networks."""
         scale, jobs = self._scale, []
+        buckets = tuning_for(make_mesh(jax.devices()[:1])).note_buckets
         for sampler in samplers:
             for size in scale.networks:
                 config = scale.config(size)
@@ -75,7 +78,7 @@ class SamplingBench:
                         steps=scale.many_steps if sampler == "ddpm" else scale.few_steps,
                         guidance=GUIDANCE,
                         note_tokens=scale.note_tokens,
-                        padded_tokens=note_bucket(scale.note_tokens, config.note_tokens),
+                        padded_tokens=note_bucket(scale.note_tokens, config.note_tokens, buckets),
                         context_frames=config.context_frames,
                         target_frames=config.target_frames,
                     )
@@ -123,7 +126,7 @@ class SamplingBench:
             model._films,
             model._guidance,
             0,
-            min(STEPS_PER_CALL, steps),
+            steps_per_call(steps, STEPS_PER_CALL),
         )
 
     def _model(self, settings: SamplingSettings) -> DiffusionSegments:
@@ -174,7 +177,7 @@ def measure(prepared: Prepared, allowance: float) -> Sampling:
         model.steps = steps
         return model.sample(encoded)
 
-    few = min(STEPS_PER_CALL, settings.steps)
+    few = steps_per_call(settings.steps, STEPS_PER_CALL)
     few_seconds = repeat(lambda: take_steps(few), allowance / 10, 3).seconds
     expected = encode.seconds + few_seconds * settings.steps / few
     if expected <= allowance:

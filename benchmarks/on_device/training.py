@@ -190,7 +190,7 @@ class TrainingBench:
             first.host,
             first.shardings,
         )
-        program = compile_program(function, abstract, placed)
+        program = compile_program(function, abstract, placed, task.frozen)
         flops = 3 * forward_flops(task, first.host.params, placed, mesh) / batch
         return Step(first, program, batch, placed, flops, mesh, config, "")
 
@@ -236,13 +236,13 @@ def measured(step: Step, step_seconds: float, steps: int) -> Training:
 def timed_steps(step: Step, allowance: float) -> tuple[TrainState, float, int]:
     """Returns the last state, the seconds per step, and the number of timed steps."""
     run, state = step.program.compiled, start_training(step)
-    state, metrics = jax.block_until_ready(run(state, step.inputs))
+    state, metrics = jax.block_until_ready(run(state, step.inputs, {}))
     start = time.perf_counter()
-    state, metrics = jax.block_until_ready(run(state, step.inputs))
+    state, metrics = jax.block_until_ready(run(state, step.inputs, {}))
     steps = max(3, min(50, int(allowance / (time.perf_counter() - start))))
     start = time.perf_counter()
     for _ in range(steps):
-        state, metrics = run(state, step.inputs)
+        state, metrics = run(state, step.inputs, {})
     jax.block_until_ready((state, metrics))
     return state, (time.perf_counter() - start) / steps, steps
 
@@ -331,7 +331,7 @@ def _train(step: Step, steps: int) -> tuple[Params, np.ndarray]:
     """Returns parameters and losses after some steps, as host arrays."""
     state, losses = start_training(step), []
     for _ in range(steps):
-        state, metrics = step.program.compiled(state, step.inputs)
+        state, metrics = step.program.compiled(state, step.inputs, {})
         losses.append(metrics["loss"])
     params, losses = jax.device_get((state.params, losses))
     return params, np.array(losses)

@@ -24,7 +24,8 @@ from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
     from spectrodiff.music.tokenizer import SongTokens
-    from spectrodiff.synthesis.synthesizer import Song, Synthesizer
+    from spectrodiff.synthesis.rendering import Song
+    from spectrodiff.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 

@@ -36,8 +36,10 @@ def main(arguments: Sequence[str]) -> None:
     # Before JAX starts threads. Otherwise steps on a CPU spend time on mapping memory again.
     keep_memory()
     # Imported here so that errors in settings are fast.
+    import jax
+
     from spectrodiff.core import distributed
-    from spectrodiff.core.parallel import make_mesh, shardings_of
+    from spectrodiff.core.parallel import make_mesh, replicated, shardings_of
     from spectrodiff.training import data, run_folder, start, state
     from spectrodiff.training.checkpointing import Checkpoints, silence_orbax
     from spectrodiff.training.evaluation import Evaluator
@@ -108,6 +110,7 @@ def main(arguments: Sequence[str]) -> None:
             mesh,
             task,
             train_step,
+            jax.device_put(task.frozen, replicated(mesh)),
             rate,
             batches,
             examples,

@@ -163,11 +163,12 @@ def run(
     times: Any = None,
     noise: Callable[[jax.Array], jax.Array] | None = None,
     first: int | Int[Array, ""] = 0,
-    last: int | Int[Array, ""] | None = None,
+    count: int | Int[Array, ""] | None = None,
 ) -> Carry:
-    """Takes the steps from `first` up to `last`; after all of them, `carry.z` is the sample.
+    """Takes `count` steps from `first` on; after all of them, `carry.z` is the sample.
 
-    The steps can be split over several calls, which under `jit` share one compilation.
+    The steps can be split over several calls, which under `jit` share a compilation if `count` is
+    an argument, or always the same.
 
     Args:
         denoise: maps z [B, F, M] and one entry of `times` to x0 [B, F, M].
@@ -177,11 +178,13 @@ def run(
             [steps]; by default the table. Results that depend on time alone can be computed once.
         noise: returns unit noise like z for the index of a step; None for a sampler without noise.
         first: index of the first step.
-        last: index after the last step; by default the length of the table.
+        count: number of steps, by default that of the table; a GPU runs a loop of a known number
+            of steps without the host.
     """
     times = table if times is None else times
 
-    def step(number: jax.Array, carry: Carry) -> Carry:
+    def step(taken: jax.Array, carry: Carry) -> Carry:
+        number = first + taken
         row, time = jax.tree.map(lambda column: column[number], (table, times))
         x0 = denoise(carry.z, time)
         z = row.z * carry.z + row.x0 * x0 + row.previous_x0 * carry.previous_x0
@@ -189,4 +192,4 @@ def run(
             z = z + row.noise * noise(number)
         return Carry(z, x0)
 
-    return jax.lax.fori_loop(first, len(table.time) if last is None else last, step, carry)
+    return jax.lax.fori_loop(0, len(table.time) if count is None else count, step, carry)

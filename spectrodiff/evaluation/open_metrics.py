@@ -77,7 +77,8 @@ def open_metrics(settings: Evaluation) -> tuple[list[Metric], list[MissingMetric
     else:
         assert transcriber is not None
         checksum = path_checksum(transcriber)
-        metrics.append(TranscriptionMetric(load_mt3(transcriber), checksum))
+        mt3 = load_mt3(transcriber, batch_size=settings.transcriber_batch_size)
+        metrics.append(TranscriptionMetric(mt3, checksum))
     return metrics, missing
 
 

@@ -110,6 +110,8 @@ class Evaluation:
     trill: str | None = None  # a SavedModel as a folder or URL
     onnx: tuple[str, ...] = ()  # other embeddings, in ONNX files
     transcriber: str | None = None  # folder of MT3's weights, or "basic_pitch"
+    # Number of segments that MT3 decodes together; None for one that suits the device.
+    transcriber_batch_size: int | None = None
     replicates: int = 200  # bootstrap replicates of confidence intervals; 0 for no intervals
     speed_segments: int = 4  # number of segments that are timed; 0 for no measurement of speed
 
@@ -125,6 +127,7 @@ class Evaluation:
         _check_sampling("Evaluation", self.steps, self.guidance, self.seed)
         _check_at_least("Evaluation.songs", self.songs, 1)
         _check_at_least("Evaluation.batch_size", self.batch_size, 1)
+        _check_at_least("Evaluation.transcriber_batch_size", self.transcriber_batch_size, 1)
         _check_at_least("Evaluation.replicates", self.replicates, 0)
         _check_at_least("Evaluation.speed_segments", self.speed_segments, 0)
         require(self.max_minutes > 0, "Evaluation.max_minutes", "a number > 0", self.max_minutes)

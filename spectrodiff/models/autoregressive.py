@@ -35,7 +35,7 @@ from spectrodiff.models.layers import (
 )
 from spectrodiff.music.vocabulary import PADDING_ID
 
-# Standard deviation of the noise added to frames that are fed back.
+# Standard deviation of the noise added to each frame when it is sampled, as in the released code.
 DITHER = 0.2
 
 
@@ -190,10 +190,10 @@ def write_frames(
     keys: Key[Array, " B"],
     *,
     first: Int[Array, ""] | int,
-    last: Int[Array, ""] | int,
+    count: Int[Array, ""] | int,
     dither: float | Float[Array, ""] = DITHER,
 ) -> Writing:
-    """Generates the frames from `first` up to `last`; call it under `jax.jit`.
+    """Generates `count` frames from `first` on; call it under `jax.jit`.
 
     Args:
         decoder: decoder of the network.
@@ -201,23 +201,22 @@ def write_frames(
         cross: `decoder.memory` of the notes.
         keys: one per example, consumed; examples do not influence one another.
         first: index of the first frame to generate.
-        last: index of the frame after the last one.
-        dither: standard deviation of the noise added to frames that are fed back; the frames in the
-            result are without it.
+        count: number of frames; a GPU runs a loop of a known number without the host.
+        dither: standard deviation of the noise added to each frame, which is fed back with it.
     """
 
-    def write_one(step: jax.Array, writing: Writing) -> Writing:
+    def write_one(written: jax.Array, writing: Writing) -> Writing:
+        step = first + written
         frames, cache = writing
-        before = frames[:, jnp.maximum(step - 1, 0)]
-        noise = jax.vmap(
-            lambda key: jax.random.normal(jax.random.fold_in(key, step), before.shape[1:])
-        )(keys)
-        # The first frame is predicted from zeros without noise.
-        before = jnp.where(step == 0, 0.0, before + dither * noise)
+        # The first frame is predicted from zeros.
+        before = jnp.where(step == 0, 0.0, frames[:, jnp.maximum(step - 1, 0)])
         frame, cache = decoder.step(before, cross, cache, step)
-        return Writing(frames.at[:, step].set(frame), cache)
+        noise = jax.vmap(
+            lambda key: jax.random.normal(jax.random.fold_in(key, step), frame.shape[1:])
+        )(keys)
+        return Writing(frames.at[:, step].set(frame + dither * noise), cache)
 
-    return jax.lax.fori_loop(first, last, write_one, writing)
+    return jax.lax.fori_loop(0, count, write_one, writing)
 
 
 def sample(
@@ -233,11 +232,11 @@ def sample(
         model: network.
         tokens: note tokens.
         keys: one per example, consumed.
-        dither: standard deviation of the noise added to frames that are fed back.
+        dither: standard deviation of the noise added to each frame, which is fed back with it.
     """
     config = model.decoder.config
     cross = model.decoder.memory(model.note_encoder(tokens))
     writing = begin(config, len(tokens), model.decoder.dtype)
     return write_frames(
-        model.decoder, writing, cross, keys, first=0, last=config.target_frames, dither=dither
+        model.decoder, writing, cross, keys, first=0, count=config.target_frames, dither=dither
     ).frames

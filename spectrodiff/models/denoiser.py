@@ -114,11 +114,11 @@ class DecoderLayer(nnx.Module):
     ) -> Float[Array, "R F D"]:
         conditioned = memory[0].key.shape[0]
         normed = self.cross_attention_norm(x[:conditioned])
-        *keys, last = split_key(key, len(memory) + 1)
+        keys = iter(split_key(key, 2 * len(memory)))
         attended = jnp.zeros_like(normed)
-        for attention, source, key in zip(self._cross_attentions(), memory, keys, strict=True):
-            attended += _gate(attention(normed, source, key=key), source.mask)
-        attended = dropout(attended, self.dropout, last, shared_axis=1)
+        for attention, source in zip(self._cross_attentions(), memory, strict=True):
+            each = _gate(attention(normed, source, key=next(keys)), source.mask)
+            attended += dropout(each, self.dropout, next(keys), shared_axis=1)
         if conditioned == x.shape[0]:
             return x + attended
         return jnp.concatenate([x[:conditioned] + attended, x[conditioned:]])
@@ -173,8 +173,7 @@ class Decoder(nnx.Module):
     ) -> Float32[Array, "R F M"]:
         """Predicts from noisy features; rows beyond the batch of the memory are unconditional."""
         keys = split_key(key, 3)
-        x = self.input(noisy) + self.positions[...][None].astype(self.dtype)
-        x = dropout(x, self.dropout, keys[0], shared_axis=1)
+        x = dropout(self._embed(noisy), self.dropout, keys[0], shared_axis=1)
         x = scan_layers(
             self.layers,
             lambda layer, x, inputs: layer(x, inputs[0], inputs[1], key=inputs[2]),
@@ -184,6 +183,33 @@ class Decoder(nnx.Module):
         )
         x = dropout(self.norm(x), self.dropout, keys[2], shared_axis=1)
         return self.output(x)
+
+    def unrolled(self, memory: Memory) -> Callable[[jax.Array, Films], jax.Array]:
+        """Returns a function like `__call__` without dropout, one layer after another.
+
+        The weights and memories of the layers are cut out of their stacks here. Called before a
+        loop over steps, that is done once; a loop over layers does it in every step, where it costs
+        a GPU as much as the products of a small batch. In return, each layer is compiled by itself.
+        """
+        definition, arrays = nnx.split(self.layers)
+        stacked = (nnx.to_pure_dict(arrays), memory)
+
+        def cut(tree: Tree, number: int) -> Tree:
+            result: Tree = jax.tree.map(lambda array: array[number], tree)
+            return result
+
+        layers = [cut(stacked, number) for number in range(self.depth)]
+
+        def decode(noisy: jax.Array, films: Films) -> jax.Array:
+            x = self._embed(noisy)
+            for number, (weights, memory) in enumerate(layers):
+                x = nnx.merge(definition, weights)(x, cut(films, number), memory)
+            return self.output(self.norm(x))
+
+        return decode
+
+    def _embed(self, noisy: Float[Array, "R F M"]) -> Float[Array, "R F D"]:
+        return self.input(noisy) + self.positions[...][None].astype(self.dtype)
 
     def _per_layer(self, function: Callable[[DecoderLayer], Tree]) -> Tree:
         definition, arrays = nnx.split(self.layers)

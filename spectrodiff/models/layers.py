@@ -41,9 +41,17 @@ def dropout(
     return jnp.where(keep, x / (1.0 - rate), jnp.zeros((), x.dtype))
 
 
-def fan_in_normal(scale: float = 1.0) -> nnx.Initializer:
-    """Truncated normal with variance `scale` / fan-in, the T5 initializer of every dense layer."""
-    return nnx.initializers.variance_scaling(scale, "fan_in", "truncated_normal")
+def fan_in_normal(scale: float = 1.0, *, truncated: bool = True) -> nnx.Initializer:
+    """Normal distribution with variance `scale` / fan-in, as T5 initializes dense layers.
+
+    Args:
+        scale: factor of the variance.
+        truncated: leave out values beyond two standard deviations of the normal distribution, as
+            everywhere but in attention.
+    """
+    return nnx.initializers.variance_scaling(
+        scale, "fan_in", "truncated_normal" if truncated else "normal"
+    )
 
 
 class Dense(nnx.Module):
@@ -137,13 +145,12 @@ class Attention(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        inner = heads * head_width
-        self.query = Dense(
-            width, inner, dtype=dtype, init=fan_in_normal(1.0 / head_width), rngs=rngs
-        )
-        self.key = Dense(width, inner, dtype=dtype, rngs=rngs)
-        self.value = Dense(width, inner, dtype=dtype, rngs=rngs)
-        self.out = Dense(inner, width, dtype=dtype, rngs=rngs)
+        inner, init = heads * head_width, fan_in_normal(truncated=False)
+        query_init = fan_in_normal(1.0 / head_width, truncated=False)
+        self.query = Dense(width, inner, dtype=dtype, init=query_init, rngs=rngs)
+        self.key = Dense(width, inner, dtype=dtype, init=init, rngs=rngs)
+        self.value = Dense(width, inner, dtype=dtype, init=init, rngs=rngs)
+        self.out = Dense(inner, width, dtype=dtype, init=init, rngs=rngs)
         self.heads, self.head_width, self.dropout = heads, head_width, dropout
 
     def memory(self, source: Float[Array, "B S D"], mask: Bool[Array, "#B #T S"]) -> KeyValue:

@@ -1,4 +1,4 @@
-"""Iteration ahead: a thread computes the next item while the last one is being used."""
+"""Iteration ahead: a thread computes the next items while the last one is being used."""
 
 import dataclasses
 import queue
@@ -17,13 +17,17 @@ class _Result(Generic[Item]):
     error: BaseException | None = None
 
 
-def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yields the items of an iterator while a thread computes the next one.
+def ahead(items: Iterator[Item], waiting: int = 1) -> Generator[Item, None, None]:
+    """Yields the items of an iterator while a thread computes those that follow.
 
     Errors of `items` are raised here. Closing this generator ends the thread after the item that it
     is computing.
+
+    Args:
+        items: computes an item when it is asked for the next one.
+        waiting: maximum number of items that wait to be used.
     """
-    results: queue.Queue[_Result[Item]] = queue.Queue(maxsize=1)
+    results: queue.Queue[_Result[Item]] = queue.Queue(maxsize=waiting)
     stop = threading.Event()
 
     def work() -> None:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.padding import note_bucket
 from spectrodiff.synthesis.segments.model import SegmentBatch, SegmentModel
 
@@ -29,7 +28,6 @@ def generate_songs(
     songs: Sequence[np.ndarray],
     *,
     seed: int,
-    batch_multiple: int = 1,
     on_steps: Callable[[int], None] | None = None,
 ) -> Iterator[Segment]:
     """Generates all segments of some songs, first segments first.
@@ -38,7 +36,6 @@ def generate_songs(
         model: generates a batch of segments.
         songs: the tokens of each song, int32 [segments, N].
         seed: of the randomness; a song's key depends on the seed and its own tokens.
-        batch_multiple: number of devices that a batch is split over.
         on_steps: passed on to the model.
 
     Yields:
@@ -47,14 +44,14 @@ def generate_songs(
     config = model.config
     # Longest first: songs that are not finished are then always the first rows of a batch.
     order = sorted(range(len(songs)), key=lambda song: -len(songs[song]))
-    size = _batch_size(len(songs), batch_multiple)
+    size = _batch_size(len(songs), model.num_devices)
     song_keys = jnp.stack([song_key(seed, songs[order[row % len(order)]]) for row in range(size)])
     past = jnp.zeros((size, 0, config.mel_bins))  # the last frames so far, at most C of them
     for number in range(len(songs[order[0]])):
         active = [song for song in order if len(songs[song]) > number]
-        size = _batch_size(len(active), batch_multiple)
+        size = _batch_size(len(active), model.num_devices)
         batch = SegmentBatch(
-            tokens=_padded([songs[song][number] for song in active], size),
+            tokens=_padded([songs[song][number] for song in active], size, model),
             context=_filled(past[:size], config.context_frames),
             context_mask=np.tile(np.arange(config.context_frames) < past.shape[1], (size, 1)),
             keys=jax.vmap(jax.random.fold_in, (0, None))(song_keys[:size], number),
@@ -79,13 +76,12 @@ def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
-def first_batch(
-    config: ModelConfig, songs: Sequence[np.ndarray], *, batch_multiple: int = 1
-) -> SegmentBatch:
+def first_batch(model: SegmentModel, songs: Sequence[np.ndarray]) -> SegmentBatch:
     """Returns the first segments of some songs, for measuring speed; keys are not the songs'."""
-    size = _batch_size(len(songs), batch_multiple)
+    config = model.config
+    size = _batch_size(len(songs), model.num_devices)
     return SegmentBatch(
-        tokens=_padded([song[0] for song in songs], size),
+        tokens=_padded([song[0] for song in songs], size, model),
         context=jnp.zeros((size, config.context_frames, config.mel_bins)),
         context_mask=np.zeros((size, config.context_frames), bool),
         keys=jax.random.split(jax.random.key(0), size),
@@ -118,9 +114,9 @@ def _batch_size(songs: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def _padded(rows: Sequence[np.ndarray], size: int) -> np.ndarray:
-    longest = max(int(np.count_nonzero(row)) for row in rows)
-    width = min(note_bucket(longest, len(rows[0])), len(rows[0]))
+def _padded(rows: Sequence[np.ndarray], size: int, model: SegmentModel) -> np.ndarray:
+    longest, limit = max(int(np.count_nonzero(row)) for row in rows), len(rows[0])
+    width = min(note_bucket(longest, limit, model.tuning.note_buckets), limit)
     tokens = np.zeros((size, width), np.int32)
     tokens[: len(rows)] = [row[:width] for row in rows]
     return tokens

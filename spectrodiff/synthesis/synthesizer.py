@@ -1,7 +1,5 @@
 """Synthesizer: renders songs with a model and an inverter."""
 
-import contextlib
-import dataclasses
 import logging
 import os
 import time
@@ -22,41 +20,27 @@ from spectrodiff.core.parallel import make_mesh, replicated
 from spectrodiff.diffusion.parameterization import to_eps
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
-from spectrodiff.inverter import InversionStream, Inverter, invert
+from spectrodiff.inverter import Inverter
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenizer import SongTokens, tokenize_song
-from spectrodiff.synthesis.ahead import ahead
-from spectrodiff.synthesis.meter import ExpectedSeconds, Meter
+from spectrodiff.synthesis.meter import ExpectedSeconds
 from spectrodiff.synthesis.parameters import compute_type, place
+from spectrodiff.synthesis.rendering import Song, render_songs, stream_song
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.synthesis.songs import first_batch, generate_songs, group_songs
+from spectrodiff.synthesis.tuning import Tuning
 
 logger = logging.getLogger(__name__)
 
-# Steps and frames that are timed to estimate the time of a song; the fastest step counts.
-TRIAL_STEPS = 2
+# Calls and frames that are timed to estimate the time of a song; the fastest call counts.
+TRIALS = 2
 TRIAL_FRAMES = 512  # 10 s
 
 SongInput = str | os.PathLike[str] | Notes | SongTokens
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Song:
-    """A rendered song, or a part of one.
-
-    Attributes:
-        audio: float32 [samples] in [-1, 1].
-        sample_rate: of the audio, in Hz.
-        log_mel: the features it was inverted from, float32 [frames, 128], unscaled.
-    """
-
-    audio: np.ndarray
-    sample_rate: int
-    log_mel: np.ndarray
 
 
 class Synthesizer:
@@ -67,6 +51,7 @@ class Synthesizer:
         inverter: turns features into audio.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: to compute on; by default all devices of JAX's default kind.
+        tuning: settings of the compiled programs; by default those for the devices.
 
     Attributes:
         config: sizes of the network.
@@ -86,6 +71,7 @@ class Synthesizer:
         *,
         precision: str = "float32",
         devices: Sequence[jax.Device] | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
         self.config, self.inverter = checkpoint.config, inverter
         self.tokenization, self.sampling = checkpoint.tokenization, checkpoint.sampling
@@ -94,6 +80,7 @@ class Synthesizer:
         self._prediction = checkpoint.prediction
         self._schedule = make_schedule(checkpoint.schedule)
         self._devices = list(devices or jax.devices())
+        self._tuning = tuning
         self._params = place(checkpoint.params, replicated(make_mesh(self._devices)), precision)
         self._segment_models: dict[tuple[Sampling | None, bool], SegmentModel] = {}
 
@@ -140,7 +127,9 @@ class Synthesizer:
         batch_size = _checked_batch_size(batch_size)
         tokens = [self.tokenize(song, strict=strict) for song in songs]
         model = self._segment_model(self.sampling.but(**sampling), len(tokens) > 1)
-        return self._render_groups(tokens, model, seed, batch_size, progress)
+        return render_songs(
+            model, self.inverter, tokens, seed=seed, batch_size=batch_size, progress=progress
+        )
 
     def stream(
         self,
@@ -161,7 +150,7 @@ class Synthesizer:
         """
         tokens = self.tokenize(song, strict=strict)
         model = self._segment_model(self.sampling.but(**sampling), many=False)
-        return self._stream(tokens, model, seed, progress)
+        return stream_song(model, self.inverter, tokens, seed=seed, progress=progress)
 
     def segments(
         self,
@@ -232,20 +221,15 @@ class Synthesizer:
             return ExpectedSeconds(0.0, 0.0)
         model = self._segment_model(self.sampling.but(**sampling), len(songs) > 1)
         groups = group_songs([len(song.tokens) for song in songs], batch_size)
-        trial = model.try_steps(
-            first_batch(
-                self.config,
-                [songs[song].tokens for song in groups[0]],
-                batch_multiple=model.num_devices,
-            )
-        )
-        next(trial)
+        batch = first_batch(model, [songs[song].tokens for song in groups[0]])
+        trial = model.try_steps(batch)
+        count = next(trial)
         moments = [clock()]
-        for _ in range(TRIAL_STEPS):
+        for _ in range(TRIALS):
             next(trial)
             moments.append(clock())
         batches = sum(len(songs[group[0]].tokens) for group in groups)
-        sampling_seconds = float(batches * model.steps * np.diff(moments).min())
+        sampling_seconds = float(batches * model.steps / count * np.diff(moments).min())
 
         longest = max(song.num_frames for song in songs)
         silence = np.full((min(longest, TRIAL_FRAMES), NUM_MELS), MIN_LOG_MEL, np.float32)
@@ -290,63 +274,6 @@ class Synthesizer:
         """Length of a segment."""
         return self.config.target_frames * HOP_SAMPLES / SAMPLE_RATE
 
-    def _render_groups(
-        self,
-        tokens: list[SongTokens],
-        model: SegmentModel,
-        seed: int,
-        batch_size: int,
-        progress: bool,
-    ) -> Iterator[tuple[int, Song]]:
-        count = sum(len(song.tokens) for song in tokens)
-        with Meter(count, model.steps, self.segment_seconds, enabled=progress) as meter:
-            for group in group_songs([len(song.tokens) for song in tokens], batch_size):
-                features: list[list[np.ndarray]] = [[] for _ in group]
-                for segment in generate_songs(
-                    model,
-                    [tokens[song].tokens for song in group],
-                    seed=seed,
-                    batch_multiple=model.num_devices,
-                    on_steps=meter.steps_done,
-                ):
-                    song, done = group[segment.song], features[segment.song]
-                    done.append(segment.scaled_mel)
-                    meter.segment_done()
-                    if len(done) == len(tokens[song].tokens):
-                        yield song, self._finish(np.concatenate(done), tokens[song])
-                        done.clear()
-
-    def _stream(
-        self,
-        tokens: SongTokens,
-        model: SegmentModel,
-        seed: int,
-        progress: bool,
-    ) -> Iterator[Song]:
-        inversion = InversionStream(self.inverter)
-        log_mel = np.zeros((0, self.config.mel_bins), np.float32)
-        done = 0  # samples yielded so far
-        count = len(tokens.tokens)
-        with Meter(count, model.steps, self.segment_seconds, enabled=progress) as meter:
-            segments = generate_songs(model, [tokens.tokens], seed=seed, on_steps=meter.steps_done)
-            with contextlib.closing(ahead(segments)) as finished:
-                for segment in finished:
-                    meter.segment_done()
-                    frames = np.asarray(unscale(segment.scaled_mel))
-                    frames = frames[: tokens.num_frames - segment.number * len(frames)]
-                    log_mel = np.concatenate([log_mel, frames])
-                    audio = inversion.push(frames)
-                    if segment.number == count - 1:
-                        audio = np.concatenate([audio, inversion.finish()])
-                    complete = len(audio) // HOP_SAMPLES
-                    yield Song(audio[: tokens.num_samples - done], SAMPLE_RATE, log_mel[:complete])
-                    log_mel, done = log_mel[complete:], done + len(audio)
-
-    def _finish(self, scaled_mel: np.ndarray, tokens: SongTokens) -> Song:
-        log_mel = np.asarray(unscale(scaled_mel[: tokens.num_frames]))
-        audio = invert(self.inverter, log_mel)[: tokens.num_samples]
-        return Song(audio, SAMPLE_RATE, log_mel)
-
     def _segment_model(self, sampling: Sampling, many: bool) -> SegmentModel:
         """Returns the model with some sampling settings; the last one is kept for the next call."""
         autoregressive = self.config.kind == "autoregressive"
@@ -369,13 +296,16 @@ class Synthesizer:
             guidance=sampling.guidance,
             dtype=self._dtype,
             mesh=mesh,
+            tuning=self._tuning,
         )
 
     def _autoregressive(self, mesh: Mesh) -> SegmentModel:
         logger.info(
             "this model is autoregressive: it ignores steps, sampler, guidance and variance"
         )
-        return AutoregressiveSegments(self.config, self._params, dtype=self._dtype, mesh=mesh)
+        return AutoregressiveSegments(
+            self.config, self._params, dtype=self._dtype, mesh=mesh, tuning=self._tuning
+        )
 
 
 def _checked_batch_size(batch_size: int) -> int:

@@ -35,6 +35,7 @@ class Run(NamedTuple):
     mesh: Mesh
     task: Task
     train_step: TrainStep
+    frozen: Params  # of the task, on the devices
     rate: Callable[[int], jax.Array]  # learning rate by step
     batches: TrainingBatches
     examples: HostBatch  # to evaluate on
@@ -73,7 +74,7 @@ def train(run: Run, state: TrainState) -> TrainState:
             if batch is None:
                 break
             position = run.batches.get_state()
-            state, metrics = run.train_step(state, batch)
+            state, metrics = run.train_step(state, batch, run.frozen)
             step += 1
             pending.add(step, metrics)
             speed.step_done()

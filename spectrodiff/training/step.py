@@ -15,7 +15,8 @@ from spectrodiff.training.settings import Optimization, RandomBits, Training
 from spectrodiff.training.state import TrainState
 from spectrodiff.training.task import Params, Scores, Task
 
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Scores]]
+# The last argument are the frozen parameters of the task, replicated on the devices.
+TrainStep = Callable[[TrainState, Batch, Params], tuple[TrainState, Scores]]
 
 # Initial parameters use the keys `fold_in(key(seed), n)` for n from 0. Steps, which also count from
 # 0, are folded into another key.
@@ -53,17 +54,17 @@ def make_train_step(
         optimization: decay of the running average.
 
     Returns:
-        A function from state and batch (see `examples.read_examples`) to the state after the step
-        and its metrics: `loss`, its terms, and `grad_norm`.
+        A function from state, batch (see `examples.read_examples`) and the arrays of `task.frozen`
+        to the state after the step and its metrics: `loss`, its terms, and `grad_norm`.
     """
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Scores]:
+    def step(state: TrainState, batch: Batch, frozen: Params) -> tuple[TrainState, Scores]:
         key = step_key(training.seed, state.step, training.random_bits)
         trained, fixed = split_fixed(state.params)
 
         def loss(trained: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scores]:
             examples = read_examples(batch, task.sizes, mesh)
-            losses = task.loss(join_fixed(trained, fixed), examples, key)
+            losses = task.loss(join_fixed(trained, fixed) | frozen, examples, key)
             return losses["loss"], losses
 
         losses, gradients = accumulate(loss, trained, batch, key, training.micro_batches, mesh)
@@ -80,7 +81,7 @@ def make_train_step(
     return jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(shardings, batch_split(mesh)),
+        in_shardings=(shardings, batch_split(mesh), replicated(mesh)),
         out_shardings=(shardings, replicated(mesh)),
     )
 

@@ -48,6 +48,14 @@ class Task(Protocol):
         """True if examples need notes; without, audio files alone are a corpus."""
         return True
 
+    @property
+    def frozen(self) -> Params:
+        """Arrays of other models that the loss needs, which are neither trained nor saved.
+
+        They are arguments of the compiled step, which would otherwise contain them as constants.
+        """
+        return {}
+
     @abc.abstractmethod
     def init_params(self, seed: int) -> Params:
         """Returns random parameters."""
@@ -68,7 +76,13 @@ class Task(Protocol):
 
     @abc.abstractmethod
     def loss(self, params: Params, examples: Examples, key: jax.Array) -> Scores:
-        """Returns the mean loss of a batch under "loss", and its terms under their own names."""
+        """Returns the mean loss of a batch under "loss", and its terms under their own names.
+
+        Args:
+            params: of the network, and those of `frozen` beside them.
+            examples: a batch.
+            key: consumed.
+        """
         ...
 
     @abc.abstractmethod

@@ -118,8 +118,8 @@ def test_steps_over_several_calls_are_the_same_run():
     draw = lambda number: jax.random.normal(jax.random.fold_in(key, number), (2, 3, 1))  # noqa: E731
     whole = run(denoise, start(jnp.ones((2, 3, 1))), rows, noise=draw).z
     carry = start(jnp.ones((2, 3, 1)))
-    for first, last in ((0, 5), (5, 6), (6, 12)):
-        carry = run(denoise, carry, rows, noise=draw, first=first, last=last)
+    for first, count in ((0, 5), (5, 1), (6, 6)):
+        carry = run(denoise, carry, rows, noise=draw, first=first, count=count)
     np.testing.assert_allclose(carry.z, whole, atol=1e-6)
 
 

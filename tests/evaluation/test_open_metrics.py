@@ -84,6 +84,19 @@ def test_onnx_embeddings_have_columns_of_their_own(monkeypatch):
             open_metrics(Evaluation(onnx=paths))
 
 
+@pytest.mark.parametrize("size", [None, 5])
+def test_the_transcriber_decodes_as_many_segments_as_it_is_told(monkeypatch, tmp_path, size):
+    class Stand:
+        name, tells_programs = "MT3", True
+
+        def __init__(self, folder, batch_size):
+            assert (folder, batch_size) == (str(tmp_path), size)
+
+    monkeypatch.setattr(module, "load_mt3", Stand)
+    metrics, _ = open_metrics(Evaluation(transcriber=str(tmp_path), transcriber_batch_size=size))
+    assert "transcription_f1_full" in columns(metrics)
+
+
 def test_basic_pitch_leaves_the_papers_column_empty(monkeypatch, caplog):
     class Stand:
         name, tells_programs = "basic-pitch", False

@@ -19,7 +19,7 @@ from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.inverter import GriffinLim, Inverter
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
-from spectrodiff.synthesis.synthesizer import Song
+from spectrodiff.synthesis.rendering import Song
 from tests.support.notation import note_table
 
 ROWS = (

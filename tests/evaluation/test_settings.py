@@ -57,6 +57,7 @@ def test_titles():
         ({"rows": ()}, "rows of different names"),
         ({"rows": ("model",)}, r"Evaluation.rows: expected a list, each a Row, got \('model',\)"),
         ({"steps": 0}, "Evaluation.steps: expected a whole number >= 1, got 0"),
+        ({"transcriber_batch_size": 0}, "transcriber_batch_size: expected a whole number >= 1"),
         ({"seed": -1}, "Evaluation.seed: expected a whole number >= 0, got -1"),
         ({"guidance": float("nan")}, "Evaluation.guidance: expected a finite number"),
         ({"songs": 0}, "Evaluation.songs: expected a whole number >= 1"),

@@ -81,19 +81,18 @@ def test_free_running_output_meets_reference(golden):
     np.testing.assert_allclose(frames, arrays["output_free_running"], atol=5e-5)
 
 
-def test_dithered_frames_are_those_predicted_from_noisy_frames(golden):
-    """The cached steps against the whole network, which is fed the same noisy frames."""
+def test_dithered_frames_are_predictions_with_the_noise_that_is_fed_back(golden):
+    """The cached steps against the whole network, which is fed the same frames."""
     params, arrays = load(golden)
     keys = keys_of(5, 6, 7)
     frames = np.asarray(run(sampled, (), params, arrays["tokens"], keys, 0.2))
-    assert np.abs(frames - arrays["output_free_running"]).mean() > 0.01
-    noise = np.zeros_like(frames)
+    noise = frames - np.asarray(predict(params, arrays["tokens"], frames))
+    # 6,144 numbers: the standard errors are 0.0026 and 0.0018.
+    assert noise.mean() == pytest.approx(0.0, abs=0.012)
+    assert noise.std() == pytest.approx(0.2, abs=0.008)
     for row, key in enumerate(keys):
-        for step in range(1, 16):
-            drawn = jax.random.normal(jax.random.fold_in(key, step), (128,))
-            noise[row, step - 1] = 0.2 * drawn
-    again = predict(params, arrays["tokens"], frames + noise)
-    np.testing.assert_allclose(frames, again, atol=5e-5)
+        drawn = [jax.random.normal(jax.random.fold_in(key, step), (128,)) for step in range(16)]
+        np.testing.assert_allclose(noise[row], 0.2 * np.stack(drawn), atol=5e-5)
 
 
 def test_frames_can_be_written_in_pieces(golden):
@@ -103,8 +102,8 @@ def test_frames_can_be_written_in_pieces(golden):
     def pieces(model, tokens, keys):
         cross = model.decoder.memory(model.note_encoder(tokens))
         writing = begin(TINY, 3, jnp.float32)
-        for first, last in [(0, 5), (5, 6), (6, 16)]:
-            writing = write_frames(model.decoder, writing, cross, keys, first=first, last=last)
+        for first, count in [(0, 5), (5, 1), (6, 10)]:
+            writing = write_frames(model.decoder, writing, cross, keys, first=first, count=count)
         return writing.frames
 
     whole = run(sampled, (), params, arrays["tokens"], keys, 0.2)
@@ -118,9 +117,7 @@ def test_an_examples_frames_depend_on_its_own_notes_and_key_only(golden):
     alone = run(sampled, (), params, tokens[1:2], keys_of(6), 0.2)
     np.testing.assert_allclose(alone[0], together[1], atol=5e-5)
     other = run(sampled, (), params, tokens[1:2], keys_of(8), 0.2)
-    # The first frame is predicted from zeros without noise, all others from noisy frames.
-    np.testing.assert_allclose(other[0, 0], alone[0, 0], atol=1e-6)
-    assert np.all(np.abs(other[0, 1:] - alone[0, 1:]).mean(axis=-1) > 1e-3)
+    assert np.all(np.abs(other[0] - alone[0]).mean(axis=-1) > 0.1)
 
 
 def test_no_frame_depends_on_itself_or_on_later_ones(golden):

@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from spectrodiff.checkpoints.tree import expected_shapes
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.definition import define
-from spectrodiff.models.denoiser import Denoiser, time_embedding
+from spectrodiff.models.denoiser import DecoderLayer, Denoiser, Films, time_embedding
+from spectrodiff.models.layers import KeyValue
 from tests.support.reference import (
     NETWORKS,
     TINY_CONTEXT,
@@ -81,6 +83,39 @@ def test_rows_beyond_the_memory_are_unconditional(golden):
     )
 
 
+def test_unrolled_layers_are_the_layers_and_a_loop_over_steps_holds_no_stack(golden):
+    model, arrays = load_network(golden, "context_sum_cross_attends")
+    inputs = [arrays[key] for key in ("tokens", "context", "context_mask", "noisy")]
+
+    def last_of_two(model, tokens, context, context_mask, noisy):
+        memory = model.decoder.memory(model.encode(tokens, context, context_mask))
+        decode, films = model.decoder.unrolled(memory), model.decoder.films(jnp.full(1, 0.03))
+        twice = jnp.concatenate([noisy, noisy])
+        return jax.lax.fori_loop(0, 2, lambda _, last: 0 * last + decode(twice, films), 0 * twice)
+
+    answer = model.apply(last_of_two, *inputs)
+    np.testing.assert_allclose(answer[:3], model(*inputs, jnp.full(3, 0.03)), atol=2e-5)
+    layers = model.params["decoder"]["layers"]
+    stacks = {leaf.shape for leaf in jax.tree.leaves(layers) if leaf.ndim == 3}
+    traced = jax.make_jaxpr(lambda *inputs: model.apply(last_of_two, *inputs))(*inputs)
+    loops = [equation for equation in _equations(traced.jaxpr) if equation.primitive.name == "scan"]
+    (steps,) = [
+        loop for loop in loops if loop.params["length"] == 2 and loop.params["num_carry"] == 2
+    ]
+    assert not stacks & {variable.aval.shape for variable in steps.invars}
+    layer = {leaf.shape[1:] for leaf in jax.tree.leaves(layers["mlp"])}
+    assert layer <= {variable.aval.shape for variable in steps.invars}
+
+
+def _equations(jaxpr):
+    """All equations, those of called functions included."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            if isinstance(inner := getattr(value, "jaxpr", None), type(jaxpr)):
+                yield from _equations(inner)
+
+
 def test_padding_of_the_notes_changes_nothing(golden):
     model, arrays = load_network(golden, "context_concat_encodings")
     rows = np.flatnonzero(arrays["tokens"][:, -8:].sum(axis=1) == 0)
@@ -147,6 +182,34 @@ def test_dropout_follows_its_key(golden):
     np.testing.assert_array_equal(first, model(*inputs, key=jax.random.key(1)))
     assert float(jnp.abs(first - model(*inputs, key=jax.random.key(2))).mean()) > 1e-2
     assert float(jnp.abs(first - model(*inputs)).mean()) > 1e-2
+
+
+def test_each_source_of_summed_cross_attention_is_dropped_out_by_itself():
+    """Only the cross-attention adds anything: 1 from the notes and 10 from the context."""
+    width, keys = 32, 4096
+    config = dataclasses.replace(
+        TINY_CONTEXT, width=width, heads=1, head_width=width, cross_attention="sum", dropout=0.5
+    )
+    layer = DecoderLayer(config, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    for silent in (layer.self_attention.out, layer.mlp.down):
+        silent.kernel[...] = jnp.zeros_like(silent.kernel[...])
+    memory = []
+    for source, value in (("notes", 1.0), ("context", 10.0)):
+        layer.cross_attention[source].out.kernel[...] = jnp.eye(width)
+        # All keys are alike. So many average out the dropout of the attention's probabilities.
+        alike = jnp.ones((1, 1, keys, width))
+        memory.append(KeyValue(alike, value * alike, jnp.ones((1, 1, keys), bool)))
+    films = Films(*jnp.zeros((2, 1, 2 * width)))
+    x = jnp.zeros((1, 16, width))
+    run = jax.jit(lambda key: layer(x, films, tuple(memory), key=key))
+    added = np.concatenate([np.asarray(run(jax.random.key(seed)))[0] for seed in range(8)], axis=1)
+    # One mask for all frames.
+    np.testing.assert_array_equal(added, added[:1].repeat(16, axis=0))
+    wanted = np.array([0.0, 2.0, 20.0, 22.0])
+    nearest = np.abs(added[0][:, None] - wanted).argmin(axis=1)
+    np.testing.assert_allclose(added[0], wanted[nearest], rtol=0.1, atol=0.1)
+    # 256 channels: each of the four cases has 64 of them, with a standard deviation of 7.
+    assert np.all(np.bincount(nearest, minlength=4) > 30)
 
 
 def test_time_embedding_by_hand():

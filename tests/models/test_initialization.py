@@ -1,4 +1,4 @@
-"""Aligned initialization: what attention attends to before training."""
+"""Distribution of initial kernels; aligned initialization, and what attention then attends to."""
 
 import dataclasses
 
@@ -62,6 +62,34 @@ def nearest(scores):
 
 def sequence(encoder, tokens):
     return encoder["embedding"][tokens] + encoder["positions"][: len(tokens)]
+
+
+def test_kernels_of_attention_are_normal_and_all_others_truncated(before):
+    """Mean fourth powers, of unit variance: 3, and 2.37 without the values beyond two deviations.
+
+    The truncated distribution is widened to the variance before, so it ends at 2 / 0.8796.
+    """
+    attention = {"query", "key", "value", "out"}
+    checked = set()
+    for name, values in flatten(jax.tree.map(np.asarray, before)).items():
+        *path, role, kind = name.split("/")
+        if kind != "kernel" or values.size < 10_000:
+            continue
+        in_attention = role in attention and bool(path) and "attention" in path[-1]
+        fan_in = values.shape[-2] * (HEAD_WIDTH if in_attention and role == "query" else 1)
+        scaled = values * np.sqrt(fan_in)
+        assert scaled.std() == pytest.approx(1.0, abs=0.03), name
+        fourth = np.mean(scaled**4) / np.mean(scaled**2) ** 2
+        if in_attention:
+            assert fourth == pytest.approx(3.0, abs=0.25), name
+            assert np.abs(scaled).max() > 3.0, name
+        else:
+            assert fourth == pytest.approx(2.37, abs=0.1), name
+            assert np.abs(scaled).max() < 2.0 / 0.8796 + 1e-4, name
+        checked.add((path[-1] if path else "", role))
+    assert {("cross_attention", role) for role in attention} <= checked
+    assert {("self_attention", role) for role in attention} <= checked
+    assert {("mlp", "gate"), ("layers", "mlp_film"), ("decoder", "output")} <= checked
 
 
 def test_only_embeddings_inputs_and_attention_change(before, after):

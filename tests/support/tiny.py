@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from spectrodiff.core.parallel import make_mesh, shardings_of, to_devices
+from spectrodiff.core.parallel import make_mesh, replicated, shardings_of, to_devices
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
 from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.start import initial_params
@@ -87,13 +87,15 @@ class Trainer:
         params = initial_params(self.task, training.seed) if params is None else params
         self.state = place_state(params, self.optimizer, self.layout)
         self.shardings = shardings_of(self.state)
+        self.frozen = jax.device_put(self.task.frozen, replicated(self.mesh))
         self.step = make_train_step(
             self.task, self.optimizer, self.mesh, self.shardings, training, optimization
         )
 
     def take(self, examples):
         """One step; returns its metrics."""
-        self.state, metrics = self.step(self.state, to_devices(examples, self.mesh))
+        batch = to_devices(examples, self.mesh)
+        self.state, metrics = self.step(self.state, batch, self.frozen)
         return {name: float(value) for name, value in metrics.items()}
 
     def host(self):

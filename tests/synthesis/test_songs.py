@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.synthesis.songs import generate_songs
+from spectrodiff.synthesis.tuning import CPU
 from tests.support.reference import TINY_CONTEXT
 
 FRAMES = 16
@@ -15,10 +16,11 @@ FRAMES = 16
 class CountingSegments:
     """Generates frames that count up, starting with the number in the first token."""
 
-    num_devices = 1
     steps = 1
+    tuning = CPU
 
-    def __init__(self, context_frames):
+    def __init__(self, context_frames, num_devices):
+        self.num_devices = num_devices
         self.config = dataclasses.replace(TINY_CONTEXT, context_frames=context_frames)
         self.seen = {}  # context and mask by first token
 
@@ -39,8 +41,8 @@ def test_context_is_the_end_of_all_previous_segments(context_frames, devices):
     """Three songs of 2, 5 and 3 segments, whose first tokens are consecutive numbers."""
     songs = [np.array([[first + n, 0] for n in range(count)], np.int32)
              for first, count in ((10, 2), (20, 5), (30, 3))]  # fmt: skip
-    model = CountingSegments(context_frames)
-    segments = list(generate_songs(model, songs, seed=0, batch_multiple=devices))
+    model = CountingSegments(context_frames, devices)
+    segments = list(generate_songs(model, songs, seed=0))
     assert sorted((segment.song, segment.number) for segment in segments) == [
         (song, number) for song, count in enumerate((2, 5, 3)) for number in range(count)
     ]

@@ -10,10 +10,8 @@ import spectrodiff as sd
 from spectrodiff.audio.features import scale
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import ConfigError, MidiError
-from spectrodiff.models.padding import note_bucket
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis import synthesizer
-from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.songs import song_key
 from spectrodiff.synthesis.synthesizer import Synthesizer
 from tests.support.inverters import LoudnessInverter
@@ -232,10 +230,6 @@ def test_bfloat16_renders_nearly_the_same(golden, midi, synth):
     assert float(np.abs(difference).mean()) < 0.03
 
 
-def test_note_buckets():
-    assert [note_bucket(n, 2048) for n in (1, 64, 65, 400, 2048)] == [64, 64, 128, 448, 2048]
-
-
 def test_the_import_loads_no_heavy_package():
     heavy = ("jax", "flax", "note_seq", "librosa", "onnxruntime", "matplotlib", "tensorflow")
     code = f"import sys, spectrodiff; print([m for m in {heavy} if m in sys.modules])"
@@ -277,27 +271,12 @@ def test_unknown_precision(golden):
         sd.load(golden / "checkpoints" / "paddle", precision="int4")
 
 
-def test_a_song_is_returned_as_soon_as_it_is_rendered(synth, midi, monkeypatch):
-    calls, generate = [], DiffusionSegments.__call__
-    monkeypatch.setattr(
-        DiffusionSegments, "__call__", lambda *a, **k: calls.append(1) or generate(*a, **k)
-    )
-    songs = [synth.tokenize(midi / name) for name in ("piano_pedal.mid", "overlaps.mid")]
-    long, short = (len(song.tokens) for song in songs)
-    assert short < long
-    rendered = synth.render_each(songs, **FEW)
-    assert next(rendered)[0] == 1
-    assert len(calls) == short
-    assert [number for number, _ in rendered] == [0]
-    assert len(calls) == long
-
-
 def test_expected_time_of_all_steps_and_frames(synth, midi, monkeypatch):
     songs = [synth.tokenize(midi / name) for name in ("piano_pedal.mid", "overlaps.mid")]
     long, short = (len(song.tokens) for song in songs)
 
     def expected(batch_size):
-        # Steps take 3 s and 2 s; inverting half a second of silence takes 1 s.
+        # One step takes 3 s, another 2 s; inverting half a second of silence takes 1 s.
         ticks = iter([10.0, 13.0, 15.0, 20.0, 21.0])
         return synth.expected_seconds(songs, steps=7, batch_size=batch_size, clock=ticks.__next__)
 

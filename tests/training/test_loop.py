@@ -74,7 +74,8 @@ def abstract(state):
     )
 
 
-def take_step(state, batch):
+def take_step(state, batch, frozen):
+    del batch, frozen
     state = TrainState(state.step + 1, {"a": state.params["a"] + 1}, state.opt_state, None)
     return state, {"loss": state.params["a"]}
 
@@ -105,6 +106,7 @@ def go(tmp_path):
                 mesh,
                 SimpleNamespace(sizes=tiny.NETWORK.config(), warnings=lambda losses: []),
                 take_step,
+                {},
                 lambda step: 0.1,
                 batches,
                 {},

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +75,7 @@ def test_micro_batches_and_remat_give_the_same_step():
 
 class Distance:
     sizes = tiny.NETWORK.config()
+    frozen: ClassVar = {}
 
     def loss(self, params, examples, key):
         del key
@@ -121,6 +123,7 @@ class Randomness:
     """A task whose metrics are the halves of its key, as float32."""
 
     sizes = tiny.NETWORK.config()
+    frozen: ClassVar = {}
 
     def loss(self, params, examples, key):
         halves = jnp.stack([jax.random.key_data(key) >> 16, jax.random.key_data(key) & 0xFFFF])

@@ -13,8 +13,10 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.layers import KeyValue
 from spectrodiff.synthesis.segments.model import SegmentBatch
+from spectrodiff.synthesis.segments.programs import compile_steps, steps_per_call
+from spectrodiff.synthesis.tuning import Tuning, tuning_for
 
-# Between two calls to the device the host can show progress.
+# Approximate: between two calls to the device the host can show progress.
 FRAMES_PER_CALL = 32
 
 
@@ -26,7 +28,8 @@ class AutoregressiveSegments:
         params: its parameters, on the devices of `mesh`.
         dtype: type of the matrix products.
         mesh: devices with one axis `data`, over which a batch is split.
-        dither: standard deviation of the noise in the frames that are fed back.
+        dither: standard deviation of the noise added to each frame, which is fed back with it.
+        tuning: settings of the programs; by default those for the devices.
     """
 
     def __init__(
@@ -37,12 +40,14 @@ class AutoregressiveSegments:
         dtype: type,
         mesh: Mesh,
         dither: float = DITHER,
+        tuning: Tuning | None = None,
     ) -> None:
+        self.tuning = tuning or tuning_for(mesh)
         self.config, self.steps = config, config.target_frames
         self._params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._mesh, self._dtype = mesh, dtype
         network = define(Autoregressor, config, dtype=dtype)
-        self._encode, self._advance = _compile(network, mesh, dither)
+        self._encode, self._advance = _compile(network, mesh, dither, self.tuning)
 
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
@@ -57,24 +62,27 @@ class AutoregressiveSegments:
         tokens, keys = jax.device_put((batch.tokens, batch.keys), split)
         cross = self._encode(self._params, tokens)
         writing = begin(self.config, len(tokens), self._dtype)
-        for first in range(0, self.steps, FRAMES_PER_CALL):
-            last = min(first + FRAMES_PER_CALL, self.steps)
-            writing = self._advance(self._params, writing, cross, keys, first, last)
+        each = steps_per_call(self.steps, FRAMES_PER_CALL)
+        for first in range(0, self.steps, each):
+            count = min(each, self.steps - first)
+            writing = self._advance(self._params, writing, cross, keys, first, count)
             if on_steps is not None:
                 # Waiting keeps the host from queueing all calls, so that it can be stopped.
                 jax.block_until_ready(writing)
-                on_steps(last - first)
+                on_steps(count)
         return scale(writing.frames)
 
-    def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
-        """Generates the first frame once per iteration, endlessly; the first time compiles."""
+    def try_steps(self, batch: SegmentBatch) -> Iterator[int]:
+        """Generates the first frames again and again, and yields how many; the first compiles."""
         split = NamedSharding(self._mesh, BATCH)
         tokens, keys = jax.device_put((batch.tokens, batch.keys), split)
         cross = self._encode(self._params, tokens)
         writing = begin(self.config, len(tokens), self._dtype)
+        count = steps_per_call(self.steps, FRAMES_PER_CALL) if self.tuning.static_steps else 1
         while True:
-            writing = jax.block_until_ready(self._advance(self._params, writing, cross, keys, 0, 1))
-            yield
+            state = self._advance(self._params, writing, cross, keys, 0, count)
+            writing = jax.block_until_ready(state)
+            yield count
 
     @property
     def num_devices(self) -> int:
@@ -84,7 +92,7 @@ class AutoregressiveSegments:
 
 @functools.lru_cache(maxsize=8)
 def _compile(
-    network: Definition[Autoregressor], mesh: Mesh, dither: float
+    network: Definition[Autoregressor], mesh: Mesh, dither: float, tuning: Tuning
 ) -> tuple[Callable[..., KeyValue], Callable[..., Writing]]:
     """Returns the two functions that run on the devices, compiled once per shape of arguments."""
 
@@ -98,19 +106,13 @@ def _compile(
         cross: KeyValue,
         keys: jax.Array,
         first: jax.Array,
-        last: jax.Array,
+        count: jax.Array | int,
     ) -> Writing:
         decoder = network.merge(params).decoder
-        return write_frames(decoder, writing, cross, keys, first=first, last=last, dither=dither)
+        return write_frames(decoder, writing, cross, keys, first=first, count=count, dither=dither)
 
     if mesh.size > 1:
-        # Each device generates its own segments and never waits for another.
-        state = Writing._make((BATCH, LAYERED_BATCH))
         encode = jax.shard_map(encode, mesh=mesh, in_specs=(WHOLE, BATCH), out_specs=LAYERED_BATCH)
-        advance = jax.shard_map(
-            advance,
-            mesh=mesh,
-            in_specs=(WHOLE, state, LAYERED_BATCH, BATCH, WHOLE, WHOLE),
-            out_specs=state,
-        )
-    return jax.jit(encode), jax.jit(advance, donate_argnums=1)
+    state = Writing._make((BATCH, LAYERED_BATCH))
+    specs = (WHOLE, state, LAYERED_BATCH, BATCH, WHOLE)
+    return jax.jit(encode), compile_steps(advance, mesh, specs, state, tuning)

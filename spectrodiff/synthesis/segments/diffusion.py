@@ -23,8 +23,10 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.denoiser import Denoiser, Films, Memory
 from spectrodiff.synthesis.segments.model import SegmentBatch
+from spectrodiff.synthesis.segments.programs import compile_steps, steps_per_call
+from spectrodiff.synthesis.tuning import Tuning, tuning_for
 
-# Between two calls to the device the host can show progress or be stopped.
+# Approximate: between two calls to the device the host can show progress or be stopped.
 STEPS_PER_CALL = 20
 
 
@@ -47,6 +49,7 @@ class DiffusionSegments:
         guidance: guidance weight w; 1 evaluates the conditional branch only.
         dtype: type of the matrix products.
         mesh: devices with one axis `data`, over which a batch is split.
+        tuning: settings of the programs; by default those for the devices.
     """
 
     def __init__(
@@ -60,15 +63,17 @@ class DiffusionSegments:
         guidance: float,
         dtype: type,
         mesh: Mesh,
+        tuning: Tuning | None = None,
     ) -> None:
         self.config, self.steps = config, sampler.steps
+        self.tuning = tuning or tuning_for(mesh)
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._params, self._mesh = params, mesh
         self._table = jax.device_put(sampler.table(schedule), NamedSharding(mesh, WHOLE))
         network = define(Denoiser, config, dtype=dtype)
         self._films = _films(network, params, self._table.time)
         self._encode, self._advance = _compile(
-            network, prediction, guidance != 1.0, sampler.stochastic, mesh
+            network, prediction, guidance != 1.0, sampler.stochastic, mesh, self.tuning
         )
         self._guidance = jnp.float32(guidance)
 
@@ -94,22 +99,24 @@ class DiffusionSegments:
     ) -> jax.Array:
         """Takes the sampler's steps; see `__call__`."""
         carry = self._begin(batch)
-        for first in range(0, self.steps, STEPS_PER_CALL):
-            last = min(first + STEPS_PER_CALL, self.steps)
-            carry = self._take_steps(batch, carry, first, last)
+        each = steps_per_call(self.steps, STEPS_PER_CALL)
+        for first in range(0, self.steps, each):
+            count = min(each, self.steps - first)
+            carry = self._take_steps(batch, carry, first, count)
             if on_steps is not None:
                 # Waiting keeps the host from queueing all calls, so that it can be stopped.
                 jax.block_until_ready(carry)
-                on_steps(last - first)
+                on_steps(count)
         return carry.z
 
-    def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
-        """Takes one step per iteration, endlessly; the first compiles."""
+    def try_steps(self, batch: SegmentBatch) -> Iterator[int]:
+        """Takes some steps per iteration, endlessly, and yields how many; the first compiles."""
         prepared = self.prepare(batch)
         carry = self._begin(prepared)
+        count = steps_per_call(self.steps, STEPS_PER_CALL) if self.tuning.static_steps else 1
         while True:
-            carry = jax.block_until_ready(self._take_steps(prepared, carry, 0, 1))
-            yield
+            carry = jax.block_until_ready(self._take_steps(prepared, carry, 0, count))
+            yield count
 
     @property
     def num_devices(self) -> int:
@@ -119,7 +126,7 @@ class DiffusionSegments:
     def _begin(self, batch: PreparedBatch) -> Carry:
         return _first_carry(batch.keys, self.config.target_frames, self.config.mel_bins)
 
-    def _take_steps(self, batch: PreparedBatch, carry: Carry, first: int, last: int) -> Carry:
+    def _take_steps(self, batch: PreparedBatch, carry: Carry, first: int, count: int) -> Carry:
         return self._advance(
             self._params,
             carry,
@@ -129,7 +136,7 @@ class DiffusionSegments:
             self._films,
             self._guidance,
             first,
-            last,
+            count,
         )
 
 
@@ -161,6 +168,7 @@ def _compile(
     guided: bool,
     stochastic: bool,
     mesh: Mesh,
+    tuning: Tuning,
 ) -> tuple[Callable[..., Memory], Callable[..., Carry]]:
     """Returns the two functions that run on the devices, compiled once per shape of arguments."""
 
@@ -179,17 +187,21 @@ def _compile(
         films: Films,
         guidance: jax.Array,
         first: jax.Array,
-        last: jax.Array,
+        count: jax.Array | int,
     ) -> Carry:
         decoder = network.merge(params).decoder
+        if len(carry.z) <= tuning.unrolled_segments:
+            decode = decoder.unrolled(memory)
+        else:
+            decode = functools.partial(decoder, memory=memory)
 
         def denoise(z: jax.Array, time: tuple[Steps, Films]) -> jax.Array:
             row, films = time
             if guided:
-                both = decoder(jnp.concatenate([z, z]), films, memory)
+                both = decode(jnp.concatenate([z, z]), films)
                 output = guide(both[: len(z)], both[len(z) :], guidance)
             else:
-                output = decoder(z, films, memory)
+                output = decode(z, films)
             return jnp.clip(to_x0(prediction, output, z, row.alpha, row.sigma), -1.0, 1.0)
 
         def noise(number: jax.Array) -> jax.Array:
@@ -202,19 +214,14 @@ def _compile(
             times=(table, films),
             noise=noise if stochastic else None,
             first=first,
-            last=last,
+            count=count,
         )
 
     if mesh.size > 1:
-        # Each device works on its own examples; joining the two guidance branches along the batch
+        # Each device works on its own segments; joining the two guidance branches along the batch
         # axis would otherwise move half of them between devices.
         encode = jax.shard_map(
             encode, mesh=mesh, in_specs=(WHOLE, BATCH, BATCH, BATCH), out_specs=LAYERED_BATCH
         )
-        advance = jax.shard_map(
-            advance,
-            mesh=mesh,
-            in_specs=(WHOLE, BATCH, LAYERED_BATCH, BATCH, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE),
-            out_specs=BATCH,
-        )
-    return jax.jit(encode), jax.jit(advance, donate_argnums=1)
+    specs = (WHOLE, BATCH, LAYERED_BATCH, BATCH, WHOLE, WHOLE, WHOLE, WHOLE)
+    return jax.jit(encode), compile_steps(advance, mesh, specs, BATCH, tuning)

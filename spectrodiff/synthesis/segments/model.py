@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.synthesis.tuning import Tuning
 
 
 class SegmentBatch(NamedTuple):
@@ -36,12 +37,20 @@ class SegmentModel(Protocol):
         """Number of devices that share a batch."""
         ...
 
+    @property
+    def tuning(self) -> Tuning:
+        """Settings of the programs."""
+        ...
+
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
     ) -> jax.Array:
         """Returns scaled features [B, F, M] in [-1, 1]."""
         ...
 
-    def try_steps(self, batch: SegmentBatch) -> Iterator[None]:
-        """Takes one step per iteration, endlessly, to measure how long a step takes."""
+    def try_steps(self, batch: SegmentBatch) -> Iterator[int]:
+        """Takes some steps per iteration, endlessly, and yields how many; the first compiles.
+
+        The program is the one that generates segments, so that it can be timed.
+        """
         ...

@@ -36,6 +36,7 @@ from spectrodiff.training.task import Params, Rendered, RunSettings, Scores, Tas
 from spectrodiff.training.tasks.predicted_features import Denoised, open_denoiser
 
 DISCRIMINATORS = "discriminators"  # their parameters, beside the generator's
+DENOISER = "denoiser"  # its frozen parameters, beside those
 
 MIN_WINDOW_FRAMES = 8
 WINDOWS = list(SCALES)  # of the discriminators' STFT, in samples
@@ -196,6 +197,11 @@ class Invert(Task):
         """False: audio alone is enough, though a denoiser does better with notes."""
         return False
 
+    @property
+    def frozen(self) -> Params:
+        """Parameters of the denoiser, if there is one."""
+        return {} if self.denoiser is None else {DENOISER: self.denoiser.checkpoint.params}
+
     def init_params(self, seed: int) -> Params:
         """Returns random parameters of the generator and any discriminators."""
         config = self.settings.config()
@@ -222,7 +228,7 @@ class Invert(Task):
         """Returns the weighted sum of the losses and each of them; discriminators weigh 1."""
         settings = self.settings
         features_key, start_key = jax.random.split(key)
-        features = self._features(examples, features_key)
+        features = self._features(params, examples, features_key)
         # In a song, a window may begin anywhere.
         start = jax.random.randint(start_key, features.shape[:1], 0, period(settings.config()))
         inverted, parts = self._invert_and_compare(params, features, start, examples)
@@ -265,13 +271,14 @@ class Invert(Task):
         """Warns of discriminators that no longer teach the generator anything."""
         return [f"{name} is nearly zero: it no longer helps" for name in collapsed(dict(losses))]
 
-    def _features(self, examples: Examples, key: jax.Array) -> jax.Array:
+    def _features(self, params: Params, examples: Examples, key: jax.Array) -> jax.Array:
         """Returns the features of a batch, some of them with the kinds of errors models make."""
         settings, features = self.settings, examples.log_mel
         disturb_key, denoise_key, choice_key = jax.random.split(key, 3)
         if self.denoiser is not None:
             chosen = jax.random.bernoulli(choice_key, settings.denoised, (len(features), 1, 1))
-            features = jnp.where(chosen, self.denoiser(examples, denoise_key), features)
+            denoised = self.denoiser(params[DENOISER], examples, denoise_key)
+            features = jnp.where(chosen, denoised, features)
         return disturb(
             features,
             disturb_key,

@@ -11,7 +11,7 @@ from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
-from spectrodiff.models.definition import define
+from spectrodiff.models.definition import Params, define
 from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.training.examples import Examples
 
@@ -32,10 +32,11 @@ class Denoised:
 
     checkpoint: Checkpoint
 
-    def __call__(self, examples: Examples, key: jax.Array) -> jax.Array:
+    def __call__(self, params: Params, examples: Examples, key: jax.Array) -> jax.Array:
         """Returns predicted features, unscaled [B, F, M]; each from its own amount of noise.
 
         Args:
+            params: those of the checkpoint, as arguments of the program that calls this.
             examples: notes and true features; F is that of the denoiser.
             key: consumed.
         """
@@ -48,7 +49,6 @@ class Denoised:
         C = model.config.context_frames
         context = jnp.zeros((len(x0), C, model.config.mel_bins)) if C else None
         mask = jnp.zeros((len(x0), C), bool) if C else None
-        params = jax.tree.map(jnp.asarray, model.params)
         denoiser = define(Denoiser, model.config).merge(params)
         output = denoiser(examples.tokens, context, mask, z, time)
         x0_hat = to_x0(model.prediction, output, z, alpha, sigma)

@@ -40,7 +40,7 @@ class FakeSynthesizer:
         return notes
 
     def render_each(self, songs, **settings):
-        from spectrodiff.synthesis.synthesizer import Song
+        from spectrodiff.synthesis.rendering import Song
 
         assert settings["sampler"] == "dpmpp"
         self.rendered += songs

@@ -1,12 +1,14 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from spectrodiff.audio.features import TRANSCRIPTION, log_mel
 from spectrodiff.checkpoints.layouts.mt3 import import_mt3
 from spectrodiff.core.errors import AudioError, CheckpointError
+from spectrodiff.evaluation.metrics import transcriber as module
 from spectrodiff.evaluation.metrics.transcriber import Mt3Transcriber, load_mt3
 from spectrodiff.models.definition import define
 from spectrodiff.models.mt3 import Mt3, decode_greedily
@@ -56,6 +58,20 @@ def test_tokens_of_segments(network, transcriber, num_samples):
     tokens = transcriber.tokens(audio)
     assert tokens.shape == (-(-num_samples // SEGMENT), 12)
     np.testing.assert_array_equal(tokens, expected_tokens(network, audio))
+
+
+@pytest.mark.parametrize(("size", "rows"), [(3, 3), (None, 16)])
+def test_a_batch_has_as_many_segments_as_asked_for(network, monkeypatch, size, rows):
+    seen = []
+    monkeypatch.setattr(
+        module,
+        "decode_greedily",
+        lambda model, features, length: (
+            seen.append(features.shape) or jnp.ones((len(features), length), jnp.int32)
+        ),
+    )
+    assert Mt3Transcriber(*network, batch_size=size).tokens(noise(4 * SEGMENT)).shape == (4, 12)
+    assert seen == [(rows, 256, 512)]
 
 
 def test_notes_are_those_of_the_tokens(network, transcriber):

@@ -1,6 +1,7 @@
 """Training of inverters: losses, scores, resuming, initial weights, data."""
 
 import dataclasses
+import re
 import shutil
 
 import jax
@@ -15,7 +16,7 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.constants import MAX_LOG_MEL, MIN_LOG_MEL
 from spectrodiff.core.errors import CheckpointError, ConfigError, CorpusError
-from spectrodiff.core.parallel import make_mesh
+from spectrodiff.core.parallel import make_mesh, to_devices
 from spectrodiff.data.corpora.audio_folder import open_audio_folder
 from spectrodiff.inverter.files import load_inverter, save_inverter
 from spectrodiff.inverter.losses import advance_distance, multi_scale_distance
@@ -32,6 +33,7 @@ from spectrodiff.training.run_folder import open_run
 from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.start import initial_params
 from spectrodiff.training.state import abstract_state
+from spectrodiff.training.step import step_key
 from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks import invert as inversion_task
 from spectrodiff.training.tasks import predicted_features
@@ -333,11 +335,24 @@ def test_folders_of_audio(tmp_path):
         open_batches(chosen._replace(task=Diffusion()), tmp_path)
 
 
-def test_features_of_a_denoiser(run, tmp_path):
-    """With almost no noise they equal the recorded features; with more, they differ."""
+@pytest.fixture(scope="module")
+def denoiser():
+    """An untrained denoiser of windows."""
     network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
     params = tiny.make_task(network, Diffusion(), Training()).init_params(0)
-    checkpoint = Checkpoint(network.config(), params)
+    return Checkpoint(network.config(), params)
+
+
+@pytest.fixture(scope="module")
+def with_denoiser(denoiser, tmp_path_factory):
+    """Settings of training on nothing but what it predicts."""
+    folder = tmp_path_factory.mktemp("denoiser") / "model"
+    save_model(denoiser, folder)
+    return dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)
+
+
+def test_features_of_a_denoiser(denoiser, with_denoiser):
+    """With almost no noise they equal the recorded features; with more, they differ."""
     mesh = make_mesh(jax.devices()[:1])
     window = task_of(ALONE).sizes
     examples = jax.jit(lambda batch: read_examples(batch, window, mesh))(batch(6))
@@ -345,8 +360,8 @@ def test_features_of_a_denoiser(run, tmp_path):
     for time in (1e-6, 0.5):
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(predicted_features, "MAX_TIME", time)
-            draw = jax.jit(lambda examples, key: Denoised(checkpoint)(examples, key))
-            found[time] = np.asarray(draw(examples, jax.random.key(0)))
+            draw = jax.jit(Denoised(denoiser))
+            found[time] = np.asarray(draw(denoiser.params, examples, jax.random.key(0)))
     recorded = np.clip(examples.log_mel, MIN_LOG_MEL, MAX_LOG_MEL)
     np.testing.assert_allclose(found[1e-6], recorded, atol=1e-2)
     errors = np.abs(found[0.5] - recorded).mean(axis=(1, 2))
@@ -354,11 +369,33 @@ def test_features_of_a_denoiser(run, tmp_path):
     assert errors.min() > 1e-2
     assert errors.max() > 2 * errors.min()
 
-    folder = tmp_path / "model"
-    save_model(checkpoint, folder)
-    with_it = dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)
-    task = task_of(with_it)
-    features = jax.jit(task._features)(examples, jax.random.key(1))
+    task = task_of(with_denoiser)
+    features = jax.jit(task._features)(task.frozen, examples, jax.random.key(1))
     assert (np.abs(np.asarray(features) - recorded).max(axis=(1, 2)) > 1e-2).all()
     with pytest.raises(ConfigError, match=r"Inversion.window_frames: expected 8, the frames"):
-        task_of(dataclasses.replace(with_it, window_frames=16))
+        task_of(dataclasses.replace(with_denoiser, window_frames=16))
+
+
+def test_the_parameters_of_a_denoiser_are_arguments_of_the_step(denoiser, with_denoiser):
+    """They are no constants of the program, not trained, and not part of the state."""
+    learner = trainer(with_denoiser)
+    arguments = learner.state, to_devices(batch(4), learner.mesh), learner.frozen
+    traced = learner.step.trace(*arguments)
+    text = traced.lower().as_text()
+    large = {leaf.shape for leaf in jax.tree.leaves(denoiser.params) if leaf.size > 1000}
+    constants = re.findall(r"constant dense<[^>]{100,}> : tensor<([0-9x]+)xf32>", text)
+    shapes = {tuple(map(int, shape.split("x"))) for shape in constants}
+    assert (513, 128) in shapes  # the mel filters: the pattern finds constants
+    assert not shapes & large
+    assert set(learner.state.params) == {"generator"}
+
+    # The same loss as with constants.
+    key = step_key(TRAINING.seed, 0, TRAINING.random_bits)
+    examples = read_examples(batch(4), learner.task.sizes, learner.mesh)
+    params = learner.state.params | {"denoiser": denoiser.params}
+    wanted = jax.jit(lambda examples: learner.task.loss(params, examples, key))(examples)
+    metrics = learner.take(batch(4))
+    for name, value in wanted.items():
+        assert metrics[name] == pytest.approx(float(value), rel=1e-5)
+    without = trainer(dataclasses.replace(with_denoiser, denoised=0.0)).take(batch(4))
+    assert without["loss"] != pytest.approx(metrics["loss"], rel=1e-3)

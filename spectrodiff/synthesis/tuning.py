@@ -1,0 +1,37 @@
+"""Settings of compiled programs that suit a kind of device; they change times, not results.
+
+An accelerator computes fast and compiles slowly, so it gets few programs, and programs that need
+nothing from the host. A CPU compiles faster, but padding costs it as much as notes do.
+"""
+
+import dataclasses
+
+from jax.sharding import Mesh
+
+from spectrodiff.models.padding import COARSE_NOTE_BUCKETS, NOTE_BUCKETS
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """Settings of the programs that generate segments.
+
+    Attributes:
+        note_buckets: lengths that tokens are padded to; each is one program.
+        static_steps: True if the number of steps per call is part of the program. Otherwise it is
+            an argument, and a GPU asks the host after every step whether to go on.
+        unrolled_segments: number of segments per device up to which layers are compiled one by one
+            (see `models.denoiser.Decoder.unrolled`), instead of as a loop.
+    """
+
+    note_buckets: tuple[int, ...] = NOTE_BUCKETS
+    static_steps: bool = False
+    unrolled_segments: int = 0
+
+
+CPU = Tuning()
+ACCELERATOR = Tuning(COARSE_NOTE_BUCKETS, static_steps=True, unrolled_segments=4)
+
+
+def tuning_for(mesh: Mesh) -> Tuning:
+    """Returns the settings for the devices of a mesh."""
+    return CPU if mesh.devices.flat[0].platform == "cpu" else ACCELERATOR

@@ -1,0 +1,143 @@
+"""Songs are inverted while a thread generates those that follow."""
+
+import threading
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spectrodiff.audio.features import unscale
+from spectrodiff.music.tokenizer import SongTokens
+from spectrodiff.synthesis.rendering import render_songs, stream_song
+from spectrodiff.synthesis.tuning import CPU
+from tests.support.inverters import LoudnessInverter
+from tests.support.reference import TINY_CONTEXT
+
+FRAMES, STEPS = 16, 4
+PATIENCE = 60.0  # seconds until a test that waits in vain gives up
+
+
+class Segments:
+    """Generates frames that are all the first token divided by 100.
+
+    `steps_of` returns the number of steps of a call; it can also wait or fail.
+    """
+
+    config, steps, num_devices, tuning = TINY_CONTEXT, STEPS, 1, CPU
+
+    def __init__(self, steps_of=lambda call: STEPS):
+        self.calls, self.steps_taken, self._steps_of = 0, 0, steps_of
+
+    def __call__(self, batch, on_steps=None):
+        self.calls += 1
+        for _ in range(self._steps_of(self.calls)):
+            self.steps_taken += 1
+            on_steps(1)
+        values = batch.tokens[:, :1, None] / 100
+        return jnp.asarray(np.broadcast_to(values, (len(values), FRAMES, 128)), jnp.float32)
+
+
+def song(first, segments):
+    """A song whose segments have one token each, numbered from `first`."""
+    tokens = np.zeros((segments, 8), np.int32)
+    tokens[:, 0] = first + np.arange(segments)
+    frames = segments * FRAMES - 3  # the last segment is longer than the rest of the song
+    return SongTokens(tokens, frames, frames * 320 - 100, ())
+
+
+def render(model, songs, inverter=None, batch_size=1):
+    inverter = inverter or LoudnessInverter()
+    return render_songs(model, inverter, songs, seed=0, batch_size=batch_size, progress=False)
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "spectrodiff-ahead"]
+
+
+def test_songs_consist_of_their_segments():
+    songs = [song(10, 2), song(20, 3), song(40, 1)]
+    rendered = dict(render(Segments(), songs, batch_size=2))
+    assert sorted(rendered) == [0, 1, 2]
+    for number, tokens in enumerate(songs):
+        levels = np.repeat(tokens.tokens[:, 0] / 100, FRAMES)[: tokens.num_frames]
+        log_mel = np.asarray(unscale(np.tile(levels[:, None], 128).astype(np.float32)))
+        np.testing.assert_allclose(rendered[number].log_mel, log_mel, rtol=1e-5)
+        audio = LoudnessInverter()(log_mel)[: tokens.num_samples]
+        np.testing.assert_allclose(rendered[number].audio, audio, rtol=1e-4, atol=1e-6)
+
+
+def test_a_song_is_inverted_while_the_next_group_is_generated():
+    """The inversion of the first song waits for the generation of the second, and it comes."""
+    second = threading.Event()
+
+    def steps_of(call):
+        if call == 3:
+            second.set()
+        return STEPS
+
+    class Waiting(LoudnessInverter):
+        def __call__(self, log_mel):
+            assert second.wait(PATIENCE)
+            return super().__call__(log_mel)
+
+    rendered = render(Segments(steps_of), [song(10, 2), song(20, 1)], Waiting())
+    assert [number for number, _ in rendered] == [0, 1]
+
+
+def test_a_song_is_returned_as_soon_as_it_is_rendered():
+    """The rest of the longer song is not generated before the shorter one is here."""
+    here = threading.Event()
+
+    def steps_of(call):
+        assert call == 1 or here.wait(PATIENCE)
+        return STEPS
+
+    rendered = render(Segments(steps_of), [song(10, 3), song(20, 1)], batch_size=2)
+    assert next(rendered)[0] == 1
+    here.set()
+    assert [number for number, _ in rendered] == [0]
+    assert not threads()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_closing_ends_the_thread_before_the_end_of_a_segment(streamed):
+    """The second segment has so many steps that nobody would wait for all of them."""
+    closing = threading.Event()
+
+    def steps_of(call):
+        assert call == 1 or closing.wait(PATIENCE)
+        return STEPS if call == 1 else 1_000_000
+
+    model, songs = Segments(steps_of), [song(10, 1), song(20, 1)]
+    parts = render(model, songs)
+    if streamed:
+        parts = stream_song(model, LoudnessInverter(), song(10, 40), seed=0, progress=False)
+    next(parts)
+    closing.set()
+    parts.close()
+    assert not threads()
+    assert model.calls <= 2
+    assert model.steps_taken < 1_000_000
+
+
+def test_errors_come_after_the_songs_before_them():
+    def steps_of(call):
+        if call == 3:
+            raise MemoryError("device")
+        return STEPS
+
+    rendered = render(Segments(steps_of), [song(10, 2), song(20, 1)])
+    assert next(rendered)[0] == 0
+    with pytest.raises(MemoryError, match="device"):
+        next(rendered)
+    assert not threads()
+
+
+def test_an_inverter_that_fails_ends_the_generation():
+    class Failing(LoudnessInverter):
+        def __call__(self, log_mel):
+            raise OSError("inverter")
+
+    with pytest.raises(OSError, match="inverter"):
+        list(render(Segments(), [song(10, 1), song(20, 1)], Failing()))
+    assert not threads()
