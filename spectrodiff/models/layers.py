@@ -2,25 +2,23 @@
 
 Modules are Flax NNX, used only through `nnx.split` and `nnx.merge`. Parameters are float32; `dtype`
 is the type of the matrix products. A `key` argument is consumed; `None` means no dropout. Axis
-letters: see `spectrodiff.models.config`; T and S are query and key lengths.
+letters: see `spectrodiff.models.config`; T and S are lengths of sequences.
 """
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Float32, Key
+from jaxtyping import Array, Float, Float32, Key
 
 DropoutKey = Key[Array, ""] | None
 Module = TypeVar("Module", bound=nnx.Module)
 Carry = TypeVar("Carry")
-
-MASKED_LOGIT = -1e10
 
 
 def split_key(key: DropoutKey, count: int) -> list[DropoutKey]:
@@ -111,88 +109,6 @@ class RMSNorm(nnx.Module):
         x = x.astype(jnp.float32)
         x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
         return (x * expand(self.scale[...], x)).astype(self.dtype)
-
-
-class KeyValue(NamedTuple):
-    """Attention keys and values; for a stack of layers, every array has a leading axis L."""
-
-    key: Float[Array, "B H S K"]
-    value: Float[Array, "B H S K"]
-    mask: Bool[Array, "#B #T S"]
-
-
-class Attention(nnx.Module):
-    """Multi-head attention; its inner width H * K may differ from the model width D.
-
-    The usual factor 1/sqrt(K) on the logits is folded into the initialization of the query.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        head_width: int,
-        *,
-        dropout: float = 0.0,
-        dtype: DTypeLike = jnp.float32,
-        rngs: nnx.Rngs,
-    ) -> None:
-        inner = heads * head_width
-        self.query = Dense(
-            width, inner, dtype=dtype, init=fan_in_normal(1.0 / head_width), rngs=rngs
-        )
-        self.key = Dense(width, inner, dtype=dtype, rngs=rngs)
-        self.value = Dense(width, inner, dtype=dtype, rngs=rngs)
-        self.out = Dense(inner, width, dtype=dtype, rngs=rngs)
-        self.heads, self.head_width, self.dropout = heads, head_width, dropout
-
-    def memory(self, source: Float[Array, "B S D"], mask: Bool[Array, "#B #T S"]) -> KeyValue:
-        """Returns keys and values of `source`; queries can attend to those in the mask."""
-        return KeyValue(self._heads(self.key(source)), self._heads(self.value(source)), mask)
-
-    def __call__(
-        self, x: Float[Array, "B T D"], memory: KeyValue, *, key: DropoutKey = None
-    ) -> Float[Array, "B T D"]:
-        """Attends from x to the memory."""
-        attended = attend(self._heads(self.query(x)), memory, self.dropout, key)
-        batch, _, length, _ = attended.shape
-        return self.out(attended.swapaxes(1, 2).reshape(batch, length, -1))
-
-    def _heads(self, x: Float[Array, "B T inner"]) -> Float[Array, "B H T K"]:
-        batch, length, _ = x.shape
-        return x.reshape(batch, length, self.heads, self.head_width).swapaxes(1, 2)
-
-
-def attend(
-    query: Float[Array, "B H T K"], memory: KeyValue, rate: float = 0.0, key: DropoutKey = None
-) -> Float[Array, "B H T V"]:
-    """Computes softmax(query . key) value, without a factor on the logits.
-
-    If all keys of a query are masked, the result is the mean of the values, as in T5; a caller that
-    needs zero instead has to set it (see `Denoiser`).
-
-    Args:
-        query: queries.
-        memory: keys, values and mask.
-        rate: dropout rate of the attention probabilities, with one mask for all queries.
-        key: dropout key.
-
-    Returns:
-        Attended values in the type of the query.
-    """
-    value = memory.value
-    if key is not None and rate > 0.0:
-        # A mask shared by all queries commutes with the sum over keys, so it can be applied to the
-        # values instead of the [T, S] probabilities.
-        value = dropout(value, rate, key, shared_axis=3)
-    logits = jnp.einsum("bhtk,bhsk->bhts", query, memory.key, preferred_element_type=jnp.float32)
-    logits = jnp.where(memory.mask[:, None], logits, MASKED_LOGIT)
-    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
-    # Dividing after the product with the values touches T*K numbers per head instead of T*S.
-    total = jnp.einsum(
-        "bhts,bhsk->bhtk", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
-    )
-    return (total / weights.sum(axis=-1, keepdims=True)).astype(query.dtype)
 
 
 class FeedForward(nnx.Module):
