@@ -108,15 +108,14 @@ def attend(
     keys, value, lengths = memory
     if key is not None and rate > 0.0:
         # A mask shared by all queries commutes with the sum over keys, so it can be applied to the
-        # values instead of the [T, S] probabilities, which the fused kernel does not show.
+        # values instead of the [T, S] probabilities, which are never there as a whole.
         value = dropout(value, rate, key, shared_axis=3)
-    # A softmax over nothing is not defined. Examples of length 0 attend to an entry that does not
-    # exist, and the result is dropped.
-    some = None if lengths is None else jnp.maximum(lengths, 1)
     function = _FUNCTIONS[implementation(query, keys)]
-    attended = function(query, keys, value, some, causal)
     if lengths is None:
-        return attended
+        return function(query, keys, value, None, causal)
+    # A softmax over nothing is not defined: examples without keys attend to one that does not
+    # exist, and what comes of it is dropped.
+    attended = function(query, keys, value, jnp.maximum(lengths, 1), causal)
     exists = (lengths > 0)[:, None, None, None]
     return jnp.where(exists, attended, jnp.zeros((), attended.dtype))
 
@@ -124,21 +123,20 @@ def attend(
 def implementation(query: Float[Array, "B H T K"], keys: Float[Array, "B H S K"]) -> Implementation:
     """Returns how attention of these sizes is computed on the devices in use.
 
-    - "fused": by cuDNN's kernel, which computes in 16 bits and never stores logits.
-    - "recomputed": blocks of queries one after another; their logits are computed again in the
+    - "fused": by cuDNN's kernel, which works in 16 bits and never stores logits.
+    - "recomputed": in blocks of queries, one after another, whose logits are computed again in the
       backward pass.
-    - "plain": all logits at once, kept for the backward pass.
+    - "plain": with all logits at once, which are kept for the backward pass.
     """
     queries, head_width = query.shape[2:]
     if queries == 1:
-        return "plain"  # a step of cached decoding: its logits are as small as a key
+        return "plain"  # a step of cached decoding, whose logits are few
     suits_kernel = query.dtype.itemsize == 2 and head_width % 8 == 0 and head_width <= 128
     if suits_kernel and has_fused_kernel():
         return "fused"
-    # On a CPU, memory is plentiful and a second matrix product is not hidden behind transfers:
-    # forward and backward pass of 256 queries and 704 keys take 1.2 times longer if logits are
-    # recomputed. With 256 x 2304 it is even, and with 1024 x 1024 logits no longer fit into the
-    # cache and recomputing them takes 0.6 times as long as reading them.
+    # On accelerators memory is scarce. On a CPU, forward and backward pass of 256 queries and 704
+    # keys take 1.2 times longer if logits are recomputed; of 256 and 2304 it is even; of 1024 and
+    # 1024, whose logits do not fit into its cache, they take 0.6 times as long.
     small = queries * keys.shape[2] < 2**19
     return "plain" if small and jax.default_backend() == "cpu" else "recomputed"
 
@@ -194,7 +192,7 @@ class _Kept(NamedTuple):
 def _recomputed_forward(
     query: jax.Array, keys: jax.Array, value: jax.Array, lengths: jax.Array | None, causal: bool
 ) -> tuple[jax.Array, _Kept]:
-    def attend_block(_: None, block: tuple[jax.Array, jax.Array]) -> tuple[None, Any]:
+    def attend_block(_: None, block: tuple[jax.Array, ...]) -> tuple[None, Any]:
         first, query = block
         return None, _attend_rows(query, keys, value, lengths, first if causal else None)
 
@@ -208,21 +206,22 @@ def _recomputed_backward(
 ) -> tuple[jax.Array, jax.Array, jax.Array, None]:
     keys, value = kept.keys, kept.value
 
-    def add_block(total: tuple[jax.Array, jax.Array], block: Any) -> tuple[Any, jax.Array]:
+    def add_block(
+        total: tuple[jax.Array, ...], block: tuple[jax.Array, ...]
+    ) -> tuple[tuple[jax.Array, ...], jax.Array]:
         first, query, attended, log_weight, grad = block
         logits = _logits(query, keys, kept.lengths, first if causal else None)
         weights = jnp.exp(logits - log_weight)
-        # d softmax: the sum over keys of weight * grad_weight is that of attended * grad.
-        mean = (attended * grad).astype(jnp.float32).sum(axis=-1, keepdims=True)
         grad_weights = _product("bhtk,bhsk->bhts", grad, value)
+        # The sum over keys of weights * grad_weights, from what is at hand.
+        mean = (attended.astype(jnp.float32) * grad).sum(axis=-1, keepdims=True)
         grad_logits = (weights * (grad_weights - mean)).astype(query.dtype)
-        # Products over queries give [K, S]: XLA's CPU compiler copies the left operand into place,
-        # which is the small one then.
-        more = (
-            _product("bhtk,bhts->bhks", query, grad_logits),
-            _product("bhtk,bhts->bhks", grad, weights.astype(grad.dtype)),
-        )
-        return jax.tree.map(jnp.add, total, more), _product("bhts,bhsk->bhtk", grad_logits, keys)
+        # Sums over queries as [K, S]: XLA's CPU compiler transposes the left factor, and it takes
+        # 0.7 times as long if that is the small one.
+        grad_keys, grad_value = total
+        grad_keys += _product("bhtk,bhts->bhks", query, grad_logits)
+        grad_value += _product("bhtk,bhts->bhks", grad, weights.astype(grad.dtype))
+        return (grad_keys, grad_value), _product("bhts,bhsk->bhtk", grad_logits, keys)
 
     nothing = tuple(jnp.zeros_like(array, jnp.float32).swapaxes(2, 3) for array in (keys, value))
     blocks = _split(kept.query, kept.attended, kept.log_weight, grad)

@@ -35,8 +35,17 @@ def dropout(
     shape = list(x.shape)
     if shared_axis is not None:
         shape[shared_axis] = 1
-    keep = jax.random.bernoulli(key, 1.0 - rate, shape)
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros((), x.dtype))
+    return _keep(x, jax.random.bernoulli(key, 1.0 - rate, shape), 1.0 - rate)
+
+
+# Functions with this mark are computed again in the backward pass, which needs their inputs only.
+# Values in between would take memory of the size of the activations and save no time.
+_recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
+
+
+@functools.partial(_recomputed, static_argnums=2)
+def _keep(x: jax.Array, keep: jax.Array, share: float) -> jax.Array:
+    return jnp.where(keep, x / share, jnp.zeros((), x.dtype))
 
 
 def fan_in_normal(scale: float = 1.0) -> nnx.Initializer:
@@ -106,9 +115,16 @@ class RMSNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         """Returns normalized rows in `dtype`."""
-        x = x.astype(jnp.float32)
-        x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
-        return (x * expand(self.scale[...], x)).astype(self.dtype)
+        return _normalize(x, self.scale[...]).astype(self.dtype)
+
+
+@_recomputed
+def _normalize(
+    x: Float[Array, "*batch D"], scale: Float[Array, " D"]
+) -> Float32[Array, "*batch D"]:
+    x = x.astype(jnp.float32)
+    x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
+    return x * expand(scale, x)
 
 
 class FeedForward(nnx.Module):
