@@ -179,7 +179,7 @@ def _recomputed(
 
 
 class _Kept(NamedTuple):
-    """What the forward pass keeps."""
+    """Arrays that the forward pass keeps for the backward pass."""
 
     query: Float[Array, "B H T K"]
     keys: Float[Array, "B H S K"]

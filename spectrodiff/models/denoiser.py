@@ -222,7 +222,14 @@ class Denoiser(nnx.Module):
         *,
         key: DropoutKey = None,
     ) -> list[Encoding]:
-        """Encodes tokens and, if the network has a context, scaled features, valid frames first."""
+        """Encodes tokens and, if the network has a context, scaled features.
+
+        Args:
+            tokens: note tokens, padding (0) last.
+            context: scaled features, valid frames first.
+            context_mask: true for valid frames.
+            key: dropout key.
+        """
         keys = split_key(key, 2)
         encodings = [self.note_encoder(tokens, key=keys[0])]
         if self.has_context:

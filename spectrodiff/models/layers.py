@@ -38,8 +38,8 @@ def dropout(
     return _keep(x, jax.random.bernoulli(key, 1.0 - rate, shape), 1.0 - rate)
 
 
-# Functions with this mark are computed again in the backward pass, which needs their inputs only.
-# Values in between would take memory of the size of the activations and save no time.
+# Of functions with this mark, which are cheap, only the inputs are kept for the backward pass. What
+# they compute on the way would take half of the memory of a training step, and save no time.
 _recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
 
 
@@ -152,9 +152,7 @@ class FeedForward(nnx.Module):
         return self.down(dropout(hidden, self.dropout, key, shared_axis=1))
 
 
-# Recomputed in the backward pass: the derivative of gelu would keep six arrays of the block's size,
-# a quarter of the memory of a training step, and save no time.
-@functools.partial(jax.checkpoint, prevent_cse=False)
+@_recomputed  # the derivative of gelu would keep six arrays
 def _gated_gelu(gate: Float[Array, "*axes"], up: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
     """gelu(gate) * up, with the tanh approximation of T5.1.1."""
     return nnx.gelu(gate, approximate=True) * up

@@ -51,6 +51,12 @@ def test_an_encoder_layer_by_hand(training_memory, dtype, item_bytes):
     assert more == notes * width * item_bytes
 
 
+def test_the_table_in_the_documentation_is_of_this_code(training_memory):
+    rows = [training_memory.memory("base", "bfloat16", False, notes) for notes in (400, 2048)]
+    line = training_memory.batch_table(rows).splitlines()[-1]
+    assert line in (BENCHMARKS.parent / "docs" / "training.md").read_text()
+
+
 def test_batches_fit(training_memory):
     row = training_memory.Memory(
         "tiny", "float32", False, 64, kept=500_000_000, working=100_000_000, state=2_000_000_000
