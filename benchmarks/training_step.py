@@ -34,7 +34,7 @@ from worker import Worker
 
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.core.runtime import keep_memory
-from spectrodiff.models import layers
+from spectrodiff.models import attention, layers
 from spectrodiff.models.config import SIZES, ModelConfig
 from spectrodiff.models.padding import note_bucket
 from spectrodiff.training.examples import read_examples
@@ -156,15 +156,18 @@ def examples(
 def t5x_attention() -> Iterator[None]:
     """Replaces attention by T5X's in networks that are traced in the block."""
 
-    def attend(query, memory, rate=0.0, key=None):
+    def attend(query, memory, *, causal=False, rate=0.0, key=None):
+        assert not causal
         query, keys, values = (a.swapaxes(1, 2) for a in (query, memory.key, memory.value))
         logits = jnp.einsum("bthk,bshk->bhts", query, keys)
-        logits += jnp.where(memory.mask[:, None], 0.0, -1e10)
+        if memory.lengths is not None:
+            exists = jnp.arange(keys.shape[1])[None] < memory.lengths[:, None]
+            logits += jnp.where(exists[:, None, None], 0.0, -1e10)
         weights = jax.nn.softmax(logits)
         weights = layers.dropout(weights, rate, key, shared_axis=2)
         return jnp.einsum("bhts,bshk->bthk", weights, values).swapaxes(1, 2)
 
-    with mock.patch.object(layers, "attend", attend):
+    with mock.patch.object(attention, "attend", attend):
         yield
 
 

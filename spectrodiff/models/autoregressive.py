@@ -12,6 +12,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int, Key
 
+from spectrodiff.models.attention import KeyValue
 from spectrodiff.models.causal import (
     Cache,
     CausalDecoderLayer,
@@ -24,7 +25,6 @@ from spectrodiff.models.encoders import EncoderStack, Encoding
 from spectrodiff.models.layers import (
     Dense,
     DropoutKey,
-    KeyValue,
     RMSNorm,
     dropout,
     layer_keys,
@@ -57,10 +57,9 @@ class PlainNoteEncoder(EncoderStack):
         padded = jnp.pad(tokens, padding, constant_values=PADDING_ID)
         positions = sinusoid_positions(self.length, self.embedding[...].shape[1])
         embedded = self.embedding[...][padded] + positions[None]
-        everything = jnp.ones((1, 1, self.length), bool)
-        # Encoded padding is masked from here on and can be dropped.
-        values = self.encode(embedded, everything, key)[:, :length]
-        return Encoding(values, tokens != PADDING_ID)
+        # Encoded padding is not attended to from here on and can be dropped.
+        values = self.encode(embedded, None, key)[:, :length]
+        return Encoding(values, (tokens != PADDING_ID).sum(axis=1, dtype=jnp.int32))
 
 
 class FrameDecoder(nnx.Module):
@@ -81,7 +80,7 @@ class FrameDecoder(nnx.Module):
 
     def memory(self, notes: Encoding) -> KeyValue:
         """Computes every layer's cross-attention keys and values, with a leading axis L."""
-        return cross_memory(self.layers, notes.values, notes.mask[:, None])
+        return cross_memory(self.layers, *notes)
 
     def __call__(
         self, frames: Float[Array, "B T M"], cross: KeyValue, *, key: DropoutKey = None
@@ -92,7 +91,7 @@ class FrameDecoder(nnx.Module):
         x = dropout(x, self.config.dropout, keys[0], shared_axis=1)
         x = scan_layers(
             self.layers,
-            lambda layer, x, inputs: layer(x, layer.own_memory(x), inputs[0], key=inputs[1]),
+            lambda layer, x, inputs: layer(x, inputs[0], key=inputs[1]),
             x,
             (cross, layer_keys(keys[1], self.config.decoder_layers)),
             remat=self.remat,

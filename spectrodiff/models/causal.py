@@ -9,14 +9,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
+from spectrodiff.models.attention import Attention, KeyValue
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.layers import (
-    Attention,
     DropoutKey,
     FeedForward,
-    KeyValue,
     RMSNorm,
     dropout,
     scan_layers,
@@ -25,11 +24,7 @@ from spectrodiff.models.layers import (
 
 
 class CausalDecoderLayer(nnx.Module):
-    """Self-attention, cross-attention and feed-forward, each a pre-norm residual block.
-
-    Keys and values of the self-attention are an argument: those of a whole known sequence, or those
-    in a cache.
-    """
+    """Self-attention, cross-attention and feed-forward, each a pre-norm residual block."""
 
     def __init__(self, config: ModelConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         def attention() -> Attention:
@@ -53,17 +48,30 @@ class CausalDecoderLayer(nnx.Module):
         self.dropout = config.dropout
 
     def own_memory(self, x: Float[Array, "B T D"]) -> KeyValue:
-        """Returns keys and values of x for the layer's self-attention, with a causal mask."""
-        length = x.shape[1]
-        look_back = jnp.tril(jnp.ones((1, length, length), bool))
-        return self.self_attention.memory(self.self_attention_norm(x), look_back)
+        """Returns keys and values of x for the layer's self-attention."""
+        return self.self_attention.memory(self.self_attention_norm(x))
 
     def __call__(
-        self, x: Float[Array, "B T D"], own: KeyValue, cross: KeyValue, *, key: DropoutKey = None
+        self,
+        x: Float[Array, "B T D"],
+        cross: KeyValue,
+        *,
+        own: KeyValue | None = None,
+        key: DropoutKey = None,
     ) -> Float[Array, "B T D"]:
-        """Applies the layer; x attends to `own` and then to `cross`."""
+        """Applies the layer.
+
+        Args:
+            x: a whole sequence, or one step of it.
+            cross: keys and values of the encoding.
+            own: keys and values of the steps up to x, from a cache; None if x is a whole sequence,
+                of which each position attends to those up to it.
+            key: dropout key.
+        """
         keys = split_key(key, 6)
-        attended = self.self_attention(self.self_attention_norm(x), own, key=keys[0])
+        normed = self.self_attention_norm(x)
+        memory = self.self_attention.memory(normed) if own is None else own
+        attended = self.self_attention(normed, memory, causal=own is None, key=keys[0])
         x = x + dropout(attended, self.dropout, keys[1], shared_axis=1)
         attended = self.cross_attention(self.cross_attention_norm(x), cross, key=keys[2])
         x = x + dropout(attended, self.dropout, keys[3], shared_axis=1)
@@ -87,9 +95,8 @@ class Cache(NamedTuple):
         )
 
     def read(self, layer: Int[Array, ""], step: Int[Array, ""]) -> KeyValue:
-        """Returns the keys and values of one layer; the mask admits steps up to `step`."""
-        known = jnp.arange(self.key.shape[3]) <= step
-        return KeyValue(self.key[layer], self.value[layer], known[None, None])
+        """Returns the keys and values of one layer; steps up to `step` exist."""
+        return KeyValue(self.key[layer], self.value[layer], step[None] + 1)
 
     def grown(self, length: int) -> "Cache":
         """Returns the cache with capacity for `length` steps."""
@@ -104,21 +111,21 @@ def empty_cache(config: ModelConfig, batch: int, length: int, dtype: DTypeLike) 
 
 
 def cross_memory(
-    layers: CausalDecoderLayer, values: Float[Array, "B S D"], mask: Bool[Array, "#B #T S"]
+    layers: CausalDecoderLayer, values: Float[Array, "B S D"], lengths: Int[Array, " B"] | None
 ) -> KeyValue:
     """Computes the cross-attention keys and values of an encoding for stacked layers.
 
     Args:
         layers: `CausalDecoderLayer`s made by `stack`.
         values: encoding.
-        mask: which entries of the encoding exist.
+        lengths: how many entries of the encoding exist; None for all.
 
     Returns:
         Arrays with a leading axis L.
     """
     definition, arrays = nnx.split(layers)
     return jax.vmap(
-        lambda arrays: nnx.merge(definition, arrays).cross_attention.memory(values, mask)
+        lambda arrays: nnx.merge(definition, arrays).cross_attention.memory(values, lengths)
     )(nnx.to_pure_dict(arrays))
 
 
@@ -149,7 +156,7 @@ def decode_step(
     ) -> tuple[jax.Array, Cache]:
         (x, cache), (number, cross) = carry, inputs
         cache = cache.write(number, step, layer.own_memory(x))
-        return layer(x, cache.read(number, step), cross), cache
+        return layer(x, cross, own=cache.read(number, step)), cache
 
     numbers = jnp.arange(cache.key.shape[0], dtype=step.dtype)
     # The cache is part of the carry, not of the scanned inputs: only the new step is written.

@@ -10,14 +10,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int
 
+from spectrodiff.models.attention import Attention, KeyValue
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.models.encoders import ContextEncoder, Encoding, NoteEncoder
+from spectrodiff.models.encoders import ContextEncoder, Encoding, NoteEncoder, join
 from spectrodiff.models.layers import (
-    Attention,
     Dense,
     DropoutKey,
     FeedForward,
-    KeyValue,
     RMSNorm,
     dropout,
     film,
@@ -81,11 +80,9 @@ class DecoderLayer(nnx.Module):
     def memory(self, encodings: list[Encoding]) -> Memory:
         """Computes keys and values of the encodings for this layer's cross-attention."""
         if isinstance(self.cross_attention, Attention):
-            values = jnp.concatenate([encoding.values for encoding in encodings], axis=1)
-            mask = jnp.concatenate([encoding.mask for encoding in encodings], axis=1)
-            return (self.cross_attention.memory(values, mask[:, None]),)
+            return (self.cross_attention.memory(*join(encodings)),)
         return tuple(
-            attention.memory(encoding.values, encoding.mask[:, None])
+            attention.memory(*encoding)
             for attention, encoding in zip(self._cross_attentions(), encodings, strict=True)
         )
 
@@ -99,10 +96,7 @@ class DecoderLayer(nnx.Module):
         """Applies the layer; rows beyond the batch of the memory skip the cross-attention."""
         keys = split_key(key, 5)
         normed = film(self.self_attention_norm(x), films.self_attention)
-        everything = jnp.ones((1, 1, x.shape[1]), bool)
-        attended = self.self_attention(
-            normed, self.self_attention.memory(normed, everything), key=keys[0]
-        )
+        attended = self.self_attention(normed, self.self_attention.memory(normed), key=keys[0])
         x = x + dropout(attended, self.dropout, keys[1], shared_axis=1)
         if memory:
             x = self._cross_attend(x, memory, keys[2])
@@ -117,7 +111,7 @@ class DecoderLayer(nnx.Module):
         keys = iter(split_key(key, 2 * len(memory)))
         attended = jnp.zeros_like(normed)
         for attention, source in zip(self._cross_attentions(), memory, strict=True):
-            each = _gate(attention(normed, source, key=next(keys)), source.mask)
+            each = attention(normed, source, key=next(keys))
             attended += dropout(each, self.dropout, next(keys), shared_axis=1)
         if conditioned == x.shape[0]:
             return x + attended
@@ -127,11 +121,6 @@ class DecoderLayer(nnx.Module):
         if isinstance(self.cross_attention, Attention):
             return [self.cross_attention]
         return [self.cross_attention["notes"], self.cross_attention["context"]]
-
-
-def _gate(attended: Float[Array, "B F D"], mask: Bool[Array, "#B #F S"]) -> Float[Array, "B F D"]:
-    """Returns zero for examples without anything to attend to, not the mean of masked values."""
-    return jnp.where(mask.any(axis=-1)[..., None], attended, jnp.zeros((), attended.dtype))
 
 
 class Decoder(nnx.Module):
@@ -259,7 +248,14 @@ class Denoiser(nnx.Module):
         *,
         key: DropoutKey = None,
     ) -> list[Encoding]:
-        """Encodes tokens and, if the network has a context, scaled features, valid frames first."""
+        """Encodes tokens and, if the network has a context, scaled features.
+
+        Args:
+            tokens: note tokens, padding (0) last.
+            context: scaled features, valid frames first.
+            context_mask: true for valid frames.
+            key: dropout key.
+        """
         keys = split_key(key, 2)
         encodings = [self.note_encoder(tokens, key=keys[0])]
         if self.has_context:

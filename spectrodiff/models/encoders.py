@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Int32
 
+from spectrodiff.models.attention import Attention
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.layers import (
-    Attention,
     Dense,
     DropoutKey,
     FeedForward,
@@ -25,10 +25,35 @@ from spectrodiff.models.layers import (
 
 
 class Encoding(NamedTuple):
-    """An encoded sequence; the mask is true for entries that exist."""
+    """An encoded sequence; of each example the first entries exist, as many as its length."""
 
     values: Float[Array, "B S D"]
-    mask: Bool[Array, "B S"]
+    lengths: Int32[Array, " B"]
+
+
+def join(encodings: list[Encoding]) -> Encoding:
+    """Joins sequences; entries that exist come first, in their order, those of padding last.
+
+    Attention over the result is that over all entries of the sequences that exist, since keys have
+    no order.
+    """
+    if len(encodings) == 1:
+        return encodings[0]
+    values = jnp.concatenate([encoding.values for encoding in encodings], axis=1)
+    exists = jnp.concatenate(
+        [
+            jnp.arange(encoding.values.shape[1])[None] < encoding.lengths[:, None]
+            for encoding in encodings
+        ],
+        axis=1,
+    )
+    order = jnp.argsort(~exists, axis=1, stable=True)
+
+    def sort(values: Float[Array, "S D"], order: Int32[Array, " S"]) -> Float[Array, "S D"]:
+        # Saying that indices are unique lets the derivative write rows instead of adding to them.
+        return values.at[order].get(unique_indices=True, mode="promise_in_bounds")
+
+    return Encoding(jax.vmap(sort)(values, order), exists.sum(axis=1, dtype=jnp.int32))
 
 
 class EncoderLayer(nnx.Module):
@@ -51,12 +76,16 @@ class EncoderLayer(nnx.Module):
         self.dropout = config.dropout
 
     def __call__(
-        self, x: Float[Array, "B S D"], mask: Bool[Array, "#B #S S"], *, key: DropoutKey = None
+        self,
+        x: Float[Array, "B S D"],
+        lengths: Int[Array, " B"] | None,
+        *,
+        key: DropoutKey = None,
     ) -> Float[Array, "B S D"]:
-        """Applies the layer; entries outside the mask are not attended to."""
+        """Applies the layer; entries beyond the length of their example are not attended to."""
         keys = split_key(key, 4)
         normed = self.attention_norm(x)
-        attended = self.attention(normed, self.attention.memory(normed, mask), key=keys[0])
+        attended = self.attention(normed, self.attention.memory(normed, lengths), key=keys[0])
         x = x + dropout(attended, self.dropout, keys[1], shared_axis=1)
         hidden = self.mlp(self.mlp_norm(x), key=keys[2])
         return x + dropout(hidden, self.dropout, keys[3], shared_axis=1)
@@ -76,14 +105,20 @@ class EncoderStack(nnx.Module):
         self.depth = config.encoder_layers
 
     def encode(
-        self, embedded: Float[Array, "B S D"], mask: Bool[Array, "#B #S S"], key: DropoutKey
+        self, embedded: Float[Array, "B S D"], lengths: Int[Array, " B"] | None, key: DropoutKey
     ) -> Float[Array, "B S D"]:
-        """Applies layers and norm; entries outside the mask are not attended to."""
+        """Applies layers and norm; entries beyond the length of their example are padding.
+
+        Args:
+            embedded: sequences.
+            lengths: how many entries exist; None for all.
+            key: dropout key.
+        """
         keys = split_key(key, 3)
         x = dropout(embedded, self.dropout, keys[0], shared_axis=1).astype(self.dtype)
         x = scan_layers(
             self.layers,
-            lambda layer, x, key: layer(x, mask, key=key),
+            lambda layer, x, key: layer(x, lengths, key=key),
             x,
             layer_keys(keys[1], self.depth),
             remat=self.remat,
@@ -103,10 +138,10 @@ class NoteEncoder(EncoderStack):
         self.positions = random_phase_positions(config.note_tokens, config.width, rngs)
 
     def __call__(self, tokens: Int[Array, "B n"], *, key: DropoutKey = None) -> Encoding:
-        """Encodes n <= N tokens; more padding does not change the result."""
-        mask = tokens > 0
+        """Encodes n <= N tokens, padding last; more padding does not change the result."""
+        lengths = (tokens > 0).sum(axis=1, dtype=jnp.int32)
         embedded = self.embedding[...][tokens] + self.positions[...][None, : tokens.shape[1]]
-        return Encoding(self.encode(embedded, mask[:, None], key), mask)
+        return Encoding(self.encode(embedded, lengths, key), lengths)
 
 
 class ContextEncoder(EncoderStack):
@@ -131,4 +166,4 @@ class ContextEncoder(EncoderStack):
         valid = jnp.sum(mask, axis=1, dtype=jnp.int32)
         rows = (jnp.arange(frames)[None] - valid[:, None]) % frames
         embedded = self.input(context) + self.positions[...][rows].astype(self.dtype)
-        return Encoding(self.encode(embedded, mask[:, None], key), mask)
+        return Encoding(self.encode(embedded, valid, key), valid)

@@ -2,25 +2,23 @@
 
 Modules are Flax NNX, used only through `nnx.split` and `nnx.merge`. Parameters are float32; `dtype`
 is the type of the matrix products. A `key` argument is consumed; `None` means no dropout. Axis
-letters: see `spectrodiff.models.config`; T and S are query and key lengths.
+letters: see `spectrodiff.models.config`; T and S are lengths of sequences.
 """
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Float32, Key
+from jaxtyping import Array, Float, Float32, Key
 
 DropoutKey = Key[Array, ""] | None
 Module = TypeVar("Module", bound=nnx.Module)
 Carry = TypeVar("Carry")
-
-MASKED_LOGIT = -1e10
 
 
 def split_key(key: DropoutKey, count: int) -> list[DropoutKey]:
@@ -37,8 +35,17 @@ def dropout(
     shape = list(x.shape)
     if shared_axis is not None:
         shape[shared_axis] = 1
-    keep = jax.random.bernoulli(key, 1.0 - rate, shape)
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros((), x.dtype))
+    return _keep(x, jax.random.bernoulli(key, 1.0 - rate, shape), 1.0 - rate)
+
+
+# Of functions with this mark, which are cheap, only the inputs are kept for the backward pass. What
+# they compute on the way would take half of the memory of a training step, and save no time.
+_recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
+
+
+@functools.partial(_recomputed, static_argnums=2)
+def _keep(x: jax.Array, keep: jax.Array, share: float) -> jax.Array:
+    return jnp.where(keep, x / share, jnp.zeros((), x.dtype))
 
 
 def fan_in_normal(scale: float = 1.0, *, truncated: bool = True) -> nnx.Initializer:
@@ -116,90 +123,16 @@ class RMSNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         """Returns normalized rows in `dtype`."""
-        x = x.astype(jnp.float32)
-        x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
-        return (x * expand(self.scale[...], x)).astype(self.dtype)
+        return _normalize(x, self.scale[...]).astype(self.dtype)
 
 
-class KeyValue(NamedTuple):
-    """Attention keys and values; for a stack of layers, every array has a leading axis L."""
-
-    key: Float[Array, "B H S K"]
-    value: Float[Array, "B H S K"]
-    mask: Bool[Array, "#B #T S"]
-
-
-class Attention(nnx.Module):
-    """Multi-head attention; its inner width H * K may differ from the model width D.
-
-    The usual factor 1/sqrt(K) on the logits is folded into the initialization of the query.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        head_width: int,
-        *,
-        dropout: float = 0.0,
-        dtype: DTypeLike = jnp.float32,
-        rngs: nnx.Rngs,
-    ) -> None:
-        inner, init = heads * head_width, fan_in_normal(truncated=False)
-        query_init = fan_in_normal(1.0 / head_width, truncated=False)
-        self.query = Dense(width, inner, dtype=dtype, init=query_init, rngs=rngs)
-        self.key = Dense(width, inner, dtype=dtype, init=init, rngs=rngs)
-        self.value = Dense(width, inner, dtype=dtype, init=init, rngs=rngs)
-        self.out = Dense(inner, width, dtype=dtype, init=init, rngs=rngs)
-        self.heads, self.head_width, self.dropout = heads, head_width, dropout
-
-    def memory(self, source: Float[Array, "B S D"], mask: Bool[Array, "#B #T S"]) -> KeyValue:
-        """Returns keys and values of `source`; queries can attend to those in the mask."""
-        return KeyValue(self._heads(self.key(source)), self._heads(self.value(source)), mask)
-
-    def __call__(
-        self, x: Float[Array, "B T D"], memory: KeyValue, *, key: DropoutKey = None
-    ) -> Float[Array, "B T D"]:
-        """Attends from x to the memory."""
-        attended = attend(self._heads(self.query(x)), memory, self.dropout, key)
-        batch, _, length, _ = attended.shape
-        return self.out(attended.swapaxes(1, 2).reshape(batch, length, -1))
-
-    def _heads(self, x: Float[Array, "B T inner"]) -> Float[Array, "B H T K"]:
-        batch, length, _ = x.shape
-        return x.reshape(batch, length, self.heads, self.head_width).swapaxes(1, 2)
-
-
-def attend(
-    query: Float[Array, "B H T K"], memory: KeyValue, rate: float = 0.0, key: DropoutKey = None
-) -> Float[Array, "B H T V"]:
-    """Computes softmax(query . key) value, without a factor on the logits.
-
-    If all keys of a query are masked, the result is the mean of the values, as in T5; a caller that
-    needs zero instead has to set it (see `Denoiser`).
-
-    Args:
-        query: queries.
-        memory: keys, values and mask.
-        rate: dropout rate of the attention probabilities, with one mask for all queries.
-        key: dropout key.
-
-    Returns:
-        Attended values in the type of the query.
-    """
-    value = memory.value
-    if key is not None and rate > 0.0:
-        # A mask shared by all queries commutes with the sum over keys, so it can be applied to the
-        # values instead of the [T, S] probabilities.
-        value = dropout(value, rate, key, shared_axis=3)
-    logits = jnp.einsum("bhtk,bhsk->bhts", query, memory.key, preferred_element_type=jnp.float32)
-    logits = jnp.where(memory.mask[:, None], logits, MASKED_LOGIT)
-    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
-    # Dividing after the product with the values touches T*K numbers per head instead of T*S.
-    total = jnp.einsum(
-        "bhts,bhsk->bhtk", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
-    )
-    return (total / weights.sum(axis=-1, keepdims=True)).astype(query.dtype)
+@_recomputed
+def _normalize(
+    x: Float[Array, "*batch D"], scale: Float[Array, " D"]
+) -> Float32[Array, "*batch D"]:
+    x = x.astype(jnp.float32)
+    x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
+    return x * expand(scale, x)
 
 
 class FeedForward(nnx.Module):
@@ -227,9 +160,7 @@ class FeedForward(nnx.Module):
         return self.down(dropout(hidden, self.dropout, key, shared_axis=1))
 
 
-# Recomputed in the backward pass: the derivative of gelu would keep six arrays of the block's size,
-# a quarter of the memory of a training step, and save no time.
-@functools.partial(jax.checkpoint, prevent_cse=False)
+@_recomputed  # the derivative of gelu would keep six arrays
 def _gated_gelu(gate: Float[Array, "*axes"], up: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
     """gelu(gate) * up, with the tanh approximation of T5.1.1."""
     return nnx.gelu(gate, approximate=True) * up

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 
 from spectrodiff.audio.features import TRANSCRIPTION
 from spectrodiff.core.constants import SEGMENT_FRAMES
+from spectrodiff.models.attention import KeyValue
 from spectrodiff.models.causal import (
     Cache,
     CausalDecoderLayer,
@@ -26,7 +27,6 @@ from spectrodiff.models.config import SIZES, ModelConfig
 from spectrodiff.models.encoders import EncoderStack
 from spectrodiff.models.layers import (
     Dense,
-    KeyValue,
     RMSNorm,
     scan_layers,
     sinusoid_positions,
@@ -62,8 +62,7 @@ class FrameEncoder(EncoderStack):
         embedded = self.input(log_mel)
         _, frames, width = embedded.shape
         positions = sinusoid_positions(frames, width)
-        everything = jnp.ones((1, 1, frames), bool)
-        return self.encode(embedded + positions[None].astype(embedded.dtype), everything, None)
+        return self.encode(embedded + positions[None].astype(embedded.dtype), None, None)
 
 
 class TokenDecoder(nnx.Module):
@@ -83,15 +82,13 @@ class TokenDecoder(nnx.Module):
 
     def memory(self, encoding: Float[Array, "B F D"]) -> KeyValue:
         """Computes every layer's cross-attention keys and values, with a leading axis L."""
-        return cross_memory(self.layers, encoding, jnp.ones((1, 1, encoding.shape[1]), bool))
+        return cross_memory(self.layers, encoding, None)
 
     def __call__(self, tokens: Int[Array, "B T"], cross: KeyValue) -> Float32[Array, "B T V"]:
         """Computes the logits of the token after each of the given tokens."""
         positions = sinusoid_positions(tokens.shape[1], self.config.width)
         x = (self.embedding[...][tokens] + positions[None]).astype(self.dtype)
-        x = scan_layers(
-            self.layers, lambda layer, x, cross: layer(x, layer.own_memory(x), cross), x, cross
-        )
+        x = scan_layers(self.layers, lambda layer, x, cross: layer(x, cross), x, cross)
         return self.output(self.norm(x))
 
     def step(

@@ -250,9 +250,9 @@ class Synthesizer:
         """Predicts the noise in noisy features, without guidance.
 
         Args:
-            tokens: int32 [B, n], n up to `config.note_tokens`.
+            tokens: int32 [B, n], n up to `config.note_tokens`, padding (0) last.
             context: scaled features [B, C, M], valid frames first; None for a network without.
-            context_mask: bool [B, C].
+            context_mask: bool [B, C], True for valid frames; only their number is used.
             noisy: scaled noisy features [B, F, M].
             time: [B] in [0, 1].
 

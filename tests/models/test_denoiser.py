@@ -8,10 +8,11 @@ from flax import nnx
 
 from spectrodiff.checkpoints.tree import expected_shapes
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.models.attention import KeyValue
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.definition import define
 from spectrodiff.models.denoiser import DecoderLayer, Denoiser, Films, time_embedding
-from spectrodiff.models.layers import KeyValue
+from spectrodiff.models.encoders import Encoding, join
 from tests.support.reference import (
     NETWORKS,
     TINY_CONTEXT,
@@ -46,7 +47,52 @@ def test_encodings_meet_reference(golden, name):
     for encoding, key in zip(encodings, ("tokens", "context"), strict=True):
         # What is encoded at padding is of no concern, since it is never attended to.
         difference = np.asarray(encoding.values - arrays[f"{key}_encoded"])
-        np.testing.assert_allclose(difference[np.asarray(encoding.mask)], 0.0, atol=1e-5)
+        exists = np.arange(difference.shape[1]) < np.asarray(encoding.lengths)[:, None]
+        np.testing.assert_allclose(difference[exists], 0.0, atol=1e-5)
+
+
+def test_joined_encodings_by_hand():
+    notes = jnp.arange(8.0).reshape(2, 4, 1) + 1  # 1 to 4, and 5 to 8
+    context = jnp.arange(6.0).reshape(2, 3, 1) + 11  # 11 to 13, and 14 to 16
+    lengths = jnp.array([[2, 0], [1, 3]])
+
+    def joined(notes, context):
+        return join([Encoding(notes, lengths[0]), Encoding(context, lengths[1])])
+
+    values, totals = joined(notes, context)
+    np.testing.assert_array_equal(totals, [3, 3])
+    # What exists comes first; then what does not.
+    np.testing.assert_array_equal(values[0, :, 0], [1, 2, 11, 3, 4, 12, 13])
+    np.testing.assert_array_equal(values[1, :, 0], [14, 15, 16, 5, 6, 7, 8])
+    # The gradient of each place goes back to where its value came from.
+    weights = jnp.arange(14.0).reshape(2, 7, 1)
+    back = jax.grad(lambda n, c: (joined(n, c).values * weights).sum(), argnums=(0, 1))
+    notes_grad, context_grad = back(notes, context)
+    np.testing.assert_array_equal(notes_grad[..., 0], [[0, 1, 3, 4], [10, 11, 12, 13]])
+    np.testing.assert_array_equal(context_grad[..., 0], [[2, 5, 6], [7, 8, 9]])
+
+
+@pytest.mark.parametrize("name", ["context_concat_encodings", "context_sum_cross_attends"])
+def test_gradient_is_finite_if_there_is_nothing_to_attend_to(golden, name):
+    model, arrays = load_network(golden, name)
+    inputs = (arrays[key] for key in ("tokens", "context", "context_mask", "noisy", "time"))
+    tokens, context, context_mask, *rest = map(jnp.asarray, inputs)
+
+    def loss(params):
+        network = model.definition.merge(params)
+        nothing = jnp.zeros_like(tokens), context, jnp.zeros_like(context_mask)
+        return jnp.square(network(*nothing, *rest)).mean()
+
+    gradient = jax.jit(jax.grad(loss))(model.params)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
+    # The cross-attention adds exactly zero, so that neither it nor the encoders have any effect.
+    for part in (
+        gradient["note_encoder"],
+        gradient["context_encoder"],
+        gradient["decoder"]["layers"]["cross_attention"],
+    ):
+        assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(part))
+    assert np.any(np.asarray(gradient["decoder"]["layers"]["mlp"]["up"]["kernel"]) != 0)
 
 
 @pytest.mark.parametrize("name", ["context_concat_encodings", "context_sum_cross_attends"])
@@ -198,7 +244,7 @@ def test_each_source_of_summed_cross_attention_is_dropped_out_by_itself():
         layer.cross_attention[source].out.kernel[...] = jnp.eye(width)
         # All keys are alike. So many average out the dropout of the attention's probabilities.
         alike = jnp.ones((1, 1, keys, width))
-        memory.append(KeyValue(alike, value * alike, jnp.ones((1, 1, keys), bool)))
+        memory.append(KeyValue(alike, value * alike))
     films = Films(*jnp.zeros((2, 1, 2 * width)))
     x = jnp.zeros((1, 16, width))
     run = jax.jit(lambda key: layer(x, films, tuple(memory), key=key))

@@ -5,12 +5,9 @@ import pytest
 from flax import nnx
 
 from spectrodiff.models.layers import (
-    Attention,
     Dense,
     FeedForward,
-    KeyValue,
     RMSNorm,
-    attend,
     dropout,
     film,
     random_phase_positions,
@@ -18,54 +15,6 @@ from spectrodiff.models.layers import (
     sinusoid_positions,
     stack,
 )
-
-
-def test_attention_by_hand():
-    # One head of width 2, two keys. The query (ln 3, 0) scores ln 3 and 0: weights 3/4 and 1/4.
-    query = jnp.array([[[[np.log(3.0), 0.0]]]])
-    keys = jnp.array([[[[1.0, 5.0], [0.0, 7.0]]]])
-    values = jnp.array([[[[4.0, 8.0], [0.0, 4.0]]]])
-    everything = jnp.ones((1, 1, 2), bool)
-    answer = attend(query, KeyValue(keys, values, everything))
-    np.testing.assert_allclose(answer[0, 0, 0], [3.0, 7.0], rtol=1e-6)
-    # With the second key masked only the first value is left.
-    answer = attend(query, KeyValue(keys, values, everything.at[..., 1].set(False)))
-    np.testing.assert_allclose(answer[0, 0, 0], [4.0, 8.0], rtol=1e-6)
-
-
-def test_attention_agrees_with_jax():
-    keys_left = iter(jax.random.split(jax.random.key(0), 4))
-    query, keys, values = (jax.random.normal(next(keys_left), (2, 3, 5, 8)) for _ in range(3))
-    mask = jax.random.bernoulli(next(keys_left), 0.7, (2, 5, 5)) | jnp.eye(5, dtype=bool)[None]
-    time_major = (array.swapaxes(1, 2) for array in (query, keys, values))
-    expected = jax.nn.dot_product_attention(*time_major, mask=mask[:, None], scale=1.0)
-    answer = attend(query, KeyValue(keys, values, mask))
-    np.testing.assert_allclose(answer.swapaxes(1, 2), expected, atol=2e-6)
-
-
-def test_large_logits_do_not_overflow():
-    query = jnp.full((1, 1, 1, 1), 1e4)
-    keys = jnp.array([[[[1.0], [0.0]]]])
-    values = jnp.array([[[[2.0], [3.0]]]])
-    answer = attend(query, KeyValue(keys, values, jnp.ones((1, 1, 2), bool)))
-    np.testing.assert_array_equal(answer, [[[[2.0]]]])
-
-
-def test_attention_dropout_drops_probabilities_for_all_queries_alike():
-    # With the values an identity matrix the output is the dropped-out probability matrix.
-    length = 64
-    query = jax.random.normal(jax.random.key(0), (1, 1, 8, 4))
-    keys = jax.random.normal(jax.random.key(1), (1, 1, length, 4))
-    memory = KeyValue(keys, jnp.eye(length)[None, None], jnp.ones((1, 1, length), bool))
-    # The identity has as many columns as keys, so that a column is one key's probabilities.
-    kept = np.asarray(attend(query, memory, 0.25, jax.random.key(2))[0, 0])
-    whole = np.asarray(attend(query, memory)[0, 0])
-    ratio = kept / whole
-    dropped = ratio[0] == 0
-    assert 0.1 < dropped.mean() < 0.4
-    np.testing.assert_allclose(
-        ratio, np.where(dropped, 0.0, 1 / 0.75)[None].repeat(8, 0), rtol=1e-5
-    )
 
 
 def test_dropout_rate_scale_and_sharing():
@@ -128,11 +77,7 @@ def test_film_scales_and_shifts():
     np.testing.assert_allclose(film(x, jnp.array([[0.5, -1.0, 10.0, 20.0]])), [[[11.5, 20.0]]])
 
 
-def test_initializers_have_their_variances():
-    attention = Attention(512, 8, 64, rngs=nnx.Rngs(0))
-    assert float(attention.key.kernel[...].var()) == pytest.approx(1 / 512, rel=0.03)
-    # The query carries the factor 1/sqrt(K) of the logits: variance 1/K as large.
-    assert float(attention.query.kernel[...].var()) == pytest.approx(1 / 512 / 64, rel=0.03)
+def test_initializer_has_its_variance():
     assert float(Dense(256, 512, rngs=nnx.Rngs(1)).kernel[...].var()) == pytest.approx(
         1 / 256, rel=0.03
     )

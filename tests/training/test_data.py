@@ -5,16 +5,20 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+import soundfile
 
 from spectrodiff.core.distributed import StopRequest
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.parallel import make_mesh
+from spectrodiff.data.corpora.audio_folder import open_audio_folder
 from spectrodiff.data.pieces import PieceLength
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan
-from spectrodiff.training.data import AGREEMENT_STEPS, next_batch, open_batches
-from spectrodiff.training.settings import Data, Optimization, Training
+from spectrodiff.training.data import AGREEMENT_STEPS, next_batch, open_batches, open_examples
+from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.task import RunSettings
+from spectrodiff.training.tasks.denoise import Diffusion
+from spectrodiff.training.tasks.invert import Inversion
 from tests.support import tiny
 from tests.support.corpora import table
 from tests.support.stored_recordings import noise, single
@@ -60,3 +64,46 @@ def test_several_processes_agree_every_few_steps(monkeypatch):
     assert stopped_at == AGREEMENT_STEPS
     assert Stop.agreements == 1
     assert next(batches)["tokens"][0, 0] == 4
+
+
+def test_folders_of_audio(tmp_path):
+    """One file, much shorter than a training window, then two files."""
+    corpora = Data(corpora=(str(tmp_path),), workers=0)
+    inversion = Inversion("tiny", window_frames=8)
+    training = Training(batch_size=4)
+    chosen = RunSettings(Network(), inversion, Optimization(), training, corpora)
+    with pytest.raises(CorpusError, match="audio files"):
+        open_batches(chosen, chosen.make_task(), tmp_path)
+    short = np.random.default_rng(0).uniform(-0.5, 0.5, 1000)
+    soundfile.write(tmp_path / "one.wav", short, 16_000)
+    with open_batches(chosen, chosen.make_task(), tmp_path) as batches:
+        audio = next(batches)["audio"]
+    assert audio.shape == (4, (8 + 16) * 320)
+    assert audio.any()
+    examples = open_examples(chosen, chosen.make_task(), tmp_path)
+    wanted = np.rint(soundfile.read(tmp_path / "one.wav")[0] * 32768)
+    np.testing.assert_array_equal(examples["audio"][0][:1000], wanted)
+    assert not examples["audio"][0][1000:].any()
+    (tmp_path / "more").mkdir()
+    soundfile.write(tmp_path / "more" / "two.flac", short, 16_000)
+    splits = [open_audio_folder(tmp_path, validation=validation) for validation in (False, True)]
+    assert sorted(source[0].id for source in splits) == ["one", "two"]
+    # A synthesizer needs notes.
+    with pytest.raises(CorpusError, match="the prepared corpus"):
+        open_batches(chosen._replace(task=Diffusion()), Diffusion().make(chosen), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    """An untrained denoiser of windows."""
+    network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
+    params = tiny.make_task(network, Diffusion(), Training()).init_params(0)
+    return Checkpoint(network.config(), params)
+
+
+@pytest.fixture(scope="module")
+def with_denoiser(denoiser, tmp_path_factory):
+    """Settings of training on nothing but what it predicts."""
+    folder = tmp_path_factory.mktemp("denoiser") / "model"
+    save_model(denoiser, folder)
+    return dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)

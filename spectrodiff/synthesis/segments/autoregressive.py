@@ -8,10 +8,10 @@ from jax.sharding import Mesh, NamedSharding
 
 from spectrodiff.audio.features import scale
 from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
+from spectrodiff.models.attention import KeyValue
 from spectrodiff.models.autoregressive import DITHER, Autoregressor, Writing, begin, write_frames
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
-from spectrodiff.models.layers import KeyValue
 from spectrodiff.synthesis.segments.model import SegmentBatch
 from spectrodiff.synthesis.segments.programs import compile_steps, steps_per_call
 from spectrodiff.synthesis.tuning import Tuning, tuning_for

@@ -11,19 +11,15 @@ import pytest
 import soundfile
 
 from spectrodiff.audio.features import log_mel
-from spectrodiff.checkpoints.layouts.store import save_model
-from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.constants import MAX_LOG_MEL, MIN_LOG_MEL
-from spectrodiff.core.errors import CheckpointError, ConfigError, CorpusError
+from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.core.parallel import make_mesh, to_devices
-from spectrodiff.data.corpora.audio_folder import open_audio_folder
 from spectrodiff.inverter.files import load_inverter, save_inverter
 from spectrodiff.inverter.losses import advance_distance, multi_scale_distance
 from spectrodiff.inverter.networks.generators import generate, read_heads
 from spectrodiff.inverter.networks.recurrent import to_audio, unrolled
 from spectrodiff.inverter.trained import trained_inverter
-from spectrodiff.training import data
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.evaluation import Evaluator
 from spectrodiff.training.examples import read_examples
@@ -37,7 +33,6 @@ from spectrodiff.training.step import step_key
 from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks import invert as inversion_task
 from spectrodiff.training.tasks import predicted_features
-from spectrodiff.training.tasks.denoise import Diffusion
 from spectrodiff.training.tasks.invert import LOSSES, OPTIONAL_LOSSES, Inversion
 from spectrodiff.training.tasks.predicted_features import Denoised
 from tests.support import tiny
@@ -305,50 +300,6 @@ def test_a_discriminator_whose_loss_is_not_finite_is_named():
 def test_impossible_settings(changes, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(ADVERSARIAL, **changes)
-
-
-def open_batches(settings, data_dir):
-    return data.open_batches(settings, settings.make_task(), data_dir)
-
-
-def test_folders_of_audio(tmp_path):
-    """One file, much shorter than a training window, then two files."""
-    with pytest.raises(CorpusError, match="audio files"):
-        open_batches(settings(corpora=(str(tmp_path),)), tmp_path)
-    short = np.random.default_rng(0).uniform(-0.5, 0.5, 1000)
-    soundfile.write(tmp_path / "one.wav", short, 16_000)
-    chosen = settings(corpora=(str(tmp_path),))
-    with open_batches(chosen, tmp_path) as batches:
-        audio = next(batches)["audio"]
-    assert audio.shape == (4, (FRAMES + 16) * 320)
-    assert audio.any()
-    examples = data.open_examples(chosen, chosen.make_task(), tmp_path)
-    wanted = np.rint(soundfile.read(tmp_path / "one.wav")[0] * 32768)
-    np.testing.assert_array_equal(examples["audio"][0][:1000], wanted)
-    assert not examples["audio"][0][1000:].any()
-    (tmp_path / "more").mkdir()
-    soundfile.write(tmp_path / "more" / "two.flac", short, 16_000)
-    splits = [open_audio_folder(tmp_path, validation=validation) for validation in (False, True)]
-    assert sorted(source[0].id for source in splits) == ["one", "two"]
-    # A synthesizer needs notes.
-    with pytest.raises(CorpusError, match="the prepared corpus"):
-        open_batches(chosen._replace(task=Diffusion()), tmp_path)
-
-
-@pytest.fixture(scope="module")
-def denoiser():
-    """An untrained denoiser of windows."""
-    network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
-    params = tiny.make_task(network, Diffusion(), Training()).init_params(0)
-    return Checkpoint(network.config(), params)
-
-
-@pytest.fixture(scope="module")
-def with_denoiser(denoiser, tmp_path_factory):
-    """Settings of training on nothing but what it predicts."""
-    folder = tmp_path_factory.mktemp("denoiser") / "model"
-    save_model(denoiser, folder)
-    return dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)
 
 
 def test_features_of_a_denoiser(denoiser, with_denoiser):
