@@ -91,19 +91,3 @@ def test_folders_of_audio(tmp_path):
     # A synthesizer needs notes.
     with pytest.raises(CorpusError, match="the prepared corpus"):
         open_batches(chosen._replace(task=Diffusion()), Diffusion().make(chosen), tmp_path)
-
-
-@pytest.fixture(scope="module")
-def denoiser():
-    """An untrained denoiser of windows."""
-    network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
-    params = tiny.make_task(network, Diffusion(), Training()).init_params(0)
-    return Checkpoint(network.config(), params)
-
-
-@pytest.fixture(scope="module")
-def with_denoiser(denoiser, tmp_path_factory):
-    """Settings of training on nothing but what it predicts."""
-    folder = tmp_path_factory.mktemp("denoiser") / "model"
-    save_model(denoiser, folder)
-    return dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)

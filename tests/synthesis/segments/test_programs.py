@@ -1,4 +1,4 @@
-"""How many programs are compiled, and that results do not depend on how they are cut."""
+"""Programs of sampling: their number, and results that do not depend on how steps are cut."""
 
 import dataclasses
 import logging

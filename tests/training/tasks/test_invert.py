@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 from spectrodiff.audio.features import log_mel
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.constants import MAX_LOG_MEL, MIN_LOG_MEL
 from spectrodiff.core.errors import CheckpointError, ConfigError
@@ -33,6 +35,7 @@ from spectrodiff.training.step import step_key
 from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks import invert as inversion_task
 from spectrodiff.training.tasks import predicted_features
+from spectrodiff.training.tasks.denoise import Diffusion
 from spectrodiff.training.tasks.invert import LOSSES, OPTIONAL_LOSSES, Inversion
 from spectrodiff.training.tasks.predicted_features import Denoised
 from tests.support import tiny
@@ -300,6 +303,22 @@ def test_a_discriminator_whose_loss_is_not_finite_is_named():
 def test_impossible_settings(changes, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(ADVERSARIAL, **changes)
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    """An untrained denoiser of windows."""
+    network = dataclasses.replace(tiny.NETWORK, target_frames=FRAMES)
+    params = tiny.make_task(network, Diffusion(), Training()).init_params(0)
+    return Checkpoint(network.config(), params)
+
+
+@pytest.fixture(scope="module")
+def with_denoiser(denoiser, tmp_path_factory):
+    """Settings of training on nothing but what it predicts."""
+    folder = tmp_path_factory.mktemp("denoiser") / "model"
+    save_model(denoiser, folder)
+    return dataclasses.replace(ALONE, denoiser=str(folder), denoised=1.0, disturbed=0.0)
 
 
 def test_features_of_a_denoiser(denoiser, with_denoiser):
