@@ -19,6 +19,7 @@ from spectrodiff.models.layers import (
     KeyValue,
     RMSNorm,
     dropout,
+    map_layers,
     scan_layers,
     split_key,
 )
@@ -116,10 +117,7 @@ def cross_memory(
     Returns:
         Arrays with a leading axis L.
     """
-    definition, arrays = nnx.split(layers)
-    return jax.vmap(
-        lambda arrays: nnx.merge(definition, arrays).cross_attention.memory(values, mask)
-    )(nnx.to_pure_dict(arrays))
+    return map_layers(layers, lambda layer: layer.cross_attention.memory(values, mask))
 
 
 def decode_step(

@@ -1,8 +1,7 @@
 """Diffusion network: encoders, and the decoder that denoises a segment."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +21,7 @@ from spectrodiff.models.layers import (
     dropout,
     film,
     layer_keys,
+    map_layers,
     random_phase_positions,
     scan_layers,
     split_key,
@@ -29,8 +29,6 @@ from spectrodiff.models.layers import (
 )
 
 MAX_TIME = 20_000.0  # t in [0, 1] is multiplied by this before it is embedded
-
-Tree = TypeVar("Tree")
 
 
 class Films(NamedTuple):
@@ -159,14 +157,14 @@ class Decoder(nnx.Module):
 
     def memory(self, encodings: list[Encoding]) -> Memory:
         """Computes every layer's cross-attention keys and values, with a leading axis L."""
-        return self._per_layer(lambda layer: layer.memory(encodings))
+        return map_layers(self.layers, lambda layer: layer.memory(encodings))
 
     def films(self, time: Float[Array, " B"]) -> Films:
         """Computes every layer's FiLM for times in [0, 1]."""
         embedding = time_embedding(time, self.width)
         embedding = nnx.swish(self.time["in"](embedding))
         embedding = nnx.swish(self.time["out"](embedding))
-        return self._per_layer(lambda layer: layer.film(embedding))
+        return map_layers(self.layers, lambda layer: layer.film(embedding))
 
     def __call__(
         self, noisy: Float[Array, "R F M"], films: Films, memory: Memory, *, key: DropoutKey = None
@@ -184,13 +182,6 @@ class Decoder(nnx.Module):
         )
         x = dropout(self.norm(x), self.dropout, keys[2], shared_axis=1)
         return self.output(x)
-
-    def _per_layer(self, function: Callable[[DecoderLayer], Tree]) -> Tree:
-        definition, arrays = nnx.split(self.layers)
-        result: Tree = jax.vmap(lambda arrays: function(nnx.merge(definition, arrays)))(
-            nnx.to_pure_dict(arrays)
-        )
-        return result
 
 
 def time_embedding(time: Float[Array, " B"], width: int) -> Float32[Array, "B width"]:
