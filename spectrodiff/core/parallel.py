@@ -9,13 +9,13 @@ Activations are never split along anything but the batch.
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 
-Result = TypeVar("Result")
 Path = tuple[Any, ...]  # of an array in its tree, as `jax.tree_util` has it
 Shaped = jax.Array | np.ndarray | jax.ShapeDtypeStruct
 
@@ -175,26 +175,35 @@ def gathered(params: Any) -> Any:
 
 
 def use_whole(
-    function: Callable[..., Result], split: jax.Array, *others: jax.Array
-) -> Result:
-    """Returns `function(split, *others)`, with the whole of a parameter that may be split.
+    function: Callable[[jax.Array, jax.Array], jax.Array],
+    param: jax.Array,
+    x: jax.Array,
+    dtype: DTypeLike,
+) -> jax.Array:
+    """Returns `function(param, x)` for the whole of a parameter, which may be split.
 
     It is gathered again in the backward pass: kept for it, the parameters of all layers would take
     the memory that splitting them saves.
 
     Args:
-        function: of arrays.
-        split: a parameter; outside of `gathering`, the function is just called.
-        others: other arguments of the function.
+        function: of two arrays of one type.
+        param: a parameter; outside of `gathering`, it is only converted.
+        x: converted as well.
+        dtype: the type, in which the parameter is gathered.
     """
+    x = x.astype(dtype)
     if _gathering_mesh() is None:
-        return function(split, *others)
+        return function(param.astype(dtype), x)
 
-    def gather_and_use(split: jax.Array, *others: jax.Array) -> Result:
-        return function(jax.lax.with_sharding_constraint(split, WHOLE), *others)
+    def gather_and_use(param: jax.Array, x: jax.Array) -> jax.Array:
+        # The first constraint leaves it split: without, it would be gathered before conversion.
+        param = jax.lax.with_sharding_constraint(
+            param.astype(dtype), PartitionSpec(*(PartitionSpec.UNCONSTRAINED,) * param.ndim)
+        )
+        return function(jax.lax.with_sharding_constraint(param, WHOLE), x)
 
     # Forward and backward pass are different loops, across which nothing can be merged.
-    result: Result = jax.checkpoint(gather_and_use, prevent_cse=False)(split, *others)
+    result: jax.Array = jax.checkpoint(gather_and_use, prevent_cse=False)(param, x)
     return result
 
 

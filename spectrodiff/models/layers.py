@@ -67,9 +67,7 @@ class Dense(nnx.Module):
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         """Returns the product in `dtype`."""
-        # In the type of the product, so that half as much is gathered for products in 16 bits.
-        kernel = self.kernel[...].astype(self.dtype)
-        return use_whole(_matmul, kernel, x.astype(self.dtype))
+        return use_whole(_matmul, self.kernel[...], x, self.dtype)
 
 
 def _matmul(

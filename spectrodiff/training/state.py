@@ -78,9 +78,10 @@ def _initial(
 
 def _shardings(shapes: TrainState, placement: Placement) -> TrainState:
     mesh, params = placement.mesh, shapes.params
+    step: Any = replicated(mesh)
     shardings = parameter_shardings(params, mesh, split=placement.split)
     return TrainState(
-        step=replicated(mesh),
+        step=step,
         params=shardings,
         opt_state=shardings_like(shapes.opt_state, params, shardings, mesh),
         ema=shardings_like(shapes.ema, params, shardings, mesh),
