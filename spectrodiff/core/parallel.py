@@ -30,6 +30,7 @@ MESH_AXES = {
     "mlp": "data",
     "time": "data",
     "films": "data",
+    "bins": "data",
     "inputs": "data",
     "outputs": "data",
 }
@@ -53,6 +54,7 @@ PARAMETER_AXES = {
     "self_attention_film/kernel": ("time", "films"),
     "mlp_film/kernel": ("time", "films"),
     "kernel": ("inputs", "outputs"),
+    "own": ("bins", "inputs", "outputs"),
 }
 # Smaller parameters, per layer, are replicated: gathering them would cost more than it saves.
 MIN_SPLIT_ELEMENTS = 4096
@@ -141,37 +143,35 @@ def to_host(tree: Any, mesh: Mesh) -> Any:
 
 
 @contextlib.contextmanager
-def gathering(shardings: Any) -> Iterator[None]:
-    """Makes `gathered` and `use_whole` gather parameters, if any of them is split.
+def traced_for(mesh: Mesh) -> Iterator[None]:
+    """Tells functions traced in the block the devices that batches and parameters are split over.
 
-    Args:
-        shardings: of the parameters of the networks that are traced in the block.
+    `use_whole` and `per_device` need it. With one device there is nothing to tell.
     """
-    split = [each for each in jax.tree.leaves(shardings) if not each.is_fully_replicated]
-    if not split:
+    if mesh.size == 1:
         yield
         return
-    with jax.sharding.use_abstract_mesh(split[0].mesh.abstract_mesh):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         yield
 
 
-def gathered(params: Any) -> Any:
-    """Returns parameters whose gradients are split; all but those of stacks are whole.
+def gathered(params: Any, shardings: Any) -> Any:
+    """Returns parameters whose gradients are split like them; all but those of stacks are whole.
 
     Args:
-        params: nested dicts of arrays; unchanged outside of `gathering`.
+        params: nested dicts of arrays.
+        shardings: of the parameters; those that are replicated are returned as they are.
     """
-    mesh = _gathering_mesh()
-    if mesh is None:
-        return params
 
-    def leaf(path: Path, array: jax.Array) -> jax.Array:
-        spec = _partition(path, array.shape, mesh.shape)
-        array = jax.lax.with_sharding_constraint(array, spec)
-        stacked = any(entry.key == STACK for entry in path)
-        return array if stacked else jax.lax.with_sharding_constraint(array, WHOLE)
+    def leaf(path: Path, array: jax.Array, sharding: NamedSharding) -> jax.Array:
+        if sharding.is_fully_replicated:
+            return array
+        array = jax.lax.with_sharding_constraint(array, sharding)
+        if any(entry.key == STACK for entry in path):
+            return array
+        return jax.lax.with_sharding_constraint(array, NamedSharding(sharding.mesh, WHOLE))
 
-    return jax.tree_util.tree_map_with_path(leaf, params)
+    return jax.tree_util.tree_map_with_path(leaf, params, shardings)
 
 
 def use_whole(
@@ -187,19 +187,18 @@ def use_whole(
 
     Args:
         function: of two arrays of one type.
-        param: a parameter; outside of `gathering`, it is only converted.
-        x: converted as well.
-        dtype: the type, in which the parameter is gathered.
+        param: a parameter, converted to the type; outside of `traced_for` that is all.
+        x: another array, converted as well.
+        dtype: the type.
     """
     x = x.astype(dtype)
-    if _gathering_mesh() is None:
+    if _traced_mesh() is None:
         return function(param.astype(dtype), x)
 
     def gather_and_use(param: jax.Array, x: jax.Array) -> jax.Array:
         # The first constraint leaves it split: without, it would be gathered before conversion.
-        param = jax.lax.with_sharding_constraint(
-            param.astype(dtype), PartitionSpec(*(PartitionSpec.UNCONSTRAINED,) * param.ndim)
-        )
+        split = PartitionSpec(*(PartitionSpec.UNCONSTRAINED,) * param.ndim)
+        param = jax.lax.with_sharding_constraint(param.astype(dtype), split)
         return function(jax.lax.with_sharding_constraint(param, WHOLE), x)
 
     # Forward and backward pass are different loops, across which nothing can be merged.
@@ -207,7 +206,23 @@ def use_whole(
     return result
 
 
-def _gathering_mesh() -> AbstractMesh | None:
+def per_device(function: Callable[[jax.Array], jax.Array], batch: jax.Array) -> jax.Array:
+    """Returns `function(batch)`, computed by each device for its own examples.
+
+    For Fourier transforms, for which XLA would gather the whole batch.
+
+    Args:
+        function: of examples, one by one, along the leading axis.
+        batch: outside of `traced_for`, the function is just called.
+    """
+    mesh = _traced_mesh()
+    if mesh is None or len(batch) % mesh.size:
+        return function(batch)
+    result: jax.Array = jax.shard_map(function, in_specs=BATCH, out_specs=BATCH)(batch)
+    return result
+
+
+def _traced_mesh() -> AbstractMesh | None:
     mesh = jax.sharding.get_abstract_mesh()
     # Inside `shard_map`, arrays are those of one device.
     return mesh if mesh.axis_names and mesh.are_all_axes_auto else None

@@ -12,8 +12,8 @@ from spectrodiff.core.parallel import (
     LAYERED_BATCH,
     batch_split,
     gathered,
-    gathering,
     replicated,
+    traced_for,
 )
 from spectrodiff.training.examples import Batch, read_examples
 from spectrodiff.training.optimizers import join_fixed, split_fixed
@@ -69,8 +69,9 @@ def make_train_step(
 
         def loss(trained: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scores]:
             examples = read_examples(batch, task.sizes, mesh)
-            with gathering(shardings.params):
-                losses = task.loss(gathered(join_fixed(trained, fixed)), examples, key)
+            params = gathered(join_fixed(trained, fixed), shardings.params)
+            with traced_for(mesh):
+                losses = task.loss(params, examples, key)
             return losses["loss"], losses
 
         losses, gradients = accumulate(loss, trained, batch, key, training.micro_batches, mesh)
