@@ -1,12 +1,24 @@
-"""Operations and memory traffic of the networks."""
+"""Operations, memory traffic and communication of the networks."""
 
 import math
+import re
+from collections import defaultdict
 
 import jax.extend as jex
 
 from spectrodiff.models.config import ModelConfig
 
 FLOAT32_BYTES = 4
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+
+# In the text of a compiled program: the first line of a computation; an operation with its result
+# and its type; a computation that an operation calls; the length of a loop; an array.
+_COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) .*\{$")
+_OPERATION = re.compile(r"\s+(?:ROOT )?%?([\w.-]+) = (.*?) ([a-z-]+)\((.*)")
+_CALLED = re.compile(r"(?:body|calls|to_apply|\w+_computation)=%?([\w.-]+)")
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_LENGTH = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 
 
 def count_flops(jaxpr: jex.core.Jaxpr | jex.core.ClosedJaxpr) -> float:
@@ -80,3 +92,58 @@ def encoding_bytes(config: ModelConfig, batch: int, note_tokens: int, item_bytes
     activations = 2 * config.encoder_layers * batch * length * D
     cached = 2 * batch * config.decoder_layers * inner * length
     return float((matrices + activations + cached) * item_bytes)
+
+
+def collective_bytes(program: str) -> dict[str, int]:
+    """Returns the bytes that each device communicates, by the kind of collective operation.
+
+    An operation counts with the size of its operands or of its results, whichever is larger: that
+    of the whole array if it is gathered, reduced, or reduced and scattered. Loops count with their
+    length.
+
+    Args:
+        program: optimized HLO for one of the devices, as `jax.stages.Compiled.as_text` returns it.
+
+    Raises:
+        ValueError: if a loop that communicates has no known length, or an operation is in halves.
+    """
+    computations: dict[str, list[tuple[str, ...]]] = {}
+    entry = ""
+    for line in program.splitlines():
+        if not line.startswith(" ") and (begin := _COMPUTATION.match(line)):
+            operations = computations[begin[2]] = []
+            entry = begin[2] if begin[1] else entry
+        elif found := _OPERATION.match(line):
+            operations.append(found.groups())
+
+    def count(computation: str) -> dict[str, int]:
+        total: dict[str, int] = defaultdict(int)
+        sizes: dict[str, int] = {}
+        for name, result, operation, rest in computations[computation]:
+            sizes[name] = _array_bytes(result)
+            if operation in COLLECTIVES:
+                operands = re.findall(r"%([\w.-]+)", rest.partition(")")[0])
+                total[operation] += max(sizes[name], sum(sizes[operand] for operand in operands))
+                continue
+            if operation.removesuffix("-start") in COLLECTIVES:
+                raise ValueError(f"an operation in halves: {operation}")
+            called = _CALLED.findall(rest)
+            for names in _BRANCHES.findall(rest):
+                called += [branch.strip(" %") for branch in names.split(",")]
+            inner = [count(other) for other in called]
+            length = _LENGTH.search(rest) if operation == "while" else None
+            if operation == "while" and length is None and any(inner):
+                raise ValueError(f"a loop of unknown length communicates: {rest}")
+            for part in inner:
+                for kind, size in part.items():
+                    total[kind] += size * (int(length[1]) if length else 1)
+        return total
+
+    return dict(count(entry))
+
+
+def _array_bytes(shapes: str) -> int:
+    return sum(
+        math.prod(int(size) for size in shape.split(",") if size) * int(bits or 8) // 8
+        for bits, shape in _ARRAY.findall(shapes)
+    )

@@ -23,6 +23,7 @@ from spectrodiff.core.constants import (
     SAMPLE_RATE,
 )
 from spectrodiff.core.errors import AudioError
+from spectrodiff.core.parallel import per_device
 
 Array = np.ndarray | jax.Array
 
@@ -85,7 +86,8 @@ def log_mel(
     Raises:
         AudioError: if the samples are of another type.
     """
-    magnitudes = jnp.abs(jnp.fft.rfft(_windowed_frames(_to_float32(audio), front_end)))
+    frames = _windowed_frames(_to_float32(audio), front_end)
+    magnitudes = jnp.abs(per_device(jnp.fft.rfft, frames))
     mel = jnp.matmul(magnitudes, mel_weights(front_end), precision="highest")
     if front_end.floor == "clip":
         return jnp.log(jnp.clip(mel, 1e-5, 1e8))

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Complex64, Float32
 
 from spectrodiff.audio.features import FrontEnd, mel_weights
+from spectrodiff.core.parallel import per_device
 
 # Number of mel bands by window length in samples (8 to 128 ms), as many as the frequency resolution
 # allows; the hop is a quarter of the window.
@@ -124,7 +125,7 @@ def spectra(audio: Float32[Array, "B samples"], window_samples: int) -> Complex6
     frames = jnp.concatenate([blocks[:, place : place + count] for place in range(4)], axis=-1)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_samples) / window_samples)
     window /= np.sqrt(np.square(window).sum())
-    return jnp.fft.rfft(frames * jnp.asarray(window, jnp.float32)[None, None])
+    return per_device(jnp.fft.rfft, frames * jnp.asarray(window, jnp.float32)[None, None])
 
 
 def _size(spectrum: Complex64[Array, "*shape"]) -> Float32[Array, "*shape"]:

@@ -18,6 +18,7 @@ from spectrodiff.models.layers import (
     FeedForward,
     RMSNorm,
     dropout,
+    map_layers,
     scan_layers,
     split_key,
 )
@@ -123,10 +124,7 @@ def cross_memory(
     Returns:
         Arrays with a leading axis L.
     """
-    definition, arrays = nnx.split(layers)
-    return jax.vmap(
-        lambda arrays: nnx.merge(definition, arrays).cross_attention.memory(values, lengths)
-    )(nnx.to_pure_dict(arrays))
+    return map_layers(layers, lambda layer: layer.cross_attention.memory(values, lengths))
 
 
 def decode_step(

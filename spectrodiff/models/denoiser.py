@@ -21,6 +21,7 @@ from spectrodiff.models.layers import (
     dropout,
     film,
     layer_keys,
+    map_layers,
     random_phase_positions,
     scan_layers,
     split_key,
@@ -148,14 +149,14 @@ class Decoder(nnx.Module):
 
     def memory(self, encodings: list[Encoding]) -> Memory:
         """Computes every layer's cross-attention keys and values, with a leading axis L."""
-        return self._per_layer(lambda layer: layer.memory(encodings))
+        return map_layers(self.layers, lambda layer: layer.memory(encodings))
 
     def films(self, time: Float[Array, " B"]) -> Films:
         """Computes every layer's FiLM for times in [0, 1]."""
         embedding = time_embedding(time, self.width)
         embedding = nnx.swish(self.time["in"](embedding))
         embedding = nnx.swish(self.time["out"](embedding))
-        return self._per_layer(lambda layer: layer.film(embedding))
+        return map_layers(self.layers, lambda layer: layer.film(embedding))
 
     def __call__(
         self, noisy: Float[Array, "R F M"], films: Films, memory: Memory, *, key: DropoutKey = None
@@ -199,13 +200,6 @@ class Decoder(nnx.Module):
 
     def _embed(self, noisy: Float[Array, "R F M"]) -> Float[Array, "R F D"]:
         return self.input(noisy) + self.positions[...][None].astype(self.dtype)
-
-    def _per_layer(self, function: Callable[[DecoderLayer], Tree]) -> Tree:
-        definition, arrays = nnx.split(self.layers)
-        result: Tree = jax.vmap(lambda arrays: function(nnx.merge(definition, arrays)))(
-            nnx.to_pure_dict(arrays)
-        )
-        return result
 
 
 def time_embedding(time: Float[Array, " B"], width: int) -> Float32[Array, "B width"]:

@@ -16,9 +16,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Key
 
+from spectrodiff.core.parallel import use_whole
+
 DropoutKey = Key[Array, ""] | None
 Module = TypeVar("Module", bound=nnx.Module)
 Carry = TypeVar("Carry")
+Tree = TypeVar("Tree")
 
 
 def split_key(key: DropoutKey, count: int) -> list[DropoutKey]:
@@ -79,11 +82,11 @@ class Dense(nnx.Module):
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         """Returns the product in `dtype`."""
-        return _matmul(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        return use_whole(_matmul, self.kernel[...], x, self.dtype)
 
 
 def _matmul(
-    x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs outputs"]
+    kernel: Float[Array, "inputs outputs"], x: Float[Array, "*batch inputs"]
 ) -> Float[Array, "*batch outputs"]:
     """Multiplies by a kernel; on a CPU, without forward-mode derivatives."""
     return _cpu_matmul(x, kernel) if jax.default_backend() == "cpu" else jnp.dot(x, kernel)
@@ -240,6 +243,20 @@ def scan_layers(
         # Inside a scan, nothing can be merged across the checkpoint boundary anyway.
         step = jax.checkpoint(step, prevent_cse=False)
     return jax.lax.scan(step, carry, (stacked, per_layer))[0]
+
+
+def map_layers(layers: Module, function: Callable[[Module], Tree]) -> Tree:
+    """Applies a function to each of stacked layers; its results get a leading axis L.
+
+    Args:
+        layers: module made by `stack`.
+        function: computation of one layer.
+    """
+    definition, state = nnx.split(layers)
+    result: Tree = jax.lax.map(
+        lambda arrays: function(nnx.merge(definition, arrays)), nnx.to_pure_dict(state)
+    )
+    return result
 
 
 def layer_keys(key: DropoutKey, layers: int) -> Key[Array, " L"] | None:

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.core.parallel import batch_split, replicated, to_devices
+from spectrodiff.core.parallel import batch_split, gathered, replicated, to_devices, traced_for
 from spectrodiff.data.loading.batches import HostBatch, collate
 from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
 from spectrodiff.data.pieces import whole
@@ -129,8 +129,10 @@ def _compile(task: Task, mesh: Mesh, shardings: TrainState) -> Any:
         examples = read_examples(batch, task.sizes, mesh)
         base = jax.random.key(0, impl="threefry2x32")
         keys = jax.vmap(lambda seed: jax.random.fold_in(base, seed))(batch["seeds"])
-        scores = task.scores(params, examples, keys)
-        return scores | task.notes_gap(params, examples, batch["other_tokens"], keys)
+        params = gathered(params, shardings.params)
+        with traced_for(mesh):
+            scores = task.scores(params, examples, keys)
+            return scores | task.notes_gap(params, examples, batch["other_tokens"], keys)
 
     return jax.jit(
         score,

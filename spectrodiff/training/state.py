@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from spectrodiff.core.parallel import state_shardings
+from spectrodiff.core.parallel import parameter_shardings, replicated, shardings_like
 from spectrodiff.training.optimizers import split_fixed
 from spectrodiff.training.task import Params, Task
 
@@ -41,13 +41,14 @@ def place_state(
     params: Params, optimizer: optax.GradientTransformation, placement: Placement
 ) -> TrainState:
     """Places the state before the first step on the devices; `params` are host arrays."""
-    placed = jax.device_put(params, state_shardings(params, placement.mesh, split=placement.split))
+    placed = jax.device_put(
+        params, parameter_shardings(params, placement.mesh, split=placement.split)
+    )
 
     def make(params: Params) -> TrainState:
         return _initial(params, optimizer, placement)
 
-    shapes = jax.eval_shape(make, placed)
-    shardings = state_shardings(shapes, placement.mesh, split=placement.split)
+    shardings = _shardings(jax.eval_shape(make, placed), placement)
     return jax.jit(make, out_shardings=shardings)(placed)
 
 
@@ -59,7 +60,7 @@ def abstract_state(
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        state_shardings(shapes, placement.mesh, split=placement.split),
+        _shardings(shapes, placement),
     )
 
 
@@ -72,4 +73,16 @@ def _initial(
         opt_state=optimizer.init(split_fixed(params)[0]),
         # A copy: a donated state may not hold the same buffer twice.
         ema=jax.tree.map(jnp.copy, params) if placement.ema else None,
+    )
+
+
+def _shardings(shapes: TrainState, placement: Placement) -> TrainState:
+    mesh, params = placement.mesh, shapes.params
+    step: Any = replicated(mesh)
+    shardings = parameter_shardings(params, mesh, split=placement.split)
+    return TrainState(
+        step=step,
+        params=shardings,
+        opt_state=shardings_like(shapes.opt_state, params, shardings, mesh),
+        ema=shardings_like(shapes.ema, params, shardings, mesh),
     )

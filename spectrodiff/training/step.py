@@ -8,7 +8,13 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from spectrodiff.core.parallel import LAYERED_BATCH, batch_split, replicated
+from spectrodiff.core.parallel import (
+    LAYERED_BATCH,
+    batch_split,
+    gathered,
+    replicated,
+    traced_for,
+)
 from spectrodiff.training.examples import Batch, read_examples
 from spectrodiff.training.optimizers import join_fixed, split_fixed
 from spectrodiff.training.settings import Optimization, RandomBits, Training
@@ -64,7 +70,9 @@ def make_train_step(
 
         def loss(trained: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scores]:
             examples = read_examples(batch, task.sizes, mesh)
-            losses = task.loss(join_fixed(trained, fixed) | frozen, examples, key)
+            params = gathered(join_fixed(trained, fixed), shardings.params)
+            with traced_for(mesh):
+                losses = task.loss(params | frozen, examples, key)
             return losses["loss"], losses
 
         losses, gradients = accumulate(loss, trained, batch, key, training.micro_batches, mesh)

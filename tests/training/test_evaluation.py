@@ -7,9 +7,12 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.data.recordings import Recording
 from spectrodiff.training.evaluation import Evaluator, choose_examples, example_seeds
+from spectrodiff.training.settings import Training
 from tests.support import tiny
 from tests.support.corpora import table
 
+# With matrices that are large enough to be split over devices.
+WIDE = dataclasses.replace(tiny.NETWORK, mlp_width=128)
 FORMAT = ExampleFormat(context_frames=8, target_frames=8, max_tokens=64)
 
 
@@ -39,8 +42,9 @@ def test_examples_are_spread_over_corpora_and_recordings():
 def test_scores_do_not_depend_on_batches_or_devices():
     examples = tiny.batch(6)
     found = []
-    for devices, batch_size in ((1, 6), (1, 4), (8, 8)):
-        trainer = tiny.Trainer(devices=devices)
+    for devices, batch_size, split in ((1, 6, False), (1, 4, False), (8, 8, True)):
+        training = Training(batch_size=8, shard_parameters=split)
+        trainer = tiny.Trainer(devices=devices, training=training, network=WIDE)
         evaluate = Evaluator(
             trainer.task,
             examples,

@@ -7,9 +7,8 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from jax.sharding import PartitionSpec
 
-from spectrodiff.core.parallel import state_shardings, to_host
+from spectrodiff.core.parallel import to_host
 from spectrodiff.training.preview import write_previews
 from spectrodiff.training.settings import Optimization, Training
 from spectrodiff.training.step import average
@@ -176,34 +175,6 @@ def test_running_average():
     # Later steps keep the decay: min(0.15, 101 / 110).
     later = average({"a": jnp.ones(1)}, {"a": jnp.zeros(1)}, jnp.int32(100), 0.15)
     np.testing.assert_allclose(later["a"], 0.15, rtol=1e-6)
-
-
-def test_split_axis_is_the_largest_that_divides():
-    shapes = {
-        name: jax.ShapeDtypeStruct(shape, np.float32)
-        for name, shape in {
-            "kernel": (3, 512, 1024),
-            "square": (8, 64, 64),
-            "odd": (3, 1024, 1023),
-            "never": (7, 999, 333),
-            "small": (64,),
-            "layers": (512, 3, 5),
-        }.items()
-    }
-    mesh = tiny.make_mesh(jax.devices())
-    specs = {
-        name: sharding.spec for name, sharding in state_shardings(shapes, mesh, split=True).items()
-    }
-    assert specs == {
-        "kernel": PartitionSpec(None, None, "data"),
-        "square": PartitionSpec(None, None, "data"),
-        "odd": PartitionSpec(None, "data"),
-        "never": PartitionSpec(),
-        "small": PartitionSpec(),
-        "layers": PartitionSpec("data"),
-    }
-    whole = state_shardings(shapes, mesh, split=False)
-    assert {sharding.spec for sharding in whole.values()} == {PartitionSpec()}
 
 
 @pytest.mark.parametrize("optimizer", ["adafactor", "adamw", "muon"])

@@ -25,6 +25,7 @@ from jaxtyping import Array, Complex64, Float, Float32, Float64, Int
 
 from spectrodiff.audio.features import SYNTHESIS, mel_centers_hz
 from spectrodiff.core.constants import HOP_SAMPLES, MAX_LOG_MEL, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
+from spectrodiff.core.parallel import per_device
 from spectrodiff.inverter.config import FrameRateConfig
 from spectrodiff.inverter.networks.layers import LayerNorm, Linear, gelu, shifted
 from spectrodiff.inverter.networks.oscillators import PERIOD_FRAMES, frequencies_hz, phases, waves
@@ -221,7 +222,7 @@ def interpolation(hertz: Float64[np.ndarray, " S"]) -> Float32[np.ndarray, "M S"
 
 def inverse_fourier(spectra: Complex64[Array, "B F K"]) -> Float32[Array, "B F W"]:
     """Transforms spectra to windows of audio; phases are relative to a window's center."""
-    return jnp.fft.fftshift(jnp.fft.irfft(spectra, 2 * (spectra.shape[-1] - 1)), axes=-1)
+    return jnp.fft.fftshift(per_device(jnp.fft.irfft, spectra), axes=-1)
 
 
 def overlap_add(windows: Float32[Array, "B F W"]) -> Float32[Array, "B samples"]:

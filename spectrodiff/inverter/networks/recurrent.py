@@ -20,6 +20,7 @@ from jaxtyping import Array, Complex64, Float, Float32, Float64, Int
 
 from spectrodiff.audio.features import SYNTHESIS, mel_centers_hz
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS, SAMPLE_RATE
+from spectrodiff.core.parallel import per_device
 from spectrodiff.inverter.config import RecurrentConfig
 from spectrodiff.inverter.networks.frame_rate import (
     MAX_LOG_MAGNITUDE,
@@ -302,7 +303,7 @@ def analyzed(audio: Float32[Array, "B samples"], window_samples: int) -> Complex
     blocks = jnp.pad(blocks, [(0, 0), (before, hops - 1 - before), (0, 0)])
     cut = [blocks[:, place : place + frames] for place in range(hops)]
     windows = jnp.concatenate(cut, axis=-1) * jnp.asarray(hann(window_samples))[None, None]
-    return jnp.fft.rfft(jnp.fft.ifftshift(windows, axes=-1))
+    return per_device(jnp.fft.rfft, jnp.fft.ifftshift(windows, axes=-1))
 
 
 class HeadDistance(NamedTuple):
