@@ -291,7 +291,7 @@ def measure_loader(row: Row, step: Step, corpus: Corpus, allowance: float) -> Tr
         steps = max(3, min(200, int(allowance / alone_seconds)))
         start = time.perf_counter()
         for _ in range(steps):
-            state, metrics = step.program.compiled(state, next_batch())
+            state, metrics = step.program.compiled(state, next_batch(), {})
         jax.block_until_ready((state, metrics))
         step_seconds = (time.perf_counter() - start) / steps
     row.note = "; ".join(part for part in (step.note, corpus.note) if part)

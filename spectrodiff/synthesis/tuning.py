@@ -21,15 +21,18 @@ class Tuning:
             an argument, and a GPU asks the host after every step whether to go on.
         unrolled_segments: number of segments per device up to which layers are compiled one by one
             (see `models.denoiser.Decoder.unrolled`), instead of as a loop.
+        unrolled_steps: number of steps per segment from which on that is done: the compilation
+            takes three times as long.
     """
 
     note_buckets: tuple[int, ...] = NOTE_BUCKETS
     static_steps: bool = False
     unrolled_segments: int = 0
+    unrolled_steps: int = 100
 
 
 CPU = Tuning()
-ACCELERATOR = Tuning(COARSE_NOTE_BUCKETS, static_steps=True, unrolled_segments=4)
+ACCELERATOR = Tuning(COARSE_NOTE_BUCKETS, static_steps=True, unrolled_segments=1)
 
 
 def tuning_for(mesh: Mesh) -> Tuning:

@@ -133,21 +133,19 @@ def test_unrolled_layers_are_the_layers_and_a_loop_over_steps_holds_no_stack(gol
     model, arrays = load_network(golden, "context_sum_cross_attends")
     inputs = [arrays[key] for key in ("tokens", "context", "context_mask", "noisy")]
 
-    def last_of_two(model, tokens, context, context_mask, noisy):
+    def last_of_seven(model, tokens, context, context_mask, noisy):
         memory = model.decoder.memory(model.encode(tokens, context, context_mask))
         decode, films = model.decoder.unrolled(memory), model.decoder.films(jnp.full(1, 0.03))
         twice = jnp.concatenate([noisy, noisy])
-        return jax.lax.fori_loop(0, 2, lambda _, last: 0 * last + decode(twice, films), 0 * twice)
+        return jax.lax.fori_loop(0, 7, lambda _, last: 0 * last + decode(twice, films), 0 * twice)
 
-    answer = model.apply(last_of_two, *inputs)
+    answer = model.apply(last_of_seven, *inputs)
     np.testing.assert_allclose(answer[:3], model(*inputs, jnp.full(3, 0.03)), atol=2e-5)
     layers = model.params["decoder"]["layers"]
     stacks = {leaf.shape for leaf in jax.tree.leaves(layers) if leaf.ndim == 3}
-    traced = jax.make_jaxpr(lambda *inputs: model.apply(last_of_two, *inputs))(*inputs)
+    traced = jax.make_jaxpr(lambda *inputs: model.apply(last_of_seven, *inputs))(*inputs)
     loops = [equation for equation in _equations(traced.jaxpr) if equation.primitive.name == "scan"]
-    (steps,) = [
-        loop for loop in loops if loop.params["length"] == 2 and loop.params["num_carry"] == 2
-    ]
+    (steps,) = [loop for loop in loops if loop.params["length"] == 7]
     assert not stacks & {variable.aval.shape for variable in steps.invars}
     layer = {leaf.shape[1:] for leaf in jax.tree.leaves(layers["mlp"])}
     assert layer <= {variable.aval.shape for variable in steps.invars}

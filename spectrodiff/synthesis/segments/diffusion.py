@@ -190,7 +190,8 @@ def _compile(
         count: jax.Array | int,
     ) -> Carry:
         decoder = network.merge(params).decoder
-        if len(carry.z) <= tuning.unrolled_segments:
+        few_segments = len(carry.z) <= tuning.unrolled_segments
+        if few_segments and len(table.time) >= tuning.unrolled_steps:
             decode = decoder.unrolled(memory)
         else:
             decode = functools.partial(decoder, memory=memory)

@@ -350,8 +350,7 @@ def test_the_parameters_of_a_denoiser_are_arguments_of_the_step(denoiser, with_d
     """They are no constants of the program, not trained, and not part of the state."""
     learner = trainer(with_denoiser)
     arguments = learner.state, to_devices(batch(4), learner.mesh), learner.frozen
-    traced = learner.step.trace(*arguments)
-    text = traced.lower().as_text()
+    text = learner.step.lower(*arguments).as_text()
     large = {leaf.shape for leaf in jax.tree.leaves(denoiser.params) if leaf.size > 1000}
     constants = re.findall(r"constant dense<[^>]{100,}> : tensor<([0-9x]+)xf32>", text)
     shapes = {tuple(map(int, shape.split("x"))) for shape in constants}
