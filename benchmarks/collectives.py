@@ -116,7 +116,7 @@ def compile_step(
         name: jax.ShapeDtypeStruct(*shape, sharding=batch_split(mesh))
         for name, shape in shapes.items()
     }
-    return step.lower(state, examples).compile(compiler_options=QUICK_TO_COMPILE)
+    return step.lower(state, examples, {}).compile(compiler_options=QUICK_TO_COMPILE)
 
 
 def measure(compiled: jax.stages.Compiled, devices: int, *, split: bool) -> Row:
