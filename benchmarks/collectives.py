@@ -55,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     optimization = Optimization(optimizer=flags.optimizer)
     depth = flags.layers or network.config().decoder_layers
     title = (
-        f"{flags.size}, {depth} layers per stack, {flags.batch_size} examples of "
-        f"{flags.note_tokens} notes in {flags.micro_batches} micro-batches, {flags.precision}, "
-        f"{flags.optimizer}"
+        f"{flags.size}, layers per stack: {depth}, batch size: {flags.batch_size}, "
+        f"note tokens: {flags.note_tokens}, micro-batches: {flags.micro_batches}, "
+        f"{flags.precision}, {flags.optimizer}"
     )
     rows = []
     for devices in flags.devices:

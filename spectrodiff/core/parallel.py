@@ -60,14 +60,14 @@ PARAMETER_AXES = {
 MIN_SPLIT_ELEMENTS = 4096
 STACK = "layers"  # name of stacked layers, whose parameters are gathered layer by layer
 
+DATA = MESH_AXES["batch"]
 # Partition of the leading axis, of the second axis (after the stacked layers), and of no axis.
-BATCH = PartitionSpec(MESH_AXES["batch"])
-LAYERED_BATCH, WHOLE = PartitionSpec(None, *BATCH), PartitionSpec()
+BATCH, LAYERED_BATCH, WHOLE = PartitionSpec(DATA), PartitionSpec(None, DATA), PartitionSpec()
 
 
 def make_mesh(devices: Sequence[jax.Device]) -> Mesh:
     """Returns a mesh of the devices with the single axis `data`."""
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    return jax.make_mesh((len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -216,7 +216,7 @@ def per_device(function: Callable[[jax.Array], jax.Array], batch: jax.Array) -> 
         batch: outside of `traced_for`, the function is just called.
     """
     mesh = _traced_mesh()
-    if mesh is None or len(batch) % mesh.size:
+    if mesh is None or len(batch) % mesh.shape[DATA]:
         return function(batch)
     result: jax.Array = jax.shard_map(function, in_specs=BATCH, out_specs=BATCH)(batch)
     return result
@@ -225,7 +225,7 @@ def per_device(function: Callable[[jax.Array], jax.Array], batch: jax.Array) -> 
 def _traced_mesh() -> AbstractMesh | None:
     mesh = jax.sharding.get_abstract_mesh()
     # Inside `shard_map`, arrays are those of one device.
-    return mesh if mesh.axis_names and mesh.are_all_axes_auto else None
+    return mesh if DATA in mesh.axis_names and mesh.are_all_axes_auto else None
 
 
 def _partition(path: Path, shape: tuple[int, ...], mesh: Mapping[str, int]) -> PartitionSpec:

@@ -146,7 +146,7 @@ def test_results_are_written(benchmark, tmp_path, capsys):
     assert set(rows[1]["collective_bytes"]) == {"all-reduce", "all-gather"}
     assert rows[1]["argument_bytes"] < rows[0]["argument_bytes"]
     table = (tmp_path / "out" / "collectives.md").read_text().splitlines()
-    assert table[0].startswith("tiny, 1 layers per stack, 2 examples of 16 notes")
+    assert table[0].startswith("tiny, layers per stack: 1, batch size: 2, note tokens: 16")
     reduced = rows[0]["collective_bytes"]["all-reduce"] / 1e6
     memory = [rows[0][f"{kind}_bytes"] / 1e6 for kind in ("argument", "temporary")]
     cells = [f"all-reduce {reduced:.1f}", *(f"{size:.1f}" for size in [*memory, sum(memory)])]
