@@ -61,6 +61,10 @@ class Plan:
         seed: of all random choices.
         weights: share of each corpus, of any sum; by default those of `mixture_weights`.
 
+    Attributes:
+        lengths: lengths that tokens are padded to, chosen for the corpora, int64 [6] or fewer.
+        window_batches: number of successive batches within which examples are grouped.
+
     Raises:
         CorpusError: if a corpus is empty, or its pieces are stored with too little behind them.
         ConfigError: if a number is impossible.
@@ -76,10 +80,10 @@ class Plan:
         weights: Sequence[float] | None = None,
     ) -> None:
         self._batch_size, self._seed = batch_size, seed
-        self._batches = max(WINDOW_BATCHES, -(-WINDOW_EXAMPLES // batch_size))
+        self.window_batches = max(WINDOW_BATCHES, -(-WINDOW_EXAMPLES // batch_size))
         self._mixture = Mixture(
             [len(source) for source in sources],
-            window=self._batches * batch_size,
+            window=self.window_batches * batch_size,
             seed=seed,
             weights=weights,
         )
@@ -87,11 +91,11 @@ class Plan:
             _check_following(source, example_format)
         self._num_frames = [source.num_frames for source in sources]
         self._most_tokens = [most_tokens(source, example_format) for source in sources]
-        self._lengths = padded_lengths(self._histogram(example_format.max_tokens))
+        self.lengths = padded_lengths(self._histogram(example_format.max_tokens))
         self._window = functools.lru_cache(maxsize=2)(self._plan)
 
     def __getitem__(self, batch: int) -> BatchPlan:
-        number, place = divmod(batch, self._batches)
+        number, place = divmod(batch, self.window_batches)
         window = self._window(number)
         corpus, piece, target_frame, length = (column[place] for column in window)
         return BatchPlan(corpus, piece, target_frame, int(length))
@@ -113,16 +117,16 @@ class Plan:
             start = (place[rows] * start_range(num_frames[pieces])).astype(np.int64)
             target_frame[rows], most[rows] = start, table[pieces, start // BLOCK_FRAMES]
         # An example with too many tokens is replaced by a random one, or truncated.
-        length = np.searchsorted(self._lengths, np.minimum(most, self._lengths[-1]))
+        length = np.searchsorted(self.lengths, np.minimum(most, self.lengths[-1]))
         # Sorted by padded length only, so that what shares a batch is else left to chance.
-        order = np.argsort(length, kind="stable").reshape(self._batches, self._batch_size)
+        order = np.argsort(length, kind="stable").reshape(self.window_batches, self._batch_size)
         order = generator.permutation(order)
         order = generator.permuted(order, axis=1)
         return _Window(
             draws.corpus[order],
             draws.piece[order],
             target_frame[order],
-            self._lengths[length[order].max(axis=1)],
+            self.lengths[length[order].max(axis=1)],
         )
 
     def _histogram(self, max_tokens: int) -> np.ndarray:

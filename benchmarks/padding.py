@@ -1,0 +1,76 @@
+"""Share of padding in the note tokens of training batches.
+
+    python benchmarks/padding.py
+
+composes songs as `spectrodiff prepare soundfont` does, without rendering them, and prints how much of
+the tokens is padding if examples of like length share a batch, and if they do not: then a batch is
+padded to the smallest of the same lengths that its longest example fits into.
+"""
+
+import argparse
+
+import numpy as np
+
+from spectrodiff.composer.compose import compose
+from spectrodiff.composer.settings import FULL
+from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.data.loading.examples import ExampleFormat, start_range
+from spectrodiff.data.loading.plan import BatchPlan, Plan
+from spectrodiff.data.pieces import MemoryPieces
+from spectrodiff.data.recordings import Recording
+
+
+def compose_pieces(songs: int) -> MemoryPieces:
+    """Returns the pieces of composed songs, with silent audio."""
+    composed = (compose(0, FULL, index) for index in range(songs))
+    return MemoryPieces(
+        Recording(str(number), np.zeros(int(notes.total_seconds * SAMPLE_RATE), np.int16), notes)
+        for number, notes in enumerate(composed)
+    )
+
+
+def count_tokens(source: MemoryPieces, example_format: ExampleFormat) -> list[np.ndarray]:
+    """Returns the number of tokens of every example of each piece, at most the maximum."""
+    counts = []
+    for number in range(len(source)):
+        piece = source.without_audio(number)
+        starts = piece.first_frame + np.arange(start_range(piece.num_frames))
+        events = example_format.tokenization.index(piece.notes)
+        tokens = events.token_counts(starts, example_format.target_frames)
+        counts.append(np.minimum(tokens, example_format.max_tokens))
+    return counts
+
+
+def lengths_of(batch: BatchPlan, counts: list[np.ndarray]) -> np.ndarray:
+    """Returns the numbers of tokens of the examples of a batch."""
+    rows = zip(batch.piece, batch.target_frame, strict=True)
+    return np.array([counts[piece][start] for piece, start in rows])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures the padding of training batches.")
+    parser.add_argument("--songs", type=int, default=600)
+    parser.add_argument("--batch_sizes", type=int, nargs="*", default=[16, 64, 256, 1024])
+    flags = parser.parse_args()
+    source, example_format = compose_pieces(flags.songs), ExampleFormat()
+    counts = count_tokens(source, example_format)
+    print("| batch size | tokens per example | padded to | padding | padding without grouping |")
+    print("|---:|---:|---|---:|---:|")
+    for batch_size in flags.batch_sizes:
+        plan = Plan([source], example_format, batch_size=batch_size, seed=0)
+        batches = [plan[number] for number in range(plan.window_batches)]
+        lengths = [lengths_of(batch, counts) for batch in batches]
+        tokens = sum(int(found.sum()) for found in lengths)
+        grouped = sum(batch.length * batch_size for batch in batches)
+        # The same examples in another order.
+        mixed = np.random.default_rng(0).permutation(np.concatenate(lengths))
+        longest = mixed.reshape(-1, batch_size).max(axis=1)
+        alone = plan.lengths[np.searchsorted(plan.lengths, longest)].sum() * batch_size
+        print(
+            f"| {batch_size} | {tokens / len(mixed):.0f} | {', '.join(map(str, plan.lengths))} "
+            f"| {100 * (1 - tokens / grouped):.0f} % | {100 * (1 - tokens / alone):.0f} % |"
+        )
+
+
+if __name__ == "__main__":
+    main()
