@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.data.pieces import Piece, PieceLength
 from spectrodiff.music.notes import NOTE_COLUMNS, Notes
@@ -98,13 +100,21 @@ class PieceIndex:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads an index."""
-        with np.load(path) as file:
-            return cls(
-                **{name: file[name] for name in _ARRAYS},
-                notes={name: file[name] for name in NOTE_COLUMNS},
-                length=PieceLength(*file["length"].tolist()),
-            )
+        """Reads an index.
+
+        Raises:
+            CorpusError: if it is missing or damaged.
+        """
+        try:
+            with np.load(path) as file:
+                return cls(
+                    **{name: file[name] for name in _ARRAYS},
+                    notes={name: file[name] for name in NOTE_COLUMNS},
+                    length=PieceLength(*file["length"].tolist()),
+                )
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            got = f"{error}; delete {path.parent} and prepare it anew"
+            raise CorpusError(path, "a complete index of pieces", got) from error
 
 
 _ARRAYS = [

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import (
     PAPER_PIECES,
@@ -117,6 +117,15 @@ def test_an_index_knows_all_but_the_audio(tmp_path):
         frames = count_frames(len(song.audio))
         assert index.first_frame[places].tolist() == list(range(0, frames, 100))
         assert {index.piece(int(place)).recording for place in places} == {song.id}
+
+
+@pytest.mark.parametrize("kept", [0, 100, 900])
+def test_a_damaged_index(tmp_path, kept):
+    path = tmp_path / "index.npz"
+    PieceIndex.of(MemoryPieces([random_recording(0)]), PAPER_PIECES).save(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CorpusError, match=r"index\.npz: expected a complete index.*prepare it anew"):
+        PieceIndex.load(path)
 
 
 def test_impossible_lengths():

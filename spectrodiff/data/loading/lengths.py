@@ -5,6 +5,7 @@ Examples of like length can thus share a batch.
 
 import hashlib
 import logging
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -65,8 +66,8 @@ def most_tokens(source: Source, example_format: ExampleFormat) -> np.ndarray:
     settings = example_format.tokenization, example_format.target_frames, BLOCK_FRAMES
     key = hashlib.sha256(repr((settings, source.recordings)).encode()).hexdigest()[:16]
     file = source.index_file.with_name(f"tokens-{source.index_file.stem}-{key}.npy")
-    if file.is_file():
-        stored: np.ndarray = np.load(file)
+    stored = _read(file)
+    if stored is not None and len(stored) == len(source):
         return stored
     counted = _count(source, example_format)
     try:
@@ -75,6 +76,15 @@ def most_tokens(source: Source, example_format: ExampleFormat) -> np.ndarray:
     except OutputError as error:
         logger.info("numbers of tokens are not kept: %s", error)
     return counted
+
+
+def _read(file: Path) -> np.ndarray | None:
+    """Reads stored numbers; returns None if there are none, or the file is damaged."""
+    try:
+        stored: np.ndarray = np.load(file)
+    except (OSError, ValueError, EOFError):
+        return None
+    return stored
 
 
 def _count(source: Source, example_format: ExampleFormat) -> np.ndarray:

@@ -176,6 +176,8 @@ def test_prepared_corpora_are_loaded(tmp_path):
     np.save(kept, np.full((3, 7), 64, np.uint16))
     (batch,) = take(TrainingBatches([source.pieces], SMALL, batch_size=2, seed=0), 1)
     assert batch["tokens"].shape == (2, 64)
+    kept.write_bytes(kept.read_bytes()[:40])  # damaged: counted again
+    assert_same(take(TrainingBatches([source.pieces], SMALL, batch_size=2, seed=0), 3), batches)
     other = dataclasses.replace(SMALL, target_frames=3)
     (batch,) = take(TrainingBatches([source.pieces], other, batch_size=2, seed=0), 1)
     assert batch["tokens"].shape == (2, 32)
