@@ -2,9 +2,9 @@
 
     python benchmarks/padding.py
 
-composes songs as `spectrodiff prepare soundfont` does, without rendering them, and prints how much of
-the tokens is padding if examples of like length share a batch, and if they do not: then a batch is
-padded to the smallest of the same lengths that its longest example fits into.
+composes songs as `spectrodiff prepare soundfont` does, without rendering them, and prints how much
+of the tokens is padding if examples of like length share a batch, and if they do not: then a batch
+is padded to the smallest of the same lengths that its longest example fits into.
 """
 
 import argparse
