@@ -35,7 +35,8 @@ from spectrodiff.models.layers import (
 )
 from spectrodiff.music.vocabulary import PADDING_ID
 
-# Standard deviation of the noise added to each frame when it is sampled, as in the released code.
+# Standard deviation of the noise added to each frame when it is sampled. As in the released code,
+# the frame is returned with it.
 DITHER = 0.2
 
 

@@ -177,9 +177,9 @@ class Decoder(nnx.Module):
     def unrolled(self, memory: Memory) -> Callable[[jax.Array, Films], jax.Array]:
         """Returns a function like `__call__` without dropout, one layer after another.
 
-        The weights and memories of the layers are cut out of their stacks here. Called before a
-        loop over steps, that is done once; a loop over layers does it in every step, where it costs
-        a GPU as much as the products of a small batch. In return, each layer is compiled by itself.
+        The weights and memories of the layers are cut out of their stacks here: called before a
+        loop over steps, once. A loop over layers does it again in every step, and on a GPU by
+        copying, which takes time if a batch is small. In return, each layer is compiled by itself.
         """
         definition, arrays = nnx.split(self.layers)
         stacked = (nnx.to_pure_dict(arrays), memory)
