@@ -24,8 +24,9 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 _ENCODINGS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 _BLOCK_FRAMES = 1 << 20
-# Audio before and after an excerpt that the resampler is given; its filter is far shorter.
-_MARGIN_SECONDS = 0.1
+# Audio before and after an excerpt that is read with it. The resampler's filter is far shorter, but
+# libsndfile decodes the last page of an Ogg file wrong if it is asked to begin there.
+_MARGIN_SECONDS = 1
 
 # Programs that write WAV to a pipe do not know its length and declare roughly the largest possible.
 _UNKNOWN_LENGTH_BYTES = 0x7FFFF000
@@ -112,9 +113,11 @@ def count_samples(path: str | os.PathLike[str], sample_rate: int = 16_000) -> in
     """Returns the length that an audio file declares, in samples at `sample_rate`.
 
     Raises:
-        AudioError: if the file is missing or not audio.
+        AudioError: if the file is missing, empty or not audio.
     """
     with _opened(Path(path)) as file:
+        if not file.frames:
+            raise AudioError(path, "at least one sample", "none")
         return int(file.frames * sample_rate // file.samplerate)
 
 
@@ -139,14 +142,18 @@ def read_excerpt(
         # Begins where a sample of the file coincides with one of the output.
         common = math.gcd(file.samplerate, sample_rate)
         inputs, outputs = file.samplerate // common, sample_rate // common
-        margin = math.ceil(_MARGIN_SECONDS * common)
+        margin = _MARGIN_SECONDS * common
         first = max(first_sample // outputs - margin, 0)
         last = (first_sample + num_samples) // outputs + margin
         file.seek(min(first * inputs, file.frames))
-        frames = (last - first) * inputs
-        blocks = [block for block, _ in _resampled_mono(file, sample_rate, frames)]
+        frames = min((last - first) * inputs, file.frames - file.tell())
+        blocks = list(_resampled_mono(file, sample_rate, frames))
+    if sum(read for _, read in blocks) < frames:
+        raise AudioError(path, "a complete audio file", "a truncated one")
     start = first_sample - first * outputs
-    excerpt = np.concatenate([np.zeros(0, np.float32), *blocks])[start : start + num_samples]
+    excerpt = np.concatenate([np.zeros(0, np.float32), *(block for block, _ in blocks)])[
+        start : start + num_samples
+    ]
     if not np.isfinite(excerpt).all():
         raise AudioError(path, "finite samples", "NaN or infinity")
     return excerpt

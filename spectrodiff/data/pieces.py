@@ -77,6 +77,15 @@ def count_frames(num_samples: int) -> int:
     return num_samples // HOP_SAMPLES + 1
 
 
+def piece_spans(frames: int, length: PieceLength) -> list[tuple[int, int]]:
+    """Returns the first frame of each piece of a recording, and the frame after its last one.
+
+    The last frame, which may be empty and never begins a segment, gets no piece of its own.
+    """
+    firsts = range(0, max(frames - 1, 1), length.frames)
+    return [(first, min(first + length.frames, frames)) for first in firsts]
+
+
 def whole(recording: Recording) -> Piece:
     """Returns a recording as a single piece."""
     frames = count_frames(len(recording.audio))
@@ -86,8 +95,7 @@ def whole(recording: Recording) -> Piece:
 def cut_pieces(recording: Recording, length: PieceLength) -> Iterator[Piece]:
     """Cuts a recording into pieces."""
     frames = count_frames(len(recording.audio))
-    for first in range(0, frames, length.frames):
-        end = min(first + length.frames, frames)
+    for first, end in piece_spans(frames, length):
         stop = None if end == frames else (end + length.following) * HOP_SAMPLES
         yield Piece(
             recording=recording.id,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -168,8 +169,12 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
     if wanted not in builder.info.splits:
         raise CorpusError(name, f"one of the splits {', '.join(builder.info.splits)}", split)
     file = index_file(folder, wanted)
-    recordings = _slice(name, split, wanted, len(_load_index(file).recordings))
-    return RecordingSource(PieceSource(builder.as_data_source(split=wanted), file, recordings))
+    index, records = _load_index(file), builder.as_data_source(split=wanted)
+    if len(index.recording) != len(records):
+        expected = f"an index of {len(records)} pieces; prepare the corpus anew"
+        raise CorpusError(file, expected, f"{len(index.recording)}")
+    recordings = _slice(name, split, wanted, len(index.recordings))
+    return RecordingSource(PieceSource(records, file, recordings))
 
 
 def prepared_configs(data_dir: str | os.PathLike[str], corpus: str) -> list[str]:
@@ -192,8 +197,9 @@ def _check_version(data_dir: str | os.PathLike[str], name: str) -> None:
     old = _configs(data_dir, corpus, _OLD_VERSION)
     if not (config in old if config else old):
         return
-    command = f"python -m spectrodiff prepare {corpus} --source ... --data_dir {data_dir}"
-    got = f"whole recordings; delete {config or old[0]}/{_OLD_VERSION} and run {command}"
+    folder = Path(data_dir) / corpus / (config or old[0]) / _OLD_VERSION
+    command = f"python -m spectrodiff prepare {corpus} ... --data_dir {shlex.quote(str(data_dir))}"
+    got = f"whole recordings; delete {folder} and run {command}"
     raise CorpusError(name, f"a corpus stored in pieces (version {VERSION})", got)
 
 
@@ -214,6 +220,16 @@ def _slice(name: str, split: str, wanted: str, count: int) -> tuple[int, int] | 
     return first, end
 
 
-@functools.lru_cache(maxsize=64)
 def _load_index(path: Path) -> PieceIndex:
+    """Reads an index, or returns it as it was read before if the file is the same."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise CorpusError(path, "an index of pieces; prepare the corpus anew", "none") from error
+    return _load_version(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _load_version(path: Path, modified: int, size: int) -> PieceIndex:
+    del modified, size  # keys of the cache
     return PieceIndex.load(path)

@@ -120,7 +120,7 @@ def attend(
 
 
 def implementation(query: Float[Array, "B H T K"], keys: Float[Array, "B H S K"]) -> Implementation:
-    """Returns how attention of these sizes is computed on the devices in use.
+    """Returns how attention of these sizes is computed on JAX's default devices.
 
     - "fused": by cuDNN's kernel, which works in 16 bits and never stores logits.
     - "recomputed": in blocks of queries, one after another, whose logits are computed again in the

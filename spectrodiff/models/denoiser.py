@@ -79,9 +79,10 @@ class DecoderLayer(nnx.Module):
         self.dropout = config.dropout
 
     def memory(self, encodings: list[Encoding]) -> Memory:
-        """Computes keys and values of the encodings for this layer's cross-attention."""
+        """Computes keys and values of the encodings, joined if there is one cross-attention."""
         if isinstance(self.cross_attention, Attention):
-            return (self.cross_attention.memory(*join(encodings)),)
+            (joined,) = encodings
+            return (self.cross_attention.memory(*joined),)
         return tuple(
             attention.memory(*encoding)
             for attention, encoding in zip(self._cross_attentions(), encodings, strict=True)
@@ -145,10 +146,13 @@ class Decoder(nnx.Module):
         self.norm = RMSNorm(width)
         self.output = Dense(width, config.mel_bins, rngs=rngs)
         self.width, self.depth = width, config.decoder_layers
+        self.separate_sources = config.cross_attention == "sum"
         self.dropout, self.dtype, self.remat = config.dropout, dtype, remat
 
     def memory(self, encodings: list[Encoding]) -> Memory:
         """Computes every layer's cross-attention keys and values, with a leading axis L."""
+        if not self.separate_sources:
+            encodings = [join(encodings)]
         return map_layers(self.layers, lambda layer: layer.memory(encodings))
 
     def films(self, time: Float[Array, " B"]) -> Films:

@@ -15,7 +15,7 @@ def note_bucket(longest: int, limit: int, buckets: Sequence[int] = NOTE_BUCKETS)
 
     Args:
         longest: number of tokens.
-        limit: the result if no bucket is as long.
+        limit: largest result.
         buckets: padded lengths to choose from, increasing.
     """
-    return min((bucket for bucket in buckets if bucket >= longest), default=limit)
+    return min(min((bucket for bucket in buckets if bucket >= longest), default=limit), limit)

@@ -116,7 +116,7 @@ def _batch_size(songs: int, multiple: int) -> int:
 
 def _padded(rows: Sequence[np.ndarray], size: int, model: SegmentModel) -> np.ndarray:
     longest, limit = max(int(np.count_nonzero(row)) for row in rows), len(rows[0])
-    width = min(note_bucket(longest, limit, model.tuning.note_buckets), limit)
+    width = note_bucket(longest, limit, model.tuning.note_buckets)
     tokens = np.zeros((size, width), np.int32)
     tokens[: len(rows)] = [row[:width] for row in rows]
     return tokens

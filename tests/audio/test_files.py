@@ -150,15 +150,17 @@ def test_missing_folder_empty_and_other_files_are_refused(tmp_path):
             read_audio(tmp_path / name)
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".ogg"])
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000])
-def test_an_excerpt_is_what_the_whole_file_holds(tmp_path, rate):
+def test_an_excerpt_is_what_the_whole_file_holds(tmp_path, rate, suffix):
     seconds = np.arange(3 * rate) / rate
     sweep = 0.5 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds)
-    soundfile.write(tmp_path / "a.flac", np.stack([sweep, 0.5 * sweep], 1), rate)
-    entire = read_audio(tmp_path / "a.flac")
-    assert abs(count_samples(tmp_path / "a.flac") - len(entire)) <= 1
+    path = (tmp_path / "a").with_suffix(suffix)
+    soundfile.write(path, np.stack([sweep, 0.5 * sweep], 1), rate)
+    entire = read_audio(path)
+    assert abs(count_samples(path) - len(entire)) <= 1
     for first, count in ((0, 100), (12_345, 8000), (40_001, 20_000), (47_990, 10), (60_000, 5)):
-        excerpt = read_excerpt(tmp_path / "a.flac", first, count)
+        excerpt = read_excerpt(path, first, count)
         expected = entire[first : first + count]
         assert excerpt.dtype == np.float32
         assert abs(len(excerpt) - len(expected)) <= 1
@@ -166,6 +168,16 @@ def test_an_excerpt_is_what_the_whole_file_holds(tmp_path, rate):
         np.testing.assert_allclose(excerpt[:shorter], expected[:shorter], atol=2e-6)
 
 
-def test_an_excerpt_of_a_missing_file(tmp_path):
+def test_an_excerpt_of_a_missing_or_truncated_file(tmp_path):
     with pytest.raises(AudioError, match="no such file"):
         read_excerpt(tmp_path / "a.wav", 0, 10)
+    path = tmp_path / "a.flac"
+    rng = np.random.default_rng(0)
+    soundfile.write(path, rng.uniform(-0.5, 0.5, 80_000), 16_000)
+    path.write_bytes(path.read_bytes()[:60_000])
+    assert len(read_excerpt(path, 0, 1000)) == 1000
+    with pytest.raises(AudioError):
+        read_excerpt(path, 70_000, 1000)
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16_000)
+    with pytest.raises(AudioError, match="at least one sample"):
+        count_samples(tmp_path / "empty.wav")

@@ -234,11 +234,12 @@ def test_two_processes_train_and_save_together_and_one_resumes(home):
     # Two processes train on the batches of one.
     for name in ("evaluation/loss", "loss"):
         together, alone = (
-            [line[name] for line in metrics(home, run) if name in line and line["step"] <= 8]
+            {line["step"]: line[name] for line in metrics(home, run) if name in line}
             for run in ("pair", "straight")
         )
-        assert len(together) > 1
-        assert together == pytest.approx(alone, rel=1e-3)
+        for step in together.keys() & alone.keys():
+            assert together[step] == pytest.approx(alone[step], rel=1e-3), (name, step)
+        assert len(together.keys() & alone.keys()) >= (2 if name == "loss" else 1)
     resumed = run(home, "pair")
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming after step 8" in resumed.stderr

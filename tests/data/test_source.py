@@ -63,4 +63,27 @@ def test_corpora_of_whole_recordings_are_refused(tmp_path):
             load_source(tmp_path, name, "train")
         message = str(refused.value)
         assert "stored in pieces (version 2.0.0)" in message
-        assert "delete v1/1.0.0 and run python -m spectrodiff prepare mine --source" in message
+        assert f"delete {tmp_path}/mine/v1/1.0.0 and run " in message
+        assert f"python -m spectrodiff prepare mine ... --data_dir {tmp_path}" in message
+
+
+def test_a_corpus_that_was_prepared_anew(tmp_path):
+    for seconds in (0.2, 0.3):
+        notes = partial(table, (0.0, seconds, 60))
+        prepare("mine", "v1", Plan({"train": [single("a", partial(noise, 0), notes)]}), tmp_path)
+        pieces = load_source(tmp_path, "mine", "train").pieces
+        assert pieces.without_audio(0).notes.offset_seconds == [seconds]
+        shutil.rmtree(dataset_folder(tmp_path, "mine", "v1"))
+
+
+def test_an_index_of_another_corpus(tmp_path):
+    for config, count in (("one", 1), ("two", 2)):
+        groups = [single(str(n), partial(noise, 0), NOTES) for n in range(count)]
+        prepare("mine", config, Plan({"train": groups}), tmp_path)
+    files = [dataset_folder(tmp_path, "mine", c) / "pieces-train.npz" for c in ("one", "two")]
+    shutil.copy(*files)
+    with pytest.raises(CorpusError, match=r"pieces-train.npz: expected an index of 2 .*got 1"):
+        load_source(tmp_path, "mine/two", "train")
+    files[0].unlink()
+    with pytest.raises(CorpusError, match=r"pieces-train.npz: expected an index of pieces"):
+        load_source(tmp_path, "mine/one", "train")

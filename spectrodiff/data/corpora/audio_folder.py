@@ -10,7 +10,7 @@ from spectrodiff.audio.files import count_samples, read_audio, read_excerpt
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora.pairs import AUDIO_SUFFIXES, split_by_name
-from spectrodiff.data.pieces import Piece, PieceLength, count_frames
+from spectrodiff.data.pieces import Piece, PieceLength, count_frames, piece_spans
 from spectrodiff.data.recordings import Recording, labeled_notes, to_int16, visible
 from spectrodiff.music.notes import Notes
 
@@ -55,9 +55,9 @@ class AudioPieces:
         self.length, self._files = length, folder.files
         self._samples = [count_samples(path, SAMPLE_RATE) for path in folder.files]
         places = [
-            (file, first, min(length.frames, frames - first))
+            (file, first, end - first)
             for file, frames in enumerate(map(count_frames, self._samples))
-            for first in range(0, frames, length.frames)
+            for first, end in piece_spans(frames, length)
         ]
         self._file, self._first, self.num_frames = np.array(places).T
 

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 # the number of a single one, and takes 500 bytes per piece.
 BLOCK_FRAMES = 8
 
+# Part of the names of stored numbers; to be raised when the rules of tokens or blocks change.
+_FORMAT = 1
 _SHOW_PROGRESS_FROM = 2000  # pieces: seconds
 
 
@@ -63,11 +65,15 @@ def most_tokens(source: Source, example_format: ExampleFormat) -> np.ndarray:
     """
     if not isinstance(source, PieceSource):
         return _count(source, example_format)
-    settings = example_format.tokenization, example_format.target_frames, BLOCK_FRAMES
-    key = hashlib.sha256(repr((settings, source.recordings)).encode()).hexdigest()[:16]
-    file = source.index_file.with_name(f"tokens-{source.index_file.stem}-{key}.npy")
+    settings = _FORMAT, example_format.tokenization, example_format.target_frames
+    digest = hashlib.sha256(repr((settings, source.recordings)).encode())
+    for known in (source.index.num_frames, source.index.notes["onset_seconds"]):
+        digest.update(known.tobytes())
+    file = source.index_file.with_name(
+        f"tokens-{source.index_file.stem}-{digest.hexdigest()[:16]}.npy"
+    )
     stored = _read(file)
-    if stored is not None and len(stored) == len(source):
+    if stored is not None and stored.shape == _shape(source) and stored.dtype == np.uint16:
         return stored
     counted = _count(source, example_format)
     try:
@@ -87,9 +93,12 @@ def _read(file: Path) -> np.ndarray | None:
     return stored
 
 
+def _shape(source: Source) -> tuple[int, int]:
+    return len(source), -(-int(source.num_frames.max(initial=1)) // BLOCK_FRAMES)
+
+
 def _count(source: Source, example_format: ExampleFormat) -> np.ndarray:
-    blocks = -(-int(source.num_frames.max(initial=1)) // BLOCK_FRAMES)
-    table = np.zeros((len(source), blocks), np.uint16)
+    table = np.zeros(_shape(source), np.uint16)
     shown = len(table) >= _SHOW_PROGRESS_FROM
     with Progress("counting tokens", len(table), "piece", enabled=shown) as progress:
         for number, row in enumerate(table):

@@ -4,13 +4,14 @@ Several processes together get the batches that one process would; the number of
 that read recordings changes only the speed.
 """
 
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.data.loading.batches import HostBatch, collate
 from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
 from spectrodiff.data.loading.lengths import Source
@@ -43,7 +44,7 @@ class TrainingBatches(Iterator[HostBatch]):
         workers: number of further processes that read; 0 to read in a thread of this one.
 
     Raises:
-        CorpusError: if a corpus is empty.
+        CorpusError: if a corpus is empty, or, later, if a worker is killed.
         ConfigError: if a number is impossible, or a batch cannot be divided.
     """
 
@@ -75,7 +76,14 @@ class TrainingBatches(Iterator[HostBatch]):
     def __next__(self) -> HostBatch:
         if self._rest is None:
             self._rest = self._open()
-        batch: HostBatch = next(self._rest)
+        try:
+            batch: HostBatch = next(self._rest)
+        except RuntimeError as error:
+            # grain has no exception of its own.
+            if "Worker process" not in str(error):
+                raise
+            got = "one that was killed, perhaps for want of memory; Data.workers may be too many"
+            raise CorpusError("training data", "running worker processes", got) from error
         self._taken += 1
         self.counts["examples"] += len(batch["tokens"])
         for name in ("skipped", "truncated"):
@@ -183,3 +191,6 @@ def _join(parts: Sequence[HostBatch]) -> HostBatch:
 def _prepare_worker(number: int, count: int) -> None:
     del number, count
     prepare_worker()
+    # Schedulers send it to all processes of a job; the one that trains needs batches until it has
+    # agreed with others to stop.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

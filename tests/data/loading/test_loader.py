@@ -83,6 +83,18 @@ def test_errors_of_workers_are_raised():
         next(batches)
 
 
+def test_workers_go_on_when_asked_to_end_and_are_missed_when_killed():
+    with training(workers=1) as batches:
+        next(batches)
+        (worker,) = multiprocessing.active_children()
+        worker.terminate()  # as a scheduler does with all processes of a job
+        for _ in range(40):
+            next(batches)
+        worker.kill()
+        with pytest.raises(CorpusError, match="expected running worker processes, got one that"):
+            take(batches, 1000)
+
+
 class BrokenPieces(MemoryPieces):
     """MemoryPieces whose audio cannot be read."""
 

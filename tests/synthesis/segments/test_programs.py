@@ -124,7 +124,8 @@ def test_note_buckets():
     assert [note_bucket(n, 2048) for n in (1, 64, 65, 400, 2048)] == [64, 64, 128, 448, 2048]
     coarse = [note_bucket(n, 2048, COARSE_NOTE_BUCKETS) for n in (1, 256, 257, 700, 2000)]
     assert coarse == [256, 256, 512, 1024, 2048]
-    assert note_bucket(70, 100, COARSE_NOTE_BUCKETS) == 256
+    assert note_bucket(70, 100, COARSE_NOTE_BUCKETS) == 100
+    assert [note_bucket(n, 100) for n in (1, 64, 65, 100)] == [64, 64, 100, 100]
 
 
 def test_processors_have_their_own_settings():
