@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from counting import COLLECTIVES, collective_bytes
 
+from spectrodiff.core.constants import EXTRA_FRAMES, HOP_SAMPLES
 from spectrodiff.core.parallel import batch_split, make_mesh, shardings_of
 from spectrodiff.models.config import SIZES
 from spectrodiff.training.optimizers import learning_rate, make_optimizer
@@ -106,7 +107,7 @@ def compile_step(
     state = abstract_state(task, optimizer, Placement(mesh, split=split))
     step = make_train_step(task, optimizer, mesh, shardings_of(state), training, optimization)
     batch, sizes = training.batch_size, task.sizes
-    samples = (sizes.context_frames + sizes.target_frames + 16) * 320
+    samples = (sizes.context_frames + sizes.target_frames + EXTRA_FRAMES) * HOP_SAMPLES
     shapes = {
         "tokens": ((batch, note_tokens), np.int32),
         "audio": ((batch, samples), np.int16),

@@ -14,7 +14,8 @@ import numpy as np
 from spectrodiff.composer.compose import compose
 from spectrodiff.composer.settings import FULL
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.data.loading.examples import ExampleFormat, start_range
+from spectrodiff.data.loading.examples import ExampleFormat
+from spectrodiff.data.loading.lengths import count_tokens
 from spectrodiff.data.loading.plan import BatchPlan, Plan
 from spectrodiff.data.pieces import MemoryPieces
 from spectrodiff.data.recordings import Recording
@@ -29,18 +30,6 @@ def compose_pieces(songs: int) -> MemoryPieces:
     )
 
 
-def count_tokens(source: MemoryPieces, example_format: ExampleFormat) -> list[np.ndarray]:
-    """Returns the number of tokens of every example of each piece, at most the maximum."""
-    counts = []
-    for number in range(len(source)):
-        piece = source.without_audio(number)
-        starts = piece.first_frame + np.arange(start_range(piece.num_frames))
-        events = example_format.tokenization.index(piece.notes)
-        tokens = events.token_counts(starts, example_format.target_frames)
-        counts.append(np.minimum(tokens, example_format.max_tokens))
-    return counts
-
-
 def lengths_of(batch: BatchPlan, counts: list[np.ndarray]) -> np.ndarray:
     """Returns the numbers of tokens of the examples of a batch."""
     rows = zip(batch.piece, batch.target_frame, strict=True)
@@ -53,7 +42,11 @@ def main() -> None:
     parser.add_argument("--batch_sizes", type=int, nargs="*", default=[16, 64, 256, 1024])
     flags = parser.parse_args()
     source, example_format = compose_pieces(flags.songs), ExampleFormat()
-    counts = count_tokens(source, example_format)
+    longest = example_format.max_tokens
+    counts = [
+        np.minimum(count_tokens(source.without_audio(number), example_format), longest)
+        for number in range(len(source))
+    ]
     print("| batch size | tokens per example | padded to | padding | padding without grouping |")
     print("|---:|---:|---|---:|---:|")
     for batch_size in flags.batch_sizes:
@@ -64,8 +57,8 @@ def main() -> None:
         grouped = sum(batch.length * batch_size for batch in batches)
         # The same examples in another order.
         mixed = np.random.default_rng(0).permutation(np.concatenate(lengths))
-        longest = mixed.reshape(-1, batch_size).max(axis=1)
-        alone = plan.lengths[np.searchsorted(plan.lengths, longest)].sum() * batch_size
+        mixed_longest = mixed.reshape(-1, batch_size).max(axis=1)
+        alone = plan.lengths[np.searchsorted(plan.lengths, mixed_longest)].sum() * batch_size
         print(
             f"| {batch_size} | {tokens / len(mixed):.0f} | {', '.join(map(str, plan.lengths))} "
             f"| {100 * (1 - tokens / grouped):.0f} % | {100 * (1 - tokens / alone):.0f} % |"

@@ -41,6 +41,7 @@ from spectrodiff.core.constants import HOP_SAMPLES
 from spectrodiff.models import attention
 from spectrodiff.models.config import SIZES, ModelConfig
 from spectrodiff.models.padding import note_bucket
+from spectrodiff.synthesis.parameters import compute_type
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.optimizers import join_fixed, learning_rate, make_optimizer, split_fixed
 from spectrodiff.training.settings import Optimization
@@ -49,7 +50,7 @@ from spectrodiff.training.tasks.denoise import Denoise
 NOTES = (400, 2048)
 GPU_GIGABYTES = (24, 40, 80)
 JAX_SHARE = 0.75
-PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+PRECISIONS = ("float32", "bfloat16")
 
 # Size of the traced batch: a prime number that divides no size of the networks, so that the arrays
 # whose size it divides are those of the examples.
@@ -115,7 +116,7 @@ def memory(size: str, precision: str, remat: bool, notes: int) -> Memory:
         remat: whether activations are computed again in the backward pass.
         notes: number of note tokens before padding.
     """
-    config, dtype = SIZES[size], PRECISIONS[precision]
+    config, dtype = SIZES[size], compute_type(precision)
     length = note_bucket(notes, config.note_tokens)
     kept = kept_bytes(config, dtype, remat, length)
     layer = layer_bytes(config, dtype, length)

@@ -11,7 +11,7 @@ import numpy as np
 
 import spectrodiff as sd
 from spectrodiff.checkpoints.bundled import bundled_models
-from spectrodiff.core.constants import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
+from spectrodiff.core.constants import MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.data.prepare.soundfont import PEAK, SoundfontRenderer
@@ -20,6 +20,7 @@ from spectrodiff.evaluation.checksums import json_checksum, path_checksum
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import default_name, open_inverter
+from spectrodiff.music.events import count_frames
 from spectrodiff.music.tokenizer import SongTokens
 
 from .songs import BenchSong
@@ -220,7 +221,7 @@ class ModelSource:
                 tokens.append(self._synth.tokenize(song.notes, name=song.name))
             except MidiError as error:
                 logger.warning("silence: %s", error)
-                frames = int(song.notes.total_seconds * SAMPLE_RATE) // HOP_SAMPLES + 1
+                frames = count_frames(int(song.notes.total_seconds * SAMPLE_RATE))
                 _store(paths[song.name], np.full((frames, NUM_MELS), MIN_LOG_MEL, np.float32))
             else:
                 names.append(song.name)

@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 
-Path = tuple[Any, ...]  # of an array in its tree, as `jax.tree_util` has it
+KeyPath = tuple[Any, ...]  # of an array in its tree, as `jax.tree_util` has it
 Shaped = jax.Array | np.ndarray | jax.ShapeDtypeStruct
 
 # Mesh axis that the axes of arrays are split over, by their names.
@@ -89,7 +89,7 @@ def parameter_shardings(params: Any, mesh: Mesh, *, split: bool) -> Any:
         split: True splits divisible arrays over the devices, False replicates all.
     """
 
-    def leaf(path: Path, array: Shaped) -> NamedSharding:
+    def leaf(path: KeyPath, array: Shaped) -> NamedSharding:
         return NamedSharding(mesh, _partition(path, array.shape, mesh.shape) if split else WHOLE)
 
     return jax.tree_util.tree_map_with_path(leaf, params)
@@ -114,7 +114,7 @@ def shardings_like(tree: Any, params: Any, shardings: Any, mesh: Mesh) -> Any:
         )
     }
 
-    def leaf(path: Path, array: Shaped) -> NamedSharding:
+    def leaf(path: KeyPath, array: Shaped) -> NamedSharding:
         ends = (known.get(path[start:]) for start in range(len(path)))
         shape, spec = next((found for found in ends if found), ((), WHOLE))
         return NamedSharding(mesh, _without_missing(spec, shape, array.shape))
@@ -163,7 +163,7 @@ def gathered(params: Any, shardings: Any) -> Any:
         shardings: of the parameters; those that are replicated are returned as they are.
     """
 
-    def leaf(path: Path, array: jax.Array, sharding: NamedSharding) -> jax.Array:
+    def leaf(path: KeyPath, array: jax.Array, sharding: NamedSharding) -> jax.Array:
         if sharding.is_fully_replicated:
             return array
         array = jax.lax.with_sharding_constraint(array, sharding)
@@ -228,7 +228,7 @@ def _traced_mesh() -> AbstractMesh | None:
     return mesh if DATA in mesh.axis_names and mesh.are_all_axes_auto else None
 
 
-def _partition(path: Path, shape: tuple[int, ...], mesh: Mapping[str, int]) -> PartitionSpec:
+def _partition(path: KeyPath, shape: tuple[int, ...], mesh: Mapping[str, int]) -> PartitionSpec:
     """Returns the partition of a parameter, given the sizes of the mesh's axes."""
     names = [entry.key for entry in path]
     ends = ("/".join(names[start:]) for start in range(len(names)))

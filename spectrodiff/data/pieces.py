@@ -19,6 +19,7 @@ from spectrodiff.core.constants import (
     SEGMENT_FRAMES,
 )
 from spectrodiff.data.recordings import Recording, merge_notes
+from spectrodiff.music.events import count_frames
 from spectrodiff.music.notes import Notes
 
 PIECE_FRAMES = 2000  # 40 s, as in the paper
@@ -70,11 +71,6 @@ class Piece:
     num_frames: int
     audio: np.ndarray
     notes: Notes
-
-
-def count_frames(num_samples: int) -> int:
-    """Returns the number of frames of a recording; the last one may be partial or empty."""
-    return num_samples // HOP_SAMPLES + 1
 
 
 def piece_spans(frames: int, length: PieceLength) -> list[tuple[int, int]]:

@@ -68,7 +68,7 @@ class PieceSource:
         """Length of the pieces that recordings were cut into."""
         return self.index.length
 
-    @property
+    @functools.cached_property
     def index(self) -> PieceIndex:
         """Index of the whole split."""
         return _load_index(self.index_file)
@@ -82,9 +82,6 @@ class PieceSource:
     def __getstate__(self) -> dict[str, Any]:
         # Without what is cached.
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +132,7 @@ def dataset_folder(data_dir: str | os.PathLike[str], corpus: str, config: str) -
     return Path(data_dir).absolute() / corpus / config / VERSION
 
 
-def index_file(folder: Path, split: str) -> Path:
+def index_path(folder: Path, split: str) -> Path:
     """Returns the file of the index of a split."""
     return folder / f"pieces-{split}.npz"
 
@@ -168,7 +165,7 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
     wanted = split.split("[")[0]
     if wanted not in builder.info.splits:
         raise CorpusError(name, f"one of the splits {', '.join(builder.info.splits)}", split)
-    file = index_file(folder, wanted)
+    file = index_path(folder, wanted)
     index, records = _load_index(file), builder.as_data_source(split=wanted)
     if len(index.recording) != len(records):
         expected = f"an index of {len(records)} pieces; prepare the corpus anew"

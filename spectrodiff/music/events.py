@@ -20,6 +20,11 @@ CHECKPOINT_EVENTS = 1024
 _SHIFT, _PROGRAM, _VELOCITY, _PITCH = range(4)
 
 
+def count_frames(num_samples: int) -> int:
+    """Returns the number of spectrogram frames of a song; the last may be partial or empty."""
+    return num_samples // HOP_SAMPLES + 1
+
+
 def index_notes(
     notes: Notes,
     vocabulary: Vocabulary,
@@ -105,7 +110,7 @@ class SongEvents:
     @property
     def num_frames(self) -> int:
         """Number of spectrogram frames of the song."""
-        return self.num_samples // HOP_SAMPLES + 1
+        return count_frames(self.num_samples)
 
     def segment(
         self,

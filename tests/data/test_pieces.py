@@ -11,11 +11,11 @@ from spectrodiff.data.pieces import (
     PAPER_PIECES,
     MemoryPieces,
     PieceLength,
-    count_frames,
     cut_pieces,
     join_pieces,
 )
 from spectrodiff.data.recordings import Recording, fit_notes
+from spectrodiff.music.events import count_frames
 from spectrodiff.music.notes import NOTE_COLUMNS, Notes
 from spectrodiff.music.tokenization import Tokenization
 from tests.support.corpora import HOP, numbered, recording, table

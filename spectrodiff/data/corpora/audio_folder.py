@@ -10,8 +10,9 @@ from spectrodiff.audio.files import count_samples, read_audio, read_excerpt
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora.pairs import AUDIO_SUFFIXES, split_by_name
-from spectrodiff.data.pieces import Piece, PieceLength, count_frames, piece_spans
+from spectrodiff.data.pieces import Piece, PieceLength, piece_spans
 from spectrodiff.data.recordings import Recording, labeled_notes, to_int16, visible
+from spectrodiff.music.events import count_frames
 from spectrodiff.music.notes import Notes
 
 VALIDATION_SHARE = 0.1

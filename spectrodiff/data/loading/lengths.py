@@ -84,6 +84,13 @@ def most_tokens(source: Source, example_format: ExampleFormat) -> np.ndarray:
     return counted
 
 
+def count_tokens(piece: Piece, example_format: ExampleFormat) -> np.ndarray:
+    """Counts the tokens of every example of a piece, by the frame that its segment begins at."""
+    starts = piece.first_frame + np.arange(start_range(piece.num_frames))
+    events = example_format.tokenization.index(piece.notes)
+    return events.token_counts(starts, example_format.target_frames)
+
+
 def _read(file: Path) -> np.ndarray | None:
     """Reads stored numbers; returns None if there are none, or the file is damaged."""
     try:
@@ -102,11 +109,8 @@ def _count(source: Source, example_format: ExampleFormat) -> np.ndarray:
     shown = len(table) >= _SHOW_PROGRESS_FROM
     with Progress("counting tokens", len(table), "piece", enabled=shown) as progress:
         for number, row in enumerate(table):
-            piece = source.without_audio(number)
-            events = example_format.tokenization.index(piece.notes)
-            starts = np.arange(start_range(piece.num_frames))
-            counts = events.token_counts(piece.first_frame + starts, example_format.target_frames)
-            most = np.maximum.reduceat(counts, starts[::BLOCK_FRAMES])
+            counts = count_tokens(source.without_audio(number), example_format)
+            most = np.maximum.reduceat(counts, np.arange(0, len(counts), BLOCK_FRAMES))
             row[: len(most)] = np.minimum(most, np.iinfo(np.uint16).max)
             progress.advance()
     return table

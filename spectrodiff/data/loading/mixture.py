@@ -83,7 +83,6 @@ class Mixture:
         self.weights = np.array(weights) / sum(weights)
         self._quotas = window * self.weights
         self._offsets = seeded(OFFSETS, seed).random(len(sizes))
-        self._round = functools.lru_cache(maxsize=4 * len(sizes))(self._shuffle)
 
     def draws(self, number: int) -> Draws:
         """Returns the draws of a window, in random order."""
@@ -109,15 +108,12 @@ class Mixture:
         """Returns the pieces of draws first to end of a corpus, in shuffled rounds."""
         size = self._sizes[corpus]
         rounds = range(first // size, -(-end // size))
-        pieces = [np.zeros(0, np.int64), *(self._round(corpus, number) for number in rounds)]
-        return np.concatenate(pieces)[first - first // size * size :][: end - first]
+        orders = (_shuffled(self._seed, corpus, number, size) for number in rounds)
+        pieces = np.concatenate([np.zeros(0, np.int64), *orders])
+        return pieces[first - first // size * size :][: end - first]
 
-    def _shuffle(self, corpus: int, number: int) -> np.ndarray:
-        return seeded(ROUNDS, self._seed, corpus, number).permutation(self._sizes[corpus])
 
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name != "_round"}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state)
-        self._round = functools.lru_cache(maxsize=4 * len(self._sizes))(self._shuffle)
+@functools.lru_cache(maxsize=64)
+def _shuffled(seed: int, corpus: int, number: int, size: int) -> np.ndarray:
+    """Returns the order of the pieces of a corpus in one of its rounds."""
+    return seeded(ROUNDS, seed, corpus, number).permutation(size)

@@ -18,7 +18,7 @@ from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import Piece, PieceLength, cut_pieces
 from spectrodiff.data.prepare.summary import Summary
 from spectrodiff.data.recordings import Outcome, RecordingGroup, read_group
-from spectrodiff.data.source import SUMMARY_FILE, VERSION, index_file, read_piece
+from spectrodiff.data.source import SUMMARY_FILE, VERSION, index_path, read_piece
 from spectrodiff.music.notes import NOTE_COLUMNS
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class _RecordingsBuilder(tfds.core.DatasetBuilder):
         for split in self.info.splits:
             # Read back, since Beam stores records in an order of its own.
             pieces = map(read_piece, self.as_data_source(split=split))
-            PieceIndex.of(pieces, self._piece_length).save(index_file(folder, split))
+            PieceIndex.of(pieces, self._piece_length).save(index_path(folder, split))
         self._summary.save(folder / SUMMARY_FILE)
 
     # By default TFDS prints the download size to standard output.
