@@ -30,7 +30,7 @@ from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.evaluation.metrics.transcription_scores import score_onsets
 from spectrodiff.evaluation.songs import cut_recording
 from spectrodiff.inverter import Inverter, invert
-from spectrodiff.music.notes import Notes
+from spectrodiff.music.notes import Notes, merge_notes
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
@@ -116,16 +116,8 @@ def join(songs: Sequence[SweepSong], first: int, seconds: float) -> SweepSong:
                 total_seconds=0.0,
             )
         )
-    columns = {
-        field.name: np.concatenate([getattr(part, field.name) for part in notes])
-        for field in dataclasses.fields(Notes)
-        if field.name != "total_seconds"
-    }
-    medley = Recording(
-        f"medley {first}",
-        np.concatenate(audio),
-        Notes(**columns, total_seconds=samples / SAMPLE_RATE),
-    )
+    medley_notes = dataclasses.replace(merge_notes(notes), total_seconds=samples / SAMPLE_RATE)
+    medley = Recording(f"medley {first}", np.concatenate(audio), medley_notes)
     return SweepSong(medley).first_seconds(seconds)
 
 

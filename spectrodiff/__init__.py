@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spectrodiff.audio.features import log_mel
-    from spectrodiff.music.notes import Notes, read_midi, write_midi
+    from spectrodiff.music.midi.reader import read_midi
+    from spectrodiff.music.midi.writer import write_midi
+    from spectrodiff.music.notes import Notes
     from spectrodiff.music.tokenizer import tokenize
     from spectrodiff.synthesis.loading import load
     from spectrodiff.synthesis.rendering import Song
@@ -42,9 +44,9 @@ _HOMES = {
     "Synthesizer": "synthesis.synthesizer",
     "load": "synthesis.loading",
     "log_mel": "audio.features",
-    "read_midi": "music.notes",
+    "read_midi": "music.midi.reader",
     "tokenize": "music.tokenizer",
-    "write_midi": "music.notes",
+    "write_midi": "music.midi.writer",
 }
 
 

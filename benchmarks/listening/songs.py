@@ -12,7 +12,8 @@ from spectrodiff.composer.compose import compose
 from spectrodiff.composer.settings import FULL, ComposeSettings
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.music.instruments import instrument
-from spectrodiff.music.notes import Notes, read_midi
+from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.music.notes import Notes, merge_notes
 
 VELOCITIES = (30, 80, 120)
 # Without the programs of NARROW, which models trained on it know.
@@ -104,7 +105,7 @@ def bench_songs(form: Form, held_back: Path) -> list[BenchSong]:
         BenchSong("fast", "dense", fast()),
         BenchSong("repeats", "dense", repeats()),
         BenchSong("drums", "drums", groove()),
-        BenchSong("drums_and_piano", "drums", combine(groove(), piano_with_groove())),
+        BenchSong("drums_and_piano", "drums", merge_notes(groove(), piano_with_groove())),
         BenchSong("piano", "drums", piano_with_groove()),
     ]
 
@@ -140,16 +141,6 @@ def make_notes(
     )
 
 
-def combine(*parts: Notes) -> Notes:
-    """Combines parts into one song."""
-    columns = {
-        field.name: np.concatenate([getattr(part, field.name) for part in parts])
-        for field in dataclasses.fields(Notes)
-        if field.name != "total_seconds"
-    }
-    return Notes(**columns, total_seconds=max(part.total_seconds for part in parts))
-
-
 def _held_back(form: Form, folder: Path) -> list[BenchSong]:
     paths = sorted(folder.glob("*.mid"))
     if not paths:
@@ -183,7 +174,7 @@ def phrase(velocity: int) -> Notes:
     onsets = [_FIRST_ONSET + 0.4 * number for number in range(8)]
     melody = make_notes(onsets, 0.38, (72, 74, 76, 79, 77, 76, 74, 72), velocity=velocity)
     held = make_notes([_FIRST_ONSET] * 3, 3.2, (48, 55, 64), velocity=velocity, total_seconds=4.0)
-    return combine(melody, held)
+    return merge_notes(melody, held)
 
 
 def single_notes(program: int, step: int) -> list[BenchSong]:
@@ -235,7 +226,7 @@ def fast() -> Notes:
         [bass[number % len(bass)] for number in range(24)],
         total_seconds=6.75,
     )
-    return combine(upper, lower)
+    return merge_notes(upper, lower)
 
 
 def repeats() -> Notes:

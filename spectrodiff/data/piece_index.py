@@ -78,8 +78,8 @@ class PieceIndex:
             int(self.first_frame[number]),
             int(self.num_frames[number]),
             np.zeros(0, np.int16),
-            Notes(
-                **{name: column[rows] for name, column in self.notes.items()},
+            Notes.from_columns(
+                {name: column[rows] for name, column in self.notes.items()},
                 total_seconds=float(self.total_seconds[recording]),
             ),
         )

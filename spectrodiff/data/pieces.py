@@ -18,9 +18,9 @@ from spectrodiff.core.constants import (
     SAMPLE_RATE,
     SEGMENT_FRAMES,
 )
-from spectrodiff.data.recordings import Recording, merge_notes
+from spectrodiff.data.recordings import Recording
 from spectrodiff.music.events import count_frames
-from spectrodiff.music.notes import Notes
+from spectrodiff.music.notes import Notes, merge_notes
 
 PIECE_FRAMES = 2000  # 40 s, as in the paper
 

@@ -16,7 +16,8 @@ import numpy as np
 from spectrodiff.audio.files import audio_blocks
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, CorpusError, SpectrodiffError
-from spectrodiff.music.notes import NOTE_COLUMNS, Notes, read_midi
+from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.music.notes import Notes, merge_notes
 
 # This module must not import audio.features, which would load JAX in every worker process.
 
@@ -237,14 +238,6 @@ def mix_audio(stems: Sequence[np.ndarray]) -> np.ndarray:
 def to_int16(audio: np.ndarray) -> np.ndarray:
     """Converts samples in [-1, 1] to 16-bit integers; clips samples outside."""
     return np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def merge_notes(tables: Sequence[Notes]) -> Notes:
-    """Concatenates note tables; `total_seconds` is the largest."""
-    merged = {
-        name: np.concatenate([getattr(table, name) for table in tables]) for name in NOTE_COLUMNS
-    }
-    return Notes(**merged, total_seconds=max(table.total_seconds for table in tables))
 
 
 def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:

@@ -1,26 +1,18 @@
-"""Note tables, and their conversion from and to MIDI files."""
+"""Note tables, and their conversion from and to note-seq."""
 
 import dataclasses
-import os
-import struct
 import warnings
-from collections import defaultdict
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from spectrodiff.core.errors import MidiError
-from spectrodiff.core.files import atomic_file
 from spectrodiff.music.programs import ProgramMap, map_program_numbers
 
 # Far above any real song; tokenizing longer ones could take all memory.
 MAX_SONG_SECONDS = 24 * 3600.0
-MAX_FILE_BYTES = 4 * 2**20
-
-_MAX_TICKS = 1e7
-_WRITTEN_TICKS_PER_SECOND = 1000
-_WRITTEN_TEMPO = 120.0  # beats per minute
 
 NOTE_COLUMNS: dict[str, type[np.generic]] = {
     "onset_seconds": np.float64,
@@ -54,6 +46,9 @@ class Notes:
         program: int32 [n], General MIDI program 0..127.
         is_drum: bool [n]; the pitch of a drum is its key, and its program is ignored.
         total_seconds: length of the song; at least the last offset.
+        remarks: what is odd in the file that the notes were read from, and what a listener would
+            miss; one phrase each.
+        damage: where that file broke, so that notes may be missing; "" if it is whole.
 
     Raises:
         MidiError: if a column has the wrong length or a value is out of range.
@@ -66,6 +61,8 @@ class Notes:
     program: np.ndarray
     is_drum: np.ndarray
     total_seconds: float = 0.0
+    remarks: tuple[str, ...] = ()
+    damage: str = ""
 
     def __post_init__(self) -> None:
         for name, dtype in NOTE_COLUMNS.items():
@@ -93,6 +90,66 @@ class Notes:
         columns = {name: getattr(self, name)[rows] for name in NOTE_COLUMNS}
         return dataclasses.replace(self, **columns)
 
+    @classmethod
+    def from_columns(
+        cls,
+        columns: Mapping[str, np.ndarray],
+        *,
+        total_seconds: float = 0.0,
+        remarks: tuple[str, ...] = (),
+        damage: str = "",
+    ) -> "Notes":
+        """Returns a table with the columns of a mapping; for the rest see `Notes`."""
+        table = (columns[name] for name in NOTE_COLUMNS)
+        return cls(*table, total_seconds=total_seconds, remarks=remarks, damage=damage)
+
+    @classmethod
+    def from_note_sequence(cls, sequence: Any) -> "Notes":
+        """Converts a `note_seq.NoteSequence`; notes held by its sustain pedal are extended.
+
+        Raises:
+            MidiError: if a value is out of range, or times are only quantized.
+        """
+        if sequence.notes and not any(note.end_time for note in sequence.notes):
+            raise MidiError("note sequence", "notes with times in seconds", "none")
+        sequence = _import_note_seq().apply_sustain_control_changes(sequence)
+        notes = sequence.notes
+        return cls(
+            onset_seconds=np.array([note.start_time for note in notes], np.float64),
+            offset_seconds=np.array([note.end_time for note in notes], np.float64),
+            pitch=np.array([note.pitch for note in notes], np.int64),
+            velocity=np.array([note.velocity for note in notes], np.int64),
+            program=np.array([note.program for note in notes], np.int64),
+            is_drum=np.array([note.is_drum for note in notes], np.bool_),
+            total_seconds=sequence.total_time,
+            remarks=("pitch bends ignored",) if sequence.pitch_bends else (),
+        )
+
+    def to_note_sequence(self) -> Any:
+        """Converts the notes to a `note_seq.NoteSequence` with one instrument per program."""
+        sequence = _import_note_seq().NoteSequence(total_time=self.total_seconds)
+        keys = list(zip(self.is_drum.tolist(), self.program.tolist(), strict=True))
+        instruments = {key: number for number, key in enumerate(sorted(set(keys)))}
+        for row, (is_drum, program) in enumerate(keys):
+            sequence.notes.add(
+                start_time=self.onset_seconds[row],
+                end_time=self.offset_seconds[row],
+                pitch=int(self.pitch[row]),
+                velocity=int(self.velocity[row]),
+                program=program,
+                is_drum=is_drum,
+                instrument=instruments[is_drum, program],
+            )
+        return sequence
+
+
+def _import_note_seq() -> ModuleType:
+    with warnings.catch_warnings():
+        # note-seq imports an audio library that warns about missing programs.
+        warnings.simplefilter("ignore")
+        import note_seq
+    return note_seq
+
 
 def _check_range(name: str, column: np.ndarray) -> None:
     low, high = _RANGES[name]
@@ -110,6 +167,20 @@ def map_programs(notes: Notes, program_map: ProgramMap) -> Notes:
     """Maps the programs of pitched notes (see `map_program_numbers`); drums are unchanged."""
     mapped = map_program_numbers(notes.program, program_map)
     return dataclasses.replace(notes, program=np.where(notes.is_drum, notes.program, mapped))
+
+
+def merge_notes(tables: Sequence[Notes]) -> Notes:
+    """Concatenates note tables; `total_seconds` is the largest, and each remark is kept once."""
+    columns = {
+        name: np.concatenate([getattr(table, name) for table in tables]) for name in NOTE_COLUMNS
+    }
+    remarks = dict.fromkeys(remark for table in tables for remark in table.remarks)
+    return Notes.from_columns(
+        columns,
+        total_seconds=max(table.total_seconds for table in tables),
+        remarks=tuple(remarks),
+        damage=next((table.damage for table in tables if table.damage), ""),
+    )
 
 
 def trim_overlaps(notes: Notes) -> Notes:
@@ -130,124 +201,3 @@ def trim_overlaps(notes: Notes) -> Notes:
     offset_seconds[earlier] = np.minimum(offset_seconds[earlier], limit)
     trimmed = dataclasses.replace(notes, offset_seconds=offset_seconds)
     return trimmed.select(trimmed.onset_seconds < trimmed.offset_seconds)
-
-
-def read_midi(path: str | os.PathLike[str]) -> Notes:
-    """Reads a MIDI file; notes held by the sustain pedal are extended.
-
-    Raises:
-        MidiError: if the file cannot be read or is not a valid MIDI file.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise MidiError(path, "a readable MIDI file", error.strerror or str(error)) from error
-    return parse_midi(data, os.fspath(path))
-
-
-def parse_midi(data: bytes, name: str) -> Notes:
-    """Parses the contents of a MIDI file; see `read_midi`.
-
-    Args:
-        data: contents of the file.
-        name: name of the file in errors.
-
-    Raises:
-        MidiError: if `data` is not a valid MIDI file.
-    """
-    _check_header(data, name)
-    note_seq = _import_note_seq()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sequence = note_seq.midi_to_note_sequence(data)
-            sequence = note_seq.apply_sustain_control_changes(sequence)
-    except Exception as error:  # note-seq and its parsers raise almost any exception.
-        raise MidiError(name, "a MIDI file", _describe(error)) from error
-    try:
-        return Notes(
-            onset_seconds=np.array([note.start_time for note in sequence.notes], np.float64),
-            offset_seconds=np.array([note.end_time for note in sequence.notes], np.float64),
-            pitch=np.array([note.pitch for note in sequence.notes], np.int64),
-            velocity=np.array([note.velocity for note in sequence.notes], np.int64),
-            program=np.array([note.program for note in sequence.notes], np.int64),
-            is_drum=np.array([note.is_drum for note in sequence.notes], np.bool_),
-            total_seconds=sequence.total_time,
-        )
-    except MidiError as error:
-        raise MidiError(name, error.expected, error.got) from error
-
-
-def _check_header(data: bytes, name: str) -> None:
-    """Raises MidiError for defects that the parser does not report clearly, or not at all."""
-    if len(data) > MAX_FILE_BYTES:
-        raise MidiError(name, f"at most {MAX_FILE_BYTES >> 20} MiB of MIDI", "a longer file")
-    if len(data) < 14 or data[:4] != b"MThd":
-        got = f"one that starts with {data[:4]!r}" if len(data) >= 14 else f"only {len(data)} bytes"
-        raise MidiError(name, "a MIDI file", got)
-    _, num_tracks, ticks_per_beat = struct.unpack(">HHh", data[8:14])
-    if num_tracks == 0:
-        raise MidiError(name, "a MIDI file with tracks", "none")
-    if ticks_per_beat <= 0:
-        got = "none" if ticks_per_beat == 0 else "SMPTE time codes"
-        raise MidiError(name, "a MIDI file with ticks per beat", got)
-
-
-def _describe(error: Exception) -> str:
-    """Describes an exception of a MIDI parser in one line."""
-    cause = error.__context__ or error
-    if isinstance(cause, EOFError):
-        return "one that ends too early"
-    return f"one that cannot be parsed ({type(cause).__name__}: {' '.join(str(cause).split())})"
-
-
-def _import_note_seq() -> ModuleType:
-    with warnings.catch_warnings():
-        # note-seq imports an audio library that warns about missing programs.
-        warnings.simplefilter("ignore")
-        import note_seq
-        import pretty_midi
-    # note-seq removes this limit for the whole process; without it a file of sixty bytes can take
-    # gigabytes of memory.
-    pretty_midi.pretty_midi.MAX_TICK = _MAX_TICKS
-    return note_seq
-
-
-def write_midi(notes: Notes, path: str | os.PathLike[str]) -> None:
-    """Writes a MIDI file with one track per instrument and times rounded to milliseconds.
-
-    MIDI has fifteen channels for pitched instruments. With more programs, tracks share channels;
-    readers that keep programs per track, such as `read_midi`, still distinguish them.
-
-    Raises:
-        MidiError: if the song is too long for the file's resolution.
-        OutputError: if the file cannot be written.
-    """
-    import pretty_midi
-
-    limit_seconds = _MAX_TICKS / _WRITTEN_TICKS_PER_SECOND - 1
-    if notes.total_seconds > limit_seconds:
-        got = f"{notes.total_seconds:.0f} s"
-        raise MidiError(path, f"a song of at most {limit_seconds:.0f} s to write", got)
-    ticks_per_beat = round(_WRITTEN_TICKS_PER_SECOND * 60 / _WRITTEN_TEMPO)
-    midi = pretty_midi.PrettyMIDI(resolution=ticks_per_beat, initial_tempo=_WRITTEN_TEMPO)
-    tracks: dict[tuple[bool, int], list[pretty_midi.Note]] = defaultdict(list)
-    # The note-off of a note without ticks would precede its note-on, and the note would never end.
-    offset_seconds = np.maximum(
-        notes.offset_seconds, notes.onset_seconds + 1 / _WRITTEN_TICKS_PER_SECOND
-    )
-    for row in range(len(notes)):
-        tracks[bool(notes.is_drum[row]), int(notes.program[row])].append(
-            pretty_midi.Note(
-                velocity=int(notes.velocity[row]),
-                pitch=int(notes.pitch[row]),
-                start=float(notes.onset_seconds[row]),
-                end=float(offset_seconds[row]),
-            )
-        )
-    for (is_drum, program), track_notes in sorted(tracks.items()):
-        midi.instruments.append(pretty_midi.Instrument(program, is_drum=is_drum))
-        midi.instruments[-1].notes = track_notes
-    with atomic_file(Path(path)) as temporary:
-        midi.write(str(temporary))

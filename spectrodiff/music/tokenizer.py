@@ -10,7 +10,8 @@ from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE, SEGMENT_FRAMES
 from spectrodiff.core.errors import MidiError
 from spectrodiff.music.events import MAX_TOKENS
 from spectrodiff.music.known_instruments import adapt, describe
-from spectrodiff.music.notes import Notes, read_midi
+from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from spectrodiff.data.recordings import (
     Unusable,
     fit_notes,
     labeled_notes,
-    merge_notes,
     mix_audio,
     read_group,
     read_mono,
     to_int16,
 )
+from spectrodiff.music.notes import merge_notes
 from tests.support.corpora import table, tone, write_tone
 
 

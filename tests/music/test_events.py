@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spectrodiff.music.events import CHECKPOINT_EVENTS, index_notes
-from spectrodiff.music.notes import Notes, read_midi, trim_overlaps
+from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.music.notes import Notes, trim_overlaps
 from spectrodiff.music.vocabulary import Vocabulary
 from tests.support.notation import END, OFF, ON, TIE, drum, note_table, pitch, program, shift
 

@@ -18,7 +18,7 @@ from spectrodiff.music.known_instruments import (
     describe,
     find_register,
 )
-from spectrodiff.music.notes import read_midi
+from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.programs import SLAKH_CLASSES, ProgramMap, map_program_numbers
 from spectrodiff.music.substitution import Register
 from tests.support.notation import Row, note_rows, note_table

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import MidiError
-from spectrodiff.music.notes import read_midi, write_midi
+from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.music.midi.writer import write_midi
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.music.tokenizer import Overflow, tokenize, tokenize_song
 from tests.support.notation import END, TIE, note_table, pitch

@@ -10,7 +10,8 @@ import yaml
 
 from spectrodiff.data.loading.examples import ExampleFormat
 from spectrodiff.data.recordings import Recording
-from spectrodiff.music.notes import Notes, write_midi
+from spectrodiff.music.midi.writer import write_midi
+from spectrodiff.music.notes import Notes
 
 HOP = 320
 SMALL = ExampleFormat(context_frames=8, target_frames=4, max_tokens=64)

@@ -23,12 +23,11 @@ from spectrodiff.data.recordings import (
     RecordingGroup,
     Skip,
     StemReader,
-    merge_notes,
     read_mono,
     read_pcm,
     read_recorded_midi,
 )
-from spectrodiff.music.notes import Notes
+from spectrodiff.music.notes import Notes, merge_notes
 from spectrodiff.music.programs import map_program_numbers
 
 # Augmentation with sub-mixes of Gardner et al., "MT3", section 3.3.

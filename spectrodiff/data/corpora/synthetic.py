@@ -17,7 +17,8 @@ from spectrodiff.core.errors import AudioError, CorpusError, OutputError
 from spectrodiff.data.corpora.pairs import MIDI_SUFFIXES, group_by_name, split_groups
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.data.recordings import Plan, RecordingGroup, StemReader, require_folder
-from spectrodiff.music.notes import Notes, read_midi
+from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.music.notes import Notes
 
 logger = logging.getLogger(__name__)
 

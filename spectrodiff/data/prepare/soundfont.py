@@ -13,7 +13,8 @@ import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, CorpusError
-from spectrodiff.music.notes import Notes, read_midi, trim_overlaps
+from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.music.notes import Notes, trim_overlaps
 
 SOUNDFONT_VARIABLE = "SPECTRODIFF_SOUNDFONT"
 DEBIAN_SOUNDFONTS = {

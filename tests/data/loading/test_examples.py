@@ -8,7 +8,8 @@ import pytest
 from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat, draw_start
 from spectrodiff.data.pieces import PieceLength, cut_pieces, whole
 from spectrodiff.data.recordings import Recording
-from spectrodiff.music.notes import Notes, read_midi
+from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.music.vocabulary import RELEASED_VOCABULARY, Event, Vocabulary

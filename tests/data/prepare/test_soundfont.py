@@ -17,7 +17,8 @@ from spectrodiff.core.errors import ConfigError, CorpusError, MidiError
 from spectrodiff.data.prepare import soundfont
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.music.instruments import instrument
-from spectrodiff.music.notes import Notes, write_midi
+from spectrodiff.music.midi.writer import write_midi
+from spectrodiff.music.notes import Notes
 from spectrodiff.music.programs import SLAKH_CLASSES
 
 RATE = 16_000

@@ -1,0 +1,1 @@
+"""MIDI files: read as players read them, written, and described."""

@@ -1,0 +1,279 @@
+"""State of one MIDI channel: its instrument, pedals, controllers and sounding notes."""
+
+import bisect
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+DRUM_CHANNEL = 9
+
+# Controllers.
+_BANK, _DATA, _VOLUME, _EXPRESSION, _BANK_FINE = 0, 6, 7, 11, 32
+_PEDAL, _SOSTENUTO = 64, 66
+_UNREGISTERED, _PARAMETER_FINE, _PARAMETER = (98, 99), 100, 101
+_SOUND_OFF, _RESET_CONTROLLERS = 120, 121
+_NOTES_OFF = range(123, 128)  # the changes of mode that follow "all notes off" imply it
+BENDS, PRESSURE, TUNING = "pitch bends", "aftertouch", "tuning"
+FILTERS, BANKS = "filter and envelope controllers", "variations of instruments"
+# Controllers that change the sound and have no counterpart in notes: effect, and smallest value
+# that has one.
+_EFFECTS = {
+    1: ("modulation", 1),
+    2: ("breath control", 1),
+    65: ("portamento", 64),
+    67: ("soft pedal", 64),
+}
+_FILTERS = range(70, 80)  # 64 is neutral
+# Registered parameters.
+_BEND_RANGE, _FINE_TUNING, _COARSE_TUNING = 0, 1, 2
+
+_DOWN = 64  # smallest value with which a pedal is down
+_NEUTRAL_FILTER, _NEUTRAL_BEND, _NEUTRAL_TUNING = 64, 8192, 64
+_DEFAULT_VOLUME, _FULL_EXPRESSION, _DEFAULT_BEND_RANGE = 100, 127, 2
+# Banks of drum kits in Yamaha XG and General MIDI 2, and of its other sounds.
+_DRUM_BANKS, _MELODIC_BANK = (120, 126, 127), 121
+
+
+@dataclasses.dataclass
+class NoteLists:
+    """Notes of a song while it is read; times are indices of events.
+
+    Attributes:
+        channel: number of the channel, counted over all ports.
+        pitch, velocity, program, is_drum: as in the file.
+        first: event that begins the note.
+        last: event that ends the note; -1 if none does.
+        touched: number of notes that each effect without a counterpart in notes touches.
+        bend: largest pitch bend in semitones, of a note or none.
+    """
+
+    channel: list[int] = dataclasses.field(default_factory=list)
+    pitch: list[int] = dataclasses.field(default_factory=list)
+    velocity: list[int] = dataclasses.field(default_factory=list)
+    program: list[int] = dataclasses.field(default_factory=list)
+    is_drum: list[bool] = dataclasses.field(default_factory=list)
+    first: list[int] = dataclasses.field(default_factory=list)
+    last: list[int] = dataclasses.field(default_factory=list)
+    touched: Counter[str] = dataclasses.field(default_factory=Counter)
+    bend: float = 0.0
+
+
+class Channel:
+    """State of one channel of one port.
+
+    Args:
+        number: number of the channel, counted over all ports.
+        notes: the notes of the song, to which those of the channel are added.
+        xg: whether Yamaha's rules for banks hold.
+
+    Attributes:
+        is_drum: whether notes of the channel are drums.
+        levels: index of an event, and the volume and expression from it on; 1 is the default.
+    """
+
+    def __init__(self, number: int, notes: NoteLists, *, xg: bool) -> None:
+        self._number, self._notes = number, notes
+        self.levels: list[tuple[int, float]] = [(-1, 1.0)]
+        # Numbers of notes by key: with the key down, held by the pedal, held by the sostenuto.
+        self._held: dict[int, list[int]] = defaultdict(list)
+        self._sustained: dict[int, list[int]] = defaultdict(list)
+        self._caught: dict[int, list[int]] = defaultdict(list)
+        # Effects that are on, and the last event until which each was.
+        self._effects: dict[str, bool] = {}
+        self._effect_until: dict[str, int] = {}
+        self._set_defaults(xg)
+
+    def _set_defaults(self, xg: bool) -> None:
+        self._xg = xg
+        self.is_drum = self._number % 16 == DRUM_CHANNEL
+        self._program, self._bank, self._bank_fine = 0, -1, 0  # -1: not chosen
+        self._drums_by_bank, self._variation = False, False
+        self._volume, self._expression = _DEFAULT_VOLUME, _FULL_EXPRESSION
+        self._pedal, self._sostenuto_since = False, -1
+        self._parameter, self._bend_range = [127, 127], float(_DEFAULT_BEND_RANGE)
+
+    def reset(self, index: int, *, xg: bool) -> None:
+        """Ends all notes and restores the state of a channel that is switched on."""
+        self._silence(index)
+        for effect in self._effects:
+            self._set_effect(effect, False, index)
+        self._set_defaults(xg)
+        self._set_level(index)
+
+    def note_on(self, pitch: int, velocity: int, index: int, tick_start: int) -> None:
+        """Begins a note; while the pedal is down, it ends earlier notes of the same key.
+
+        Args:
+            pitch: the key.
+            velocity: 1..127.
+            index: the event.
+            tick_start: index of the first event at the same tick.
+        """
+        notes = self._notes
+        if self._pedal:
+            self._end(self._earlier(pitch, tick_start), index)
+            self._end(self._sustained.pop(pitch, []), index)
+        self._held[pitch].append(len(notes.first))
+        notes.channel.append(self._number)
+        notes.pitch.append(pitch)
+        notes.velocity.append(velocity)
+        notes.program.append(self._program)
+        notes.is_drum.append(self.is_drum)
+        notes.first.append(index)
+        notes.last.append(-1)
+        if self._variation and not self.is_drum:
+            notes.touched[BANKS] += 1
+
+    def note_off(self, pitch: int, index: int, tick_start: int) -> None:
+        """Lets a key go; its notes end, or continue while a pedal holds them.
+
+        Args:
+            pitch: the key.
+            index: the event.
+            tick_start: index of the first event at the same tick. Notes that began at this tick
+                continue if there are earlier ones.
+        """
+        for note in self._earlier(pitch, tick_start) or self._held.pop(pitch, []):
+            if self._notes.first[note] < self._sostenuto_since:
+                self._caught[pitch].append(note)
+            elif self._pedal:
+                self._sustained[pitch].append(note)
+            else:
+                self._end([note], index)
+
+    def change_program(self, program: int) -> None:
+        """Sets the program of the notes that follow, and whether they are drums."""
+        self._program = program
+        if self._bank in _DRUM_BANKS:
+            self.is_drum = self._drums_by_bank = True
+        elif self._bank == _MELODIC_BANK or (self._xg and self._bank >= 0):
+            self.is_drum = self._drums_by_bank = False
+        elif self._drums_by_bank:
+            self.is_drum, self._drums_by_bank = self._number % 16 == DRUM_CHANNEL, False
+        self._variation = self._bank_fine > 0 or self._bank not in (-1, 0, _MELODIC_BANK)
+
+    def bend(self, value: int, index: int) -> None:
+        """Notes a pitch bend: 0..16383, of which 8192 is none."""
+        self._set_effect(BENDS, value != _NEUTRAL_BEND, index)
+        semitones = abs(value - _NEUTRAL_BEND) / _NEUTRAL_BEND * self._bend_range
+        self._notes.bend = max(self._notes.bend, semitones)
+
+    def press(self, value: int, index: int) -> None:
+        """Notes aftertouch, 0..127."""
+        self._set_effect(PRESSURE, value > 0, index)
+
+    def control(self, number: int, value: int, index: int) -> None:
+        """Changes a controller."""
+        if number == _BANK:
+            self._bank = value
+        elif number == _BANK_FINE:
+            self._bank_fine = value
+        elif number in (_VOLUME, _EXPRESSION):
+            if number == _VOLUME:
+                self._volume = value
+            else:
+                self._expression = value
+            self._set_level(index)
+        elif number == _PEDAL:
+            self._pedal = value >= _DOWN
+            if not self._pedal:
+                self._release(self._sustained, index)
+        elif number == _SOSTENUTO:
+            self._set_sostenuto(value >= _DOWN, index)
+        elif number in _EFFECTS:
+            effect, smallest = _EFFECTS[number]
+            self._set_effect(effect, value >= smallest, index)
+        elif number in _FILTERS:
+            self._set_effect(FILTERS, value != _NEUTRAL_FILTER, index)
+        elif number in _NOTES_OFF:
+            for pitch in list(self._held):
+                self.note_off(pitch, index, index)
+        elif number == _SOUND_OFF:
+            self._silence(index)
+        elif number == _RESET_CONTROLLERS:
+            self._reset_controllers(index)
+        else:
+            self._set_parameter(number, value, index)
+
+    def finish(self) -> int:
+        """Ends the song; returns the number of notes whose key was never let go."""
+        for sounding in (self._held, self._sustained, self._caught):
+            for numbers in sounding.values():
+                self._count_effects(numbers)
+        return sum(map(len, self._held.values()))
+
+    def _earlier(self, pitch: int, tick_start: int) -> list[int]:
+        """Takes the notes of a key that began before this tick out of those held."""
+        held = self._held.pop(pitch, [])
+        # In the order in which they began.
+        count = bisect.bisect_left(held, tick_start, key=self._notes.first.__getitem__)
+        if count < len(held):
+            self._held[pitch] = held[count:]
+        return held[:count]
+
+    def _set_parameter(self, number: int, value: int, index: int) -> None:
+        if number in _UNREGISTERED:
+            self._parameter = [127, 127]
+        elif number == _PARAMETER:
+            self._parameter[0] = value
+        elif number == _PARAMETER_FINE:
+            self._parameter[1] = value
+        elif number == _DATA and self._parameter[0] == 0:
+            if self._parameter[1] == _BEND_RANGE:
+                self._bend_range = float(value)
+            elif self._parameter[1] in (_FINE_TUNING, _COARSE_TUNING):
+                self._set_effect(TUNING, value != _NEUTRAL_TUNING, index)
+
+    def _set_sostenuto(self, down: bool, index: int) -> None:
+        if down and self._sostenuto_since < 0:
+            self._sostenuto_since = index
+        elif not down:
+            self._sostenuto_since = -1
+            if self._pedal:
+                for pitch, numbers in self._caught.items():
+                    self._sustained[pitch].extend(numbers)
+                self._caught.clear()
+            else:
+                self._release(self._caught, index)
+
+    def _reset_controllers(self, index: int) -> None:
+        self._set_sostenuto(False, index)
+        self._release(self._sustained, index)
+        self._pedal = False
+        self._expression = _FULL_EXPRESSION
+        self._set_level(index)
+        for effect in self._effects.keys() - {TUNING, FILTERS}:
+            self._set_effect(effect, False, index)
+        self._parameter = [127, 127]
+
+    def _set_level(self, index: int) -> None:
+        volume = self._volume / _DEFAULT_VOLUME
+        self.levels.append((index, volume * self._expression / _FULL_EXPRESSION))
+
+    def _set_effect(self, effect: str, active: bool, index: int) -> None:
+        if self._effects.get(effect):
+            self._effect_until[effect] = index
+        if active or effect in self._effects:
+            self._effects[effect] = active
+
+    def _silence(self, index: int) -> None:
+        for sounding in (self._held, self._sustained, self._caught):
+            self._release(sounding, index)
+
+    def _release(self, sounding: dict[int, list[int]], index: int) -> None:
+        for numbers in sounding.values():
+            self._end(numbers, index)
+        sounding.clear()
+
+    def _end(self, numbers: Iterable[int], index: int) -> None:
+        for note in numbers:
+            self._notes.last[note] = index
+        if self._effects:
+            self._count_effects(numbers)
+
+    def _count_effects(self, numbers: Iterable[int]) -> None:
+        for note in numbers:
+            begin = self._notes.first[note]
+            for effect, active in self._effects.items():
+                if active or self._effect_until.get(effect, -1) > begin:
+                    self._notes.touched[effect] += 1
