@@ -100,8 +100,17 @@ class Notes:
         damage: str = "",
     ) -> "Notes":
         """Returns a table with the columns of a mapping; for the rest see `Notes`."""
-        table = (columns[name] for name in NOTE_COLUMNS)
-        return cls(*table, total_seconds=total_seconds, remarks=remarks, damage=damage)
+        return cls(
+            onset_seconds=columns["onset_seconds"],
+            offset_seconds=columns["offset_seconds"],
+            pitch=columns["pitch"],
+            velocity=columns["velocity"],
+            program=columns["program"],
+            is_drum=columns["is_drum"],
+            total_seconds=total_seconds,
+            remarks=remarks,
+            damage=damage,
+        )
 
     @classmethod
     def from_note_sequence(cls, sequence: Any) -> "Notes":
