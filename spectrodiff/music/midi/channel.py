@@ -2,6 +2,8 @@
 
 import bisect
 import dataclasses
+import math
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -34,6 +36,11 @@ _DEFAULT_VOLUME, _FULL_EXPRESSION, _DEFAULT_BEND_RANGE = 100, 127, 2
 _DRUM_BANKS, _MELODIC_BANK = (120, 126, 127), 121
 
 
+def _integers() -> "array[int]":
+    # A quarter of the memory of a list.
+    return array("q")
+
+
 @dataclasses.dataclass
 class NoteLists:
     """Notes of a song while it is read; times are indices of events.
@@ -42,18 +49,18 @@ class NoteLists:
         channel: number of the channel, counted over all ports.
         pitch, velocity, program, is_drum: as in the file.
         first: event that begins the note.
-        last: event that ends the note; -1 if none does.
+        last: event that ends the note, or the first of its tick; -1 if none does.
         touched: number of notes that each effect without a counterpart in notes touches.
         bend: largest pitch bend in semitones, of a note or none.
     """
 
-    channel: list[int] = dataclasses.field(default_factory=list)
-    pitch: list[int] = dataclasses.field(default_factory=list)
-    velocity: list[int] = dataclasses.field(default_factory=list)
-    program: list[int] = dataclasses.field(default_factory=list)
-    is_drum: list[bool] = dataclasses.field(default_factory=list)
-    first: list[int] = dataclasses.field(default_factory=list)
-    last: list[int] = dataclasses.field(default_factory=list)
+    channel: "array[int]" = dataclasses.field(default_factory=_integers)
+    pitch: "array[int]" = dataclasses.field(default_factory=_integers)
+    velocity: "array[int]" = dataclasses.field(default_factory=_integers)
+    program: "array[int]" = dataclasses.field(default_factory=_integers)
+    is_drum: "array[int]" = dataclasses.field(default_factory=_integers)
+    first: "array[int]" = dataclasses.field(default_factory=_integers)
+    last: "array[int]" = dataclasses.field(default_factory=_integers)
     touched: Counter[str] = dataclasses.field(default_factory=Counter)
     bend: float = 0.0
 
@@ -78,8 +85,8 @@ class Channel:
         self._held: dict[int, list[int]] = defaultdict(list)
         self._sustained: dict[int, list[int]] = defaultdict(list)
         self._caught: dict[int, list[int]] = defaultdict(list)
-        # Effects that are on, and the last event until which each was.
-        self._effects: dict[str, bool] = {}
+        # Event since which each effect is on, or -1, and the last until which it was.
+        self._effect_since: dict[str, int] = {}
         self._effect_until: dict[str, int] = {}
         self._set_defaults(xg)
 
@@ -95,7 +102,7 @@ class Channel:
     def reset(self, index: int, *, xg: bool) -> None:
         """Ends all notes and restores the state of a channel that is switched on."""
         self._silence(index)
-        for effect in self._effects:
+        for effect in self._effect_since:
             self._set_effect(effect, False, index)
         self._set_defaults(xg)
         self._set_level(index)
@@ -111,8 +118,8 @@ class Channel:
         """
         notes = self._notes
         if self._pedal:
-            self._end(self._earlier(pitch, tick_start), index)
-            self._end(self._sustained.pop(pitch, []), index)
+            self._end(self._earlier(pitch, tick_start), tick_start)
+            self._end(self._sustained.pop(pitch, []), tick_start)
         self._held[pitch].append(len(notes.first))
         notes.channel.append(self._number)
         notes.pitch.append(pitch)
@@ -124,12 +131,11 @@ class Channel:
         if self._variation and not self.is_drum:
             notes.touched[BANKS] += 1
 
-    def note_off(self, pitch: int, index: int, tick_start: int) -> None:
+    def note_off(self, pitch: int, tick_start: int) -> None:
         """Lets a key go; its notes end, or continue while a pedal holds them.
 
         Args:
             pitch: the key.
-            index: the event.
             tick_start: index of the first event at the same tick. Notes that began at this tick
                 continue if there are earlier ones.
         """
@@ -139,7 +145,7 @@ class Channel:
             elif self._pedal:
                 self._sustained[pitch].append(note)
             else:
-                self._end([note], index)
+                self._end([note], tick_start)
 
     def change_program(self, program: int) -> None:
         """Sets the program of the notes that follow, and whether they are drums."""
@@ -187,7 +193,7 @@ class Channel:
             self._set_effect(FILTERS, value != _NEUTRAL_FILTER, index)
         elif number in _NOTES_OFF:
             for pitch in list(self._held):
-                self.note_off(pitch, index, index)
+                self.note_off(pitch, index)
         elif number == _SOUND_OFF:
             self._silence(index)
         elif number == _RESET_CONTROLLERS:
@@ -199,7 +205,7 @@ class Channel:
         """Ends the song; returns the number of notes whose key was never let go."""
         for sounding in (self._held, self._sustained, self._caught):
             for numbers in sounding.values():
-                self._count_effects(numbers)
+                self._count_effects(numbers, math.inf)
         return sum(map(len, self._held.values()))
 
     def _earlier(self, pitch: int, tick_start: int) -> list[int]:
@@ -242,7 +248,7 @@ class Channel:
         self._pedal = False
         self._expression = _FULL_EXPRESSION
         self._set_level(index)
-        for effect in self._effects.keys() - {TUNING, FILTERS}:
+        for effect in self._effect_since.keys() - {TUNING, FILTERS}:
             self._set_effect(effect, False, index)
         self._parameter = [127, 127]
 
@@ -251,10 +257,13 @@ class Channel:
         self.levels.append((index, volume * self._expression / _FULL_EXPRESSION))
 
     def _set_effect(self, effect: str, active: bool, index: int) -> None:
-        if self._effects.get(effect):
+        since = self._effect_since.get(effect, -1)
+        if since >= 0:
             self._effect_until[effect] = index
-        if active or effect in self._effects:
-            self._effects[effect] = active
+        if active and since < 0:
+            self._effect_since[effect] = index
+        elif not active and since >= 0:
+            self._effect_since[effect] = -1
 
     def _silence(self, index: int) -> None:
         for sounding in (self._held, self._sustained, self._caught):
@@ -268,12 +277,12 @@ class Channel:
     def _end(self, numbers: Iterable[int], index: int) -> None:
         for note in numbers:
             self._notes.last[note] = index
-        if self._effects:
-            self._count_effects(numbers)
+        if self._effect_since:
+            self._count_effects(numbers, index)
 
-    def _count_effects(self, numbers: Iterable[int]) -> None:
+    def _count_effects(self, numbers: Iterable[int], end: float) -> None:
         for note in numbers:
             begin = self._notes.first[note]
-            for effect, active in self._effects.items():
-                if active or self._effect_until.get(effect, -1) > begin:
+            for effect, since in self._effect_since.items():
+                if 0 <= since < end or self._effect_until.get(effect, -1) > begin:
                     self._notes.touched[effect] += 1

@@ -10,6 +10,8 @@ from spectrodiff.music.midi.track import Track, parse_track
 # Bounds the time and memory of reading: a file of this size has at most 1.4 million notes.
 MAX_FILE_BYTES = 4 * 2**20
 
+_MAX_PATTERNS = 1000
+
 _HEADER_BYTES = 14
 _MAC_BINARY_BYTES = 128
 # Bytes that programs leave behind a file: end of line, end of file, padding.
@@ -73,6 +75,8 @@ def parse_file(data: bytes, name: str) -> MidiFile:
     if len(tracks) != num_tracks:
         walk.remarks.append(f"{len(tracks)} tracks, although the header says {num_tracks}")
     patterns = [tracks]
+    if kind == 2 and len(tracks) > _MAX_PATTERNS:
+        raise MidiError(name, f"at most {_MAX_PATTERNS} patterns", f"{len(tracks)}")
     if kind == 2 and len(tracks) > 1:
         patterns = [[track] for track in tracks]
         walk.remarks.append(f"type 2: {len(tracks)} patterns, read one after another")

@@ -53,7 +53,7 @@ def perform(tracks: Sequence[Track], tempo: TempoMap) -> Performance:
     """
     ticks, events = _merge(tracks)
     player = _Player()
-    player.play(ticks.tolist(), events.tolist())
+    player.play(ticks.data, events.data)
     notes = player.notes
     unended = sum(channel.finish() for channel in player.channels.values())
 
@@ -105,7 +105,7 @@ class _Player:
     Attributes:
         notes: the notes.
         channels: state of each channel, by port * 16 + channel.
-        last_note: index of the last event that presses a key or lets it go.
+        last_note: index of the first event of the last tick at which a key is pressed or let go.
         master_volume: whether the volume of all channels was changed.
     """
 
@@ -116,7 +116,7 @@ class _Player:
         self.master_volume = False
         self._xg = False
 
-    def play(self, ticks: list[int], events: list[int]) -> None:
+    def play(self, ticks: Sequence[int], events: Sequence[int]) -> None:
         """Plays the events of a song in their order."""
         tick, tick_start = -1, 0
         for index, event in enumerate(events):
@@ -130,10 +130,10 @@ class _Player:
             status &= 0xF0
             if status == 0x90 and second:
                 channel.note_on(first, second, index, tick_start)
-                self.last_note = index
+                self.last_note = tick_start
             elif status < 0xA0:
-                channel.note_off(first, index, tick_start)
-                self.last_note = index
+                channel.note_off(first, tick_start)
+                self.last_note = tick_start
             elif status == 0xB0:
                 channel.control(first, second, index)
             elif status == 0xC0:

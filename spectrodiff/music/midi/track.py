@@ -1,6 +1,7 @@
 """Events of one track of a MIDI file."""
 
 import dataclasses
+from array import array
 
 # Meta events that are used; all others are skipped, whatever is in them.
 _PORT, _END_OF_TRACK, _TEMPO = 0x21, 0x2F, 0x51
@@ -34,8 +35,8 @@ class Track:
         clipped: number of data bytes above 127, which are read as 127.
     """
 
-    ticks: list[int]
-    events: list[int]
+    ticks: "array[int]"
+    events: "array[int]"
     tempos: list[tuple[int, int]]
     end_tick: int
     num_bytes: int
@@ -58,8 +59,7 @@ def parse_track(data: bytes, start: int = 0, *, until_chunk: bool = False) -> Tr
         start: position of the first event.
         until_chunk: end the track where another track begins; otherwise, it ends with the data.
     """
-    ticks: list[int] = []
-    events: list[int] = []
+    ticks, events = array("q"), array("q")
     tempos: list[tuple[int, int]] = []
     position, end = start, len(data)
     tick = status = port = clipped = 0
