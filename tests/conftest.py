@@ -54,6 +54,12 @@ def golden() -> Path:
     return Path(__file__).parent / "golden"
 
 
+@pytest.fixture(scope="session")
+def midi_cases() -> Path:
+    """Folder of MIDI files that are odd in one way each."""
+    return Path(__file__).parent / "music" / "midi" / "cases"
+
+
 # Above this, a worker drops the programs of the files it has run; both workers then fit in 6 GB.
 MAX_RESIDENT_BYTES = 2 << 30
 

@@ -20,6 +20,8 @@ from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.core.files import check_writable
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.music.midi.reader import length, read_midi
+from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     if rendering.model == UNTRAINED:
         logger.warning(UNTRAINED_NOTICE)
-    numbers, songs, refused = tokenize(synth, flags.songs, flags.strict)
+    numbers, songs, refused = tokenize(synth, flags)
     if songs:
         options = {**settings.sampling, "batch_size": rendering.batch_size}
         announce(synth, songs, options)
@@ -100,32 +102,46 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def tokenize(
-    synth: "Synthesizer", names: Sequence[str], strict: bool
+    synth: "Synthesizer", flags: argparse.Namespace
 ) -> tuple[list[int], list["SongTokens"], list[MidiError]]:
-    """Reads and tokenizes songs.
-
-    Args:
-        synth: the model.
-        names: MIDI files.
-        strict: raise an error for any song, instead of leaving it out.
+    """Reads and tokenizes the songs on the command line, and logs what is odd in each.
 
     Returns:
         Indices of the songs that can be rendered, their tokens, and the errors of the others.
 
     Raises:
-        MidiError: if the only song cannot be rendered; with `strict`, if any cannot.
+        MidiError: if the only song cannot be rendered; with --strict, if any cannot.
     """
     numbers, songs, refused = [], [], []
-    for number, name in enumerate(names):
+    for number, name in enumerate(flags.songs):
         try:
-            songs.append(synth.tokenize(name, strict=strict))
+            notes = read_midi(name)
+            check_song(name, notes, flags)
+            songs.append(synth.tokenize(notes, strict=flags.strict, name=name))
+            logger.info("%s", "; ".join([f"{name}: {length(notes.total_seconds)}", *notes.remarks]))
         except MidiError as error:
-            if strict or len(names) == 1:
+            if flags.strict or len(flags.songs) == 1:
                 raise
             refused.append(error)
         else:
             numbers.append(number)
     return numbers, songs, refused
+
+
+def check_song(name: str, notes: Notes, flags: argparse.Namespace) -> None:
+    """Checks that the flags allow a song.
+
+    Raises:
+        MidiError: if the song is longer than --max_minutes, or damaged with --refuse_damaged.
+    """
+    if notes.damage and flags.refuse_damaged:
+        raise MidiError(name, "a whole MIDI file", f"one whose {notes.damage}")
+    if notes.total_seconds > 60 * flags.max_minutes:
+        raise MidiError(
+            name,
+            f"a song of at most {flags.max_minutes:g} minutes (longer ones with --max_minutes)",
+            length(notes.total_seconds),
+        )
 
 
 def announce(
@@ -213,6 +229,20 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="stop with an error if a segment has too many notes or a song cannot be read "
         "(default: leave out those notes or that song)",
+    )
+
+    add(
+        "--refuse_damaged",
+        action="store_true",
+        help="leave out songs whose file is damaged (default: render what can be read)",
+    )
+    add(
+        "--max_minutes",
+        type=float,
+        default=60.0,
+        metavar="MINUTES",
+        help="leave out longer songs, such as those with an end that was misplaced by hours "
+        "(default: 60)",
     )
 
     loudness = parser.add_argument_group("loudness")

@@ -96,6 +96,8 @@ def tokenize_song(
         name, notes = name or "song", song
     else:
         name, notes = name or os.fspath(song), read_midi(song)
+        if notes.remarks:
+            logger.warning("%s: %s", name, "; ".join(notes.remarks))
     if not len(notes):
         raise MidiError(name, "a song with notes", "none")
     adaptation = adapt(notes, tokenization, song=name, model=model)

@@ -1,5 +1,6 @@
 """The sample command: files it writes, errors, settings."""
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -15,7 +16,9 @@ from spectrodiff.commands import sample
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.models.config import SIZES
+from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.tokenizer import SongTokens
+from spectrodiff.synthesis.loading import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,6 +168,42 @@ def test_a_damaged_song_is_left_out(golden, tmp_path, cache, monkeypatch, caplog
     with pytest.raises(MidiError, match=r"bad\.mid"):
         sample.main([*arguments, "--strict", "--out", str(tmp_path / "strict")])
     assert list((tmp_path / "strict").iterdir()) == []
+
+
+def test_what_is_odd_in_a_song_is_logged_with_its_length(golden, midi_cases, caplog):
+    caplog.set_level(logging.INFO)
+    cut = midi_cases / "cut_in_the_middle.mid"
+    flags = sample.parse_flags([str(cut)])
+    numbers, songs, refused = sample.tokenize(load(str(golden / "checkpoints/paddle")), flags)
+    assert (numbers, len(songs), refused) == ([0], 1, [])
+    assert caplog.messages[-1] == f"{cut}: 3.0 s; track 1 is cut off at byte 76"
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        (
+            "cut_in_the_middle.mid",
+            ["--refuse_damaged"],
+            "a whole MIDI file, got one whose track",
+        ),
+        (
+            "silence_of_2_hours_first.mid",
+            [],
+            r"at most 60 minutes \(longer ones with --max_minutes\), got 7200.5 s \(2:00:00\)",
+        ),
+        ("silence_of_2_hours_first.mid", ["--max_minutes", "120"], "at most 120 minutes"),
+        ("silence_of_2_hours_first.mid", ["--max_minutes", "120.5"], None),
+        ("cut_in_the_middle.mid", ["--strict"], None),
+        ("pitch_bends.mid", ["--refuse_damaged"], None),
+    ],
+)
+def test_songs_that_flags_refuse(midi_cases, name, flags, message):
+    path = str(midi_cases / name)
+    asked = sample.parse_flags([path, *flags])
+    refused = pytest.raises(MidiError, match=message) if message else contextlib.nullcontext()
+    with refused:
+        sample.check_song(path, read_midi(path), asked)
 
 
 class SlowSynthesizer:

@@ -82,3 +82,11 @@ def test_a_song_that_fits_has_no_warnings(caplog, golden):
 def test_song_without_notes_is_refused():
     with pytest.raises(MidiError, match="a song with notes"):
         tokenize(note_table([], total_seconds=10.0))
+
+
+def test_remarks_of_a_file_are_logged_once(midi_cases, caplog):
+    cut = midi_cases / "cut_in_the_middle.mid"
+    tokenize_song(cut)
+    assert caplog.messages == [f"{cut}: track 1 is cut off at byte 76"]
+    tokenize_song(read_midi(cut))
+    assert len(caplog.messages) == 1

@@ -108,7 +108,7 @@ class Channel:
         self._set_level(index)
 
     def note_on(self, pitch: int, velocity: int, index: int, tick_start: int) -> None:
-        """Begins a note; while the pedal is down, it ends earlier notes of the same key.
+        """Begins a note; it ends earlier notes of the same key that a pedal holds.
 
         Args:
             pitch: the key.
@@ -119,7 +119,8 @@ class Channel:
         notes = self._notes
         if self._pedal:
             self._end(self._earlier(pitch, tick_start), tick_start)
-            self._end(self._sustained.pop(pitch, []), tick_start)
+        self._end(self._sustained.pop(pitch, []), tick_start)
+        self._end(self._caught.pop(pitch, []), tick_start)
         self._held[pitch].append(len(notes.first))
         notes.channel.append(self._number)
         notes.pitch.append(pitch)

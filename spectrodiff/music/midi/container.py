@@ -64,7 +64,7 @@ def parse_file(data: bytes, name: str) -> MidiFile:
     first = 8 + header_bytes
     if header_bytes < 6 or not _is_chunk(data, first):
         first = _HEADER_BYTES
-    walk = _Walk(data)
+    walk = _Walk(data, num_tracks)
     tracks = list(walk.tracks(first))
     if not tracks:
         raise MidiError(name, "a MIDI file with tracks", walk.damage or "none")
@@ -94,8 +94,10 @@ class _Walk:
         remarks: oddities by which nothing is lost.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, num_tracks: int) -> None:
         self._data = data
+        # Tracks behind bytes that are no chunk are remains of other files, unless some are missing.
+        self._num_tracks = max(num_tracks, 1)
         self.damage = ""
         self.remarks: list[str] = []
 
@@ -110,7 +112,7 @@ class _Walk:
             elif _is_chunk(data, position):
                 position += 8 + _length(data, position)
             else:
-                found = data.find(b"MTrk", position)
+                found = data.find(b"MTrk", position) if number < self._num_tracks else -1
                 skipped = data[position : None if found < 0 else found]
                 self._ignore(skipped, "between chunks" if found >= 0 else "after the last chunk")
                 position = len(data) if found < 0 else found
@@ -135,8 +137,8 @@ class _Walk:
             # The length is wrong, or bytes that are no chunk follow the last track.
             track = parse_track(data, start, until_chunk=True)
             after = start + track.num_bytes
-            if track.problem and 0 < left < 8 and after >= declared:
-                track = dataclasses.replace(track, problem="")
+            if track.problem and left > 0 and data.find(b"MTrk", declared) < 0:
+                track, after = parse_track(data[start:declared]), declared
             elif not track.ended and not track.problem and left < 0 and after == len(data):
                 track = dataclasses.replace(track, problem="is cut off")
         if track.problem:

@@ -64,6 +64,16 @@ def read_midi_song(source: MidiSource) -> MidiSong:
     return _read(data, os.fspath(source))
 
 
+def length(seconds: float) -> str:
+    """Describes the length of a song: "12.5 s", "186.0 s (3:06)"."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, whole_seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{seconds:.1f} s ({clock}:{whole_seconds:02})"
+
+
 def _read(data: bytes, name: str) -> MidiSong:
     file = parse_file(data, name)
     parts: list[Performance] = []

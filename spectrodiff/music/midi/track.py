@@ -52,7 +52,8 @@ class _BrokenError(Exception):
 def parse_track(data: bytes, start: int = 0, *, until_chunk: bool = False) -> Track:
     """Parses the events of a track up to its end, or up to the first that is broken.
 
-    Running status continues across meta events and system exclusive messages.
+    Running status continues across meta events and system exclusive messages. The first port of a
+    track holds from its beginning.
 
     Args:
         data: bytes that contain the track.
@@ -63,7 +64,7 @@ def parse_track(data: bytes, start: int = 0, *, until_chunk: bool = False) -> Tr
     tempos: list[tuple[int, int]] = []
     position, end = start, len(data)
     tick = status = port = clipped = 0
-    ended, problem = False, ""
+    ended, has_port, problem = False, False, ""
     begin = position  # of the event that is being parsed
     try:
         while position < end:
@@ -82,6 +83,10 @@ def parse_track(data: bytes, start: int = 0, *, until_chunk: bool = False) -> Tr
                     tempos.append((tick, int.from_bytes(payload[:3], "big")))
                 elif kind == _PORT and payload:
                     port = payload[0] << 24
+                    if not has_port:
+                        # Programs often precede the port of their track.
+                        events = array("q", (event | port for event in events))
+                    has_port = True
                 elif kind == SYSTEM and (used := _decode_exclusive(payload)):
                     ticks.append(tick)
                     events.append(port | SYSTEM << 16 | used[0] << 8 | used[1])

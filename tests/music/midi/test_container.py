@@ -93,6 +93,11 @@ class TestHarmlessOddities:
             (two(chunk(b"MTrk", FIRST + END) + b"\1\2\3"), "3 bytes between chunks ignored"),
             (two(chunk(b"MTrk", FIRST + END)) + b"\1\2\3", "3 bytes after the last chunk ignored"),
             (
+                # The rest of another file, as old disks have it.
+                two(chunk(b"MTrk", FIRST + END)) + b"\1\2" + chunk(b"MTrk", FIRST + END),
+                "23 bytes after the last chunk ignored",
+            ),
+            (
                 two(chunk(b"MTrk", FIRST + END + b"\1\2\3\4\5")),
                 "5 bytes after the end of track 1 ignored",
             ),
@@ -102,6 +107,13 @@ class TestHarmlessOddities:
         notes = read_midi(data)
         assert note_rows(notes) == [FIRST_ROW, SECOND_ROW]
         assert (notes.remarks, notes.damage) == ((remark,), "")
+
+    def test_bytes_behind_a_last_track_without_an_end(self):
+        notes = read_midi(header() + chunk(b"MTrk", FIRST) + b"\x0a")
+        assert (note_rows(notes), notes.remarks) == ([FIRST_ROW], ())
+        notes = read_midi(header() + chunk(b"MTrk", FIRST) + b"\0\x90\x40\x20\x80\x80\x80\x80\0")
+        assert note_rows(notes) == [FIRST_ROW]
+        assert (notes.remarks, notes.damage) == (("9 bytes after the last chunk ignored",), "")
 
     def test_longer_header(self):
         data = chunk(b"MThd", bytes([0, 0, 0, 1, 1, 0xF4, 9, 9])) + GOOD[14:]

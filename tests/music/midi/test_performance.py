@@ -82,6 +82,12 @@ class TestPrograms:
         song = rows([program(0, 73), *note(0, 60)], second)
         assert {row[2]: row[4] for row in song} == {60: 73, 64: 40}
 
+    def test_the_first_port_holds_from_the_beginning_of_its_track(self):
+        one = [program(0, 40), meta("midi_port", port=1), *note(0, 60)]
+        two = [program(0, 73), meta("midi_port", port=0), *note(0, 62)]
+        later = [meta("midi_port", port=2), program(0, 8), meta("midi_port", port=3), *note(0, 64)]
+        assert {row[2]: row[4] for row in rows(one, two, later)} == {60: 40, 62: 73, 64: 0}
+
     def test_other_banks_are_remarked(self):
         assert remarks(control(0, 0, 8), program(0, 24), *note(0), *note(0)) == (
             "variations of instruments of 2 notes ignored",
@@ -200,6 +206,10 @@ class TestPedals:
     def test_sostenuto_holds_the_keys_that_are_down(self):
         track = [on(0, 60), control(50, 66, 127), *note(0, 62), off(0, 60), control(350, 66, 0)]
         assert times(track) == [(0.0, 0.5), (0.05, 0.15)]
+
+    def test_a_key_struck_again_ends_its_caught_note(self):
+        track = [on(0, 60), control(50, 66, 127), off(50, 60), *note(100), control(200, 66, 0)]
+        assert times(track) == [(0.0, 0.2), (0.2, 0.3)]
 
     def test_sostenuto_hands_over_to_the_sustain_pedal(self):
         track = [on(0, 60), control(50, 66, 127), control(0, 64, 127), off(50, 60)]

@@ -1,3 +1,5 @@
+import itertools
+
 import mido
 import numpy as np
 import pretty_midi
@@ -49,9 +51,7 @@ def test_more_programs_than_channels(tmp_path):
 def test_fifteen_programs_need_one_port(tmp_path):
     rows = [(0.1, 0.2, 60, 100, p, False) for p in range(15)]
     write_midi(note_table(rows), tmp_path / "song.mid")
-    messages = [
-        message for track in mido.MidiFile(tmp_path / "song.mid").tracks for message in track
-    ]
+    messages = [*itertools.chain(*mido.MidiFile(tmp_path / "song.mid").tracks)]
     assert not [message for message in messages if message.type == "midi_port"]
     assert {message.channel for message in messages if not message.is_meta} == {*range(16)} - {9}
 
@@ -63,7 +63,7 @@ def test_notes_without_duration_end_after_a_millisecond(tmp_path):
     np.testing.assert_allclose(note_rows(read_midi(tmp_path / "song.mid")), expected, atol=1e-9)
 
 
-def test_song_of_a_day(tmp_path):
+def test_longest_song(tmp_path):
     rows = [(86_390.5, 86_400, 60, 100, 0, False)]
     write_midi(note_table(rows), tmp_path / "song.mid")
     np.testing.assert_allclose(note_rows(read_midi(tmp_path / "song.mid")), rows, atol=1e-9)
