@@ -71,15 +71,15 @@ class Channel:
     Args:
         number: number of the channel, counted over all ports.
         notes: the notes of the song, to which those of the channel are added.
-        xg: whether Yamaha's rules for banks hold.
 
     Attributes:
+        xg: whether Yamaha's rules for banks hold.
         is_drum: whether notes of the channel are drums.
         levels: index of an event, and the volume and expression from it on; 1 is the default.
     """
 
-    def __init__(self, number: int, notes: NoteLists, *, xg: bool) -> None:
-        self._number, self._notes = number, notes
+    def __init__(self, number: int, notes: NoteLists) -> None:
+        self._number, self._notes, self.xg = number, notes, False
         self.levels: list[tuple[int, float]] = [(-1, 1.0)]
         # Numbers of notes by key: with the key down, held by the pedal, held by the sostenuto.
         self._held: dict[int, list[int]] = defaultdict(list)
@@ -88,10 +88,9 @@ class Channel:
         # Event since which each effect is on, or -1, and the last until which it was.
         self._effect_since: dict[str, int] = {}
         self._effect_until: dict[str, int] = {}
-        self._set_defaults(xg)
+        self._set_defaults()
 
-    def _set_defaults(self, xg: bool) -> None:
-        self._xg = xg
+    def _set_defaults(self) -> None:
         self.is_drum = self._number % 16 == DRUM_CHANNEL
         self._program, self._bank, self._bank_fine = 0, -1, 0  # -1: not chosen
         self._drums_by_bank, self._variation = False, False
@@ -99,12 +98,12 @@ class Channel:
         self._pedal, self._sostenuto_since = False, -1
         self._parameter, self._bend_range = [127, 127], float(_DEFAULT_BEND_RANGE)
 
-    def reset(self, index: int, *, xg: bool) -> None:
+    def reset(self, index: int) -> None:
         """Ends all notes and restores the state of a channel that is switched on."""
         self._silence(index)
         for effect in self._effect_since:
             self._set_effect(effect, False, index)
-        self._set_defaults(xg)
+        self._set_defaults()
         self._set_level(index)
 
     def note_on(self, pitch: int, velocity: int, index: int, tick_start: int) -> None:
@@ -153,7 +152,7 @@ class Channel:
         self._program = program
         if self._bank in _DRUM_BANKS:
             self.is_drum = self._drums_by_bank = True
-        elif self._bank == _MELODIC_BANK or (self._xg and self._bank >= 0):
+        elif self._bank == _MELODIC_BANK or (self.xg and self._bank >= 0):
             self.is_drum = self._drums_by_bank = False
         elif self._drums_by_bank:
             self.is_drum, self._drums_by_bank = self._number % 16 == DRUM_CHANNEL, False
@@ -211,11 +210,12 @@ class Channel:
 
     def _earlier(self, pitch: int, tick_start: int) -> list[int]:
         """Takes the notes of a key that began before this tick out of those held."""
-        held = self._held.pop(pitch, [])
-        # In the order in which they began.
-        count = bisect.bisect_left(held, tick_start, key=self._notes.first.__getitem__)
-        if count < len(held):
-            self._held[pitch] = held[count:]
+        held, first = self._held.get(pitch), self._notes.first
+        if not held or first[held[0]] >= tick_start:
+            return []  # without a copy, which would cost quadratic time in notes of one tick
+        # They are in the order in which they began.
+        count = bisect.bisect_left(held, tick_start, key=first.__getitem__)
+        self._held[pitch] = held[count:]
         return held[:count]
 
     def _set_parameter(self, number: int, value: int, index: int) -> None:

@@ -112,6 +112,8 @@ class _Player:
     def __init__(self) -> None:
         self.notes = NoteLists()
         self.channels: dict[int, Channel] = {}
+        # Those with an event since the last reset; only these have a state that it changes.
+        self._used: dict[int, Channel] = {}
         self.last_note = 0
         self.master_volume = False
         self._xg = False
@@ -144,16 +146,20 @@ class _Player:
                 channel.press(second if status == 0xA0 else first, index)
 
     def _channel(self, number: int) -> Channel:
-        if number not in self.channels:
-            self.channels[number] = Channel(number, self.notes, xg=self._xg)
-        return self.channels[number]
+        channel = self._used.get(number)
+        if channel is None:
+            channel = self.channels.setdefault(number, Channel(number, self.notes))
+            channel.xg = self._xg
+            self._used[number] = channel
+        return channel
 
     def _command(self, port: int, command: int, value: int, index: int) -> None:
         """Carries out a message to the whole synthesizer."""
         if command == RESET:
             self._xg = value == YAMAHA_XG
-            for channel in self.channels.values():
-                channel.reset(index, xg=self._xg)
+            for channel in self._used.values():
+                channel.reset(index)
+            self._used.clear()
         elif command == MASTER_VOLUME:
             self.master_volume |= value < _FULL_MASTER_VOLUME
         else:
