@@ -45,7 +45,9 @@ def perform(tracks: Sequence[Track], tempo: TempoMap) -> Performance:
     """Merges tracks in time and plays their events.
 
     At one tick, messages to the whole synthesizer come first, then programs and controllers, then
-    notes, so that it does not matter in which track each stands.
+    notes, so that it does not matter in which track each stands. Only a program in a track that has
+    notes of its channel at that tick keeps its place among them: several tracks may share a
+    channel, each with a program of its own.
 
     Args:
         tracks: tracks that sound together.
@@ -94,9 +96,21 @@ def _merge(tracks: Sequence[Track]) -> tuple[np.ndarray, np.ndarray]:
     ticks = np.concatenate([np.array(track.ticks, np.int64) for track in tracks])
     events = np.concatenate([np.array(track.events, np.int64) for track in tracks])
     status = events >> 16 & 0xF0
-    rank = np.where(status == SYSTEM, 0, np.where(status < 0xA0, 2, 1))
+    is_note, is_program = status < 0xA0, status == 0xC0
+    rank = np.where(status == SYSTEM, 0, np.where(is_note, 2, 1))
+    if is_program.any():
+        # Programs of a track that has notes at that tick keep their place among them.
+        track = np.repeat(np.arange(len(tracks)), [len(track.ticks) for track in tracks])
+        moment = np.unique(ticks, return_inverse=True)[1] * len(tracks) + track
+        place = moment << 12 | _channel_of(events)
+        rank[is_program & np.isin(place, place[is_note])] = 2
     order = np.lexsort((rank, ticks))
     return ticks[order], events[order]
+
+
+def _channel_of(event: np.ndarray) -> np.ndarray:
+    """Returns port * 16 + channel of events."""
+    return event >> 20 & 0xFF0 | event >> 16 & 0x0F
 
 
 class _Player:

@@ -77,6 +77,16 @@ class TestPrograms:
         song = rows([on(0, 60), program(50, 73), off(50, 60), *note(0, 62)])
         assert [row[4] for row in song] == [0, 73]
 
+    def test_tracks_that_share_a_channel_have_their_own_at_one_tick(self):
+        song = rows([program(0, 3), *note(0, 60)], [program(0, 8), *note(0, 64)])
+        assert {row[2]: row[4] for row in song} == {60: 3, 64: 8}
+        # Of one track, too: in the order of the file.
+        song = rows([on(0, 60), program(0, 8), on(0, 64), off(50, 60), off(0, 64)])
+        assert {row[2]: row[4] for row in song} == {60: 0, 64: 8}
+        # Notes of other channels do not matter.
+        song = rows([on(0, 60), off(50, 60)], [on(0, 62, channel=1), program(0, 8), off(50, 62, 1)])
+        assert {row[2]: row[4] for row in song} == {60: 8, 62: 0}
+
     def test_ports_have_channels_of_their_own(self):
         second = [meta("midi_port", port=1), program(0, 40), *note(0, 64)]
         song = rows([program(0, 73), *note(0, 60)], second)
