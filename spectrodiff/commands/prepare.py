@@ -48,6 +48,8 @@ def main(arguments: Sequence[str]) -> None:
         shutil.rmtree(_cache_folder(options, config), ignore_errors=True)
     print(f"{options.corpus}/{config} in {options.data_dir}")
     print(summary.table())
+    if listing := summary.listing():
+        print(listing)
 
 
 def _plan_maestro(options: argparse.Namespace) -> tuple[str, Plan]:

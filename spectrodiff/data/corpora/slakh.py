@@ -225,7 +225,7 @@ def _quartets(track: Track) -> RecordingGroup | None:
         for quartet in itertools.product(*families)
     )
     stems = tuple(dataclasses.replace(stem, program=program).reader() for stem, program in members)
-    return RecordingGroup(track.id, stems, mixes) if mixes else None
+    return RecordingGroup(track.id, stems, mixes, needs_all=True) if mixes else None
 
 
 def _read_metadata(folder: Path, remarks: Counter[str]) -> Track | Skip:
