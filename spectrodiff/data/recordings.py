@@ -7,7 +7,6 @@ its recordings with `read_group`.
 
 import dataclasses
 import functools
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.audio.files import audio_blocks, source_rate
+from spectrodiff.audio.samples import full_scale_gain, mix_audio, peak_of, to_full_scale, to_int16
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.core.errors import CorpusError, SpectrodiffError
+from spectrodiff.core.errors import SpectrodiffError
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes, merge_notes
 
@@ -33,7 +33,6 @@ UNKNOWN_VELOCITY = 100
 _LENGTH_TOLERANCE_SECONDS, _LENGTH_TOLERANCE_SHARE = 5.0, 0.05
 # Maximum number of recordings in a group, which are held in memory together.
 _MAX_GROUP_SIZE = 10
-_BLOCK_SAMPLES = 1 << 22
 # Peak of 16-bit recordings that contain only dither.
 _SILENT_PEAK = 8 / 32768
 # Texts of remarks.
@@ -195,11 +194,8 @@ def read_group(group: RecordingGroup) -> Outcome:
                 raise Silent("silent audio")
             if heard in made:
                 raise Unusable("the same as another one without its silent stems", made[heard])
-            mixed = [stems[number] for number in heard]
-            notes = merge_notes([stem.notes for stem in mixed])
-            audio = mixed[0].audio if len(mixed) == 1 else mix_audio([stem.audio for stem in mixed])
-            peak = 1.0 if audio.dtype == np.int16 else peak_of(audio)
-            audio = audio if audio.dtype == np.int16 else to_int16(audio, full_scale_gain(peak))
+            notes = merge_notes([stems[number].notes for number in heard])
+            audio, decibels = to_full_scale(mix_audio([stems[number].audio for number in heard]))
             notes, left_out = fit_notes(notes, len(audio) / SAMPLE_RATE)
         except Unusable as problem:
             outcome.skipped.append(Skip(id, problem.reason, problem.detail))
@@ -212,8 +208,8 @@ def read_group(group: RecordingGroup) -> Outcome:
         outcome.remarks.extend(Remark(id, text, number) for text, number in left_out.items())
         if heard != numbers:
             outcome.remarks.append(Remark(id, _SILENT_STEMS, len(numbers) - len(heard)))
-        if full_scale_gain(peak) < 1:
-            outcome.remarks.append(Remark(id, _TOO_LOUD, detail=f"by {20 * math.log10(peak):.1f} dB"))
+        if decibels:
+            outcome.remarks.append(Remark(id, _TOO_LOUD, detail=f"by {decibels:.1f} dB"))
     return outcome
 
 
@@ -308,34 +304,6 @@ def read_recorded_midi(path: Path) -> Notes:
     return read_midi(path)
 
 
-def mix_audio(stems: Sequence[np.ndarray]) -> np.ndarray:
-    """Sums audio of different lengths, float32 [samples of the longest]."""
-    mix = np.zeros(max(len(stem) for stem in stems), np.float32)
-    for stem in stems:
-        mix[: len(stem)] += stem
-    return mix
-
-
-def peak_of(audio: np.ndarray) -> float:
-    """Returns the largest magnitude of samples, 0 if there are none."""
-    return max(float(audio.max(initial=0)), -float(audio.min(initial=0)))
-
-
-def full_scale_gain(peak: float) -> float:
-    """Returns the factor that scales a peak above full scale down to it; 1 for others."""
-    # A peak that is rounded to full scale is not above it.
-    return 1.0 if round(peak * 32768) <= 32768 else 32767 / (32768 * peak)
-
-
-def to_int16(audio: np.ndarray, gain: float = 1.0) -> np.ndarray:
-    """Converts samples in [-1, 1], after a gain, to 16-bit integers; clips samples outside."""
-    pcm = np.empty(len(audio), np.int16)
-    for first in range(0, len(audio), _BLOCK_SAMPLES):  # blocks save memory
-        block = audio[first : first + _BLOCK_SAMPLES] * (gain * 32768.0)
-        pcm[first : first + _BLOCK_SAMPLES] = np.clip(np.rint(block), -32768, 32767)
-    return pcm
-
-
 def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:
     """Restricts notes to the length of a recording and sorts them by onset.
 
@@ -394,21 +362,3 @@ def labeled_notes(rows: Iterable[tuple[float, float, int, int]]) -> Notes:
         program=program,
         is_drum=np.zeros(len(onset), bool),
     )
-
-
-def require_folder(source: Path, expected: str, names: Sequence[str]) -> None:
-    """Checks that a folder exists and has the given entries.
-
-    Raises:
-        CorpusError: names the first missing entry.
-    """
-    if not source.is_dir():
-        raise CorpusError(source, expected, "no such folder")
-    missing = [name for name in names if not (source / name).exists()]
-    if missing:
-        raise CorpusError(source, expected, f"no {missing[0]} in it")
-
-
-def visible(paths: Iterable[Path]) -> list[Path]:
-    """Returns the sorted paths without hidden files, which archives and file managers create."""
-    return sorted(path for path in paths if not path.name.startswith("."))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from spectrodiff.audio.samples import mix_audio, to_int16
 from spectrodiff.core.errors import AudioError, MidiError
 from spectrodiff.data.recordings import (
     RecordingGroup,
@@ -13,10 +14,8 @@ from spectrodiff.data.recordings import (
     Unusable,
     fit_notes,
     labeled_notes,
-    mix_audio,
     read_group,
     read_mono,
-    to_int16,
 )
 from spectrodiff.music.notes import merge_notes
 from tests.support.corpora import table, tone, write_tone

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from spectrodiff.audio.samples import to_int16
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import slakh
-from spectrodiff.data.recordings import read_group, read_mono, to_int16
+from spectrodiff.data.recordings import read_group, read_mono
 from spectrodiff.music.programs import SLAKH_CLASSES
 from tests.support.corpora import write_notes, write_slakh_track
 

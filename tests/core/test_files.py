@@ -1,0 +1,29 @@
+"""Names of files for ids."""
+
+import zlib
+
+from spectrodiff.core.files import file_name
+
+
+def test_simple_ids_are_names():
+    for id in ("Track00001.mix-2", "caf\u00e9", "a_b", "x" * 200):
+        assert file_name(id) == id
+
+
+def test_different_ids_have_different_names():
+    ids = ["2018/a b", "2018_a_b", "2018/a/b", "../a", ".a", "a", "A/b", "\u00e9" * 150, "x" * 201]
+    ids += ["x" * 202, "x" * 5000, "x" * 4999 + "y", "caf\udce9", "...", "..", "/", ""]
+    # An id that looks like the name of another one.
+    ids += [file_name(id) for id in ids if file_name(id) != id]
+    names = {file_name(id) for id in ids}
+    assert len(names) == len(ids)
+    for name in names:
+        assert name == name.encode().decode()
+        assert 0 < len(name.encode()) <= 200
+        assert "/" not in name
+        assert not name.startswith(".")
+
+
+def test_names_are_those_of_earlier_versions():
+    checksum = zlib.crc32(b'"2018/a b"')
+    assert file_name("2018/a b") == f"2018_a_b-{checksum:08x}"
