@@ -30,7 +30,7 @@ _TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")
 
 @dataclasses.dataclass(frozen=True)
 class Container:
-    """What a decoder is shown of a file.
+    """Audio file as it is shown to a decoder.
 
     Attributes:
         first: position of the first byte that is replaced.

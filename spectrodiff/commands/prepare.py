@@ -17,6 +17,7 @@ from typing import get_args
 from spectrodiff.commands.flags import natural, share
 from spectrodiff.commands.program import usage_name
 from spectrodiff.composer.settings import FULL, NARROW
+from spectrodiff.core.files import local_path
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
 from spectrodiff.data.corpora.slakh_splits import Variant
 from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
@@ -127,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--split_list",
-            type=Path,
+            type=local_path,
             metavar="FILE",
             help="redux.json or splits_v2.json from the splits folder of slakh-utils; required for "
             "split2, and for redux unless SOURCE is the redux release",
@@ -191,7 +192,10 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
         "for small models (default: %(default)s)",
     )
     command.add_argument(
-        "--soundfont", metavar="FILE", help="an .sf2 or .sf3 file (default: FluidR3 GM)"
+        "--soundfont",
+        type=local_path,
+        metavar="FILE",
+        help="an .sf2 or .sf3 file (default: FluidR3 GM)",
     )
     command.add_argument(
         "--gain",
@@ -213,7 +217,7 @@ def _add(
     command.set_defaults(plan=plan)
     command.add_argument(
         "--source",
-        type=Path,
+        type=local_path,
         required=source_required,
         metavar="DIR",
         help="the unpacked release, or your folder"
@@ -221,7 +225,11 @@ def _add(
         else "folder of MIDI files; by default, songs are composed",
     )
     command.add_argument(
-        "--data_dir", type=Path, required=True, metavar="DIR", help="folder of prepared corpora"
+        "--data_dir",
+        type=local_path,
+        required=True,
+        metavar="DIR",
+        help="folder of prepared corpora",
     )
     command.add_argument(
         "--workers",
