@@ -1,8 +1,25 @@
-"""Names of files for ids."""
+"""Paths that are URLs, and names of files for ids."""
 
 import zlib
+from pathlib import Path
 
-from spectrodiff.core.files import file_name
+import pytest
+
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import file_name, local_path
+
+
+@pytest.mark.parametrize(
+    "text", ["gs://bucket/a", "s3:/bucket", "file:///a", "https://x.org/a.wav"]
+)
+def test_urls_are_no_paths(text):
+    with pytest.raises(ConfigError, match=f"^{text}: expected a path on this machine.* got a URL"):
+        local_path(text)
+
+
+@pytest.mark.parametrize("text", ["a", "../a/b.wav", "/a:/b", "a/gs://b", "C:/a", "gs:", "~/a"])
+def test_paths_are_paths(text):
+    assert local_path(text) == Path(text)
 
 
 def test_simple_ids_are_names():
