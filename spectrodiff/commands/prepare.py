@@ -1,8 +1,8 @@
 """Prepares a corpus for training: recordings at 16 kHz with notes, in a single dataset.
 
 Audio is converted to mono and resampled, labels are converted to note tables, and the published
-splits are used. A table at the end lists the size of each split, and the recordings left out with
-reasons.
+splits are used. A table at the end lists the size of each split, then what was left out and why,
+and what was changed.
 """
 
 import argparse
@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(
         corpora,
         "pairs",
-        "your own recordings: name.wav, .flac, .ogg or .mp3 with name.mid or .midi",
+        "your own recordings: name.wav, .flac, .ogg or .mp3 with name.mid, .midi, .kar or .rmi",
         _plan_pairs,
     )
     _add_name(command, "own")
@@ -278,8 +278,8 @@ def _add_validation_share(command: argparse.ArgumentParser) -> None:
         type=share,
         default=0.1,
         metavar="SHARE",
-        help="share of the recordings for validation; ignored if the subfolders train, validation "
-        "and test are the splits (default: %(default)s)",
+        help="share of the recordings for validation; ignored if subfolders such as train, "
+        "validation and test are the splits (default: %(default)s)",
     )
 
 

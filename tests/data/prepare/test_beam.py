@@ -44,10 +44,4 @@ def test_a_runner_that_there_is_not(tmp_path):
     plan = Plan({"train": [group("a")]})
     for runner in ("Foo", "no.such.Runner", "os.path.nothing"):
         with pytest.raises(ConfigError, match=f"--beam: expected a runner .* got {runner}"):
-            prepare(
-                "a",
-                "b",
-                Plan({"train": [group("a")]}),
-                tmp_path,
-                beam_options=[f"--runner={runner}"],
-            )
+            prepare("a", "b", plan, tmp_path, beam_options=[f"--runner={runner}"])
