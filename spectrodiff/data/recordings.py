@@ -36,6 +36,7 @@ _MAX_GROUP_SIZE = 10
 # Peak of 16-bit recordings that contain only dither.
 _SILENT_PEAK = 8 / 32768
 # Texts of remarks.
+_ODD_MIDI = "MIDI with oddities"
 _TOO_LOUD = "louder than full scale, scaled down"
 _SILENT_STEMS = "silent stems left out"
 
@@ -206,6 +207,8 @@ def read_group(group: RecordingGroup) -> Outcome:
         made[heard] = id
         outcome.recordings.append(Recording(id, audio, notes))
         outcome.remarks.extend(Remark(id, text, number) for text, number in left_out.items())
+        if notes.remarks:
+            outcome.remarks.append(Remark(id, _ODD_MIDI, detail="; ".join(notes.remarks)))
         if heard != numbers:
             outcome.remarks.append(Remark(id, _SILENT_STEMS, len(numbers) - len(heard)))
         if decibels:
@@ -296,12 +299,15 @@ def read_recorded_midi(path: Path) -> Notes:
     """Reads the MIDI file of a recording.
 
     Raises:
-        Unusable: if the file is missing.
+        Unusable: if the file is missing, or damaged, so that notes may be missing.
         MidiError: if the file cannot be read.
     """
     if not path.is_file():
         raise Unusable("no MIDI file")
-    return read_midi(path)
+    notes = read_midi(path)
+    if notes.damage:
+        raise Unusable("damaged MIDI file", notes.damage)
+    return notes
 
 
 def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:

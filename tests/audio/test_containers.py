@@ -234,6 +234,7 @@ def test_a_cut_mp3_file_is_refused_if_it_tells(tmp_path):
     vbri[36:40] = b"VBRI"
     for number, is_whole in ((6 * 44_100 // 1152, True), (2 * 6 * 44_100 // 1152, False)):
         vbri[50:54] = number.to_bytes(4, "big")
+        path = tmp_path / f"{number}.mp3"
         path.write_bytes(vbri + frames)
         if is_whole:
             assert len(read_audio(path)) == pytest.approx(6 * RATE, abs=1500)

@@ -1,6 +1,8 @@
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from spectrodiff.data.corpora import pairs
 from spectrodiff.data.recordings import read_group
 from spectrodiff.data.source import load_source
 from tests.support.corpora import tone, write_notes, write_tone
+
+CASES = Path(__file__).parents[2] / "music/midi/cases"
 
 
 def ids(plan) -> dict[str, list[str]]:
@@ -118,6 +122,9 @@ def test_a_corpus_of_odd_files_lists_what_was_done_with_each(tmp_path):
     write_notes(source / "train/late.mid", (0.1, 0.2, 60), (0.3, 0.4, 61), (0.4, 0.9, 62))
     write_pair(source, "train/no midi")
     (source / "train/no midi.mid").write_bytes(b"not MIDI, whatever the name says")
+    for case in ("cut_in_the_middle", "pitch_bends"):
+        write_tone(source / f"train/{case}.wav", 4.0)
+        shutil.copy(CASES / f"{case}.mid", source / "train")
     with open(os.fsencode(source) + b"/train/caf\xe9.wav", "w"):
         pass
     (source / "loop").symlink_to(source)
@@ -132,9 +139,11 @@ def test_a_corpus_of_odd_files_lists_what_was_done_with_each(tmp_path):
         "train/alone: left out, audio without MIDI",
         r"train/caf\xe9.wav: left out, a file name that is not UTF-8",
         "train/cut: left out, expected a complete audio file",
+        "train/cut_in_the_middle: left out, damaged MIDI file (track 1 is cut off at byte 76)",
         "train/late: notes cut at the end of the audio",
         "train/loud: louder than full scale, scaled down (by 9.5 dB)",
         "train/no midi: left out, expected a MIDI file",
+        "train/pitch_bends: MIDI with oddities (pitch bends (up to 2 semitones) of 1 note ignored)",
         "train/silent: left out, silent audio",
         "train/twice: left out, several audio or MIDI files with the same name (",
     ]
