@@ -54,7 +54,7 @@ class Container:
     least_frames: int = 0
     total_at: int = -1
 
-    def open(self, path: Path) -> "Path | io.RawIOBase":
+    def open(self, path: Path) -> Path | io.RawIOBase:
         """Returns the file as the decoder is to see it."""
         if self.first == self.end and not self.replacement:
             return path
@@ -88,7 +88,8 @@ def _read_container(path: Path, modified: int, size: int) -> Container:
     with path.open("rb") as file:
         magic = file.read(16)
         for layout in _LAYOUTS:
-            if magic.startswith(layout.magic) and magic[8:12] in (layout.kinds or (magic[8:12],)):
+            is_kind = not layout.kinds or magic[8:12] in layout.kinds
+            if magic.startswith(layout.magic) and is_kind:
                 return _of_chunks(path, file, size, layout)
         if magic.startswith(b".snd"):
             return _of_au(path, file, size, magic)
@@ -237,32 +238,26 @@ def _is_largest(length: int, bits: int) -> bool:
 
 
 def _is_described(file: BinaryIO, position: int, size: int, layout: _Layout) -> bool:
-    """Returns True if chunks, tags, zeros or nothing stand behind the audio."""
+    """Returns True if a chunk, a tag, zeros or nothing stand behind the audio."""
     if size - position < layout.header or _is_end(file, position):
         return True
     # Some programs do not align chunks.
     aligned = position + -position % layout.alignment
-    return layout.start > 0 and any(
-        _are_chunks(file, place, size, layout) for place in {position, aligned}
-    )
+    places = {position, aligned} if layout.start else ()
+    return any(_is_chunk(file, place, size, layout) for place in places)
 
 
-def _are_chunks(file: BinaryIO, position: int, size: int, layout: _Layout) -> bool:
-    for _ in range(_SEARCHED_CHUNKS):
-        file.seek(position)
-        header = file.read(layout.header)
-        if len(header) < layout.header or _is_end(file, position):
-            return True
-        if not all(0x20 <= byte < 0x7F for byte in header[:4]):
-            return False
-        length = layout.number(header[layout.id_bytes :])
-        length -= layout.header if layout.counts_header else 0
-        position += layout.header + max(length, 0)
-        if position > size:
-            # A file cut off in a list of titles has all of its audio.
-            return header.startswith((b"LIST", b"id3 ", b"ID3 "))
-        position += -position % layout.alignment
-    return False
+def _is_chunk(file: BinaryIO, position: int, size: int, layout: _Layout) -> bool:
+    file.seek(position)
+    header = file.read(layout.header)
+    if len(header) < layout.header or _is_end(file, position):
+        return True
+    end = position + layout.number(header[layout.id_bytes :])
+    end += 0 if layout.counts_header else layout.header
+    # Samples are seldom letters, and seldom a size that fits. A file cut off in a list of titles
+    # has all of its audio.
+    is_list = header.startswith((b"LIST", b"id3 ", b"ID3 "))
+    return all(0x20 <= byte < 0x7F for byte in header[:4]) and (end <= size or is_list)
 
 
 def _is_end(file: BinaryIO, position: int) -> bool:

@@ -95,13 +95,14 @@ def test_the_size_of_the_whole_file_does_not_matter(tmp_path, riff):
     "behind",
     [
         b"LIST" + (10).to_bytes(4, "little") + b"INFO whoop",
+        b"LIST" + (4).to_bytes(4, "little") + b"INFO" + b"\xff\x01\xfe" * 40,
         b"LIST" + (900).to_bytes(4, "little") + b"cut off",
         b"TAG" + b"A song that nobody knows".ljust(125, b"\0"),
         b"ID3\x03\0\0" + b"x" * 300,
         bytes(1000),
         b"\0",
     ],
-    ids=["chunk", "cut chunk", "ID3v1", "ID3v2", "zeros", "a byte"],
+    ids=["chunk", "chunk and damage", "cut chunk", "ID3v1", "ID3v2", "zeros", "a byte"],
 )
 def test_what_is_not_audio_is_not_read(tmp_path, behind):
     path = tmp_path / "a.wav"
