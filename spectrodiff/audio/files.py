@@ -1,6 +1,7 @@
 """Audio files: reads any format as mono at one sample rate; writes WAV, FLAC and OGG."""
 
 import contextlib
+import functools
 import io
 import logging
 import math
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spectrodiff.audio.containers import Container, read_container
 from spectrodiff.core.errors import AudioError, OutputError
 from spectrodiff.core.files import atomic_file
 
@@ -27,9 +29,8 @@ _BLOCK_FRAMES = 1 << 20
 # Audio before and after an excerpt that is read with it. The resampler's filter is far shorter, but
 # libsndfile decodes the last page of an Ogg file wrong if it is asked to begin there.
 _MARGIN_SECONDS = 1
-
-# Programs that write WAV to a pipe do not know its length and declare roughly the largest possible.
-_UNKNOWN_LENGTH_BYTES = 0x7FFFF000
+# Frames beyond any file: what libsndfile declares for a FLAC file of unknown length.
+_ENDLESS_FRAMES = 1 << 60
 
 
 def write_audio(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: int) -> None:
@@ -92,39 +93,42 @@ def audio_blocks(path: str | os.PathLike[str], sample_rate: int = 16_000) -> Ite
     """Reads an audio file block by block; joined, the blocks are what `read_audio` returns.
 
     An hour of stereo in floating point takes more than a gigabyte, a block some megabytes.
-    Arguments and errors are those of `read_audio`; a truncated file is noticed at its end.
+    Arguments and errors are those of `read_audio`; some truncated files are noticed at their end.
     """
     path = Path(path)
     num_read = 0
-    with _opened(path) as file:
-        for block, frames in _resampled_mono(file, sample_rate):
+    with _opened(path) as (file, container):
+        for block, frames in _resampled_mono(file, sample_rate, skipped=container.lead):
             if not np.isfinite(block).all():
                 raise AudioError(path, "finite samples", "NaN or infinity")
             num_read += frames
             yield block
-        num_declared, log = file.frames, file.extra_info
-    if num_read < num_declared or _is_truncated(log):
-        raise AudioError(path, "a complete audio file", "a truncated one")
-    if not num_read:
-        raise AudioError(path, "at least one sample", "none")
+        _check_end(path, file, container, num_read)
 
 
 def count_samples(path: str | os.PathLike[str], sample_rate: int = 16_000) -> int:
-    """Returns the length that an audio file declares, in samples at `sample_rate`.
+    """Returns the length of an audio file in samples at `sample_rate`.
+
+    The file is decoded if its header does not tell.
 
     Raises:
-        AudioError: if the file is missing, empty or not audio.
+        AudioError: if the file is missing, empty, not audio, or shorter than its header says, as
+            far as that can be seen without decoding.
     """
-    with _opened(Path(path)) as file:
-        if not file.frames:
+    path = Path(path)
+    with _opened(path) as (file, container):
+        frames = _count_frames(path) if _is_open(file, container) else file.frames
+        if not frames:
             raise AudioError(path, "at least one sample", "none")
-        return int(file.frames * sample_rate // file.samplerate)
+        return int(frames * sample_rate // file.samplerate)
 
 
 def read_excerpt(
     path: str | os.PathLike[str], first_sample: int, num_samples: int, sample_rate: int = 16_000
 ) -> np.ndarray:
     """Reads an excerpt of an audio file without the rest.
+
+    (The first excerpt of a file of unknown length takes as long as the whole file.)
 
     Args:
         path: see `read_audio`.
@@ -138,18 +142,22 @@ def read_excerpt(
     Raises:
         AudioError: as for `read_audio`, as far as it is read.
     """
-    with _opened(Path(path)) as file:
+    path = Path(path)
+    with _opened(path) as (file, container):
+        total = _count_frames(path) if _is_open(file, container) else file.frames
+    with _opened(path, total) as (file, container):
         # Begins where a sample of the file coincides with one of the output.
         common = math.gcd(file.samplerate, sample_rate)
         inputs, outputs = file.samplerate // common, sample_rate // common
         margin = _MARGIN_SECONDS * common
         first = max(first_sample // outputs - margin, 0)
         last = (first_sample + num_samples) // outputs + margin
-        file.seek(min(first * inputs, file.frames))
-        frames = min((last - first) * inputs, file.frames - file.tell())
+        begin = min(first * inputs, total)
+        frames = min(last * inputs, total) - begin
+        file.seek(container.lead + begin)
         blocks = list(_resampled_mono(file, sample_rate, frames))
     if sum(read for _, read in blocks) < frames:
-        raise AudioError(path, "a complete audio file", "a truncated one")
+        raise _truncated(path)
     start = first_sample - first * outputs
     excerpt = np.concatenate([np.zeros(0, np.float32), *(block for block, _ in blocks)])[
         start : start + num_samples
@@ -159,28 +167,105 @@ def read_excerpt(
     return excerpt
 
 
+def source_rate(path: str | os.PathLike[str]) -> int:
+    """Returns the sample rate of an audio file in Hz.
+
+    Raises:
+        AudioError: if the file is missing or not audio.
+    """
+    with _opened(Path(path)) as (file, _):
+        return int(file.samplerate)
+
+
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator["soundfile.SoundFile"]:
-    """Opens an audio file; errors of the decoder become AudioError."""
+def _opened(
+    path: Path, total: int | None = None
+) -> Iterator[tuple["soundfile.SoundFile", Container]]:
+    """Opens an audio file; errors of the decoder become AudioError.
+
+    Args:
+        path: the file.
+        total: number of frames, if they have been counted.
+    """
     import soundfile
 
     if not path.is_file():
         raise AudioError(path, "an audio file", "a folder" if path.is_dir() else "no such file")
     try:
-        with soundfile.SoundFile(path) as file:
-            yield file
+        container = read_container(path)
+        if container.is_truncated:
+            raise _truncated(path)
+        if container.is_joined:
+            raise AudioError(path, "one audio file", "several that were joined")
+        if total is not None:
+            container = container.of_length(path, total)
+        with contextlib.ExitStack() as stack:
+            shown = container.open(path)
+            if isinstance(shown, io.RawIOBase):
+                stack.enter_context(shown)
+            yield stack.enter_context(_reader()(shown)), container
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(path, "a readable audio file", str(error).rstrip(".")) from error
 
 
-def _resampled_mono(
-    file: "soundfile.SoundFile", sample_rate: int, frames: int | None = None
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Yields blocks of resampled mono audio, and the number of frames that were read for each."""
-    import soxr
+@functools.cache
+def _reader() -> type["soundfile.SoundFile"]:
+    import soundfile
 
-    same_rate = file.samplerate == sample_rate
-    stream = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+    class Reader(soundfile.SoundFile):
+        """Reader that seeks only when it is told to.
+
+        Otherwise soundfile seeks after each block, which fails in FLAC files of unknown length.
+        """
+
+        def seekable(self) -> bool:
+            return False
+
+    return Reader
+
+
+def _is_open(file: "soundfile.SoundFile", container: Container) -> bool:
+    return container.is_open or file.frames > _ENDLESS_FRAMES
+
+
+def _count_frames(path: Path) -> int:
+    """Counts the frames of a file whose header does not tell, by decoding all of them."""
+    status = path.stat()
+    return _counted(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _counted(path: Path, modified: int, size: int) -> int:
+    del modified, size  # keys of the cache
+    num_read = 0
+    with _opened(path) as (file, container):
+        for block in _frames(file, container.lead):
+            num_read += len(block)
+        _check_end(path, file, container, num_read)
+    return num_read
+
+
+def _check_end(
+    path: Path, file: "soundfile.SoundFile", container: Container, num_read: int
+) -> None:
+    """Checks that a file ended where it should."""
+    least = container.least_frames if _is_open(file, container) else file.frames
+    # libsndfile has two ways to write this.
+    is_cut = re.search("Ogg ?: Junk after the last page", file.extra_info) is not None
+    if num_read < least or is_cut:
+        raise _truncated(path)
+    if not num_read:
+        raise AudioError(path, "at least one sample", "none")
+
+
+def _truncated(path: Path) -> AudioError:
+    return AudioError(path, "a complete audio file", "a truncated one")
+
+
+def _frames(
+    file: "soundfile.SoundFile", skipped: int = 0, frames: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yields blocks of mono audio at the rate of the file, without the first `skipped` frames."""
     num_read = 0
     # Not `file.blocks`, which pads a truncated file to its declared length.
     while frames is None or num_read < frames:
@@ -188,6 +273,21 @@ def _resampled_mono(
         mono = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
         if not len(mono):
             break
+        num_read += len(mono)
+        yield mono[skipped:]
+        skipped = max(skipped - len(mono), 0)
+
+
+def _resampled_mono(
+    file: "soundfile.SoundFile", sample_rate: int, frames: int | None = None, skipped: int = 0
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields blocks of resampled mono audio, and the number of frames that were read for each."""
+    import soxr
+
+    same_rate = file.samplerate == sample_rate
+    stream = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+    num_read = 0
+    for mono in _frames(file, skipped, frames):
         num_read += len(mono)
         yield mono if same_rate else stream.resample_chunk(mono), len(mono)
     if num_read and not same_rate:
@@ -203,11 +303,3 @@ def _encode(pcm: np.ndarray, sample_rate: int, container: str, subtype: str) -> 
         for start in range(0, len(pcm), sample_rate):
             file.write(pcm[start : start + sample_rate])
     return encoded.getvalue()
-
-
-def _is_truncated(log: str) -> bool:
-    """Returns True if libsndfile's log says that the file is shorter than declared."""
-    if "Ogg: Junk after the last page" in log:
-        return True
-    short = re.search(r"^ *(?:data|SSND) : (\d+) \(should be \d+\)", log, re.MULTILINE)
-    return short is not None and int(short[1]) < _UNKNOWN_LENGTH_BYTES

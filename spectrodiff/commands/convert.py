@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError, OutputError
+from spectrodiff.core.files import local_path
 
 if TYPE_CHECKING:
     from spectrodiff.checkpoints.model import Checkpoint
@@ -39,7 +40,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "out",
         metavar="OUT",
-        type=Path,
+        type=local_path,
         help="new folder for a model; .safetensors or .onnx file for an inverter",
     )
     add(

@@ -9,7 +9,6 @@ already stored are not computed again.
 import argparse
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.commands import gin_files
@@ -21,6 +20,7 @@ from spectrodiff.commands.flags import (
     add_process_flags,
 )
 from spectrodiff.commands.program import usage_name
+from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 
 if TYPE_CHECKING:
@@ -140,7 +140,9 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add("--split", help="split of the corpora (default: test)")
     add_data_dir(parser)
-    add("--out", type=Path, required=True, help="folder of the report, new or to be continued")
+    add(
+        "--out", type=local_path, required=True, help="folder of the report, new or to be continued"
+    )
     add_gin_flags(
         parser,
         "file of settings, see configs/eval/; may be repeated, later files override earlier ones",

@@ -4,6 +4,8 @@ import argparse
 import math
 from pathlib import Path
 
+from spectrodiff.core.files import local_path
+
 # Folder of a checkout in which gin files are also looked for.
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -20,7 +22,7 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """Adds --data_dir, the folder of prepared corpora."""
     parser.add_argument(
         "--data_dir",
-        type=Path,
+        type=local_path,
         default=Path("data"),
         help="folder of the corpora that spectrodiff prepare has written (default: data)",
     )

@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from spectrodiff.audio.files import read_audio, write_audio
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.files import local_path
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -34,8 +34,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "quality of a synthesizer with this inverter.",
     )
     add = parser.add_argument
-    add("recording", type=Path, metavar="IN", help="audio file")
-    add("out", type=Path, metavar="OUT", help=".wav, .flac or .ogg file")
+    add("recording", type=local_path, metavar="IN", help="audio file")
+    add("out", type=local_path, metavar="OUT", help=".wav, .flac or .ogg file")
     add(
         "--inverter",
         help="griffin-lim, a .safetensors or .onnx file, or a run folder (default: the bundled "

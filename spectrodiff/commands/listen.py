@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.core.files import local_path
 from spectrodiff.report.listening import key_path, write_listening_sheet
 
 
@@ -19,12 +19,12 @@ def main(arguments: Sequence[str]) -> None:
     add = parser.add_argument
     add(
         "reports",
-        type=Path,
+        type=local_path,
         nargs="+",
         metavar="REPORT",
         help="folders of two or more evaluations",
     )
-    add("--out", type=Path, required=True, metavar="DIR", help="folder to make")
+    add("--out", type=local_path, required=True, metavar="DIR", help="folder to make")
     add("--row", default="model", help="row whose audio is compared (default: %(default)s)")
     add("--title", default="Listening test", help="title of the page (default: %(default)s)")
     add("--songs", type=int, metavar="N", help="maximum number of songs (default: all)")

@@ -1,8 +1,8 @@
 """Prepares a corpus for training: recordings at 16 kHz with notes, in a single dataset.
 
 Audio is converted to mono and resampled, labels are converted to note tables, and the published
-splits are used. A table at the end lists the size of each split, and the recordings left out with
-reasons.
+splits are used. A table at the end lists the size of each split, then what was left out and why,
+and what was changed.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import get_args
 from spectrodiff.commands.flags import natural, share
 from spectrodiff.commands.program import usage_name
 from spectrodiff.composer.settings import FULL, NARROW
+from spectrodiff.core.files import local_path
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
 from spectrodiff.data.corpora.slakh_splits import Variant
 from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str]) -> None:
         shutil.rmtree(_cache_folder(options, config), ignore_errors=True)
     print(f"{options.corpus}/{config} in {options.data_dir}")
     print(summary.table())
+    if listing := summary.listing():
+        print(listing)
 
 
 def _plan_maestro(options: argparse.Namespace) -> tuple[str, Plan]:
@@ -125,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--split_list",
-            type=Path,
+            type=local_path,
             metavar="FILE",
             help="redux.json or splits_v2.json from the splits folder of slakh-utils; required for "
             "split2, and for redux unless SOURCE is the redux release",
@@ -155,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(
         corpora,
         "pairs",
-        "your own recordings: name.wav, .flac, .ogg or .mp3 with name.mid or .midi",
+        "your own recordings: name.wav, .flac, .ogg or .mp3 with name.mid, .midi, .kar or .rmi",
         _plan_pairs,
     )
     _add_name(command, "own")
@@ -189,7 +192,10 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
         "for small models (default: %(default)s)",
     )
     command.add_argument(
-        "--soundfont", metavar="FILE", help="an .sf2 or .sf3 file (default: FluidR3 GM)"
+        "--soundfont",
+        type=local_path,
+        metavar="FILE",
+        help="an .sf2 or .sf3 file (default: FluidR3 GM)",
     )
     command.add_argument(
         "--gain",
@@ -211,7 +217,7 @@ def _add(
     command.set_defaults(plan=plan)
     command.add_argument(
         "--source",
-        type=Path,
+        type=local_path,
         required=source_required,
         metavar="DIR",
         help="the unpacked release, or your folder"
@@ -219,7 +225,11 @@ def _add(
         else "folder of MIDI files; by default, songs are composed",
     )
     command.add_argument(
-        "--data_dir", type=Path, required=True, metavar="DIR", help="folder of prepared corpora"
+        "--data_dir",
+        type=local_path,
+        required=True,
+        metavar="DIR",
+        help="folder of prepared corpora",
     )
     command.add_argument(
         "--workers",
@@ -268,8 +278,8 @@ def _add_validation_share(command: argparse.ArgumentParser) -> None:
         type=share,
         default=0.1,
         metavar="SHARE",
-        help="share of the recordings for validation; ignored if the subfolders train, validation "
-        "and test are the splits (default: %(default)s)",
+        help="share of the recordings for validation; ignored if subfolders such as train, "
+        "validation and test are the splits (default: %(default)s)",
     )
 
 

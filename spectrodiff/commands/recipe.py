@@ -10,10 +10,10 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from spectrodiff.commands.flags import minutes
 from spectrodiff.commands.program import usage_name
+from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, keep_memory
 
 
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("recipe", choices=("mini", "tiny"), help="settings; tiny is for a quick test")
     add("--minutes", type=minutes, required=True, help="duration of the whole run in minutes")
-    add("--out", type=Path, required=True, help="folder for the weights and the log")
+    add("--out", type=local_path, required=True, help="folder for the weights and the log")
     add(
         "--seed",
         type=int,
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         default=os.cpu_count() or 1,
         help="number of processes that render (default: one per core)",
     )
-    add("--soundfont", type=Path, help="an .sf2 or .sf3 file (default: FluidR3 GM)")
+    add("--soundfont", type=local_path, help="an .sf2 or .sf3 file (default: FluidR3 GM)")
     add(
         "--init_from",
         metavar="MODEL",
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--init_inverter",
-        type=Path,
+        type=local_path,
         metavar="FILE",
         help="inverter to start from, a .safetensors file (default: random weights)",
     )

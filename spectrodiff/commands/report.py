@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.core.files import local_path
 from spectrodiff.report.page import write_report
 
 
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> None:
         prog=usage_name("report"),
         description="Writes the pages of an evaluation again, from the scores in its folder.",
     )
-    parser.add_argument("report", type=Path, metavar="REPORT", help="folder of an evaluation")
+    parser.add_argument("report", type=local_path, metavar="REPORT", help="folder of an evaluation")
     parser.add_argument(
         "--songs",
         type=int,

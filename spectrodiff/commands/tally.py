@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.core.files import local_path
 from spectrodiff.report.tally import tally
 
 
@@ -14,8 +14,10 @@ def main(arguments: Sequence[str]) -> None:
         prog=usage_name("tally"),
         description="Counts the preferences of listeners.",
     )
-    parser.add_argument("key", type=Path, metavar="KEY", help="key of the test, DIR-key.json")
-    parser.add_argument("answers", type=Path, nargs="+", metavar="CSV", help="downloaded answers")
+    parser.add_argument("key", type=local_path, metavar="KEY", help="key of the test, DIR-key.json")
+    parser.add_argument(
+        "answers", type=local_path, nargs="+", metavar="CSV", help="downloaded answers"
+    )
     options = parser.parse_args(arguments)
     for result in tally(options.key, options.answers):
         print(

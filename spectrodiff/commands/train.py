@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.commands import gin_files
@@ -21,6 +20,7 @@ from spectrodiff.commands.flags import (
 )
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices, keep_memory
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "file with settings, see configs/; can be repeated; later files win",
         "one setting, such as 'LEARNING_RATE = 3e-4'; can be repeated; wins over files",
     )
-    add("--run_dir", type=Path, required=True, help="folder of the run, new or to resume")
+    add("--run_dir", type=local_path, required=True, help="folder of the run, new or to resume")
     add_data_dir(parser)
     add(
         "--init_from",

@@ -1,16 +1,36 @@
 """Atomic writes: a file or folder exists under its final name only when it is complete."""
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from spectrodiff.core.errors import OutputError
+from spectrodiff.core.errors import ConfigError, OutputError
 
 # Name prefix of incomplete files and folders, including those left by a killed process.
 PARTIAL = ".partial-"
+# File systems allow 255 bytes; suffixes are appended, and a prefix while a file is written.
+_NAME_BYTES = 200
+# With one slash, too, as paths have it. A drive has only one letter.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_CHECKSUM = re.compile("-[0-9a-f]{8}$")
+
+
+def local_path(text: str) -> Path:
+    """Returns the path of a file or folder on this machine.
+
+    Raises:
+        ConfigError: if it is a URL, which would otherwise make a folder such as `gs:`.
+    """
+    if _URL.match(text):
+        expected = "a path on this machine, to which files elsewhere are copied or mounted"
+        raise ConfigError(text, expected, "a URL")
+    return Path(text)
 
 
 @contextlib.contextmanager
@@ -84,6 +104,19 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
             pass
     except OSError as error:
         raise unwritable(Path(folder), error) from error
+
+
+def file_name(id: str) -> str:
+    """Returns a name for the files of anything that has an id, at most 200 bytes long.
+
+    It is the id itself, or a similar name with a checksum of the id. Different ids have different
+    names (but for equal checksums of 32 bits, of ids that are alike).
+    """
+    name = re.sub(r"[^\w.-]+", "_", id).lstrip(".")
+    if name and name == id and len(id.encode()) <= _NAME_BYTES and not _CHECKSUM.search(id):
+        return id
+    short = name.encode()[: _NAME_BYTES - 9].decode(errors="ignore")
+    return f"{short}-{zlib.crc32(json.dumps(id).encode()):08x}"
 
 
 def cache_folder() -> Path:

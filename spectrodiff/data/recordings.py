@@ -8,14 +8,15 @@ its recordings with `read_group`.
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.audio.files import audio_blocks
+from spectrodiff.audio.files import audio_blocks, source_rate
+from spectrodiff.audio.samples import full_scale_gain, mix_audio, peak_of, to_full_scale, to_int16
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.core.errors import AudioError, CorpusError, SpectrodiffError
+from spectrodiff.core.errors import SpectrodiffError
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes, merge_notes
 
@@ -34,6 +35,10 @@ _LENGTH_TOLERANCE_SECONDS, _LENGTH_TOLERANCE_SHARE = 5.0, 0.05
 _MAX_GROUP_SIZE = 10
 # Peak of 16-bit recordings that contain only dither.
 _SILENT_PEAK = 8 / 32768
+# Texts of remarks.
+_ODD_MIDI = "MIDI with oddities"
+_TOO_LOUD = "louder than full scale, scaled down"
+_SILENT_STEMS = "silent stems left out"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,7 +61,8 @@ class StemReader:
     """Deferred reading of one stem of a mix, or of a complete recording.
 
     Attributes:
-        audio: reads the audio at 16 kHz: float32 [samples], or int16 if it is never mixed.
+        audio: reads the audio at 16 kHz: float32 [samples], or int16 if it is never mixed. Raises
+            `Silent` if there is no sound in it.
         notes: reads the notes.
     """
 
@@ -72,11 +78,13 @@ class RecordingGroup:
         id: unique within the corpus.
         stems: readers of the stems.
         mixes: id and stem indices of each recording.
+        needs_all: whether a recording is left out if one of its stems is silent.
     """
 
     id: str
     stems: tuple[StemReader, ...]
     mixes: tuple[tuple[str, tuple[int, ...]], ...]
+    needs_all: bool = False
 
     @classmethod
     def single(cls, id: str, stem: StemReader) -> "RecordingGroup":
@@ -107,6 +115,23 @@ class Skip:
 
 
 @dataclasses.dataclass(frozen=True)
+class Remark:
+    """Omission in a recording that is used, or change of it.
+
+    Attributes:
+        id: id of the recording.
+        text: what was done, by which remarks are counted.
+        number: number of notes or other things that it was done to.
+        detail: details of this recording.
+    """
+
+    id: str
+    text: str
+    number: int = 1
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """Contents of a corpus.
 
@@ -128,41 +153,89 @@ class Outcome:
     Attributes:
         recordings: complete recordings.
         skipped: recordings that could not be used.
-        remarks: counts of other omissions and changes, such as notes left out.
+        remarks: other omissions and changes, such as notes left out.
     """
 
-    recordings: list[Recording]
-    skipped: list[Skip]
-    remarks: Counter[str]
+    recordings: list[Recording] = dataclasses.field(default_factory=list)
+    skipped: list[Skip] = dataclasses.field(default_factory=list)
+    remarks: list[Remark] = dataclasses.field(default_factory=list)
 
 
 class Unusable(Exception):
-    """Unusable recording; the message is a reason without details (see `Skip`)."""
+    """Unusable recording.
+
+    Args:
+        reason: reason without details (see `Skip`).
+        detail: details of this recording.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+class Silent(Unusable):
+    """Recording or stem without sound."""
 
 
 def read_group(group: RecordingGroup) -> Outcome:
     """Reads each stem of a group once and mixes its recordings.
 
-    Unusable recordings are reported in the outcome, not raised.
+    Unusable recordings are reported in the outcome, not raised. A silent stem is left out of the
+    mixes that hold it, with its notes, unless the group says otherwise. A recording louder than
+    full scale is scaled down to it.
     """
-    read_audio_of = functools.cache(lambda index: group.stems[index].audio())
-    read_notes_of = functools.cache(lambda index: group.stems[index].notes())
-    outcome = Outcome([], [], Counter())
-    for id, stems in group.mixes:
+    stems = [_Stem(reader) for reader in group.stems]
+    outcome = Outcome()
+    made: dict[tuple[int, ...], str] = {}
+    for id, numbers in group.mixes:
         try:
-            notes = merge_notes([read_notes_of(index) for index in stems])
-            audios = [read_audio_of(index) for index in stems]
-            audio = audios[0] if len(audios) == 1 else mix_audio(audios)
-            audio = audio if audio.dtype == np.int16 else to_int16(audio)
-            notes, remarks = fit_notes(notes, len(audio) / SAMPLE_RATE)
+            heard = tuple(number for number in numbers if stems[number].is_heard)
+            if not heard or (group.needs_all and heard != numbers):
+                raise Silent("silent audio")
+            if heard in made:
+                raise Unusable("the same as another one without its silent stems", made[heard])
+            notes = merge_notes([stems[number].notes for number in heard])
+            audio, decibels = to_full_scale(mix_audio([stems[number].audio for number in heard]))
+            notes, left_out = fit_notes(notes, len(audio) / SAMPLE_RATE)
         except Unusable as problem:
-            outcome.skipped.append(Skip(id, str(problem)))
+            outcome.skipped.append(Skip(id, problem.reason, problem.detail))
+            continue
         except SpectrodiffError as error:
             outcome.skipped.append(Skip(id, f"expected {error.expected}", str(error)))
-        else:
-            outcome.recordings.append(Recording(id, audio, notes))
-            outcome.remarks.update(remarks)
+            continue
+        made[heard] = id
+        outcome.recordings.append(Recording(id, audio, notes))
+        outcome.remarks.extend(Remark(id, text, number) for text, number in left_out.items())
+        if notes.remarks:
+            outcome.remarks.append(Remark(id, _ODD_MIDI, detail="; ".join(notes.remarks)))
+        if heard != numbers:
+            outcome.remarks.append(Remark(id, _SILENT_STEMS, len(numbers) - len(heard)))
+        if decibels:
+            outcome.remarks.append(Remark(id, _TOO_LOUD, detail=f"by {decibels:.1f} dB"))
     return outcome
+
+
+class _Stem:
+    """Stem that is read when it is needed, once."""
+
+    def __init__(self, reader: StemReader) -> None:
+        self._reader = reader
+
+    @functools.cached_property
+    def notes(self) -> Notes:
+        return self._reader.notes()
+
+    @functools.cached_property
+    def audio(self) -> np.ndarray:
+        return self._reader.audio()
+
+    @functools.cached_property
+    def is_heard(self) -> bool:
+        try:
+            return self.audio is not None
+        except Silent:
+            return False
 
 
 def read_mono(path: Path, expected_seconds: float | None = None) -> np.ndarray:
@@ -180,12 +253,28 @@ def read_mono(path: Path, expected_seconds: float | None = None) -> np.ndarray:
 
 
 def read_pcm(path: Path, expected_seconds: float | None = None) -> np.ndarray:
-    """Reads an audio file that is not mixed with others as mono at 16 kHz, int16 [samples].
+    """Reads an audio file that is not mixed with others as mono at 16 kHz.
 
-    Arguments and errors are those of `read_mono`, of which this takes half the memory or less.
+    Returns:
+        int16 [samples], which takes half the memory or less; float32 [samples] if the audio is
+        louder than full scale, as `read_mono` returns it.
+
+    Arguments and errors are those of `read_mono`.
     """
-    blocks = _checked_blocks(path, expected_seconds)
-    return np.concatenate([to_int16(block) for block in blocks])
+    peak, samples, blocks = 0.0, 0, []
+    for block in _checked_blocks(path, expected_seconds):
+        peak, samples = max(peak, peak_of(block)), samples + len(block)
+        blocks.append(to_int16(block))
+    if full_scale_gain(peak) == 1:
+        return np.concatenate(blocks)
+    # Reads again, since keeping all in floating point would cost every other file memory.
+    del blocks
+    audio = np.empty(samples, np.float32)
+    filled = 0
+    for block in audio_blocks(path, SAMPLE_RATE):
+        audio[filled : filled + len(block)] = block
+        filled += len(block)
+    return audio
 
 
 def _checked_blocks(path: Path, expected_seconds: float | None) -> Iterator[np.ndarray]:
@@ -193,12 +282,12 @@ def _checked_blocks(path: Path, expected_seconds: float | None) -> Iterator[np.n
         raise Unusable("no audio file")
     samples, peak = 0, 0.0
     for block in audio_blocks(path, SAMPLE_RATE):
-        samples, peak = samples + len(block), max(peak, float(np.abs(block).max(initial=0.0)))
+        samples, peak = samples + len(block), max(peak, peak_of(block))
         yield block
-    if _source_rate(path) < SAMPLE_RATE:
+    if source_rate(path) < SAMPLE_RATE:
         raise Unusable(f"audio sampled below {SAMPLE_RATE} Hz")
     if peak <= _SILENT_PEAK:
-        raise Unusable("silent audio")
+        raise Silent("silent audio")
     if expected_seconds is not None:
         difference_seconds = abs(samples / SAMPLE_RATE - expected_seconds)
         tolerance_seconds = _LENGTH_TOLERANCE_SHARE * expected_seconds
@@ -210,34 +299,15 @@ def read_recorded_midi(path: Path) -> Notes:
     """Reads the MIDI file of a recording.
 
     Raises:
-        Unusable: if the file is missing.
+        Unusable: if the file is missing, or damaged, so that notes may be missing.
         MidiError: if the file cannot be read.
     """
     if not path.is_file():
         raise Unusable("no MIDI file")
-    return read_midi(path)
-
-
-def _source_rate(path: Path) -> int:
-    import soundfile
-
-    try:
-        return soundfile.info(path).samplerate
-    except soundfile.SoundFileError as error:
-        raise AudioError(path, "a readable audio file", str(error)) from error
-
-
-def mix_audio(stems: Sequence[np.ndarray]) -> np.ndarray:
-    """Sums audio of different lengths, float32 [samples of the longest]."""
-    mix = np.zeros(max(len(stem) for stem in stems), np.float32)
-    for stem in stems:
-        mix[: len(stem)] += stem
-    return mix
-
-
-def to_int16(audio: np.ndarray) -> np.ndarray:
-    """Converts samples in [-1, 1] to 16-bit integers; clips samples outside."""
-    return np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
+    notes = read_midi(path)
+    if notes.damage:
+        raise Unusable("damaged MIDI file", notes.damage)
+    return notes
 
 
 def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:
@@ -298,21 +368,3 @@ def labeled_notes(rows: Iterable[tuple[float, float, int, int]]) -> Notes:
         program=program,
         is_drum=np.zeros(len(onset), bool),
     )
-
-
-def require_folder(source: Path, expected: str, names: Sequence[str]) -> None:
-    """Checks that a folder exists and has the given entries.
-
-    Raises:
-        CorpusError: names the first missing entry.
-    """
-    if not source.is_dir():
-        raise CorpusError(source, expected, "no such folder")
-    missing = [name for name in names if not (source / name).exists()]
-    if missing:
-        raise CorpusError(source, expected, f"no {missing[0]} in it")
-
-
-def visible(paths: Iterable[Path]) -> list[Path]:
-    """Returns the sorted paths without hidden files, which archives and file managers create."""
-    return sorted(path for path in paths if not path.name.startswith("."))

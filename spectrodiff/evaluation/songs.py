@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import RecordingSource, load_source, prepared_configs
-from spectrodiff.evaluation.checksums import json_checksum, recording_checksum
+from spectrodiff.evaluation.checksums import recording_checksum
 from spectrodiff.evaluation.metrics.minutes import MINUTE_SAMPLES
 from spectrodiff.music.notes import Notes
 
@@ -129,9 +128,3 @@ def cut_recording(recording: Recording, max_minutes: float) -> EvaluationSong:
         notes, offset_seconds=np.minimum(notes.offset_seconds, seconds), total_seconds=seconds
     )
     return EvaluationSong(recording.id, audio.astype(np.float32) / 32768, notes)
-
-
-def folder_name(id: str) -> str:
-    """Returns a folder name for a recording: its id, or a safe name with a checksum of the id."""
-    name = re.sub(r"[^\w.-]+", "_", id).lstrip(".")
-    return name if name == id else f"{name}-{json_checksum(id)}"

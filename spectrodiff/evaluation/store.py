@@ -21,12 +21,12 @@ import numpy as np
 from spectrodiff.audio.files import read_audio, write_audio
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, ConfigError
-from spectrodiff.core.files import atomic_file, check_writable
+from spectrodiff.core.files import atomic_file, check_writable, file_name
 from spectrodiff.core.json_files import read_json, write_json
 from spectrodiff.evaluation.checksums import json_checksum
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.settings import RECORDING, Row
-from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong, folder_name
+from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong
 
 FORMAT = 1
 EVALUATION, SPEED, MEDIA = "evaluation.json", "speed.json", "media"
@@ -52,7 +52,7 @@ class SongFiles:
     @property
     def folder(self) -> Path:
         """Folder of its audio and scores."""
-        return self.root / MEDIA / self.corpus / folder_name(self.song)
+        return self.root / MEDIA / self.corpus / file_name(self.song)
 
     def audio(self, row: Row) -> Path:
         """Path of the audio of a row."""
@@ -60,7 +60,7 @@ class SongFiles:
 
     def features(self, key: str) -> Path:
         """Path of features from a model, float32 [frames, 128], unscaled."""
-        return self.root / "features" / key / self.corpus / f"{folder_name(self.song)}.npy"
+        return self.root / "features" / key / self.corpus / f"{file_name(self.song)}.npy"
 
     def read_audio(self, row: Row) -> np.ndarray:
         """Reads the audio of a row as stored, in 16 bits, float32 [samples]; this is scored."""

@@ -156,6 +156,8 @@ def test_midi_files_are_rendered(tmp_path, count_renders):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["maestro", "--source", "gs://b/maestro"], "error: gs://b/maestro: expected a path on"),
+        (["soundfont", "--soundfont", "gs://b/a.sf2"], "error: gs://b/a.sf2: expected a path on"),
         (["maestro", "--source", "nowhere"], "error: nowhere: expected an unpacked MAESTRO"),
         (["slakh", "--source", ".", "--variant", "split2"], "expected an unpacked Slakh2100"),
         (["soundfont", "--soundfont", "none.sf2"], "error: none.sf2: expected a soundfont"),

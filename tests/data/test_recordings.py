@@ -1,22 +1,26 @@
 """Reading and mixing of recordings, and fitting of their labels."""
 
+import dataclasses
 from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
 
+from spectrodiff.audio.samples import mix_audio, to_int16
 from spectrodiff.core.errors import AudioError, MidiError
 from spectrodiff.data.recordings import (
     RecordingGroup,
+    Remark,
+    Silent,
+    Skip,
     StemReader,
     Unusable,
     fit_notes,
     labeled_notes,
-    mix_audio,
     read_group,
     read_mono,
-    to_int16,
+    read_pcm,
 )
 from spectrodiff.music.notes import merge_notes
 from tests.support.corpora import table, tone, write_tone
@@ -193,3 +197,75 @@ def test_unreadable_recordings_are_reported_not_raised(tmp_path):
         ("both", "no audio file"),
         ("late", "most labels past the end of the audio"),
     ]
+
+
+def test_audio_above_full_scale_is_scaled_down_and_said(tmp_path):
+    loud = 3 * tone(1.0, rate=16_000, peak=1.0)
+    soundfile.write(tmp_path / "a.wav", loud, 16_000, subtype="FLOAT")
+    stem = StemReader(partial(read_pcm, tmp_path / "a.wav"), partial(table, (0.0, 0.5, 60)))
+    outcome = read_group(RecordingGroup.single("a", stem))
+    expected = loud * 32767 / np.abs(loud).max()
+    np.testing.assert_allclose(outcome.recordings[0].audio, expected, atol=0.51)
+    # 20 log10(3)
+    assert outcome.remarks == [Remark("a", "louder than full scale, scaled down", 1, "by 9.5 dB")]
+
+
+def test_full_scale_is_not_above_it(tmp_path):
+    samples = np.array([-1.0, 0.5, 1.0], np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
+    audio = read_pcm(tmp_path / "a.wav")
+    assert audio.dtype == np.int16
+    np.testing.assert_array_equal(audio, [-32768, 16384, 32767])
+
+
+def test_loud_audio_is_read_block_by_block(tmp_path, monkeypatch):
+    from spectrodiff.audio import files
+
+    monkeypatch.setattr(files, "_BLOCK_FRAMES", 1000)
+    loud = np.linspace(-2, 2, 4321)
+    soundfile.write(tmp_path / "a.wav", loud, 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(read_pcm(tmp_path / "a.wav"), loud, atol=1e-6)
+
+
+def test_a_mix_above_full_scale_is_scaled_down():
+    calls: list[float] = []
+    stems = tuple(
+        StemReader(partial(constant, value, calls), partial(table, (0.0, 0.5, 60)))
+        for value in (0.75, 0.5)
+    )
+    outcome = read_group(RecordingGroup("t", stems, (("both", (0, 1)), ("one", (0,)))))
+    assert [recording.audio[0] for recording in outcome.recordings] == [32767, 24576]
+    # 20 log10(1.25)
+    text = "louder than full scale, scaled down"
+    assert outcome.remarks == [Remark("both", text, 1, "by 1.9 dB")]
+
+
+def silence() -> np.ndarray:
+    raise Silent("silent audio")
+
+
+def test_a_silent_stem_leaves_its_mixes():
+    calls: list[float] = []
+    stems = (
+        StemReader(partial(constant, 0.25, calls), partial(table, (0.0, 0.5, 60))),
+        StemReader(silence, partial(table, (0.0, 0.5, 61))),
+        StemReader(partial(constant, 0.125, calls), partial(table, (0.0, 0.5, 62))),
+    )
+    mixes = (("all", (0, 1, 2)), ("heard", (0, 2)), ("first", (0, 1)), ("silent", (1,)))
+    group = RecordingGroup("t", stems, mixes)
+    outcome = read_group(group)
+    assert [(r.id, r.audio[0], list(r.notes.pitch)) for r in outcome.recordings] == [
+        ("all", 12288, [60, 62]),
+        ("first", 8192, [60]),
+    ]
+    assert outcome.skipped == [
+        Skip("heard", "the same as another one without its silent stems", "all"),
+        Skip("silent", "silent audio"),
+    ]
+    assert outcome.remarks == [
+        Remark("all", "silent stems left out"),
+        Remark("first", "silent stems left out"),
+    ]
+    outcome = read_group(dataclasses.replace(group, needs_all=True))
+    assert [recording.id for recording in outcome.recordings] == ["heard"]
+    assert {skip.reason for skip in outcome.skipped} == {"silent audio"}

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import CorpusError, first_line
+from spectrodiff.data.corpora.folders import require_folder, visible
 from spectrodiff.data.recordings import (
     Plan,
     RecordingGroup,
@@ -21,8 +22,6 @@ from spectrodiff.data.recordings import (
     Unusable,
     labeled_notes,
     read_pcm,
-    require_folder,
-    visible,
 )
 from spectrodiff.music.notes import Notes
 
@@ -76,7 +75,7 @@ def read_annotation(path: Path) -> Notes:
         strings = [entry["data"] for entry in annotations if entry["namespace"] == "note_midi"]
         rows = [_row(note) for string in strings for note in string]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Unusable("unreadable annotation") from error
+        raise Unusable("unreadable annotation", f"{path.name}: {first_line(error)}") from error
     if not strings:
         raise Unusable("no note_midi in the annotation")
     return labeled_notes(rows)

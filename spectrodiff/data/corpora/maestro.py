@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError
+from spectrodiff.data.corpora.folders import require_folder
 from spectrodiff.data.recordings import (
     SPLITS,
     Plan,
@@ -18,7 +19,6 @@ from spectrodiff.data.recordings import (
     StemReader,
     read_pcm,
     read_recorded_midi,
-    require_folder,
 )
 
 _COLUMNS = ("split", "midi_filename", "audio_filename", "duration")
@@ -29,19 +29,25 @@ def plan(source: Path) -> Plan:
     """Plans the corpus with the splits of the release.
 
     Raises:
-        CorpusError: if the table is missing, lacks a column or contains an unknown split.
+        CorpusError: if the table is missing or not in UTF-8, lacks a column, contains an unknown
+            split, or names a recording twice.
     """
     table, rows = _read_table(source)
     splits: dict[str, list[RecordingGroup]] = {split: [] for split in SPLITS}
+    ids: set[str] = set()
     for row in rows:
         if row["split"] not in splits:
             raise CorpusError(table, f"splits {', '.join(SPLITS)}", repr(row["split"]))
         midi, audio = Path(row["midi_filename"]), Path(row["audio_filename"])
+        id = midi.with_suffix("").as_posix()
+        if id in ids:
+            raise CorpusError(table, "each MIDI file once", f"{midi} again")
+        ids.add(id)
         stem = StemReader(
             functools.partial(read_pcm, source / audio, _seconds(table, row["duration"])),
             functools.partial(read_recorded_midi, source / midi),
         )
-        splits[row["split"]].append(RecordingGroup.single(midi.with_suffix("").as_posix(), stem))
+        splits[row["split"]].append(RecordingGroup.single(id, stem))
     return Plan(splits)
 
 
@@ -59,9 +65,12 @@ def _read_table(source: Path) -> tuple[Path, list[dict[str, str]]]:
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:
-    # Titles contain commas and quotation marks.
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    # Titles contain commas and quotation marks. Excel puts a mark in front.
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(path, "a CSV table in UTF-8", str(error)) from error
 
 
 def _read_json(path: Path) -> list[dict[str, str]]:

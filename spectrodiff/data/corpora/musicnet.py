@@ -13,7 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import CorpusError, first_line
+from spectrodiff.data.corpora.folders import (
+    MIDI_SUFFIXES,
+    files_below,
+    require_folder,
+    with_suffix_in,
+)
 from spectrodiff.data.recordings import (
     Plan,
     RecordingGroup,
@@ -23,8 +29,6 @@ from spectrodiff.data.recordings import (
     labeled_notes,
     read_pcm,
     read_recorded_midi,
-    require_folder,
-    visible,
 )
 from spectrodiff.music.notes import Notes
 
@@ -61,18 +65,19 @@ def plan(source: Path, labels: Labels = "plain", splits: SplitName = "mt3") -> P
         splits: "mt3", or "official" for those of the release (which has no validation split).
 
     Raises:
-        CorpusError: if folders are missing.
+        CorpusError: if folders are missing, or a recording has two files of audio or labels.
     """
     needed = [f"{half}_{kind}" for half in _FOLDERS for kind in ("data", "labels")]
     require_folder(source, _EXPECTED, needed if labels == "plain" else needed[::2])
     find_labels = _plain_labels if labels == "plain" else _em_labels(source)
     listed = SPLITS[splits]
     result = Plan({"train": [], **{split: [] for split in listed}})
-    recordings = {
-        path.stem: path
-        for half in _FOLDERS
-        for path in visible((source / f"{half}_data").glob("*.wav"))
-    }
+    recordings: dict[str, Path] = {}
+    for half in _FOLDERS:
+        for path in with_suffix_in((source / f"{half}_data").iterdir(), [".wav"]):
+            if path.stem in recordings:
+                raise CorpusError(path, "each recording once", f"also {recordings[path.stem]}")
+            recordings[path.stem] = path
     if not recordings:
         raise CorpusError(source, _EXPECTED, "no recordings in it")
     for id, path in sorted(recordings.items()):
@@ -94,10 +99,10 @@ def read_labels(path: Path) -> Notes:
         MidiError: if a value is out of range.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [_row(row) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Unusable("unreadable labels") from error
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise Unusable("unreadable labels", f"{path.name}: {first_line(error)}") from error
     return labeled_notes(rows)
 
 
@@ -117,12 +122,14 @@ def _plain_labels(audio: Path) -> Callable[[], Notes] | None:
 
 def _em_labels(source: Path) -> Callable[[Path], Callable[[], Notes] | None]:
     require_folder(source, "MusicNet with the EM labels", [_EM_FOLDER])
-    # Recursive, since the archive may be unpacked into a subfolder.
-    files = {
-        match[0]: path
-        for path in visible((source / _EM_FOLDER).rglob("*.mid"))
-        if (match := re.match(r"\d{4}", path.name))
-    }
+    files: dict[str, Path] = {}
+    # With subfolders, since the archive may be unpacked into one.
+    for path in with_suffix_in(files_below(source / _EM_FOLDER)[0], MIDI_SUFFIXES):
+        if match := re.match(r"\d{4}", path.name):
+            if match[0] in files:
+                expected = f"one file of labels for recording {match[0]}"
+                raise CorpusError(path, expected, f"also {files[match[0]]}")
+            files[match[0]] = path
     if not files:
         raise CorpusError(source / _EM_FOLDER, "MIDI files named by recording", "none")
 

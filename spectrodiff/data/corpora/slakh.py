@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from spectrodiff.data.corpora.folders import MIDI_SUFFIXES, find_file
 from spectrodiff.data.corpora.slakh_splits import Variant, track_folders
 from spectrodiff.data.recordings import (
     SPLITS,
@@ -37,6 +38,9 @@ MIN_SUBMIX_STEMS = 4
 # Exceptions in Slakh's table of instrument classes to "the largest class program not above".
 _CLASS_PROGRAMS = {2: 4, 6: 0, 7: 4, 31: 26, 44: 48, 45: 48, 59: 56, 72: 73}
 _FIRST_CLASSLESS_PROGRAM = 96
+
+# Of the full release, and of BabySlakh.
+_AUDIO_SUFFIXES = (".flac", ".wav")
 
 # Piano, guitar and bass in Cerberus4: new program, and original programs.
 _CERBERUS_FAMILIES = {0: range(0, 8), 24: range(24, 32), 32: range(32, 40)}
@@ -225,7 +229,7 @@ def _quartets(track: Track) -> RecordingGroup | None:
         for quartet in itertools.product(*families)
     )
     stems = tuple(dataclasses.replace(stem, program=program).reader() for stem, program in members)
-    return RecordingGroup(track.id, stems, mixes) if mixes else None
+    return RecordingGroup(track.id, stems, mixes, needs_all=True) if mixes else None
 
 
 def _read_metadata(folder: Path, remarks: Counter[str]) -> Track | Skip:
@@ -251,17 +255,17 @@ def _read_metadata(folder: Path, remarks: Counter[str]) -> Track | Skip:
             remarks[f"stems left out: {stem}"] += 1
     if not stems:
         return Skip(folder.name, "no usable stem")
-    mix = _audio_file(folder / "mix")
+    mix = find_file(folder / "mix", _AUDIO_SUFFIXES)
     return Track(folder.name, tuple(stems), mix if len(stems) == num_rendered else None)
 
 
 def _stem(folder: Path, id: str, entry: dict[str, Any]) -> Stem | str:
     """Returns a stem, or the reason why it is unusable."""
-    audio = _audio_file(folder / "stems" / id)
-    midi = folder / "MIDI" / f"{id}.mid"
+    audio = find_file(folder / "stems" / id, _AUDIO_SUFFIXES)
+    midi = find_file(folder / "MIDI" / id, MIDI_SUFFIXES)
     if audio is None:
         return "no audio file"
-    if not midi.is_file():
+    if midi is None:
         return "no MIDI file"
     if entry.get("is_drum") or entry.get("inst_class") == "Drums":
         return Stem(id, audio, midi, 0, 0, is_drum=True)
@@ -270,12 +274,6 @@ def _stem(folder: Path, id: str, entry: dict[str, Any]) -> Stem | str:
     if not isinstance(original, int) or program is None:
         return "unknown instrument"
     return Stem(id, audio, midi, original, program, is_drum=False)
-
-
-def _audio_file(stem: Path) -> Path | None:
-    """Finds the FLAC file of the full release or the WAV file of BabySlakh."""
-    candidates = (stem.with_name(stem.name + suffix) for suffix in (".flac", ".wav"))
-    return next((path for path in candidates if path.is_file()), None)
 
 
 def _load_yaml(path: Path) -> Any:

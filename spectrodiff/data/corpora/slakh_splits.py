@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.data.recordings import SPLITS, require_folder, visible
+from spectrodiff.data.corpora.folders import require_folder, visible
+from spectrodiff.data.recordings import SPLITS
 
 Variant = Literal["redux", "original", "split2"]
 

@@ -14,10 +14,21 @@ from spectrodiff.composer.compose import compose
 from spectrodiff.composer.settings import ComposeSettings
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, CorpusError, OutputError
-from spectrodiff.data.corpora.pairs import MIDI_SUFFIXES, group_by_name, split_groups
+from spectrodiff.data.corpora.folders import (
+    MIDI_SUFFIXES,
+    group_by_name,
+    require_folder,
+    split_by_hash,
+    split_groups,
+)
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
-from spectrodiff.data.recordings import Plan, RecordingGroup, StemReader, require_folder
-from spectrodiff.music.midi.reader import read_midi
+from spectrodiff.data.recordings import (
+    Plan,
+    RecordingGroup,
+    Skip,
+    StemReader,
+    read_recorded_midi,
+)
 from spectrodiff.music.notes import Notes
 
 logger = logging.getLogger(__name__)
@@ -86,7 +97,7 @@ def plan_composed(
         for index in range(songs)
     }
     groups = {id: _group(renderer, id, read_notes) for id, read_notes in notes.items()}
-    return Plan(split_groups(None, groups, validation_share))
+    return Plan(split_by_hash(groups, validation_share))
 
 
 def plan_midi(renderer: CachedRenderer, source: Path, validation_share: float = 0.1) -> Plan:
@@ -94,21 +105,26 @@ def plan_midi(renderer: CachedRenderer, source: Path, validation_share: float = 
 
     Args:
         renderer: renders the files.
-        source: folder of MIDI files; its subfolders may be the splits (see `pairs.plan`).
+        source: folder of MIDI files; its subfolders may be the splits (see `folders.split_groups`).
         validation_share: otherwise, share of the files for validation, chosen by name.
 
     Raises:
         CorpusError: if there are no MIDI files.
     """
     require_folder(source, "a folder of MIDI files", [])
-    files = group_by_name(source, MIDI_SUFFIXES)
-    if not files:
+    named, skipped = group_by_name(source, MIDI_SUFFIXES)
+    groups = {}
+    for id, files in named.items():
+        if len(files) == 1:
+            read_notes = functools.partial(read_recorded_midi, files[0])
+            groups[id] = _group(renderer, id, read_notes)
+        else:
+            names = ", ".join(path.name for path in files)
+            skipped.append(Skip(id, "several MIDI files with the same name", names))
+    if not groups:
         raise CorpusError(source, "MIDI files", "none")
-    groups = {
-        id: _group(renderer, id, functools.partial(read_midi, paths[0]))
-        for id, paths in files.items()
-    }
-    return Plan(split_groups(source, groups, validation_share))
+    splits, outside = split_groups(groups, validation_share)
+    return Plan(splits, skipped + outside)
 
 
 def _group(renderer: CachedRenderer, id: str, read_notes: Callable[[], Notes]) -> RecordingGroup:

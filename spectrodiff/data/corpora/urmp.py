@@ -11,7 +11,8 @@ import math
 import re
 from pathlib import Path
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import CorpusError, first_line
+from spectrodiff.data.corpora.folders import require_folder, visible, with_suffix_in
 from spectrodiff.data.recordings import (
     Plan,
     RecordingGroup,
@@ -20,8 +21,6 @@ from spectrodiff.data.recordings import (
     Unusable,
     labeled_notes,
     read_pcm,
-    require_folder,
-    visible,
 )
 from spectrodiff.music.notes import Notes
 
@@ -97,7 +96,7 @@ def read_notes(players: tuple[tuple[Path, int], ...]) -> Notes:
                 for onset, hertz, duration in notes
             ]
         except (OSError, ValueError) as error:
-            raise Unusable("unreadable Notes_*.txt") from error
+            raise Unusable("unreadable Notes_*.txt", f"{path.name}: {first_line(error)}") from error
     return labeled_notes(rows)
 
 
@@ -111,14 +110,18 @@ def pitch_of(hertz: float) -> int:
 
 
 def _plan_recording(folder: Path, codes: list[str]) -> RecordingGroup | Skip:
-    mixes = visible(folder.glob("AuMix_*.wav"))
+    mixes = with_suffix_in(folder.glob("AuMix_*"), [".wav"])
     if not mixes:
         return Skip(folder.name, "no AuMix_*.wav")
+    if len(mixes) > 1:
+        return Skip(folder.name, "several AuMix_*.wav")
     players = []
     for number, code in enumerate(codes, start=1):
-        files = visible(folder.glob(f"Notes_{number}_*.txt"))
+        files = with_suffix_in(folder.glob(f"Notes_{number}_*"), [".txt"])
         if not files:
             return Skip(folder.name, "no Notes_*.txt of a player")
+        if len(files) > 1:
+            return Skip(folder.name, "several Notes_*.txt of a player")
         if code not in PROGRAMS:
             return Skip(folder.name, "unknown instrument")
         players.append((files[0], PROGRAMS[code]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from spectrodiff.core.files import file_name
 from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import Piece, PieceLength, cut_pieces
 from spectrodiff.data.prepare.summary import Summary
@@ -189,8 +190,7 @@ def _read_and_report(
     outcome = read_group(group)
     summary = Summary()
     summary.add(split, outcome)
-    name = group.mixes[0][0].replace("/", "_")
-    summary.save(reports / f"{split}-{name}.json")
+    summary.save(reports / f"{file_name(f'{split}/{group.mixes[0][0]}')}.json")
     yield from _records_of(outcome, length)
 
 

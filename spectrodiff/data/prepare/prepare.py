@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectrodiff.core.errors import ConfigError, OutputError
+from spectrodiff.core.errors import ConfigError, OutputError, first_line
 from spectrodiff.core.files import unwritable
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
@@ -118,14 +118,29 @@ def _build_with_beam(
     piece_length: PieceLength,
     beam_options: Sequence[str],
 ) -> None:
-    try:
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise ConfigError("beam", "the package apache-beam", "none installed") from error
+    options = _pipeline_options(beam_options)
     from spectrodiff.data.prepare.builder import BeamCorpusBuilder
 
     builder = BeamCorpusBuilder(corpus, config, data_dir.absolute(), splits, summary, piece_length)
-    _run(builder, PipelineOptions(list(beam_options)))
+    _run(builder, options)
+
+
+def _pipeline_options(words: Sequence[str]) -> "PipelineOptions":
+    """Parses options of Beam, and checks that there is such a runner."""
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+        from apache_beam.runners.runner import create_runner
+    except ImportError as error:
+        raise ConfigError("beam", "the package apache-beam", "none installed") from error
+    options = PipelineOptions(list(words))
+    runner = options.view_as(StandardOptions).runner
+    try:
+        if runner:
+            create_runner(runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        expected = "a runner of Apache Beam, such as DirectRunner"
+        raise ConfigError("--beam", expected, f"{runner} ({first_line(error)})") from error
+    return options
 
 
 def _run(

@@ -8,9 +8,11 @@ from typing import Any
 
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.json_files import write_json
-from spectrodiff.data.recordings import Outcome, Plan, Skip
+from spectrodiff.data.recordings import Outcome, Plan, Remark, Skip
+from spectrodiff.data.source import SUMMARY_FILE
 
 _NAMES_SHOWN = 3
+_LINES_SHOWN = 100
 
 
 @dataclasses.dataclass
@@ -23,6 +25,7 @@ class Summary:
         notes: number of notes of each split.
         skipped: recordings left out, with reasons.
         remarks: counts of other omissions and changes.
+        remarked: omissions and changes of each recording.
     """
 
     recordings: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -30,6 +33,7 @@ class Summary:
     notes: Counter[str] = dataclasses.field(default_factory=Counter)
     skipped: list[Skip] = dataclasses.field(default_factory=list)
     remarks: Counter[str] = dataclasses.field(default_factory=Counter)
+    remarked: list[Remark] = dataclasses.field(default_factory=list)
 
     @classmethod
     def of_plan(cls, plan: Plan) -> "Summary":
@@ -44,7 +48,9 @@ class Summary:
             self._add_seconds(split, recording.notes.total_seconds)
             self.notes[split] += len(recording.notes)
         self.skipped += outcome.skipped
-        self.remarks += outcome.remarks
+        self.remarked += outcome.remarks
+        for remark in outcome.remarks:
+            self.remarks[remark.text] += remark.number
 
     def merge(self, stored: dict[str, Any]) -> None:
         """Adds the counts of another summary, given as stored in JSON."""
@@ -53,6 +59,8 @@ class Summary:
         for split, seconds in stored["seconds"].items():
             self._add_seconds(split, seconds)
         self.skipped += [Skip(**skip) for skip in stored["skipped"]]
+        # Not stored by older versions.
+        self.remarked += [Remark(**remark) for remark in stored.get("remarked", ())]
 
     def check_plan(self, corpus: str) -> None:
         """Checks that a plan has recordings.
@@ -75,8 +83,11 @@ class Summary:
 
     def save(self, path: Path) -> None:
         """Writes the counts to a JSON file."""
-        skipped = [dataclasses.asdict(skip) for skip in self.skipped]
-        write_json(path, {**vars(self), "skipped": skipped})
+        lists = {
+            name: [dataclasses.asdict(item) for item in getattr(self, name)]
+            for name in ("skipped", "remarked")
+        }
+        write_json(path, {**vars(self), **lists})
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
@@ -96,6 +107,22 @@ class Summary:
             lines += [f"  {line}" for line in self._skip_lines()]
         lines += [f"{number} {remark}" for remark, number in self.remarks.most_common()]
         return "\n".join(lines)
+
+    def listing(self) -> str:
+        """Formats what was left out, and what was done to recordings, one line for each."""
+        lines = [
+            f"{skip.id}: left out, {skip.reason}" + (f" ({skip.detail})" if skip.detail else "")
+            for skip in self.skipped
+        ]
+        for remark in self.remarked:
+            number = f"{remark.number} " if remark.number > 1 else ""
+            detail = f" ({remark.detail})" if remark.detail else ""
+            lines.append(f"{remark.id}: {number}{remark.text}{detail}")
+        listed = sorted(lines)
+        if len(listed) > _LINES_SHOWN:
+            more = f"{len(listed) - _LINES_SHOWN} more are listed in {SUMMARY_FILE}"
+            listed = [*listed[:_LINES_SHOWN], more]
+        return "\n".join(listed)
 
     def _add_seconds(self, split: str, seconds: float) -> None:
         self.seconds[split] = self.seconds.get(split, 0.0) + seconds

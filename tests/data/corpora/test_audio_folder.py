@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from spectrodiff.core.errors import AudioError
-from spectrodiff.data.corpora.audio_folder import AudioPieces, open_audio_folder
+from spectrodiff.data.corpora.audio_folder import AudioFolder, AudioPieces, open_audio_folder
 from spectrodiff.data.pieces import MemoryPieces, PieceLength
-from tests.support.corpora import write_tone
+from tests.support.corpora import tone, write_tone
 
 LENGTH = PieceLength(60, 30)
 
@@ -36,7 +37,52 @@ def test_pieces_are_those_of_the_recordings(tmp_path):
         assert not len(ours.notes)
 
 
-def test_a_file_that_is_not_audio(tmp_path):
-    (tmp_path / "a.wav").write_text("no audio")
-    with pytest.raises(AudioError, match=r"a\.wav"):
-        AudioPieces(open_audio_folder(tmp_path, validation=False), LENGTH)
+def test_damaged_files_are_found_at_the_beginning(tmp_path, caplog):
+    for number in range(6):
+        write_tone(tmp_path / f"{number}.wav", 1.0)
+        write_tone(tmp_path / f"{number}.flac", 1.0)
+    folder = AudioFolder(
+        tuple(sorted(tmp_path.iterdir())), tuple(path.name for path in sorted(tmp_path.iterdir()))
+    )
+    AudioPieces(folder, LENGTH)
+    (tmp_path / "4.wav").write_text("no audio")
+    # A file cut off in its middle has a header that opens well.
+    whole = (tmp_path / "2.flac").read_bytes()
+    (tmp_path / "2.flac").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AudioError, match=r"2\.flac: expected a .* \(and 1 more files like this\)"):
+        AudioPieces(folder, LENGTH)
+    assert "2.flac: expected" in caplog.text
+    assert "4.wav: expected" in caplog.text
+
+
+def test_audio_of_unknown_length_above_full_scale(tmp_path):
+    path = tmp_path / "a.wav"
+    loud = 3 * tone(2.5, rate=16_000, peak=0.5) * np.linspace(0, 1, 40_000)
+    soundfile.write(path, loud, 16_000, subtype="FLOAT")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"data") + 4
+    data[place : place + 4] = bytes(4)
+    path.write_bytes(data)
+    folder = open_audio_folder(tmp_path, validation=False)
+    scaled = loud * 32767 / np.abs(loud).max()
+    np.testing.assert_allclose(folder[0].audio, scaled, atol=0.51)
+    pieces = AudioPieces(folder, LENGTH)
+    assert len(pieces) > 1
+    for number in range(len(pieces)):
+        piece = pieces[number]
+        first = piece.first_frame * 320
+        expected = scaled[first : first + len(piece.audio)]
+        np.testing.assert_allclose(piece.audio, expected, atol=0.51)
+
+
+def test_of_files_with_one_name_the_first_format_is_used(tmp_path, caplog):
+    for name in ("a/x.mp3", "a/x.FLAC", "b/x.ogg", "b/x.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, tone(1.0, rate=16_000), 16_000)
+    (tmp_path / "b/loop").symlink_to(tmp_path)
+    splits = [open_audio_folder(tmp_path, validation=validation) for validation in (False, True)]
+    assert sorted(splits[0].ids + splits[1].ids) == ["a/x", "b/x"]
+    files = splits[0].files + splits[1].files
+    assert sorted(path.name for path in files) == ["x.FLAC", "x.ogg"]
+    assert "of 2 files named a/x, x.FLAC is used" in caplog.text
+    assert "b/loop" in caplog.text

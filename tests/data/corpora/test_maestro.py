@@ -98,3 +98,22 @@ def test_a_folder_that_is_not_the_release_is_refused(tmp_path, release):
     (release / "maestro-v3.0.0.json").write_text('[{"split": "train"}]')
     with pytest.raises(CorpusError, match="the columns of MAESTRO v3"):
         maestro.plan(release)
+
+
+def test_a_table_of_another_encoding_is_one_clear_error(release):
+    table = release / "maestro-v3.0.0.csv"
+    whole = table.read_text(encoding="utf-8")
+    # As Excel saves it: with a mark in front, which belongs to no name.
+    table.write_text(whole.replace("Mozart", "Dvořák"), encoding="utf-8-sig")
+    assert ids(maestro.plan(release))["train"] == ["2018/one", "2004/three"]
+    table.write_text(whole.replace("Mozart", "Fauré"), encoding="latin-1")
+    with pytest.raises(CorpusError, match=r"maestro-v3\.0\.0\.csv: expected a CSV table in UTF-8"):
+        maestro.plan(release)
+
+
+def test_a_recording_in_two_rows_is_refused(release):
+    table = release / "maestro-v3.0.0.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, lines[1]]))
+    with pytest.raises(CorpusError, match=r"each MIDI file once, got 2018/one\.midi again"):
+        maestro.plan(release)

@@ -103,6 +103,33 @@ def test_bad_labels_are_reported(release, row, reason):
     assert [skip.reason for skip in outcome.skipped] == [reason]
 
 
+def test_labels_in_another_encoding_are_named(release):
+    labels = release / "train_labels/1727.csv"
+    labels.write_text(labels.read_text().replace("Quarter", "Viertel, französisch"), "latin-1")
+    (skip,) = read_group(musicnet.plan(release).splits["train"][0]).skipped
+    assert skip.reason == "unreadable labels"
+    assert skip.detail.startswith("1727.csv: 'utf-8' codec can't decode byte 0xf6")
+
+
+def test_capital_suffixes(release):
+    for path in release.glob("train_data/*.wav"):
+        path.rename(path.with_suffix(".WAV"))
+    assert len(ids(musicnet.plan(release))["train"]) == 3
+    write_notes(release / "musicnet_em/1727.mid", (0.2, 0.4, 70))
+    (release / "musicnet_em/1727.mid").rename(release / "musicnet_em/1727.MIDI")
+    assert ids(musicnet.plan(release, "em"))["train"] == ["1727"]
+
+
+def test_a_recording_with_two_files_is_refused(release):
+    for name in ("a/1727.mid", "b/1727_again.mid"):
+        write_notes(release / "musicnet_em" / name, (0.2, 0.4, 70))
+    with pytest.raises(CorpusError, match="one file of labels for recording 1727, got also"):
+        musicnet.plan(release, "em")
+    write_tone(release / "test_data/1727.wav", 1.0)
+    with pytest.raises(CorpusError, match=r"1727\.wav: expected each recording once, got also"):
+        musicnet.plan(release)
+
+
 def test_missing_labels_and_folders(release):
     (release / "train_labels/1727.csv").unlink()
     plan = musicnet.plan(release)

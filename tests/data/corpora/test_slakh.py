@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from spectrodiff.audio.samples import to_int16
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import slakh
-from spectrodiff.data.recordings import read_group, read_mono, to_int16
+from spectrodiff.data.recordings import read_group, read_mono
 from spectrodiff.music.programs import SLAKH_CLASSES
 from tests.support.corpora import write_notes, write_slakh_track
 
@@ -283,4 +284,34 @@ def test_a_damaged_stem_affects_only_the_mixes_that_contain_it(tmp_path):
     assert {skip.reason for skip in outcome.skipped} == {"expected a MIDI file"}
     assert len(outcome.skipped) == 5
     write_notes(folder / "MIDI/S00.mid", (0.0, 0.25, 60))
+    assert len(read_group(group).recordings) == 6
+
+
+def test_a_silent_stem_is_left_out_of_sub_mixes_but_not_of_quartets(tmp_path):
+    folder = tmp_path / "train/Track00001"
+    write_slakh_track(folder, STEMS)
+    soundfile.write(folder / "stems/S02.flac", np.zeros(22_050), 44_100)
+    (group,) = slakh.plan(tmp_path).splits["train"]
+    outcome = read_group(group)
+    # Of the six sub-mixes, one is without S02; all five stems sound the same as that one.
+    assert len(outcome.recordings) == 5
+    assert [skip.reason for skip in outcome.skipped] == [
+        "the same as another one without its silent stems"
+    ]
+    for recording in outcome.recordings:
+        stems = [stem for stem in recording.id.split("_")[1:] if stem != "S02"]
+        expected = sum(read_mono(folder / "stems" / f"{stem}.flac") for stem in stems)
+        np.testing.assert_array_equal(recording.audio, to_int16(expected))
+        assert 62 not in recording.notes.pitch
+    (group,) = slakh.plan_cerberus4(tmp_path).splits["train"]
+    (skip,) = read_group(group).skipped
+    assert (skip.id, skip.reason) == ("Track00001_S00_S01_S02_S05", "silent audio")
+
+
+def test_suffixes_may_be_in_capitals(tmp_path):
+    folder = tmp_path / "train/Track00001"
+    write_slakh_track(folder, STEMS)
+    for path in (*folder.rglob("*.mid"), *folder.rglob("*.flac")):
+        path.rename(path.with_suffix(path.suffix.upper()))
+    (group,) = slakh.plan(tmp_path).splits["train"]
     assert len(read_group(group).recordings) == 6

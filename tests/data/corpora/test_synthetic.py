@@ -81,9 +81,17 @@ def test_a_folder_of_midi_files(renderer, tmp_path):
     write_notes(songs / "train/a.mid", (0.5, 1.0, 60))
     write_notes(songs / "train/more/b.midi", (0.5, 1.0, 60))
     write_notes(songs / "test/c.mid", (0.5, 1.0, 60))
+    (songs / "test/c.mid").rename(songs / "test/c.KAR")
+    write_notes(songs / "test/twice.mid", (0.5, 1.0, 60))
+    (songs / "test/twice.rmi").touch()
+    (songs / "test/loop").symlink_to(songs)
     (songs / "train/bad.mid").write_bytes(b"no MIDI")
     plan = synthetic.plan_midi(renderer, songs)
     assert ids(plan) == {"train": ["train/a", "train/bad", "train/more/b"], "test": ["test/c"]}
+    assert {(skip.id, skip.reason) for skip in plan.skipped} == {
+        ("test/twice", "several MIDI files with the same name"),
+        ("test/loop", "link to a folder that is read anyway"),
+    }
     good, bad = (read_group(group) for group in plan.splits["train"][:2])
     assert [recording.id for recording in good.recordings] == ["train/a"]
     assert [skip.reason for skip in bad.skipped] == ["expected a MIDI file"]

@@ -56,6 +56,16 @@ def test_the_trombone_whose_files_say_trumpet(tmp_path):
             lambda f: next(f.glob("Notes_2_*")).unlink(),
             "no Notes_*.txt of a player",
         ),
+        (
+            "03_Dance_fl_cl",
+            lambda f: (f / "AuMix_2.wav").touch(),
+            "several AuMix_*.wav",
+        ),
+        (
+            "03_Dance_fl_cl",
+            lambda f: (f / "Notes_1_again.txt").touch(),
+            "several Notes_*.txt of a player",
+        ),
         ("03_Dance_fl_kazoo", lambda f: None, "unknown instrument"),
     ],
 )

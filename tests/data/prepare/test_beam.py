@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan
 from spectrodiff.data.source import dataset_folder, load_source
@@ -16,6 +16,7 @@ pytest.importorskip("apache_beam", reason="apache-beam is not installed")
 
 def test_beam_writes_the_same_dataset(tmp_path):
     groups = [*(group(f"a/{seed}", seed) for seed in range(12)), broken("gone", tmp_path)]
+    groups += [group(f"a_{seed}", seed) for seed in range(3)]
     plan = Plan({"train": groups, "test": [group("b", 99)]})
     with_beam = prepare("mine", "beam", plan, tmp_path, beam_options=[])
     without = prepare("mine", "plain", plan, tmp_path)
@@ -37,3 +38,10 @@ def test_an_empty_split_is_an_error_on_beam_too(tmp_path):
     with pytest.raises(CorpusError, match=r"no audio file \(gone\)"):
         prepare("mine", "v1", plan, tmp_path, beam_options=[])
     assert not dataset_folder(tmp_path, "mine", "v1").exists()
+
+
+def test_a_runner_that_there_is_not(tmp_path):
+    plan = Plan({"train": [group("a")]})
+    for runner in ("Foo", "no.such.Runner", "os.path.nothing"):
+        with pytest.raises(ConfigError, match=f"--beam: expected a runner .* got {runner}"):
+            prepare("a", "b", plan, tmp_path, beam_options=[f"--runner={runner}"])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, CorpusError, OutputError
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.prepare.summary import Summary
-from spectrodiff.data.recordings import Plan, Skip, read_mono
+from spectrodiff.data.recordings import Plan, Remark, Skip, read_mono
 from spectrodiff.data.source import dataset_folder, load_source
 from tests.support.corpora import table, write_tone
 from tests.support.stored_recordings import NOTES, broken, group, noise, single
@@ -175,6 +176,58 @@ def test_beam_that_is_not_installed_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
     with pytest.raises(ConfigError, match="apache-beam"):
         prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path, beam_options=[])
+
+
+def test_a_runner_that_beam_does_not_have_is_one_clear_error(tmp_path, monkeypatch):
+    class Options:
+        """Stands for Beam's options, of which one names the runner."""
+
+        def __init__(self, words):
+            self.runner = dict(word.removeprefix("--").split("=") for word in words).get("runner")
+
+        def view_as(self, kind):
+            return self
+
+    def create_runner(name):
+        raise ValueError(f"Unexpected pipeline runner: {name}.\nValid values are ...")
+
+    options = SimpleNamespace(PipelineOptions=Options, StandardOptions=Options)
+    monkeypatch.setitem(sys.modules, "apache_beam", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "apache_beam.options", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", options)
+    monkeypatch.setitem(sys.modules, "apache_beam.runners", SimpleNamespace())
+    runners = SimpleNamespace(create_runner=create_runner)
+    monkeypatch.setitem(sys.modules, "apache_beam.runners.runner", runners)
+    plan = Plan({"train": [group("a")]})
+    expected = r"--beam: expected a runner of Apache Beam.* got Foo \(Unexpected pipeline runner"
+    with pytest.raises(ConfigError, match=expected):
+        prepare("mine", "v1", plan, tmp_path, beam_options=["--runner=Foo"])
+
+
+def test_what_was_done_with_each_recording_is_listed(tmp_path):
+    summary = Summary(
+        skipped=[Skip("b", "no audio file"), Skip("a", "expected a MIDI file", "a.mid: ...")],
+        remarked=[Remark("c", "notes cut at the end of the audio", 3), Remark("d", "x", 1, "y")],
+    )
+    assert summary.listing().splitlines() == [
+        "a: left out, expected a MIDI file (a.mid: ...)",
+        "b: left out, no audio file",
+        "c: 3 notes cut at the end of the audio",
+        "d: x (y)",
+    ]
+    summary.save(tmp_path / "summary.json")
+    assert Summary.load(tmp_path / "summary.json") == summary
+    summary.skipped *= 100
+    lines = summary.listing().splitlines()
+    assert len(lines) == 101
+    assert lines[-1] == "102 more are listed in preparation.json"
+    assert not Summary().listing()
+
+
+def test_summaries_of_earlier_versions_are_read(tmp_path):
+    stored = {"recordings": {"train": 1}, "notes": {}, "remarks": {"x": 2}, "seconds": {}}
+    (tmp_path / "summary.json").write_text(json.dumps(stored | {"skipped": []}))
+    assert Summary.load(tmp_path / "summary.json").remarks == {"x": 2}
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
