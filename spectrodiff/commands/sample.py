@@ -17,7 +17,7 @@ from spectrodiff.commands.flags import add_gin_flags
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError, MidiError
-from spectrodiff.core.files import check_writable
+from spectrodiff.core.files import check_writable, local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.music.midi.reader import length, read_midi
@@ -35,7 +35,19 @@ UNTRAINED_NOTICE = (
     "note: this model is untrained and renders noise; leave out --model to use a trained one"
 )
 # Suffixes that are not names of folders, but of no format that can be written either.
-OTHER_SUFFIXES = (".mp3", ".m4a", ".aac", ".aif", ".aiff", ".opus", ".mid", ".midi", ".png")
+OTHER_SUFFIXES = (
+    ".mp3",
+    ".m4a",
+    ".aac",
+    ".aif",
+    ".aiff",
+    ".opus",
+    ".mid",
+    ".midi",
+    ".kar",
+    ".rmi",
+    ".png",
+)
 
 # Duration above which faster settings are suggested, in seconds.
 LONG_SECONDS = 60.0
@@ -358,15 +370,17 @@ def name_outputs(songs: Sequence[str], out: str, audio_format: str) -> list[Path
     """Returns the file to write each song to.
 
     Raises:
-        ConfigError: if two songs would be written to one file, or the format cannot be written.
+        ConfigError: if two songs would be written to one file, the format cannot be written, or
+            `out` is a URL.
     """
-    if Path(out).suffix.lower() in AUDIO_SUFFIXES and not Path(out).is_dir():
+    folder = local_path(out)
+    if folder.suffix.lower() in AUDIO_SUFFIXES and not folder.is_dir():
         if len(songs) > 1:
             raise ConfigError("--out", f"a folder for {len(songs)} songs", f"the file {out}")
-        return [Path(out)]
-    if Path(out).suffix.lower() in OTHER_SUFFIXES and not Path(out).is_dir():
+        return [folder]
+    if folder.suffix.lower() in OTHER_SUFFIXES and not folder.is_dir():
         raise ConfigError("--out", f"a folder or a name in {', '.join(AUDIO_SUFFIXES)}", out)
-    outputs = [Path(out) / f"{Path(song).stem}.{audio_format}" for song in songs]
+    outputs = [folder / f"{Path(song).stem}.{audio_format}" for song in songs]
     for output in outputs:
         if outputs.count(output) > 1:
             raise ConfigError("songs", "files of different names", f"two that become {output}")

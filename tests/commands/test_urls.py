@@ -9,6 +9,7 @@ from spectrodiff.commands import program
     "arguments",
     [
         ["prepare", "pairs", "--source", "a", "--data_dir", "gs://b/data"],
+        ["sample", "a.mid", "--out", "gs://b/a.wav"],
         ["train", "--run_dir", "gs://b/run"],
         ["train", "--run_dir", "run", "--data_dir", "gs://b/data"],
         ["evaluate", "--out", "gs://b/report"],
