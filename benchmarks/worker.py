@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,17 +25,39 @@ class Worker:
             env={**os.environ, **(environment or {})},
         )
 
-    def ask(self, line: str) -> Any:
-        """Sends a line and returns the answer."""
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
+    def ask(self, line: str, limit_seconds: float | None = None) -> Any:
+        """Sends a line and returns the answer.
+
+        Raises:
+            TimeoutError: if there is no answer after `limit_seconds`.
+            EOFError: if the process has ended.
+        """
+        try:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise EOFError from error
+        if not select.select([self._process.stdout], [], [], limit_seconds)[0]:
+            raise TimeoutError
         return self.read()
 
     def read(self) -> Any:
-        """Returns the next answer."""
-        return json.loads(self._process.stdout.readline())
+        """Returns the next answer.
+
+        Raises:
+            EOFError: if the process has ended.
+        """
+        line = self._process.stdout.readline()
+        if not line:
+            raise EOFError
+        return json.loads(line)
 
     def stop(self) -> None:
-        """Ends the process."""
+        """Ends the process when it has read all lines."""
         self._process.stdin.close()
+        self._process.wait()
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._process.kill()
         self._process.wait()
