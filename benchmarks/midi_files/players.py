@@ -37,12 +37,11 @@ class FluidSynth:
             getattr(self._library, name).restype = ctypes.c_void_p
         for level in range(5):
             self._library.fluid_set_log_function(level, None, None)
-        settings = ctypes.c_void_p(self._library.new_fluid_settings())
+        self._settings = ctypes.c_void_p(self._library.new_fluid_settings())
         rate = ctypes.c_double(_SAMPLE_RATE)
-        self._library.fluid_settings_setnum(settings, b"synth.sample-rate", rate)
+        self._library.fluid_settings_setnum(self._settings, b"synth.sample-rate", rate)
         for name in (b"synth.reverb.active", b"synth.chorus.active", b"synth.lock-memory"):
-            self._library.fluid_settings_setint(settings, name, 0)
-        self._synth = ctypes.c_void_p(self._library.new_fluid_synth(settings))
+            self._library.fluid_settings_setint(self._settings, name, 0)
 
     def events(self, data: bytes) -> tuple[list[Event], int]:
         """Returns the events and the division of a file.
@@ -55,7 +54,9 @@ class FluidSynth:
         (division,) = struct.unpack(">h", data[12:14])
         if division <= 0:
             raise ValueError("SMPTE time codes")
-        player = ctypes.c_void_p(self._library.new_fluid_player(self._synth))
+        # A new one for each file, because the clock of a synthesizer overflows.
+        synth = ctypes.c_void_p(self._library.new_fluid_synth(self._settings))
+        player = ctypes.c_void_p(self._library.new_fluid_player(synth))
         events: list[Event] = []
         heard = 0
 
@@ -85,11 +86,11 @@ class FluidSynth:
         ticks = 0
         while self._library.fluid_player_get_status(player) == _PLAYING and ticks < _MAX_TICKS:
             samples = _BLOCKS_AT_ONCE * _BLOCK_SAMPLES
-            self._library.fluid_synth_process(self._synth, samples, 0, None, 0, None)
+            self._library.fluid_synth_process(synth, samples, 0, None, 0, None)
             ticks += _BLOCKS_AT_ONCE
-        total = self._library.fluid_player_get_total_ticks(player)
         self._library.delete_fluid_player(player)
-        if ticks >= _MAX_TICKS or (not heard and not total):
+        self._library.delete_fluid_synth(synth)
+        if ticks >= _MAX_TICKS or not heard:
             raise ValueError("not played")
         return events, division
 
@@ -109,7 +110,9 @@ def mido_events(data: bytes) -> tuple[list[Event], int]:
     file = mido.MidiFile(file=io.BytesIO(data), clip=True)
     events = []
     for track in file.tracks:
-        tick = port = 0
+        # The first port of a track holds from its beginning: some programs write it after others.
+        ports = [message.port for message in track if message.type == "midi_port"]
+        tick, port = 0, ports[0] if ports else 0
         for message in track:
             tick += message.time
             if message.type == "midi_port":

@@ -10,7 +10,8 @@ NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, SYSEX, TEMPO = 0x80, 0x90, 0xB0, 0xC0, 0xF0
 COLUMNS = ("onset", "offset", "pitch", "program", "is_drum")
 
 _DRUM_CHANNEL = 9
-_DRUM_BANKS = (126, 127)
+# Of Yamaha XG and General MIDI 2.
+_DRUM_BANKS, _MELODIC_BANK = (120, 126, 127), 121
 _PEDAL, _SOSTENUTO, _SOUND_OFF, _RESET_CONTROLLERS = 64, 66, 120, 121
 _NOTES_OFF = (123, 124, 125, 126, 127)
 _DEFAULT_TEMPO = 500_000
@@ -42,7 +43,7 @@ class _Channel:
     def __init__(self, number: int) -> None:
         self.tenth = number % 16 == _DRUM_CHANNEL
         self.rhythm_part: bool | None = None
-        self.drums_by_bank = False
+        self.is_drum_by_bank = self.tenth
         self.program = self.bank = 0
         self.pedal = self.sostenuto = False
         # Numbers of sounding notes by key: keys that are down, and keys that a pedal holds.
@@ -53,9 +54,7 @@ class _Channel:
 
     @property
     def is_drum(self) -> bool:
-        if self.rhythm_part is not None:
-            return self.rhythm_part
-        return self.tenth or self.drums_by_bank
+        return self.is_drum_by_bank if self.rhythm_part is None else self.rhythm_part
 
 
 def play(events: Sequence[Event], division: int, *, pedals: bool) -> np.ndarray:
@@ -66,12 +65,12 @@ def play(events: Sequence[Event], division: int, *, pedals: bool) -> np.ndarray:
     - Tracks are merged in time; at one tick, tempo, programs and controllers come before notes.
     - Programs, pedals, banks and all-notes-off belong to a channel; a note has the program that is
       set when it begins.
-    - Drums are on channel 10, on channels with bank 126 or 127 (XG), and on those that a Roland GS
-      message makes a rhythm part.
+    - Drums are on channel 10, on channels with bank 126 or 127 (XG) or 120 (General MIDI 2), and
+      on those that a Roland GS message makes a rhythm part; bank 121 takes them from channel 10.
     - A note-off ends all notes of its key and channel that began at earlier ticks, or those of its
       own tick if there are no others.
     - Pedals sustain from a value of 64 on. A key that is struck while the pedal is down ends the
-      earlier notes of that key.
+      notes of that key, except those whose keys went down at the same tick and are still.
     - Notes never ended, by pedals or at all, last until the last note event of the song.
 
     Args:
@@ -122,20 +121,26 @@ class _Player:
             self._command(event, now)
         elif event.status == PROGRAM:
             channel.program = event.first
-            channel.drums_by_bank = channel.bank in _DRUM_BANKS
+            on_tenth = channel.tenth and channel.bank != _MELODIC_BANK
+            channel.is_drum_by_bank = on_tenth or channel.bank in _DRUM_BANKS
         elif event.status == CONTROL:
             self._control(channel, event, now)
         elif event.status == NOTE_ON and event.second:
+            self._end(channel.pedaled.pop(event.first, []), now)
             if channel.pedal:
-                self._end(channel.down.pop(event.first, []), now)
-                self._end(channel.pedaled.pop(event.first, []), now)
+                down = channel.down[event.first]
+                self._end(self._earlier(down, event.tick), now)
+                down[:] = [note for note in down if self.rows[note][1] is None]
             channel.down[event.first].append(len(self.rows))
             self._ticks.append(event.tick)
             self.rows.append([now, None, event.first, channel.program, channel.is_drum])
         elif event.status in (NOTE_ON, NOTE_OFF):
             notes = channel.down[event.first]
-            earlier = [note for note in notes if self._ticks[note] < event.tick]
+            earlier = self._earlier(notes, event.tick)
             self._let_go(channel, event.first, earlier or notes, now)
+
+    def _earlier(self, notes: Iterable[int], tick: int) -> list[int]:
+        return [note for note in notes if self._ticks[note] < tick]
 
     def _channel(self, number: int) -> _Channel:
         return self._channels.setdefault(number, _Channel(number))
