@@ -201,8 +201,9 @@ class _Player:
             for number, channel in self._channels.items():
                 self._silence(channel, now)
                 self._channels[number] = _Channel(number)
-        elif roland and data[4:5] == b"\x40" and data[5:6] and data[5] >> 4 == 1:
-            if data[6:7] == b"\x15" and len(data) > 7:
-                part = data[5] & 15
-                number = _DRUM_CHANNEL if part == 0 else part - (part < 10)
+        elif roland and data[4:5] == b"\x40" and data[6:7] == b"\x15" and len(data) > 7:
+            # The last digit of a part's address: 0 is the tenth channel, 1 to 9 those before it.
+            part = data[5] & 15
+            number = _DRUM_CHANNEL if part == 0 else part - (part < 10)
+            if data[5] >> 4 == 1:
                 self._channel(event.channel // 16 * 16 + number).rhythm_part = data[7] > 0
