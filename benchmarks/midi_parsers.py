@@ -6,10 +6,10 @@
 
 reads all files in FOLDER with each parser that is installed here or for one of --python, and
 compares the notes with those that players sound: FluidSynth's own player, and the events of mido
-merged in time. A file is judged if the two agree, or if only one of them reads it (mido alone for
-files with several ports, which FluidSynth does not know). Onsets and offsets agree within 1 ms;
-offsets and programs of drums do not count. A parser that leaves pedals to its caller is compared
-with notes without pedals.
+merged in time. A file with notes is judged if the two agree, or if only one of them reads it (mido
+alone for files with several ports, which FluidSynth does not know). Onsets and offsets agree within
+1 ms; offsets and programs of drums do not count. A parser that leaves pedals to its caller is
+compared with notes without pedals.
 
 Files of the folder --cases are compared with its `expected.json`, which gives for each file `notes`
 of onset, offset, pitch, program and drum, or says that it is refused.
@@ -208,6 +208,8 @@ def choose(played: dict) -> tuple[dict | None, bool]:
     """Returns what is right for a file, None if unknown, and whether the players disagree."""
     fluid, merged = played.get("fluidsynth"), played.get("mido")
     if played.get("type") == 2:
+        return None, False
+    if not any(notes and notes["True"] for notes in (fluid, merged)):
         return None, False
     if fluid is None or merged is None or played["ports"]:
         return merged if merged is not None else fluid, False

@@ -5,6 +5,7 @@ Two independent answers: FluidSynth's player, and the events of mido merged in t
 
 import ctypes
 import ctypes.util
+import dataclasses
 import io
 import struct
 from collections.abc import Callable
@@ -25,7 +26,8 @@ class FluidSynth:
     Its own clock has steps of milliseconds, in which it plays track by track. So that events come
     tick by tick, it is told to play a tick per step; the tempo events are recorded like others and
     turned into seconds later. It reads neither SMPTE time codes nor ports, refuses most damaged
-    files, and plays the patterns of a file of type 2 together.
+    files, and plays the patterns of a file of type 2 together. Of a tick, the events come track by
+    track, but in which track they stand is not known.
 
     Raises:
         OSError: if the library is not installed.
@@ -109,7 +111,7 @@ def mido_events(data: bytes) -> tuple[list[Event], int]:
 
     file = mido.MidiFile(file=io.BytesIO(data), clip=True)
     events = []
-    for track in file.tracks:
+    for number, track in enumerate(file.tracks):
         # The first port of a track holds from its beginning: some programs write it after others.
         ports = [message.port for message in track if message.type == "midi_port"]
         tick, port = 0, ports[0] if ports else 0
@@ -120,7 +122,8 @@ def mido_events(data: bytes) -> tuple[list[Event], int]:
             elif (read := _MESSAGES.get(message.type)) is not None:
                 status, *values = read(message)
                 channel = 16 * port + getattr(message, "channel", 0)
-                events.append(Event(tick, status, channel, *values))
+                event = Event(tick, status, channel, *values)
+                events.append(dataclasses.replace(event, track=number))
     events.sort(key=lambda event: event.tick)
     return events, file.ticks_per_beat
 

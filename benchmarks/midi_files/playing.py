@@ -27,6 +27,7 @@ class Event:
         channel: 16 times the port, plus the channel.
         first, second: data bytes; `first` of a tempo event is its microseconds per beat.
         data: bytes of a system exclusive message without the first and last, F0 and F7.
+        track: number of the track, if known.
     """
 
     tick: int
@@ -35,6 +36,7 @@ class Event:
     first: int = 0
     second: int = 0
     data: bytes = b""
+    track: int = 0
 
 
 class _Channel:
@@ -62,7 +64,9 @@ def play(events: Sequence[Event], division: int, *, pedals: bool) -> np.ndarray:
 
     Onsets and offsets are in seconds. Rules, where files leave room for several:
 
-    - Tracks are merged in time; at one tick, tempo, programs and controllers come before notes.
+    - Tracks are merged in time; at one tick, messages to the whole synthesizer come first, then
+      programs and controllers, then notes. A program in a track that has notes of its channel at
+      that tick keeps its place among them.
     - Programs, pedals, banks and all-notes-off belong to a channel; a note has the program that is
       set when it begins.
     - Drums are on channel 10, on channels with bank 126 or 127 (XG) or 120 (General MIDI 2), and
@@ -78,7 +82,7 @@ def play(events: Sequence[Event], division: int, *, pedals: bool) -> np.ndarray:
         division: as in the header of the file.
         pedals: whether pedals sustain notes.
     """
-    ordered = sorted(events, key=lambda event: (event.tick, event.status in (NOTE_ON, NOTE_OFF)))
+    ordered = _in_order(events)
     seconds = _seconds(ordered, division)
     player = _Player(pedals)
     last = 0.0
@@ -88,6 +92,24 @@ def play(events: Sequence[Event], division: int, *, pedals: bool) -> np.ndarray:
         player.play(event, now)
     rows = [(on, last if off is None else off, *rest) for on, off, *rest in player.rows]
     return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
+
+
+def _in_order(events: Sequence[Event]) -> list[Event]:
+    places = {
+        (event.tick, event.track, event.channel)
+        for event in events
+        if event.status in (NOTE_ON, NOTE_OFF)
+    }
+
+    def rank(event: Event) -> int:
+        if event.status == SYSEX:
+            return 0
+        keeps_place = (event.tick, event.track, event.channel) in places
+        if event.status in (NOTE_ON, NOTE_OFF) or (event.status == PROGRAM and keeps_place):
+            return 2
+        return 1
+
+    return sorted(events, key=lambda event: (event.tick, rank(event)))
 
 
 def _seconds(events: Iterable[Event], division: int) -> list[float]:
