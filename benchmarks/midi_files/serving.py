@@ -7,6 +7,7 @@ for what players make of a file. The path `memory PATH` reads a file and answers
 which the process grew.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -83,12 +84,14 @@ def _peak_bytes() -> int:
 
 def _players() -> Callable[[str], dict]:
     """Returns a function that gives the notes of a file by both answers, None where refused."""
-    fluid = FluidSynth()
+    answers = {"mido": mido_events}
+    with contextlib.suppress(OSError):  # not installed
+        answers["fluidsynth"] = FluidSynth().events
 
     def read(path: str) -> dict:
         data = Path(path).read_bytes()
         answer = {"type": int.from_bytes(data[8:10], "big") if data[:4] == b"MThd" else None}
-        for name, events in (("fluidsynth", fluid.events), ("mido", mido_events)):
+        for name, events in answers.items():
             try:
                 read_events = events(data)
                 answer[name] = {
