@@ -72,7 +72,7 @@ class Song:
                 strikes = [
                     span[2] for span in self._spans if span[:2] == (channel, key) and span[2] > last
                 ]
-                last = min([*ups, *strikes, end])
+                last = min([*ups, *strikes], default=end)
             sound = self._latest(self._programs[channel], first)
             # The end of a drum does not count.
             offset = 0.0 if channel == 9 else seconds[last]
@@ -133,9 +133,9 @@ def test_notes_are_those_of_the_song(song):
 def test_events_may_stand_in_any_track(song):
     reference = sounds(read_midi(written([song.others, song.notes])))
     tracks = [[] for _ in range(5)]
-    tracks[song.rng.integers(5)] += song.notes
     for event in song.others:
         tracks[song.rng.integers(5)].append(event)
+    tracks[song.rng.integers(5)] += song.notes
     assert sounds(read_midi(written(tracks))) == reference
 
 
