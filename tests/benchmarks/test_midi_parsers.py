@@ -5,6 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from spectrodiff.music.midi.reader import read_midi
+from tests.campaigns.midi_mutants import plain_song
+
 # Files that are damaged or too odd for some versions; all others are read as players do.
 NOT_MIDO = {
     "bytes_after_end_of_track.mid",
@@ -69,6 +72,21 @@ def test_events_of_fluidsynth_give_the_notes(benchmark, cases, midi_cases):
     except OSError:
         pytest.skip("needs the library of FluidSynth")
     assert wrong_cases(benchmark, cases, midi_cases, fluid.events) <= NOT_FLUIDSYNTH
+
+
+def test_reader_agrees_with_merged_events(benchmark):
+    """Random ports, programs, banks, pedals, resets and rhythm parts, in any track."""
+    playing, agreement = benchmark("midi_files.playing"), benchmark("midi_files.agreement")
+    events, num_notes = benchmark("midi_files.players").mido_events, 0
+    for seed in range(200):
+        data = plain_song(seed)
+        notes = read_midi(data)
+        times = notes.onset_seconds, notes.offset_seconds
+        found = np.stack((*times, notes.pitch, notes.program, notes.is_drum), axis=1)
+        wanted = playing.play(*events(data), pedals=True)
+        assert all(agreement.agree(found, wanted).values()), seed
+        num_notes += len(notes)
+    assert num_notes > 5_000
 
 
 NOTES = np.array(

@@ -38,6 +38,29 @@ def mutant(seed: int) -> bytes:
     return data
 
 
+def plain_song(seed: int) -> bytes:
+    """Returns a whole file of random events without those that parsers read in different ways."""
+    rng = random.Random(seed)
+    tracks = []
+    for _ in range(rng.choice((1, 2, 5))):
+        messages = [_plain_message(rng) for _ in range(rng.choice((5, 30, 100)))]
+        events = [_number(rng.choice(_DELTAS)) + message for message in messages]
+        tracks.append(chunk(b"MTrk", b"".join(events) + END))
+    return header(int(len(tracks) > 1), len(tracks), 96) + b"".join(tracks)
+
+
+def _plain_message(rng: random.Random) -> bytes:
+    kind = rng.choices(_KINDS[:-2], _FREQUENCIES[:-2])[0]
+    if kind == 0xFF:
+        tempo = bytes([0xFF, 0x51, 3]) + rng.randrange(1, 3_000_000).to_bytes(3, "big")
+        return rng.choice((tempo, bytes([0xFF, 0x21, 1, rng.randrange(3)]), b"\xff\x01\x02la"))
+    if kind == 0xF0:
+        # Without the one of Yamaha, after which other rules hold.
+        payload = rng.choice((*_EXCLUSIVE[:2], *_EXCLUSIVE[3:])) + b"\xf7"
+        return bytes([kind]) + _number(len(payload)) + payload
+    return _message_of(rng, kind)[1]
+
+
 def _number(value: int) -> bytes:
     """Returns a number of variable length."""
     digits = [value & 0x7F]
