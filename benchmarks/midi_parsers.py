@@ -174,14 +174,14 @@ class Score:
             self._wrong.append(name)
 
     def summary(self) -> dict[str, Any]:
-        """Returns the counts, the median time, and up to twenty files that are not right."""
+        """Returns the counts, the median time, and the first five files that are not right."""
         counts = {key: self._counts[key] for key in ("read", "refused", *ASPECTS, "right")}
         median = statistics.median(self._milliseconds) if self._milliseconds else None
         return {
             **counts,
             "failures": dict(self._failures),
             "median_ms": median,
-            "wrong": self._wrong[:20],
+            "wrong": self._wrong[:5],
         }
 
 

@@ -18,7 +18,7 @@ NOT_AGAIN = re.compile(r"^(make (demo|test|check)|python -m venv .*|pip install 
 
 # In an order in which every page has what its commands need.
 PAGES = ("README", "docs/rendering", "docs/data", "docs/training", "docs/inverter")
-OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/performance")
+OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/midi_files", "docs/performance")
 
 
 def blocks(language):
