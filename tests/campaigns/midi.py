@@ -40,7 +40,7 @@ WHOLE, DAMAGED, REFUSED, FAILED = "whole", "damaged", "refused", "failed"
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of the files of a campaign.
+    """Counts of the files of a campaign by what became of them.
 
     Attributes:
         counts: number of files that were read as whole or damaged, were refused, or failed.
