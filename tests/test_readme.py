@@ -17,8 +17,15 @@ NOT_AGAIN = re.compile(r"^(make (demo|test|check)|python -m venv .*|pip install 
 
 
 # In an order in which every page has what its commands need.
-PAGES = ("README", "docs/rendering", "docs/data", "docs/training", "docs/inverter")
-OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/midi_files", "docs/performance")
+PAGES = (
+    "README",
+    "docs/midi_files",
+    "docs/rendering",
+    "docs/data",
+    "docs/training",
+    "docs/inverter",
+)
+OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/performance")
 
 
 def blocks(language):
