@@ -291,7 +291,7 @@ def report(results: dict) -> None:
     print(f"|---{'|---:' * 12}|")
     for name, row in sorted(rows.items(), key=lambda item: -item[1]["right"]):
         cells = [row[key] for key in ("version", "read", "refused", *ASPECTS, "right")]
-        cells += [f"{row['median_ms']:.1f}", f"{row['long_ms']:.0f}", f"{row['long_mb']:.0f}"]
+        cells += [f"{row['median_ms'] or 0:.1f}", f"{row['long_ms']:.0f}", f"{row['long_mb']:.0f}"]
         print(f"| {name} | {' | '.join(map(str, [*cells, row['cases']]))} |")
     for name, row in rows.items():
         if row["failures"]:
