@@ -5,7 +5,7 @@ import sys
 from tests.campaigns import midi
 from tests.campaigns.midi_mutants import mutant
 
-FILES = 1500
+FILES = 4000
 
 # Reads with a function that fails in its own way for each seed, instead of `read_midi`.
 FAILING = """
