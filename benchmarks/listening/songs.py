@@ -105,7 +105,7 @@ def bench_songs(form: Form, held_back: Path) -> list[BenchSong]:
         BenchSong("fast", "dense", fast()),
         BenchSong("repeats", "dense", repeats()),
         BenchSong("drums", "drums", groove()),
-        BenchSong("drums_and_piano", "drums", merge_notes(groove(), piano_with_groove())),
+        BenchSong("drums_and_piano", "drums", merge_notes([groove(), piano_with_groove()])),
         BenchSong("piano", "drums", piano_with_groove()),
     ]
 
@@ -174,7 +174,7 @@ def phrase(velocity: int) -> Notes:
     onsets = [_FIRST_ONSET + 0.4 * number for number in range(8)]
     melody = make_notes(onsets, 0.38, (72, 74, 76, 79, 77, 76, 74, 72), velocity=velocity)
     held = make_notes([_FIRST_ONSET] * 3, 3.2, (48, 55, 64), velocity=velocity, total_seconds=4.0)
-    return merge_notes(melody, held)
+    return merge_notes([melody, held])
 
 
 def single_notes(program: int, step: int) -> list[BenchSong]:
@@ -226,7 +226,7 @@ def fast() -> Notes:
         [bass[number % len(bass)] for number in range(24)],
         total_seconds=6.75,
     )
-    return merge_notes(upper, lower)
+    return merge_notes([upper, lower])
 
 
 def repeats() -> Notes:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from spectrodiff.music.notes import merge_notes
 from tests.support.sounds import RATE
 
 
@@ -72,7 +73,7 @@ def test_peaks_of_flux():
 
 def test_f1_of_hits():
     from listening.onsets import drum_hits, hits_f1
-    from listening.songs import combine, make_notes
+    from listening.songs import make_notes
 
     written = np.array([1.0, 2.0])
     assert hits_f1(written, np.array([1.06, 1.94])) == 0
@@ -82,4 +83,4 @@ def test_f1_of_hits():
     assert hits_f1(np.array([1.0]), np.array([0.99, 1.01])) == pytest.approx(2 / 3)
     assert hits_f1(written, np.zeros(0)) == 0
     drums = make_notes([0.5, 0.5, 1.0], 0.1, [36, 42, 42], is_drum=True)
-    assert drum_hits(combine(drums, make_notes([0.7], 0.1, [60]))).tolist() == [0.5, 1.0]
+    assert drum_hits(merge_notes([drums, make_notes([0.7], 0.1, [60])])).tolist() == [0.5, 1.0]
