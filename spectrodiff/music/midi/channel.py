@@ -8,9 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 DRUM_CHANNEL = 9
+# Controllers that choose the bank of the programs that follow.
+BANK_CONTROLLERS = 0, 32
 
 # Controllers.
-_BANK, _DATA, _VOLUME, _EXPRESSION, _BANK_FINE = 0, 6, 7, 11, 32
+_BANK, _BANK_FINE = BANK_CONTROLLERS
+_DATA, _VOLUME, _EXPRESSION = 6, 7, 11
 _PEDAL, _SOSTENUTO = 64, 66
 _UNREGISTERED, _PARAMETER_FINE, _PARAMETER = (98, 99), 100, 101
 _SOUND_OFF, _RESET_CONTROLLERS = 120, 121

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spectrodiff.music.midi.channel import Channel, NoteLists
+from spectrodiff.music.midi.channel import BANK_CONTROLLERS, Channel, NoteLists
 from spectrodiff.music.midi.tempo import TempoMap
 from spectrodiff.music.midi.track import MASTER_VOLUME, RESET, RHYTHM_PART, SYSTEM, YAMAHA_XG, Track
 
@@ -46,8 +46,8 @@ def perform(tracks: Sequence[Track], tempo: TempoMap) -> Performance:
 
     At one tick, messages to the whole synthesizer come first, then programs and controllers, then
     notes, so that it does not matter in which track each stands. Only a program in a track that has
-    notes of its channel at that tick keeps its place among them: several tracks may share a
-    channel, each with a program of its own.
+    notes of its channel at that tick keeps its place among them, with its bank: several tracks may
+    share a channel, each with a program of its own.
 
     Args:
         tracks: tracks that sound together.
@@ -96,14 +96,15 @@ def _merge(tracks: Sequence[Track]) -> tuple[np.ndarray, np.ndarray]:
     ticks = np.concatenate([np.array(track.ticks, np.int64) for track in tracks])
     events = np.concatenate([np.array(track.events, np.int64) for track in tracks])
     status = events >> 16 & 0xF0
-    is_note, is_program = status < 0xA0, status == 0xC0
+    is_bank = (status == 0xB0) & np.isin(events >> 8 & 0x7F, BANK_CONTROLLERS)
+    is_note, is_choice = status < 0xA0, (status == 0xC0) | is_bank
     rank = np.where(status == SYSTEM, 0, np.where(is_note, 2, 1))
-    if is_program.any():
-        # Programs of a track that has notes at that tick keep their place among them.
+    if is_choice.any():
+        # A bank holds for the programs behind it, so that it keeps its place, too.
         track = np.repeat(np.arange(len(tracks)), [len(track.ticks) for track in tracks])
         moment = np.unique(ticks, return_inverse=True)[1] * len(tracks) + track
         place = moment << 12 | _channel_of(events)
-        rank[is_program & np.isin(place, place[is_note])] = 2
+        rank[is_choice & np.isin(place, place[is_note])] = 2
     order = np.lexsort((rank, ticks))
     return ticks[order], events[order]
 

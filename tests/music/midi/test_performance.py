@@ -87,6 +87,14 @@ class TestPrograms:
         song = rows([on(0, 60), off(50, 60)], [on(0, 62, channel=1), program(0, 8), off(50, 62, 1)])
         assert {row[2]: row[4] for row in song} == {60: 8, 62: 0}
 
+    def test_tracks_that_share_a_channel_have_their_own_banks(self):
+        drums = [control(0, 0, 127), program(0, 0), *note(0, 36)]
+        song = rows(drums, [control(0, 0, 0), program(0, 8), *note(0, 64)])
+        assert {row[2]: (row[4], row[5]) for row in song} == {36: (0, True), 64: (8, False)}
+        # A bank without a program behind it changes nothing.
+        song = rows([program(0, 3), control(0, 0, 127), *note(0)])
+        assert [row[4:] for row in song] == [(3, False)]
+
     def test_ports_have_channels_of_their_own(self):
         second = [meta("midi_port", port=1), program(0, 40), *note(0, 64)]
         song = rows([program(0, 73), *note(0, 60)], second)
