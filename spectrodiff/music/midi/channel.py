@@ -88,6 +88,8 @@ class Channel:
         self._held: dict[int, list[int]] = defaultdict(list)
         self._sustained: dict[int, list[int]] = defaultdict(list)
         self._caught: dict[int, list[int]] = defaultdict(list)
+        # First event of the tick at which each key was last struck again while a pedal held it.
+        self._struck_again: dict[int, int] = {}
         # Event since which each effect is on, or -1, and the last until which it was.
         self._effect_since: dict[str, int] = {}
         self._effect_until: dict[str, int] = {}
@@ -119,8 +121,9 @@ class Channel:
             tick_start: index of the first event at the same tick.
         """
         notes = self._notes
-        if self._pedal:
-            self._end(self._earlier(pitch, tick_start), tick_start)
+        if self._pedal and (earlier := self._earlier(pitch, tick_start)):
+            self._end(earlier, tick_start)
+            self._struck_again[pitch] = tick_start
         self._end(self._sustained.pop(pitch, []), tick_start)
         self._end(self._caught.pop(pitch, []), tick_start)
         self._held[pitch].append(len(notes.first))
@@ -142,7 +145,10 @@ class Channel:
             tick_start: index of the first event at the same tick. Notes that began at this tick
                 continue if there are earlier ones.
         """
-        for note in self._earlier(pitch, tick_start) or self._held.pop(pitch, []):
+        notes = self._earlier(pitch, tick_start)
+        if not notes and self._struck_again.pop(pitch, -1) == tick_start:
+            return  # the end of the notes that the pedal let go when the key was struck again
+        for note in notes or self._held.pop(pitch, []):
             if self._notes.first[note] < self._sostenuto_since:
                 self._caught[pitch].append(note)
             elif self._pedal:

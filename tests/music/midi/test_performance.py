@@ -213,6 +213,12 @@ class TestPedals:
         track = [control(0, 64, 127), *note(0), on(100, 60), control(100, 64, 0), off(100, 60)]
         assert times(track) == [(0.0, 0.2), (0.2, 0.4)]
 
+    def test_a_key_struck_again_as_it_is_let_go(self):
+        # Whether its end comes before or behind, the second note lasts to its own end.
+        for order in ([off(100, 60), on(0, 60)], [on(100, 60), off(0, 60)]):
+            track = [control(0, 64, 127), on(0, 60), *order, control(50, 64, 0), off(50, 60)]
+            assert times(track) == [(0.0, 0.1), (0.1, 0.2)]
+
     def test_holds_only_its_channel(self):
         assert times([control(0, 64, 127, 1), *note(0), control(400, 64, 0, 1)]) == [(0.0, 0.1)]
 
