@@ -30,8 +30,7 @@ def test_description(song, capsys):
         "  instruments piano (program 0): 2\n"
         "              flute (program 73): 1\n"
         "              drums: 3 (2 bass drum, 1 snare drum)\n"
-        "  remarks     3 notes without an end\n"
-        "              pitch bends (up to 2 semitones) of 1 note ignored\n"
+        "  remarks     pitch bends (up to 2 semitones) of 1 note ignored\n"
     )
 
 

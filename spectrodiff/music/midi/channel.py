@@ -211,11 +211,11 @@ class Channel:
             self._set_parameter(number, value, index)
 
     def finish(self) -> int:
-        """Ends the song; returns the number of notes whose key was never let go."""
+        """Ends the song; returns the number of pitched notes whose key was never let go."""
         for sounding in (self._held, self._sustained, self._caught):
             for numbers in sounding.values():
                 self._count_effects(numbers, math.inf)
-        return sum(map(len, self._held.values()))
+        return sum(not self._notes.is_drum[note] for held in self._held.values() for note in held)
 
     def _earlier(self, pitch: int, tick_start: int) -> list[int]:
         """Takes the notes of a key that began before this tick out of those held."""

@@ -23,7 +23,7 @@ class Performance:
     Attributes:
         columns: columns of the note table (see `Notes`), in order of onset.
         end_seconds: time of the last event of any track.
-        unended: number of notes without an end, which last to the end of the song.
+        unended: number of pitched notes without an end, which last to the end of the song.
         without_length: number of pitched notes that end at the tick at which they begin.
         silent: number of notes with volume 0 from beginning to end, whose velocity is 1.
         touched: number of notes that each ignored effect touches.
