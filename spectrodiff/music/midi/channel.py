@@ -147,7 +147,7 @@ class Channel:
         """
         notes = self._earlier(pitch, tick_start)
         if not notes and self._struck_again.pop(pitch, -1) == tick_start:
-            return  # the end of the notes that the pedal let go when the key was struck again
+            return  # the end of the earlier notes, which ended when the key was struck again
         for note in notes or self._held.pop(pitch, []):
             if self._notes.first[note] < self._sostenuto_since:
                 self._caught[pitch].append(note)

@@ -70,20 +70,22 @@ def parse_file(data: bytes, name: str) -> MidiFile:
         raise MidiError(name, "a MIDI file with tracks", walk.damage or "none")
     if walk.damage and not any(track.events or track.ended for track in tracks):
         raise MidiError(name, "a MIDI file", f"one whose {walk.damage}")
+    remarks = walk.remarks()
     if kind > 2:
-        walk.remarks.append(f"unknown type {kind}, read as type 1")
+        remarks.append(f"unknown type {kind}, read as type 1")
     if len(tracks) != num_tracks:
-        walk.remarks.append(f"{len(tracks)} tracks, although the header says {num_tracks}")
+        found = f"{len(tracks)} track{'s' * (len(tracks) > 1)}"
+        remarks.append(f"{found}, although the header says {num_tracks}")
     patterns = [tracks]
     if kind == 2 and len(tracks) > _MAX_PATTERNS:
         raise MidiError(name, f"at most {_MAX_PATTERNS} patterns", f"{len(tracks)}")
     if kind == 2 and len(tracks) > 1:
         patterns = [[track] for track in tracks]
-        walk.remarks.append(f"type 2: {len(tracks)} patterns, read one after another")
+        remarks.append(f"type 2: {len(tracks)} patterns, read one after another")
     clipped = sum(track.clipped for track in tracks)
     if clipped:
-        walk.remarks.append(f"{clipped} data byte{'s' * (clipped > 1)} above 127 read as 127")
-    return MidiFile(patterns, ticks_per_beat, ticks_per_second, walk.damage, tuple(walk.remarks))
+        remarks.append(f"{clipped} data byte{'s' * (clipped > 1)} above 127 read as 127")
+    return MidiFile(patterns, ticks_per_beat, ticks_per_second, walk.damage, tuple(remarks))
 
 
 class _Walk:
@@ -91,7 +93,6 @@ class _Walk:
 
     Attributes:
         damage: the first place where the file broke, with the reason.
-        remarks: oddities by which nothing is lost.
     """
 
     def __init__(self, data: bytes, num_tracks: int) -> None:
@@ -99,7 +100,16 @@ class _Walk:
         # Tracks behind bytes that are no chunk are remains of other files, unless some are missing.
         self._num_tracks = max(num_tracks, 1)
         self.damage = ""
-        self.remarks: list[str] = []
+        # Number of bytes that were ignored at each place, and where that is.
+        self._ignored: list[tuple[int, str]] = []
+
+    def remarks(self) -> list[str]:
+        """Returns oddities by which nothing is lost."""
+        if not self._ignored:
+            return []
+        count, places = sum(count for count, _ in self._ignored), len(self._ignored)
+        where = self._ignored[0][1] if places == 1 else f"in {places} places"
+        return [f"{count} byte{'s' * (count > 1)} {where} ignored"]
 
     def tracks(self, position: int) -> Iterator[Track]:
         """Yields the tracks from a position on."""
@@ -152,7 +162,7 @@ class _Walk:
 
     def _ignore(self, unread: bytes, where: str) -> None:
         if unread.strip(_FILLING):
-            self.remarks.append(f"{len(unread)} byte{'s' * (len(unread) > 1)} {where} ignored")
+            self._ignored.append((len(unread), where))
 
 
 def _unwrap(data: bytes) -> bytes:

@@ -101,6 +101,14 @@ class TestHarmlessOddities:
                 two(chunk(b"MTrk", FIRST + END + b"\1\2\3\4\5")),
                 "5 bytes after the end of track 1 ignored",
             ),
+            (
+                header(1, 2)
+                + chunk(b"MTrk", FIRST + END + b"\1\2")
+                + b"\3\4\5"
+                + chunk(b"MTrk", SECOND + END + b"\6")
+                + b"\7",
+                "7 bytes in 2 places ignored",
+            ),
         ],
     )
     def test_with_a_remark(self, data, remark):
@@ -122,6 +130,10 @@ class TestHarmlessOddities:
     def test_header_of_a_wrong_length(self):
         for length in (0, 5, 7, 0xFFFFFFFF):
             assert rows(GOOD[:4] + length.to_bytes(4, "big") + GOOD[8:]) == [FIRST_ROW]
+
+    def test_a_single_track(self):
+        remark = "1 track, although the header says 2"
+        assert read_midi(header(1, 2) + chunk(b"MTrk", FIRST + END)).remarks == (remark,)
 
     def test_unknown_type(self):
         data = header(7, 2) + chunk(b"MTrk", FIRST + END) + chunk(b"MTrk", SECOND + END)
