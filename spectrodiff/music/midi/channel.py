@@ -54,7 +54,7 @@ class NoteLists:
         first: event that begins the note.
         last: event that ends the note, or the first of its tick; -1 if none does.
         touched: number of notes that each effect without a counterpart in notes touches.
-        bend: largest pitch bend in semitones, of a note or none.
+        bend: largest pitch bend of a note, in semitones.
     """
 
     channel: "array[int]" = dataclasses.field(default_factory=_integers)
@@ -102,6 +102,7 @@ class Channel:
         self._volume, self._expression = _DEFAULT_VOLUME, _FULL_EXPRESSION
         self._pedal, self._sostenuto_since = False, -1
         self._parameter, self._bend_range = [127, 127], float(_DEFAULT_BEND_RANGE)
+        self._semitones = 0.0  # of the pitch bend
 
     def reset(self, index: int) -> None:
         """Ends all notes and restores the state of a channel that is switched on."""
@@ -134,6 +135,7 @@ class Channel:
         notes.is_drum.append(self.is_drum)
         notes.first.append(index)
         notes.last.append(-1)
+        notes.bend = max(notes.bend, self._semitones)
         if self._variation and not self.is_drum:
             notes.touched[BANKS] += 1
 
@@ -170,8 +172,9 @@ class Channel:
     def bend(self, value: int, index: int) -> None:
         """Notes a pitch bend: 0..16383, of which 8192 is none."""
         self._set_effect(BENDS, value != _NEUTRAL_BEND, index)
-        semitones = abs(value - _NEUTRAL_BEND) / _NEUTRAL_BEND * self._bend_range
-        self._notes.bend = max(self._notes.bend, semitones)
+        self._semitones = abs(value - _NEUTRAL_BEND) / _NEUTRAL_BEND * self._bend_range
+        if self._held or self._sustained or self._caught:
+            self._notes.bend = max(self._notes.bend, self._semitones)
 
     def press(self, value: int, index: int) -> None:
         """Notes aftertouch, 0..127."""
@@ -224,6 +227,8 @@ class Channel:
             return []  # without a copy, which would cost quadratic time in notes of one tick
         # They are in the order in which they began.
         count = bisect.bisect_left(held, tick_start, key=first.__getitem__)
+        if count == len(held):
+            return self._held.pop(pitch)
         self._held[pitch] = held[count:]
         return held[:count]
 
@@ -260,7 +265,7 @@ class Channel:
         self._set_level(index)
         for effect in self._effect_since.keys() - {TUNING, FILTERS}:
             self._set_effect(effect, False, index)
-        self._parameter = [127, 127]
+        self._parameter, self._semitones = [127, 127], 0.0
 
     def _set_level(self, index: int) -> None:
         volume = self._volume / _DEFAULT_VOLUME

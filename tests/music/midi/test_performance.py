@@ -315,6 +315,10 @@ class TestIgnored:
         within = [on(0, 60), bend(10, -8192), bend(10, 0), off(10, 60)]
         assert remarks(*within) == ("pitch bends (up to 2 semitones) of 1 note ignored",)
 
+    def test_bends_between_notes_are_not_heard(self):
+        track = [*note(0), bend(10, -8192), bend(10, 4096), *note(0), bend(10, 8191)]
+        assert remarks(*track) == ("pitch bends (up to 1 semitone) of 1 note ignored",)
+
     def test_bend_range(self):
         wide = [control(0, 101, 0), control(0, 100, 0), control(0, 6, 12)]
         assert remarks(*wide, bend(0, -8192), *note(0)) == (
