@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib
+import io
 import logging
 import os
 import sys
@@ -58,6 +59,9 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
     """
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("spectrodiff").setLevel(logging.INFO)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As standard error does, so that no name of a file ends a command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = main(sys.argv[1:] if arguments is None else arguments)
     except SpectrodiffError as error:

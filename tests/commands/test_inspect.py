@@ -1,6 +1,9 @@
 """Descriptions of MIDI files."""
 
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -60,3 +63,13 @@ def test_files_that_cannot_be_read(song, tmp_path, capsys, caplog):
     assert caplog.messages == [f"{tmp_path}/bad.mid: expected a MIDI file with tracks, got none"]
     with pytest.raises(MidiError, match=r"bad\.mid"):
         inspect.main([str(tmp_path / "bad.mid")])
+
+
+def test_a_name_that_is_not_utf8_does_not_end_a_command(song):
+    name = os.fsencode(song.parent) + b"/a\xff.mid"
+    os.link(song, name)
+    command = [sys.executable, "-m", "spectrodiff", "inspect", name, song]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert b"a\\udcff.mid\n" in done.stdout
+    assert os.fsencode(song) + b"\n" in done.stdout
