@@ -82,7 +82,7 @@ class Settings(NamedTuple):
 def main(arguments: Sequence[str]) -> int:
     """Renders the songs that the command line names; returns the exit status."""
     flags = parse_flags(arguments)
-    check_loudness(flags)
+    check_numbers(flags)
     settings = configure(flags)
     outputs = name_outputs(flags.songs, flags.out, flags.format)
     for folder in {output.parent for output in outputs}:
@@ -204,12 +204,14 @@ def write_songs(
             print(f"{outputs[number]}  {len(audio) / rate:.1f} s", flush=True)
 
 
-def check_loudness(flags: argparse.Namespace) -> None:
-    """Checks the flags of loudness before anything is rendered.
+def check_numbers(flags: argparse.Namespace) -> None:
+    """Checks the flags of length and loudness before anything is rendered.
 
     Raises:
         ConfigError: if a number is out of its range, or --together has no --loudness.
     """
+    if not flags.max_minutes > 0:
+        raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
     if flags.loudness is not None:
         check_lufs(flags.loudness)
     if not flags.peak <= 0:
@@ -242,7 +244,6 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         help="stop with an error if a segment has too many notes or a song cannot be read "
         "(default: leave out those notes or that song)",
     )
-
     add(
         "--refuse_damaged",
         action="store_true",

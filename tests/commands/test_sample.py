@@ -126,6 +126,11 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
         (["{midi}/overlaps.mid", "--out", "song.mp3"], "error: --out: expected a folder or a name"),
         (["{midi}/overlaps.mid", "--loudness", "9"], "error: loudness: expected LUFS in -70..0"),
         (["{midi}/overlaps.mid", "--peak", "1"], "error: --peak: expected decibels of 0 or below"),
+        (
+            ["{midi}/overlaps.mid", "--max_minutes", "nan"],
+            "error: --max_minutes: expected a number",
+        ),
+        (["{midi}/overlaps.mid", "--max_minutes", "0"], "error: --max_minutes: expected a number"),
         (["{midi}/overlaps.mid", "--together"], "error: --together: expected a --loudness"),
         (["{midi}/dense.mid", "--strict", "--model", "{tiny}"], "at most 64 tokens in a segment"),
     ],
