@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from spectrodiff.audio.mpeg import after_id3, find_frames
+from spectrodiff.core.files import is_utf8
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -56,7 +57,8 @@ class Container:
 
     def open(self, path: Path) -> Path | io.RawIOBase:
         """Returns the file as the decoder is to see it."""
-        if self.first == self.end and not self.replacement:
+        # soundfile opens no file whose name is not in UTF-8.
+        if self.first == self.end and not self.replacement and is_utf8(str(path)):
             return path
         return _Spliced(path, self.first, self.end, self.replacement)
 

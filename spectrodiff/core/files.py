@@ -119,6 +119,15 @@ def file_name(id: str) -> str:
     return f"{short}-{zlib.crc32(json.dumps(id).encode()):08x}"
 
 
+def is_utf8(name: str) -> bool:
+    """Returns True if the name of a file is UTF-8; names from old disks may be other bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def cache_folder() -> Path:
     """Returns the folder for downloads: $SPECTRODIFF_CACHE or ~/.cache/spectrodiff."""
     return Path(os.environ.get("SPECTRODIFF_CACHE") or "~/.cache/spectrodiff").expanduser()

@@ -1,6 +1,8 @@
 """Audio files whose headers state a wrong length or none."""
 
 import logging
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +154,14 @@ def test_flac_of_unknown_length(tmp_path, channels, front):
     for read in (read_audio, count_samples, lambda path: read_excerpt(path, 0, 10)):
         with pytest.raises(AudioError, match=r"a\.flac: expected a readable audio file"):
             read(path)
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC"])
+def test_names_that_are_not_utf8(tmp_path, container):
+    expected = write(tmp_path / "a", container)
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    (tmp_path / "a").rename(path)
+    check_whole(path, expected)
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.files import is_utf8
 from spectrodiff.data.recordings import RecordingGroup, Skip
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -115,7 +116,7 @@ def group_by_name(
         if path.suffix.lower() not in suffixes:
             continue
         id = unicodedata.normalize("NFC", path.relative_to(source).with_suffix("").as_posix())
-        if _is_utf8(id):
+        if is_utf8(id):
             groups[id].append(path)
         else:
             skipped.append(Skip(_name(path, source), "a file name that is not UTF-8"))
@@ -175,14 +176,6 @@ def _split_of(id: str) -> str | None:
 def _hash_share(id: str) -> float:
     """Returns a number in [0, 1) that depends only on the name."""
     return int.from_bytes(hashlib.md5(id.encode()).digest()[:6], "big") / 2**48
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _name(path: Path, folder: Path) -> str:
