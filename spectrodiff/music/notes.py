@@ -121,8 +121,13 @@ class Notes:
         """
         if sequence.notes and not any(note.end_time for note in sequence.notes):
             raise MidiError("note sequence", "notes with times in seconds", "none")
-        sequence = _import_note_seq().apply_sustain_control_changes(sequence)
-        notes = sequence.notes
+        note_seq = _import_note_seq()
+        unquantized = note_seq.NoteSequence()
+        unquantized.CopyFrom(sequence)
+        # note-seq extends no notes of quantized sequences; their times in seconds are still there.
+        unquantized.ClearField("quantization_info")
+        sequence = note_seq.apply_sustain_control_changes(unquantized)
+        notes, has_bends = sequence.notes, any(bend.bend for bend in sequence.pitch_bends)
         return cls(
             onset_seconds=np.array([note.start_time for note in notes], np.float64),
             offset_seconds=np.array([note.end_time for note in notes], np.float64),
@@ -131,7 +136,7 @@ class Notes:
             program=np.array([note.program for note in notes], np.int64),
             is_drum=np.array([note.is_drum for note in notes], np.bool_),
             total_seconds=sequence.total_time,
-            remarks=("pitch bends ignored",) if sequence.pitch_bends else (),
+            remarks=("pitch bends ignored",) if has_bends else (),
         )
 
     def to_note_sequence(self) -> Any:

@@ -2,6 +2,7 @@ import math
 import subprocess
 import sys
 
+import note_seq
 import numpy as np
 import pytest
 
@@ -124,6 +125,17 @@ class TestNoteSequences:
         notes = Notes.from_note_sequence(sequence)
         assert note_rows(notes) == [(0, 3.0, 60, 100, 0, False)]
         assert notes.remarks == ("pitch bends ignored",)
+        sequence.pitch_bends[0].bend = 0
+        assert Notes.from_note_sequence(sequence).remarks == ()
+
+    def test_times_of_quantized_sequences(self):
+        sequence = note_table([(0.13, 0.61, 60, 100, 0, False)]).to_note_sequence()
+        sequence.tempos.add(qpm=120)
+        quantized = note_seq.quantize_note_sequence(sequence, 4)
+        quantized.control_changes.add(time=0.5, control_number=64, control_value=127)
+        quantized.control_changes.add(time=0.9, control_number=64, control_value=0)
+        assert note_rows(Notes.from_note_sequence(quantized)) == [(0.13, 0.9, 60, 100, 0, False)]
+        assert quantized.HasField("quantization_info")
 
     def test_times_in_steps_are_refused(self):
         sequence = note_table([]).to_note_sequence()
