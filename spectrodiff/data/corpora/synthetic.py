@@ -27,11 +27,16 @@ from spectrodiff.data.recordings import (
     RecordingGroup,
     Skip,
     StemReader,
+    Unusable,
     read_recorded_midi,
 )
+from spectrodiff.music.midi.reader import length
 from spectrodiff.music.notes import Notes
 
 logger = logging.getLogger(__name__)
+
+# A small file with one misplaced end can last for hours, which would outweigh all other songs.
+_MAX_SECONDS = 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +55,13 @@ class CachedRenderer:
         """Renders a song, or reads it from the cache; float32 [samples] at 16 kHz.
 
         Raises:
+            Unusable: if the song is longer than an hour.
             MidiError: if the notes cannot be read.
             CorpusError: if the song cannot be rendered.
         """
         notes = read_notes()
+        if notes.total_seconds > _MAX_SECONDS:
+            raise Unusable("song longer than an hour", length(notes.total_seconds))
         path = self.cache / f"{self._fingerprint(notes)}.flac"
         if path.is_file():
             try:

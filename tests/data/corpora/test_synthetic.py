@@ -12,7 +12,7 @@ from spectrodiff.composer.settings import NARROW
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.corpora import synthetic
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
-from spectrodiff.data.recordings import read_group
+from spectrodiff.data.recordings import Unusable, read_group
 from tests.support.corpora import table, write_notes
 
 NOTES = partial(table, (0.5, 1.5, 69))
@@ -53,6 +53,12 @@ def test_a_rendered_song_is_cached(renderer):
     # The cache is used: other audio in the file is returned.
     soundfile.write(cached, np.full(1000, 0.5), 16_000)
     assert len(renderer.render(NOTES)) == 1000
+
+
+def test_songs_longer_than_an_hour_are_left_out(renderer):
+    with pytest.raises(Unusable, match=r"longer than an hour.*3600\.5 s"):
+        renderer.render(partial(table, (0.5, 3600.5, 69)))
+    assert not renderer.cache.exists()
 
 
 def test_other_notes_or_settings_are_rendered_anew(renderer):
