@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from spectrodiff.commands.program import usage_name
-from spectrodiff.core.errors import MidiError
+from spectrodiff.core.errors import MidiError, printable
 from spectrodiff.music.general_midi import PROGRAM_NAMES, drum_name
 from spectrodiff.music.midi.reader import MidiSong, length, read_midi_song
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             logger.error("%s", error)
             refused += 1
         else:
-            print(name)
+            print(printable(name))
             for title, text in describe(song):
                 print(f"  {title:12}{text}")
     return min(refused, 1)

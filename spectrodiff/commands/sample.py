@@ -16,7 +16,7 @@ from spectrodiff.commands import gin_files
 from spectrodiff.commands.flags import add_gin_flags
 from spectrodiff.commands.program import usage_name
 from spectrodiff.core.config import check_types, require
-from spectrodiff.core.errors import ConfigError, MidiError
+from spectrodiff.core.errors import ConfigError, MidiError, printable
 from spectrodiff.core.files import check_writable, local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
@@ -130,7 +130,8 @@ def tokenize(
             notes = read_midi(name)
             check_song(name, notes, flags)
             songs.append(synth.tokenize(notes, strict=flags.strict, name=name))
-            logger.info("%s", "; ".join([f"{name}: {length(notes.total_seconds)}", *notes.remarks]))
+            title = f"{printable(name)}: {length(notes.total_seconds)}"
+            logger.info("%s", "; ".join([title, *notes.remarks]))
         except MidiError as error:
             if flags.strict or len(flags.songs) == 1:
                 raise
@@ -201,7 +202,7 @@ def write_songs(
             write_audio(outputs[number], audio, rate)
             if flags.picture:
                 write_spectrogram(outputs[number].with_suffix(".png"), song.log_mel)
-            print(f"{outputs[number]}  {len(audio) / rate:.1f} s", flush=True)
+            print(f"{printable(str(outputs[number]))}  {len(audio) / rate:.1f} s", flush=True)
 
 
 def check_numbers(flags: argparse.Namespace) -> None:

@@ -5,6 +5,9 @@ keeps its traceback.
 """
 
 import os
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class SpectrodiffError(Exception):
@@ -18,7 +21,8 @@ class SpectrodiffError(Exception):
 
     def __init__(self, subject: str | os.PathLike[str], expected: str, got: str) -> None:
         # Quoted messages of other libraries can have several lines.
-        super().__init__(f"{os.fspath(subject)}: expected {expected}, got {got}".replace("\n", " "))
+        message = f"{os.fspath(subject)}: expected {expected}, got {got}"
+        super().__init__(printable(message.replace("\n", " ")))
         self.subject = os.fspath(subject)
         self.expected = expected
         self.got = got
@@ -54,6 +58,11 @@ class ReportError(SpectrodiffError):
 
 class OutputError(SpectrodiffError):
     """Output file or folder that cannot be written."""
+
+
+def printable(text: str) -> str:
+    """Escapes control characters, with which the name of a file could command a terminal."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def first_line(error: BaseException) -> str:

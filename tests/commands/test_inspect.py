@@ -73,3 +73,12 @@ def test_a_name_that_is_not_utf8_does_not_end_a_command(song):
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
     assert b"a\\udcff.mid\n" in done.stdout
     assert os.fsencode(song) + b"\n" in done.stdout
+
+
+def test_names_do_not_command_a_terminal(song, capsys):
+    name = song.with_name("a\x1b[31m\x9b2J\r.mid")
+    song.rename(name)
+    assert inspect.main([str(name)]) == 0
+    assert capsys.readouterr().out.startswith(f"{song.parent}/a\\x1b[31m\\x9b2J\\r.mid\n")
+    with pytest.raises(MidiError, match=r"/a\\x1b\.mid: expected a readable MIDI file"):
+        inspect.main([str(song.with_name("a\x1b.mid"))])

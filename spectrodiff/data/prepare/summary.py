@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import CorpusError, printable
 from spectrodiff.core.json_files import write_json
 from spectrodiff.data.recordings import Outcome, Plan, Remark, Skip
 from spectrodiff.data.source import SUMMARY_FILE
@@ -118,7 +118,7 @@ class Summary:
             number = f"{remark.number} " if remark.number > 1 else ""
             detail = f" ({remark.detail})" if remark.detail else ""
             lines.append(f"{remark.id}: {number}{remark.text}{detail}")
-        listed = sorted(lines)
+        listed = sorted(map(printable, lines))
         if len(listed) > _LINES_SHOWN:
             more = f"{len(listed) - _LINES_SHOWN} more are listed in {SUMMARY_FILE}"
             listed = [*listed[:_LINES_SHOWN], more]
@@ -136,7 +136,7 @@ class Summary:
         for skip in self.skipped:
             names[skip.reason].append(skip.id)
         return [
-            f"{len(ids)} {reason} ({', '.join(sorted(ids)[:_NAMES_SHOWN])}"
+            f"{len(ids)} {reason} ({', '.join(sorted(map(printable, ids))[:_NAMES_SHOWN])}"
             f"{', ...' if len(ids) > _NAMES_SHOWN else ''})"
             for reason, ids in sorted(names.items(), key=lambda item: -len(item[1]))
         ]

@@ -207,13 +207,16 @@ def test_a_runner_that_beam_does_not_have_is_one_clear_error(tmp_path, monkeypat
 def test_what_was_done_with_each_recording_is_listed(tmp_path):
     summary = Summary(
         skipped=[Skip("b", "no audio file"), Skip("a", "expected a MIDI file", "a.mid: ...")],
-        remarked=[Remark("c", "notes cut at the end of the audio", 3), Remark("d", "x", 1, "y")],
+        remarked=[
+            Remark("c", "notes cut at the end of the audio", 3),
+            Remark("d\x1b", "x", 1, "y"),
+        ],
     )
     assert summary.listing().splitlines() == [
         "a: left out, expected a MIDI file (a.mid: ...)",
         "b: left out, no audio file",
         "c: 3 notes cut at the end of the audio",
-        "d: x (y)",
+        r"d\x1b: x (y)",
     ]
     summary.save(tmp_path / "summary.json")
     assert Summary.load(tmp_path / "summary.json") == summary
