@@ -51,6 +51,8 @@ class _Channel:
         # Numbers of sounding notes by key: keys that are down, and keys that a pedal holds.
         self.down: dict[int, list[int]] = defaultdict(list)
         self.pedaled: dict[int, list[int]] = defaultdict(list)
+        # Tick at which each key was last struck again while a pedal held it.
+        self.struck_again: dict[int, int] = {}
         # Notes whose keys were down when the sostenuto pedal was pressed.
         self.caught: set[int] = set()
 
@@ -65,8 +67,8 @@ def play(events: Sequence[Event], division: int, *, pedals: bool) -> np.ndarray:
     Onsets and offsets are in seconds. Rules, where files leave room for several:
 
     - Tracks are merged in time; at one tick, messages to the whole synthesizer come first, then
-      programs and controllers, then notes. A program in a track that has notes of its channel at
-      that tick keeps its place among them.
+      programs and controllers, then notes. A program or bank in a track that has notes of its
+      channel at that tick keeps its place among them.
     - Programs, pedals, banks and all-notes-off belong to a channel; a note has the program that is
       set when it begins.
     - Drums are on channel 10, on channels with bank 126 or 127 (XG) or 120 (General MIDI 2), and
@@ -74,7 +76,8 @@ def play(events: Sequence[Event], division: int, *, pedals: bool) -> np.ndarray:
     - A note-off ends all notes of its key and channel that began at earlier ticks, or those of its
       own tick if there are no others.
     - Pedals sustain from a value of 64 on. A key that is struck while the pedal is down ends the
-      notes of that key, except those whose keys went down at the same tick and are still.
+      notes of that key, except those whose keys went down at the same tick and are still. A
+      note-off behind it at that tick is theirs.
     - Notes never ended, by pedals or at all, last until the last note event of the song.
 
     Args:
@@ -105,7 +108,8 @@ def _in_order(events: Sequence[Event]) -> list[Event]:
         if event.status == SYSEX:
             return 0
         keeps_place = (event.tick, event.track, event.channel) in places
-        if event.status in (NOTE_ON, NOTE_OFF) or (event.status == PROGRAM and keeps_place):
+        chooses = event.status == PROGRAM or (event.status == CONTROL and event.first == 0)
+        if event.status in (NOTE_ON, NOTE_OFF) or (chooses and keeps_place):
             return 2
         return 1
 
@@ -151,7 +155,9 @@ class _Player:
             self._end(channel.pedaled.pop(event.first, []), now)
             if channel.pedal:
                 down = channel.down[event.first]
-                self._end(self._earlier(down, event.tick), now)
+                if earlier := self._earlier(down, event.tick):
+                    self._end(earlier, now)
+                    channel.struck_again[event.first] = event.tick
                 down[:] = [note for note in down if self.rows[note][1] is None]
             channel.down[event.first].append(len(self.rows))
             self._ticks.append(event.tick)
@@ -159,7 +165,8 @@ class _Player:
         elif event.status in (NOTE_ON, NOTE_OFF):
             notes = channel.down[event.first]
             earlier = self._earlier(notes, event.tick)
-            self._let_go(channel, event.first, earlier or notes, now)
+            if earlier or channel.struck_again.pop(event.first, None) != event.tick:
+                self._let_go(channel, event.first, earlier or notes, now)
 
     def _earlier(self, notes: Iterable[int], tick: int) -> list[int]:
         return [note for note in notes if self._ticks[note] < tick]
