@@ -149,6 +149,8 @@ def _measure(path: Path) -> tuple[int, float] | AudioError:
     try:
         for block in audio_blocks(path, SAMPLE_RATE):
             samples, peak = samples + len(block), max(peak, peak_of(block))
+        # Some formats can only be read from their beginning.
+        read_excerpt(path, samples // 2, 1)
     except AudioError as error:
         return error
     return samples, peak

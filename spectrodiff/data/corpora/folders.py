@@ -91,6 +91,11 @@ def files_below(folder: Path) -> tuple[list[Path], list[Skip]]:
                 links.append(entry)
             else:
                 folders.append(entry)
+    skipped += [
+        Skip(_name(file, folder), "link to nothing")
+        for file in files
+        if file.is_symlink() and not file.exists()
+    ]
     return sorted(file for file in files if file.is_file()), skipped
 
 

@@ -7,6 +7,8 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from spectrodiff.music.midi.track import ROLAND_GS, YAMAHA_XG
+
 DRUM_CHANNEL = 9
 # Controllers that choose the bank of the programs that follow.
 BANK_CONTROLLERS = 0, 32
@@ -76,13 +78,13 @@ class Channel:
         notes: the notes of the song, to which those of the channel are added.
 
     Attributes:
-        xg: whether Yamaha's rules for banks hold.
+        mode: GENERAL_MIDI, ROLAND_GS or YAMAHA_XG, whose rules for banks hold; 0 if not chosen.
         is_drum: whether notes of the channel are drums.
         levels: index of an event, and the volume and expression from it on; 1 is the default.
     """
 
     def __init__(self, number: int, notes: NoteLists) -> None:
-        self._number, self._notes, self.xg = number, notes, False
+        self._number, self._notes, self.mode = number, notes, 0
         self.levels: list[tuple[int, float]] = [(-1, 1.0)]
         # Numbers of notes by key: with the key down, held by the pedal, held by the sostenuto.
         self._held: dict[int, list[int]] = defaultdict(list)
@@ -161,9 +163,10 @@ class Channel:
     def change_program(self, program: int) -> None:
         """Sets the program of the notes that follow, and whether they are drums."""
         self._program = program
-        if self._bank in _DRUM_BANKS:
+        # In Roland GS, these banks have melodic sounds of older synthesizers.
+        if self._bank in _DRUM_BANKS and self.mode != ROLAND_GS:
             self.is_drum = self._drums_by_bank = True
-        elif self._bank == _MELODIC_BANK or (self.xg and self._bank >= 0):
+        elif self._bank == _MELODIC_BANK or (self.mode == YAMAHA_XG and self._bank >= 0):
             self.is_drum = self._drums_by_bank = False
         elif self._drums_by_bank:
             self.is_drum, self._drums_by_bank = self._number % 16 == DRUM_CHANNEL, False

@@ -119,6 +119,9 @@ class _Walk:
                 number += 1
                 track, position = self._track(position, number)
                 yield track
+            elif data[position : position + 4] == b"MThd":
+                self._ignore(data[position:], "after the last chunk")
+                return  # another file, which was joined to this one
             elif _is_chunk(data, position):
                 position += 8 + _length(data, position)
             else:
@@ -168,14 +171,17 @@ class _Walk:
 def _unwrap(data: bytes) -> bytes:
     """Removes a MacBinary header or a RIFF container."""
     if data[:1] == b"\0" and data[_MAC_BINARY_BYTES : _MAC_BINARY_BYTES + 4] in (b"MThd", b"RIFF"):
-        data = data[_MAC_BINARY_BYTES:]
+        # The other data of the file on a Macintosh, such as its icon, follow.
+        length = int.from_bytes(data[83:87], "big")
+        data = data[_MAC_BINARY_BYTES:][: length or None]
     if data[:4] != b"RIFF" or data[8:12] != b"RMID":
         return data
     position = 12
     while position + 8 <= len(data):
         (length,) = struct.unpack("<I", data[position + 4 : position + 8])
         if data[position : position + 4] == b"data":
-            return data[position + 8 : position + 8 + length]
+            # A length of 0 stands for one that was not known.
+            return data[position + 8 :][: length or None]
         position += 8 + length + length % 2
     return data
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from spectrodiff.music.midi.channel import BANK_CONTROLLERS, Channel, NoteLists
 from spectrodiff.music.midi.tempo import TempoMap
-from spectrodiff.music.midi.track import MASTER_VOLUME, RESET, RHYTHM_PART, SYSTEM, YAMAHA_XG, Track
+from spectrodiff.music.midi.track import MASTER_VOLUME, RESET, RHYTHM_PART, SYSTEM, Track
 
 # Length of notes that end at the tick at which they begin, and of drums that never end.
 SHORTEST_SECONDS = 0.01
@@ -131,7 +131,7 @@ class _Player:
         self._used: dict[int, Channel] = {}
         self.last_note = 0
         self.master_volume = False
-        self._xg = False
+        self._mode = 0
 
     def play(self, ticks: Sequence[int], events: Sequence[int]) -> None:
         """Plays the events of a song in their order."""
@@ -164,14 +164,14 @@ class _Player:
         channel = self._used.get(number)
         if channel is None:
             channel = self.channels.setdefault(number, Channel(number, self.notes))
-            channel.xg = self._xg
+            channel.mode = self._mode
             self._used[number] = channel
         return channel
 
     def _command(self, port: int, command: int, value: int, index: int) -> None:
         """Carries out a message to the whole synthesizer."""
         if command == RESET:
-            self._xg = value == YAMAHA_XG
+            self._mode = value
             for channel in self._used.values():
                 channel.reset(index)
             self._used.clear()

@@ -13,7 +13,7 @@ from spectrodiff.music.midi.performance import Performance, perform
 from spectrodiff.music.midi.tempo import TempoMap
 from spectrodiff.music.notes import MAX_SONG_SECONDS, NOTE_COLUMNS, Notes
 
-MidiSource = str | os.PathLike[str] | bytes
+MidiSource = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +54,14 @@ def read_midi(source: MidiSource) -> Notes:
 
 def read_midi_song(source: MidiSource) -> MidiSong:
     """Reads the notes and tempos of a MIDI file; see `read_midi`."""
-    if isinstance(source, bytes):
-        return _read(source, "MIDI")
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _read(bytes(source), "MIDI")
     try:
         with open(source, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise MidiError(source, "a readable MIDI file", error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:  # the latter for paths that cannot be
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MidiError(source, "a readable MIDI file", reason) from error
     return _read(data, os.fspath(source))
 
 

@@ -35,7 +35,7 @@ def test_plain_file():
 
 class TestWrappings:
     @pytest.mark.parametrize("before", [b"", chunk(b"LIST", b"")])
-    @pytest.mark.parametrize("declared", [len(GOOD), 0xFFFFFFFF])
+    @pytest.mark.parametrize("declared", [len(GOOD), 0, 0xFFFFFFFF])
     def test_riff(self, before, declared):
         contents = b"RMID" + before + b"data" + struct.pack("<I", declared) + GOOD
         assert rows(b"RIFF" + struct.pack("<I", len(contents)) + contents) == [FIRST_ROW]
@@ -49,6 +49,10 @@ class TestWrappings:
         name = b"song.mid"
         wrapped = bytes([0, len(name)]) + name.ljust(63, b"\0") + b"Midi????"
         assert rows(wrapped.ljust(128, b"\0") + GOOD + bytes(-len(GOOD) % 128)) == [FIRST_ROW]
+        # With the length of the data, and an icon behind them.
+        wrapped = wrapped.ljust(83, b"\0") + len(GOOD).to_bytes(4, "big")
+        notes = read_midi(wrapped.ljust(128, b"\0") + GOOD + b"ICN#" * 50)
+        assert (note_rows(notes), notes.remarks) == ([FIRST_ROW], ())
 
     def test_sound_in_riff_is_refused(self):
         with pytest.raises(MidiError, match="starts with b'RIFF'"):
@@ -92,6 +96,7 @@ class TestHarmlessOddities:
             (two(chunk(b"MTrk", FIRST + END), count=9), "2 tracks, although the header says 9"),
             (two(chunk(b"MTrk", FIRST + END) + b"\1\2\3"), "3 bytes between chunks ignored"),
             (two(chunk(b"MTrk", FIRST + END)) + b"\1\2\3", "3 bytes after the last chunk ignored"),
+            (two(chunk(b"MTrk", FIRST + END)) + GOOD, "35 bytes after the last chunk ignored"),
             (
                 # The rest of another file, as old disks have it.
                 two(chunk(b"MTrk", FIRST + END)) + b"\1\2" + chunk(b"MTrk", FIRST + END),
@@ -225,6 +230,8 @@ class TestRefused:
         assert len(BOMB) < 60
 
     def test_places_without_a_file(self, tmp_path):
+        with pytest.raises(MidiError, match="null"):
+            read_midi("a\0b")
         with pytest.raises(MidiError, match=r"missing\.mid: .*got No such file"):
             read_midi(tmp_path / "missing.mid")
         with pytest.raises(MidiError, match="directory"):

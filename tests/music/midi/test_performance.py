@@ -125,6 +125,10 @@ class TestDrums:
         track += [control(0, 0, 0, 4), program(0, 0, 4), *note(0, channel=4)]
         assert [row[5] for row in rows(track)] == [False, True, False]
 
+    def test_drum_banks_are_melodic_in_roland_gs(self):
+        track = [exclusive(0, *GS_RESET), control(0, 0, 127, 4), program(0, 48, 4)]
+        assert [row[4:] for row in rows([*track, *note(0, channel=4)])] == [(48, False)]
+
     def test_melodic_banks_on_channel_10(self):
         plain = [control(0, 0, 0, 9), program(0, 40, 9), *note(0, channel=9)]
         assert [row[5] for row in rows(plain)] == [True]
