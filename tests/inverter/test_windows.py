@@ -118,7 +118,7 @@ def test_onnx_stream_is_one_pass_and_naive_joins_are_not(golden):
     np.testing.assert_allclose(invert(inverter, features, 100), whole, atol=1e-4)
 
 
-@pytest.mark.parametrize("iterations", [8, 32, 64])
+@pytest.mark.parametrize("iterations", [8, 64])
 def test_griffin_lim_stream_is_one_pass(iterations):
     inverter = GriffinLim(iterations=iterations)
     features = np.asarray(log_mel(music(6)))
