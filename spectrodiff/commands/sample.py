@@ -15,13 +15,12 @@ from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands import gin_files
 from spectrodiff.commands.flags import add_gin_flags
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.songs import Songs
 from spectrodiff.core.config import check_types, require
-from spectrodiff.core.errors import ConfigError, MidiError, printable
+from spectrodiff.core.errors import ConfigError, printable
 from spectrodiff.core.files import check_writable, local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
-from spectrodiff.music.midi.reader import length, read_midi
-from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
@@ -87,9 +86,20 @@ def main(arguments: Sequence[str]) -> int:
     outputs = name_outputs(flags.songs, flags.out, flags.format)
     for folder in {output.parent for output in outputs}:
         check_writable(folder)
+    songs = Songs(flags)
+    if songs.notes:
+        render(songs, outputs, settings, flags)
+    for error in songs.refused:
+        logger.error("left out: %s", error)
+    return 1 if songs.refused else 0
 
+
+def render(
+    songs: Songs, outputs: Sequence[Path], settings: Settings, flags: argparse.Namespace
+) -> None:
+    """Loads the model, and renders and writes the songs that it can render."""
     enable_compilation_cache()
-    # Only now, so that --help and errors in flags are fast.
+    # Only now, so that --help and errors in flags and songs are fast.
     from spectrodiff.synthesis.loading import load
 
     rendering = settings.rendering
@@ -102,59 +112,14 @@ def main(arguments: Sequence[str]) -> int:
     )
     if rendering.model == UNTRAINED:
         logger.warning(UNTRAINED_NOTICE)
-    numbers, songs, refused = tokenize(synth, flags)
-    if songs:
+    tokens = songs.tokenize(synth)
+    if tokens:
         options = {**settings.sampling, "batch_size": rendering.batch_size}
-        announce(synth, songs, options)
-        rendered = synth.render_each(songs, **options, seed=rendering.seed, progress=True)
-        write_songs(rendered, [outputs[number] for number in numbers], flags)
-    for error in refused:
-        logger.error("left out: %s", error)
-    return 1 if refused else 0
-
-
-def tokenize(
-    synth: "Synthesizer", flags: argparse.Namespace
-) -> tuple[list[int], list["SongTokens"], list[MidiError]]:
-    """Reads and tokenizes the songs on the command line, and logs what is odd in each.
-
-    Returns:
-        Indices of the songs that can be rendered, their tokens, and the errors of the others.
-
-    Raises:
-        MidiError: if the only song cannot be rendered; with --strict, if any cannot.
-    """
-    numbers, songs, refused = [], [], []
-    for number, name in enumerate(flags.songs):
-        try:
-            notes = read_midi(name)
-            check_song(name, notes, flags)
-            songs.append(synth.tokenize(notes, strict=flags.strict, name=name))
-            title = f"{printable(name)}: {length(notes.total_seconds)}"
-            logger.info("%s", "; ".join([title, *notes.remarks]))
-        except MidiError as error:
-            if flags.strict or len(flags.songs) == 1:
-                raise
-            refused.append(error)
-        else:
-            numbers.append(number)
-    return numbers, songs, refused
-
-
-def check_song(name: str, notes: Notes, flags: argparse.Namespace) -> None:
-    """Checks that the flags allow a song.
-
-    Raises:
-        MidiError: if the song is longer than --max_minutes, or damaged with --refuse_damaged.
-    """
-    if notes.damage and flags.refuse_damaged:
-        raise MidiError(name, "a whole MIDI file", f"one whose {notes.damage}")
-    if notes.total_seconds > 60 * flags.max_minutes:
-        raise MidiError(
-            name,
-            f"a song of at most {flags.max_minutes:g} minutes (longer ones with --max_minutes)",
-            length(notes.total_seconds),
+        announce(synth, list(tokens.values()), options)
+        rendered = synth.render_each(
+            list(tokens.values()), **options, seed=rendering.seed, progress=True
         )
+        write_songs(rendered, [outputs[number] for number in tokens], flags)
 
 
 def announce(

@@ -13,6 +13,7 @@ import soundfile
 
 from spectrodiff.audio.loudness import integrated_loudness
 from spectrodiff.commands import sample
+from spectrodiff.commands.songs import Songs, check_song
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.models.config import SIZES
@@ -179,8 +180,9 @@ def test_what_is_odd_in_a_song_is_logged_with_its_length(golden, midi_cases, cap
     caplog.set_level(logging.INFO)
     cut = midi_cases / "cut_in_the_middle.mid"
     flags = sample.parse_flags([str(cut)])
-    numbers, songs, refused = sample.tokenize(load(str(golden / "checkpoints/paddle")), flags)
-    assert (numbers, len(songs), refused) == ([0], 1, [])
+    songs = Songs(flags)
+    assert list(songs.tokenize(load(str(golden / "checkpoints/paddle")))) == [0]
+    assert not songs.refused
     assert caplog.messages[-1] == f"{cut}: 3.0 s; track 1 is cut off at byte 76"
 
 
@@ -208,7 +210,7 @@ def test_songs_that_flags_refuse(midi_cases, name, flags, message):
     asked = sample.parse_flags([path, *flags])
     refused = pytest.raises(MidiError, match=message) if message else contextlib.nullcontext()
     with refused:
-        sample.check_song(path, read_midi(path), asked)
+        check_song(path, read_midi(path), asked)
 
 
 class SlowSynthesizer:
