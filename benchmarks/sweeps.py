@@ -43,11 +43,11 @@ from sweep_measures import (
 from sweep_plots import PLOTS
 
 from spectrodiff.commands import program
+from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.files import atomic_file, check_writable
 from spectrodiff.core.json_files import write_json
 from spectrodiff.core.runtime import enable_compilation_cache
-from spectrodiff.evaluation.checksums import json_checksum
 from spectrodiff.evaluation.metrics.uncertainty import bootstrap_mean
 
 COLUMNS = (

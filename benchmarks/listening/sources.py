@@ -11,12 +11,13 @@ import numpy as np
 
 import spectrodiff as sd
 from spectrodiff.checkpoints.bundled import bundled_models
+from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.constants import MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.data.prepare.soundfont import PEAK, SoundfontRenderer
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, SamplingChanges
-from spectrodiff.evaluation.checksums import json_checksum, path_checksum
+from spectrodiff.evaluation.checksums import path_checksum
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import default_name, open_inverter

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spectrodiff.audio.containers import Container, read_container
+from spectrodiff.audio.samples import to_int16
 from spectrodiff.core.errors import AudioError, OutputError
 from spectrodiff.core.files import atomic_file
 
@@ -65,9 +66,8 @@ def write_audio(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: in
             len(audio),
             np.abs(audio).max(),
         )
-    pcm = np.clip(np.round(audio * 32768.0), -32768, 32767).astype(np.int16)
     # Encodes to memory and writes with Python, since libsndfile does not report a full disk.
-    encoded = _encode(pcm, sample_rate, *_ENCODINGS[path.suffix.lower()])
+    encoded = _encode(to_int16(audio), sample_rate, *_ENCODINGS[path.suffix.lower()])
     with atomic_file(path) as temporary:
         temporary.write_bytes(encoded)
 
@@ -143,9 +143,12 @@ def read_excerpt(
         AudioError: as for `read_audio`, as far as it is read.
     """
     path = Path(path)
-    with _opened(path) as (file, container):
-        total = _count_frames(path) if _is_open(file, container) else file.frames
-    with _opened(path, total) as (file, container):
+    with contextlib.ExitStack() as stack:
+        file, container = stack.enter_context(_opened(path))
+        total = file.frames
+        if _is_open(file, container):
+            total = _count_frames(path)
+            file, container = stack.enter_context(_opened(path, total))
         # Begins where a sample of the file coincides with one of the output.
         common = math.gcd(file.samplerate, sample_rate)
         inputs, outputs = file.samplerate // common, sample_rate // common

@@ -1,15 +1,14 @@
 """Atomic writes: a file or folder exists under its final name only when it is complete."""
 
 import contextlib
-import json
 import os
 import re
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.errors import ConfigError, OutputError
 
 # Name prefix of incomplete files and folders, including those left by a killed process.
@@ -116,7 +115,7 @@ def file_name(id: str) -> str:
     if name and name == id and len(id.encode()) <= _NAME_BYTES and not _CHECKSUM.search(id):
         return id
     short = name.encode()[: _NAME_BYTES - 9].decode(errors="ignore")
-    return f"{short}-{zlib.crc32(json.dumps(id).encode()):08x}"
+    return f"{short}-{json_checksum(id)}"
 
 
 def is_utf8(name: str) -> bool:

@@ -249,7 +249,7 @@ def read_mono(path: Path, expected_seconds: float | None = None) -> np.ndarray:
         Unusable: if the file is missing, silent, sampled below 16 kHz, or of a wrong length.
         AudioError: if the file cannot be read.
     """
-    return np.concatenate(list(_checked_blocks(path, expected_seconds)))
+    return np.concatenate([block for block, _ in _checked_blocks(path, expected_seconds)])
 
 
 def read_pcm(path: Path, expected_seconds: float | None = None) -> np.ndarray:
@@ -261,15 +261,15 @@ def read_pcm(path: Path, expected_seconds: float | None = None) -> np.ndarray:
 
     Arguments and errors are those of `read_mono`.
     """
-    peak, samples, blocks = 0.0, 0, []
-    for block in _checked_blocks(path, expected_seconds):
-        peak, samples = max(peak, peak_of(block)), samples + len(block)
+    peak, blocks = 0.0, []
+    for block, block_peak in _checked_blocks(path, expected_seconds):
+        peak = max(peak, block_peak)
         blocks.append(to_int16(block))
     if full_scale_gain(peak) == 1:
         return np.concatenate(blocks)
     # Reads again, since keeping all in floating point would cost every other file memory.
+    audio = np.empty(sum(map(len, blocks)), np.float32)
     del blocks
-    audio = np.empty(samples, np.float32)
     filled = 0
     for block in audio_blocks(path, SAMPLE_RATE):
         audio[filled : filled + len(block)] = block
@@ -277,13 +277,17 @@ def read_pcm(path: Path, expected_seconds: float | None = None) -> np.ndarray:
     return audio
 
 
-def _checked_blocks(path: Path, expected_seconds: float | None) -> Iterator[np.ndarray]:
+def _checked_blocks(
+    path: Path, expected_seconds: float | None
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Yields blocks of audio and their peaks."""
     if not path.is_file():
         raise Unusable("no audio file")
     samples, peak = 0, 0.0
     for block in audio_blocks(path, SAMPLE_RATE):
-        samples, peak = samples + len(block), max(peak, peak_of(block))
-        yield block
+        block_peak = peak_of(block)
+        samples, peak = samples + len(block), max(peak, block_peak)
+        yield block, block_peak
     if source_rate(path) < SAMPLE_RATE:
         raise Unusable(f"audio sampled below {SAMPLE_RATE} Hz")
     if peak <= _SILENT_PEAK:

@@ -1,6 +1,5 @@
 """CRC-32 checksums that identify files, models and recordings."""
 
-import json
 import os
 import zlib
 from dataclasses import asdict
@@ -10,14 +9,10 @@ import numpy as np
 
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import flatten
+from spectrodiff.core.checksums import json_checksum
 from spectrodiff.music.notes import Notes
 
 _BLOCK_BYTES = 1 << 24
-
-
-def json_checksum(value: object) -> str:
-    """Returns the checksum of a value that JSON can hold; the order of keys has no effect."""
-    return _hex(zlib.crc32(json.dumps(value, sort_keys=True).encode()))
 
 
 def path_checksum(source: str | os.PathLike[str]) -> str:

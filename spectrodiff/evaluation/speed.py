@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.json_files import read_json, write_json
-from spectrodiff.evaluation.checksums import json_checksum
 from spectrodiff.evaluation.dataclass_json import from_json, json_name, to_json
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.evaluation.results import Speed

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.audio.files import read_audio, write_audio
+from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, ConfigError
 from spectrodiff.core.files import atomic_file, check_writable, file_name
 from spectrodiff.core.json_files import read_json, write_json
-from spectrodiff.evaluation.checksums import json_checksum
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.settings import RECORDING, Row
 from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong

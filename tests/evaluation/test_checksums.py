@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 
 from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.evaluation.checksums import checkpoint_checksum, json_checksum, path_checksum
+from spectrodiff.core.checksums import json_checksum
+from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.tokenization import Tokenization
 

@@ -31,7 +31,7 @@ from spectrodiff.data.recordings import (
     read_recorded_midi,
 )
 from spectrodiff.music.midi.reader import length
-from spectrodiff.music.notes import Notes
+from spectrodiff.music.notes import NOTE_COLUMNS, Notes
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,8 @@ class CachedRenderer:
     def _fingerprint(self, notes: Notes) -> str:
         """Returns a hash of everything that determines the audio."""
         digest = hashlib.sha256(repr(self.renderer).encode())
-        for field in dataclasses.fields(notes):
-            digest.update(np.asarray(getattr(notes, field.name)).tobytes())
+        for name in (*NOTE_COLUMNS, "total_seconds"):
+            digest.update(np.asarray(getattr(notes, name)).tobytes())
         return digest.hexdigest()[:32]
 
 

@@ -55,7 +55,7 @@ def perform(tracks: Sequence[Track], tempo: TempoMap) -> Performance:
     """
     ticks, events = _merge(tracks)
     player = _Player()
-    player.play(ticks.data, events.data)
+    player.play(ticks.data, _channel_of(events).data, events.data)
     notes = player.notes
     unended = sum(channel.finish() for channel in player.channels.values())
 
@@ -133,8 +133,14 @@ class _Player:
         self.master_volume = False
         self._mode = 0
 
-    def play(self, ticks: Sequence[int], events: Sequence[int]) -> None:
-        """Plays the events of a song in their order."""
+    def play(self, ticks: Sequence[int], channels: Sequence[int], events: Sequence[int]) -> None:
+        """Plays the events of a song in their order.
+
+        Args:
+            ticks: time of each event.
+            channels: port * 16 + channel of each.
+            events: see `Track.events`.
+        """
         tick, tick_start = -1, 0
         for index, event in enumerate(events):
             if ticks[index] != tick:
@@ -143,7 +149,7 @@ class _Player:
             if status == SYSTEM:
                 self._command(event >> 24, first, second, index)
                 continue
-            channel = self._channel(event >> 20 & 0xFF0 | status & 0x0F)
+            channel = self._channel(channels[index])
             status &= 0xF0
             if status == 0x90 and second:
                 channel.note_on(first, second, index, tick_start)
@@ -161,12 +167,12 @@ class _Player:
                 channel.press(second if status == 0xA0 else first, index)
 
     def _channel(self, number: int) -> Channel:
-        channel = self._used.get(number)
-        if channel is None:
-            channel = self.channels.setdefault(number, Channel(number, self.notes))
-            channel.mode = self._mode
-            self._used[number] = channel
-        return channel
+        if number not in self._used:
+            if number not in self.channels:
+                self.channels[number] = Channel(number, self.notes)
+            self._used[number] = self.channels[number]
+            self._used[number].mode = self._mode
+        return self._used[number]
 
     def _command(self, port: int, command: int, value: int, index: int) -> None:
         """Carries out a message to the whole synthesizer."""

@@ -43,12 +43,8 @@ class TempoMap:
             self._seconds_per_tick = 60.0 / (beats_per_minute * file.ticks_per_beat)
         else:
             self._seconds_per_tick = np.array([1 / file.ticks_per_second])
-        self.seconds = np.zeros(len(tempos))
-        for index in range(1, len(tempos)):
-            lasting = self.ticks[index] - self.ticks[index - 1]
-            self.seconds[index] = (
-                self.seconds[index - 1] + self._seconds_per_tick[index - 1] * lasting
-            )
+        lasting_seconds = self._seconds_per_tick[:-1] * np.diff(self.ticks)
+        self.seconds = np.concatenate([[0.0], np.cumsum(lasting_seconds)])
 
     def to_seconds(self, ticks: np.ndarray) -> np.ndarray:
         """Returns the times of ticks, float64 of the same shape."""
