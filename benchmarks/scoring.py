@@ -137,7 +137,7 @@ def our_task(name: str, folder: Path) -> Callable[[], float]:
 
 def our_audio(folder: Path) -> Callable[[], float]:
     from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance, merge_all
-    from spectrodiff.evaluation.metrics.embeddings import embed, load_vggish
+    from spectrodiff.evaluation.metrics.embeddings.embedding import embed, load_vggish
 
     vggish = load_vggish(folder / "vggish.npz")
     sides = [np.load(folder / f"{kind}_audio.npy") for kind in ("prediction", "target")]
@@ -158,14 +158,14 @@ def our_embeddings(folder: Path) -> Callable[[], float]:
 
 
 def our_built_in(folder: Path) -> Callable[[], float]:
-    from spectrodiff.evaluation.metrics.log_mel_statistics import LogMelStatistics
+    from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
 
     audio = np.tile(np.load(folder / "target_audio.npy").ravel(), 3600 // 30 // NUM_SONGS)
     return lambda: len(LogMelStatistics()(audio))
 
 
 def our_transcription(folder: Path) -> Callable[[], float]:
-    from spectrodiff.evaluation.metrics.transcription_scores import score_transcription
+    from spectrodiff.evaluation.metrics.transcription.scores import score_transcription
     from spectrodiff.music.notes import Notes
 
     rng = np.random.default_rng(0)

@@ -25,9 +25,9 @@ from spectrodiff.data.source import load_source
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.evaluation.checksums import checkpoint_checksum, recording_checksum
-from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
-from spectrodiff.evaluation.metrics.transcription_scores import score_onsets
+from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
+from spectrodiff.evaluation.metrics.transcription.scores import score_onsets
 from spectrodiff.evaluation.songs import cut_recording
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.notes import Notes, merge_notes

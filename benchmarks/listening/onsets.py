@@ -5,8 +5,8 @@ import zlib
 import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
-from spectrodiff.evaluation.metrics.transcription_scores import Agreement, score_onsets
+from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
+from spectrodiff.evaluation.metrics.transcription.scores import Agreement, score_onsets
 from spectrodiff.music.notes import Notes
 
 TOLERANCE_SECONDS = 0.05

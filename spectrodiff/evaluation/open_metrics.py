@@ -9,11 +9,11 @@ from spectrodiff.checkpoints.layouts.mt3 import PUBLISHED as MT3_PUBLISHED
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.evaluation.checksums import path_checksum
 from spectrodiff.evaluation.columns import F1, Column, embedding_columns
-from spectrodiff.evaluation.metrics.embeddings import Embedding, load_trill, load_vggish
-from spectrodiff.evaluation.metrics.log_mel_statistics import LogMelStatistics
-from spectrodiff.evaluation.metrics.onnx_embedding import OnnxEmbedding
-from spectrodiff.evaluation.metrics.tf_hub import TRILL, VGGISH
-from spectrodiff.evaluation.metrics.transcriber import load_mt3
+from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, load_trill, load_vggish
+from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
+from spectrodiff.evaluation.metrics.embeddings.onnx_embedding import OnnxEmbedding
+from spectrodiff.evaluation.metrics.embeddings.tf_hub import TRILL, VGGISH
+from spectrodiff.evaluation.metrics.transcription.mt3 import load_mt3
 from spectrodiff.evaluation.scoring import (
     EmbeddingMetric,
     Metric,
@@ -67,7 +67,7 @@ def open_metrics(settings: Evaluation) -> tuple[list[Metric], list[MissingMetric
     transcriber = settings.transcriber
     f1 = list(F1.values())
     if transcriber == BASIC_PITCH:
-        from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
+        from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
 
         metrics.append(TranscriptionMetric(BasicPitch(), "package"))
         reason = "basic-pitch recognizes neither instruments nor drums"

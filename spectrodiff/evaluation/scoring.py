@@ -22,7 +22,7 @@ from spectrodiff.evaluation.columns import (
     slug,
 )
 from spectrodiff.evaluation.metrics.distances import frame_distances
-from spectrodiff.evaluation.metrics.embeddings import Embedding, embed
+from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, embed
 from spectrodiff.evaluation.metrics.inputs import check_pair
 from spectrodiff.evaluation.metrics.minutes import (
     MINUTE_SAMPLES,
@@ -32,12 +32,12 @@ from spectrodiff.evaluation.metrics.minutes import (
     notes_by_minute,
 )
 from spectrodiff.evaluation.metrics.signal_distances import log_mel_l1, spectral_distance
-from spectrodiff.evaluation.metrics.transcriber import Transcriber
-from spectrodiff.evaluation.metrics.transcription_scores import (
+from spectrodiff.evaluation.metrics.transcription.scores import (
     Agreement,
     score_onsets,
     score_transcription,
 )
+from spectrodiff.evaluation.metrics.transcription.transcriber import Transcriber
 from spectrodiff.evaluation.metrics.uncertainty import Interval, bootstrap_mean, score_frechet
 from spectrodiff.evaluation.results import CorpusScore
 from spectrodiff.evaluation.settings import Row

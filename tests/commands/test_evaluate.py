@@ -187,7 +187,7 @@ def test_nothing_is_done_twice(home, golden, weights, full, trill, monkeypatch):
         "synthesis.loading.load",
         "inverter.OnnxInverter.__call__",
         "evaluation.scoring.embed",
-        "evaluation.metrics.transcriber.Mt3Transcriber.__call__",
+        "evaluation.metrics.transcription.mt3.Mt3Transcriber.__call__",
     ):
         monkeypatch.setattr(f"spectrodiff.{name}", refuse)
     evaluate.main(arguments(home, golden, "full", *with_weights(weights)))

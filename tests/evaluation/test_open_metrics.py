@@ -101,7 +101,9 @@ def test_basic_pitch_leaves_the_papers_column_empty(monkeypatch, caplog):
     class Stand:
         name, tells_programs = "basic-pitch", False
 
-    monkeypatch.setattr("spectrodiff.evaluation.metrics.basic_pitch.BasicPitch", Stand)
+    monkeypatch.setattr(
+        "spectrodiff.evaluation.metrics.transcription.basic_pitch.BasicPitch", Stand
+    )
     metrics, missing = open_metrics(Evaluation(transcriber="basic_pitch"))
     assert columns(metrics)[-2:] == ["onset_f1", "onset_offset_f1"]
     assert metrics[-1].id == "basic_pitch-package"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import AudioError
-from spectrodiff.evaluation.metrics.log_mel_statistics import LogMelStatistics
+from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.scoring import (
     Comparison,

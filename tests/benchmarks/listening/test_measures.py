@@ -30,7 +30,7 @@ class PerfectDetector:
     """A detector that finds all notes in audio that is not silent."""
 
     def agreement(self, written, audio):
-        from spectrodiff.evaluation.metrics.transcription_scores import score_onsets
+        from spectrodiff.evaluation.metrics.transcription.scores import score_onsets
 
         return score_onsets(written, written if np.abs(audio).max() > 1e-3 else silence())
 

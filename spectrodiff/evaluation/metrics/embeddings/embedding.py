@@ -79,10 +79,10 @@ def load_vggish(source: str | os.PathLike[str]) -> Embedding:
         CheckpointError: if it is missing or damaged.
     """
     if Path(source).suffix in (".npz", ".safetensors", ".pth", ".bin"):
-        from spectrodiff.evaluation.metrics.vggish import VggishEmbedding
+        from spectrodiff.evaluation.metrics.embeddings.vggish import VggishEmbedding
 
         return VggishEmbedding.load(source)
-    from spectrodiff.evaluation.metrics.tf_hub import VGGISH, TfHubEmbedding
+    from spectrodiff.evaluation.metrics.embeddings.tf_hub import VGGISH, TfHubEmbedding
 
     return TfHubEmbedding(VGGISH, source)
 
@@ -93,6 +93,6 @@ def load_trill(source: str | os.PathLike[str]) -> Embedding:
     Raises:
         CheckpointError: if it is missing or damaged.
     """
-    from spectrodiff.evaluation.metrics.tf_hub import TRILL, TfHubEmbedding
+    from spectrodiff.evaluation.metrics.embeddings.tf_hub import TRILL, TfHubEmbedding
 
     return TfHubEmbedding(TRILL, source)

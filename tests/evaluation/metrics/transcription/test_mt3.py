@@ -8,8 +8,8 @@ import pytest
 from spectrodiff.audio.features import TRANSCRIPTION, log_mel
 from spectrodiff.checkpoints.layouts.mt3 import import_mt3
 from spectrodiff.core.errors import AudioError, CheckpointError
-from spectrodiff.evaluation.metrics import transcriber as module
-from spectrodiff.evaluation.metrics.transcriber import Mt3Transcriber, load_mt3
+from spectrodiff.evaluation.metrics.transcription import mt3 as module
+from spectrodiff.evaluation.metrics.transcription.mt3 import Mt3Transcriber, load_mt3
 from spectrodiff.models.definition import define
 from spectrodiff.models.mt3 import Mt3, decode_greedily
 from spectrodiff.music.detokenizer import decode_tokens

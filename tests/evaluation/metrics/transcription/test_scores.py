@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from spectrodiff.evaluation.metrics.transcription_scores import (
+from spectrodiff.evaluation.metrics.transcription.scores import (
     Agreement,
     score_onsets,
     score_transcription,

@@ -1,10 +1,9 @@
-"""Transcription of audio to notes: the interface of all transcribers, and MT3, the paper's."""
+"""Transcription by MT3, as in the paper."""
 
 import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,28 +20,6 @@ from spectrodiff.models.mt3 import Mt3, decode_greedily
 from spectrodiff.music.detokenizer import decode_tokens
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.vocabulary import RELEASED_VOCABULARY
-
-
-class Transcriber(Protocol):
-    """Function from audio to the notes that it contains."""
-
-    @property
-    def name(self) -> str:
-        """Name in reports."""
-        ...
-
-    @property
-    def tells_programs(self) -> bool:
-        """True if its notes have programs and drums; otherwise all have program 0."""
-        ...
-
-    def __call__(self, audio: np.ndarray) -> Notes:
-        """Transcribes mono audio, float32 [samples] at 16 kHz.
-
-        Raises:
-            AudioError: if the audio is not mono or empty, or holds NaN.
-        """
-        ...
 
 
 class Mt3Transcriber:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import CheckpointError
-from spectrodiff.evaluation.metrics.embeddings import embed, load_trill, load_vggish
+from spectrodiff.evaluation.metrics.embeddings.embedding import embed, load_trill, load_vggish
 
 
 class FakeTrill:

@@ -5,15 +5,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from spectrodiff.audio.features import FrontEnd, mel_weights
 from spectrodiff.core.errors import AudioError, CheckpointError
-from spectrodiff.evaluation.metrics.embeddings import (
+from spectrodiff.evaluation.metrics.embeddings.embedding import (
     embed,
     load_trill,
     load_vggish,
     pad_to_whole_seconds,
 )
+from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
+from spectrodiff.evaluation.metrics.embeddings.onnx_embedding import OnnxEmbedding
 from spectrodiff.evaluation.metrics.inputs import check_pair
-from spectrodiff.evaluation.metrics.log_mel_statistics import LogMelStatistics
-from spectrodiff.evaluation.metrics.onnx_embedding import OnnxEmbedding
 
 
 class Blocks:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from spectrodiff.evaluation.metrics import vggish
-from spectrodiff.evaluation.metrics.embeddings import embed
-from spectrodiff.evaluation.metrics.vggish import VggishEmbedding
+from spectrodiff.evaluation.metrics.embeddings import vggish
+from spectrodiff.evaluation.metrics.embeddings.embedding import embed
+from spectrodiff.evaluation.metrics.embeddings.vggish import VggishEmbedding
 from spectrodiff.models.definition import define
 from spectrodiff.models.vggish import FRONT_END, Vggish, VggishConfig, count_patches, patches
 from tests.support.vggish import SMALL, random_weights

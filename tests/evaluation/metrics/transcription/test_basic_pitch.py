@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from spectrodiff.core.errors import AudioError, CheckpointError
-from spectrodiff.evaluation.metrics.basic_pitch import BasicPitch
+from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
 from tests.support.notation import note_rows
 
 # How the package's authors cut audio at 22,050 Hz: windows of 43,844 samples, neighbors

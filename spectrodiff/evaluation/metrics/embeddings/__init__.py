@@ -1,0 +1,1 @@
+"""Embeddings of audio, whose distances score renderings."""

@@ -1,0 +1,1 @@
+"""Transcription of audio to notes, and agreement of notes."""
