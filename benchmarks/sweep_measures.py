@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from listening.levels import aligned_l1
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.checkpoints.model import Checkpoint
@@ -25,10 +24,10 @@ from spectrodiff.data.source import load_source
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.evaluation.checksums import checkpoint_checksum, recording_checksum
-from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
+from spectrodiff.evaluation.metrics.signal_distances import aligned_log_mel_l1, blockwise_log_mel
 from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
 from spectrodiff.evaluation.metrics.transcription.scores import score_onsets
-from spectrodiff.evaluation.songs import cut_recording
+from spectrodiff.evaluation.protocol import Protocol
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.notes import Notes, merge_notes
 from spectrodiff.music.tokenizer import tokenize_song
@@ -81,7 +80,7 @@ class SweepSong:
 
     def first_seconds(self, seconds: float) -> "SweepSong":
         """Returns the first seconds of the song."""
-        excerpt = cut_recording(self.recording, seconds / 60)
+        excerpt = Protocol(max_minutes=seconds / 60).song(self.recording)
         audio = self.recording.audio[: len(excerpt.audio)]
         return SweepSong(Recording(self.id, audio, excerpt.notes))
 
@@ -243,7 +242,7 @@ def measure(
             {
                 "id": song.id,
                 "log_mel_l1": float(l1.mean()),
-                "aligned_l1": aligned_l1(log_mel, song.log_mel),
+                "aligned_l1": aligned_log_mel_l1(log_mel, song.log_mel).whole,
                 "onset_f1": f1,
                 "segment_seconds": ((starts + sizes / 2) / FRAMES_PER_SECOND).tolist(),
                 "l1_by_segment": (np.add.reduceat(l1, starts) / sizes).tolist(),

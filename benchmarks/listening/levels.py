@@ -1,4 +1,4 @@
-"""Levels of notes and phrases, and distances of spectrograms without their level."""
+"""Levels of notes and phrases."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,6 @@ import numpy as np
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.music.notes import Notes
 
-# Range of log-mel features below the maximum of the reference that is audible: 80 dB.
-AUDIBLE_RANGE = 80 / 20 * np.log(10)
 # Difference to the reference below which a note counts as silent.
 SILENT_DB = -20.0
 # Level below which a note counts as silent in any case, relative to full scale.
@@ -20,35 +18,6 @@ def level_db(audio: np.ndarray) -> float:
     """Returns the RMS level in dB relative to full scale; -140 for silence."""
     rms = np.sqrt(np.mean(audio.astype(np.float64) ** 2)) if len(audio) else 0.0
     return float(20 * np.log10(max(rms, _LEAST_RMS)))
-
-
-def level_offset(log_mel: np.ndarray, reference: np.ndarray) -> float:
-    """Returns the offset that aligns the level of a spectrogram with the reference.
-
-    It is the median difference where the reference is at most 80 dB below its maximum.
-
-    Args:
-        log_mel: unscaled [frames, M].
-        reference: of the same shape.
-    """
-    audible = reference > reference.max() - AUDIBLE_RANGE
-    return float(np.median(reference[audible] - log_mel[audible])) if audible.any() else 0.0
-
-
-def aligned_l1(log_mel: np.ndarray, reference: np.ndarray) -> float:
-    """Returns the mean absolute difference of log-mel spectrograms after aligning their levels.
-
-    Both are clipped at 80 dB below the maximum of the reference.
-
-    Args:
-        log_mel: unscaled [frames, M].
-        reference: [frames, M]; additional frames of either are left out.
-    """
-    frames = min(len(log_mel), len(reference))
-    ours, theirs = log_mel[:frames].astype(np.float64), reference[:frames].astype(np.float64)
-    ours = ours + level_offset(ours, theirs)
-    floor = theirs.max() - AUDIBLE_RANGE
-    return float(np.abs(np.maximum(ours, floor) - np.maximum(theirs, floor)).mean())
 
 
 def note_levels_db(audio: np.ndarray, notes: Notes) -> np.ndarray:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
+from spectrodiff.evaluation.metrics.signal_distances import aligned_log_mel_l1, blockwise_log_mel
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.programs import SLAKH_CLASSES
 
 from .joins import join_ratio, level_jumps_db
-from .levels import aligned_l1, evenness, level_db, note_levels_db
+from .levels import evenness, level_db, note_levels_db
 from .onsets import NoteDetector, detect_hits, drum_hits, hits_f1
 from .pitch import cents_off, frequency_hz, harmonic_tone
 from .songs import CHORD_SECONDS, STRINGS, VELOCITIES, BenchSong, Form
@@ -104,8 +104,8 @@ def _distances(bench: Bench, renderings: Renderings, group: str) -> tuple[float,
     of_features, of_audio = [], []
     for song in bench.group(group):
         rendered, target = renderings[song.name], bench.reference[song.name].log_mel
-        of_features.append(aligned_l1(rendered.log_mel, target))
-        of_audio.append(aligned_l1(blockwise_log_mel(rendered.audio), target))
+        of_features.append(aligned_log_mel_l1(rendered.log_mel, target).whole)
+        of_audio.append(aligned_log_mel_l1(blockwise_log_mel(rendered.audio), target).whole)
     return _mean(of_features), _mean(of_audio)
 
 

@@ -7,6 +7,7 @@ already stored are not computed again.
 """
 
 import argparse
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,10 +38,11 @@ def main(arguments: Sequence[str]) -> None:
 
     from spectrodiff.core import distributed
     from spectrodiff.evaluation import rendering, results, songs, store
-    from spectrodiff.evaluation.open_metrics import open_metrics
-    from spectrodiff.evaluation.scoring import score_songs
+    from spectrodiff.evaluation.scoring.open_metrics import open_metrics
+    from spectrodiff.evaluation.scoring.songs import score_songs
     from spectrodiff.evaluation.speed import SpeedMeter
     from spectrodiff.evaluation.summary import Summarizer
+    from spectrodiff.evaluation.yardstick import with_soundfonts
     from spectrodiff.report import markdown_table, write_report
     from spectrodiff.synthesis.loading import load
 
@@ -54,17 +56,15 @@ def main(arguments: Sequence[str]) -> None:
 
     # Recordings
     corpora = songs.open_corpora(
-        settings.datasets,
-        flags.data_dir,
-        settings.split,
-        songs=settings.songs,
-        max_minutes=settings.max_minutes,
+        settings.datasets, flags.data_dir, settings.split, songs=settings.songs
     )
 
     # Model and inverters
     model = rendering.ModelInfo.read(flags.model)
     settings = settings.with_model_defaults(model.bare.sampling, model.bare.tokenization)
-    rows = settings.wanted_rows()
+    protocol = model.protocol(settings)
+    corpora = [dataclasses.replace(corpus, protocol=protocol) for corpus in corpora]
+    rows = with_soundfonts(settings.wanted_rows())
     assert settings.program_map is not None
     descriptions = {
         row.name: rendering.describe(row, model, settings.precision, settings.program_map)
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     }
     inverters = rendering.Inverters(model, devices[0].platform)
     for row in rows:
-        if row.source != "raw":
+        if row.source in ("model", "encoded"):
             inverters(row.inverter)
     # Loaded only if there is audio to render.
     synthesizer = functools.cache(

@@ -24,6 +24,9 @@ class Column:
     paper: bool = False
 
 
+ALIGNED_LOG_MEL_L1 = Column("aligned_log_mel_l1", "Log-mel L1, level-aligned", "lower")
+LOUDNESS_ERROR = Column("loudness_error_db", "Loudness error (dB)", "lower")
+JOINS = Column("joins", "Joins", "lower")
 LOG_MEL_L1 = Column("log_mel_l1", "Log-mel L1", "lower")
 SPECTRAL_DISTANCE = Column("spectral_distance", "Spectral distance", "lower")
 
@@ -32,6 +35,8 @@ F1 = {
     "midi_class": Column("transcription_f1_midi_class", "F1 (families)", "higher"),
     "flat": Column("transcription_f1_flat", "F1 (flat)", "higher"),
 }
+NONDRUM_F1 = Column("transcription_f1_full_nondrums", "F1 without drums", "higher")
+DRUM_F1 = Column("transcription_f1_full_drums", "F1 of drums", "higher")
 ONSET_F1 = Column("onset_f1", "Onset F1", "higher")
 ONSET_OFFSET_F1 = Column("onset_offset_f1", "Onset+offset F1", "higher")
 

@@ -16,8 +16,9 @@ from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.progress import Progress
 from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
-from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong
+from spectrodiff.evaluation.protocol import EvaluationSong, Protocol
+from spectrodiff.evaluation.settings import Evaluation, Row
+from spectrodiff.evaluation.songs import EvaluationCorpus
 from spectrodiff.evaluation.store import (
     Description,
     SongFiles,
@@ -26,6 +27,7 @@ from spectrodiff.evaluation.store import (
     read_array,
     write_array,
 )
+from spectrodiff.evaluation.yardstick import render_with_soundfont
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name
 from spectrodiff.models.config import SIZES
@@ -64,6 +66,15 @@ class ModelInfo:
         checksum = checkpoint_checksum(checkpoint)
         return cls(name, checksum, dataclasses.replace(checkpoint, params={}))
 
+    def protocol(self, settings: Evaluation) -> Protocol:
+        """Returns the protocol of an evaluation of this model."""
+        return Protocol(
+            settings.protocol,
+            settings.max_minutes,
+            self.bare.config.target_frames,
+            self.bare.tokenization.trim_overlaps,
+        )
+
     def inverter_name(self, row: Row) -> str:
         """Returns the inverter of a row, or else that of the model, or else the bundled one."""
         return row.inverter or str(self.bare.inverter or default_name())
@@ -85,6 +96,10 @@ def describe(
     """
     if row.source == "raw":
         return {"source": "raw"}
+    if row.source == "soundfont":
+        assert row.soundfont is not None
+        name = f"{Path(row.soundfont).name} {path_checksum(row.soundfont)}"
+        return {"source": "soundfont", "soundfont": name}
     name = model.inverter_name(row)
     inverter = name if name == GRIFFIN_LIM else f"{Path(name).name} {path_checksum(name)}"
     if row.source == "encoded":
@@ -171,8 +186,11 @@ class Renderer:
                         continue
                     if row.source == "raw":
                         files.write_audio(row, song.audio)
+                    elif row.source == "soundfont":
+                        files.write_audio(row, render_with_soundfont(row.soundfont, song))
                     else:
-                        self._invert(files, row, blockwise_log_mel(song.audio), len(song.audio))
+                        log_mel = corpus.protocol.encoded(blockwise_log_mel(song.audio), song)
+                        self._invert(files, row, log_mel, corpus.protocol.rendered_samples(song))
                 bar.advance()
 
     def model(self, corpus: EvaluationCorpus, share: Sequence[int]) -> None:
@@ -195,7 +213,8 @@ class Renderer:
                     waiting.append(dataclasses.replace(song, audio=np.zeros(0, np.float32)))
                     continue
                 for row in missing:
-                    self._invert(files, row, read_array(files.features(key)), len(song.audio))
+                    log_mel = read_array(files.features(key))
+                    self._invert(files, row, log_mel, corpus.protocol.rendered_samples(song))
             if waiting:
                 self._render(corpus, key, rows, waiting)
 
@@ -211,7 +230,10 @@ class Renderer:
         assert row.seed is not None
         synthesizer = self.synthesizer()
         rendered = synthesizer.render_each(
-            [synthesizer.tokenize(song.notes, name=song.id) for song in songs],
+            [
+                corpus.protocol.tokens(synthesizer.tokenize(song.notes, name=song.id), song)
+                for song in songs
+            ],
             **row.sampling,
             seed=row.seed,
             batch_size=self.batch_size,

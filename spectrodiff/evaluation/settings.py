@@ -13,10 +13,11 @@ from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampler import SamplerName
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
+from spectrodiff.evaluation.protocol import ProtocolName
 from spectrodiff.music.programs import ProgramMap
 from spectrodiff.music.tokenization import Tokenization
 
-RowSource = Literal["model", "encoded", "raw"]
+RowSource = Literal["model", "encoded", "raw", "soundfont"]
 
 # Stands for the recording in file names, so no row can have this name.
 RECORDING = "recording"
@@ -42,7 +43,8 @@ class Row:
     Attributes:
         name: identifier in file names and in `scores.json`.
         source: "model" renders the notes, "encoded" inverts the features of the recording, "raw"
-            is the recording itself.
+            is the recording itself, "soundfont" renders the notes with a soundfont, as a yardstick
+            for corpora that were rendered.
         title: title in tables; by default the name in words.
         sampler: sampler of the model; None for that of `Evaluation`.
         steps: denoising steps per segment; None for those of `Evaluation`.
@@ -51,6 +53,8 @@ class Row:
         seed: seed of the sampling; None for that of `Evaluation`.
         inverter: an .onnx file or "griffin-lim"; None for that of `Evaluation`. Rows that differ
             only in the inverter share their features.
+        soundfont: .sf2 or .sf3 file of a row "soundfont"; None for TimGM6mb, which comes with the
+            package pretty_midi.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Row:
     variance: str | None = None
     seed: int | None = None
     inverter: str | None = None
+    soundfont: str | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -91,6 +96,9 @@ class Evaluation:
     datasets: tuple[str, ...] = ()  # as "corpus/config", or "corpus/config:split"
     split: str = "test"  # split of datasets that name none
     songs: int | None = None  # number of songs per dataset, the first ones; None for all
+    # What is compared: "aligned" compares like with like; "released" does what the paper's
+    # published code does, for scores beside the paper's (see `evaluation.protocol`).
+    protocol: ProtocolName = "aligned"
     max_minutes: float = 10.0  # songs are cut to this length
     rows: tuple[Row, ...] = (Row("model", "model"), Row("encoded", "encoded"), Row("raw", "raw"))
     references_only: bool = False  # leaves out the rows that need a model

@@ -1,42 +1,15 @@
-"""Songs of an evaluation: recordings of a prepared corpus, cut to their first minutes."""
+"""Songs of an evaluation: recordings of prepared corpora."""
 
-import dataclasses
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, CorpusError
-from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import RecordingSource, load_source, prepared_configs
-from spectrodiff.evaluation.checksums import recording_checksum
-from spectrodiff.evaluation.metrics.minutes import MINUTE_SAMPLES
-from spectrodiff.music.notes import Notes
+from spectrodiff.evaluation.protocol import ALIGNED, EvaluationSong, Protocol
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class EvaluationSong:
-    """Notes to render, and the recording that the rendering is compared with.
-
-    Attributes:
-        id: id of the recording, unique in its corpus.
-        audio: float32 [samples] at 16 kHz.
-        notes: notes with onsets in the audio, cut at its end.
-    """
-
-    id: str
-    audio: np.ndarray
-    notes: Notes
-
-    @property
-    def checksum(self) -> str:
-        """Checksum of the audio and the notes."""
-        return recording_checksum(self.audio, self.notes)
 
 
 @dataclass(frozen=True)
@@ -49,7 +22,7 @@ class EvaluationCorpus:
         recordings: all recordings of the split.
         count: number of recordings to evaluate, the first ones.
         asked: number of recordings that were asked for.
-        max_minutes: length to which songs are cut.
+        protocol: choice of the audio and notes that are compared.
     """
 
     name: str
@@ -57,13 +30,13 @@ class EvaluationCorpus:
     recordings: RecordingSource
     count: int
     asked: int
-    max_minutes: float
+    protocol: Protocol = ALIGNED
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, number: int) -> EvaluationSong:
-        return cut_recording(self.recordings[number], self.max_minutes)
+        return self.protocol.song(self.recordings[number])
 
 
 def open_corpora(
@@ -72,7 +45,6 @@ def open_corpora(
     split: str,
     *,
     songs: int | None,
-    max_minutes: float,
 ) -> list[EvaluationCorpus]:
     """Opens prepared corpora for evaluation.
 
@@ -81,7 +53,6 @@ def open_corpora(
         data_dir: folder of the prepared corpora.
         split: split of datasets that name none.
         songs: number of songs per corpus; None for all.
-        max_minutes: length to which songs are cut.
 
     Raises:
         ConfigError: if there are no datasets.
@@ -101,9 +72,7 @@ def open_corpora(
         count = min(asked, len(recordings))
         if count < asked:
             logger.warning("%s: %d songs were asked for, there are %d", name, asked, count)
-        corpora.append(
-            EvaluationCorpus(name, own_split or split, recordings, count, asked, max_minutes)
-        )
+        corpora.append(EvaluationCorpus(name, own_split or split, recordings, count, asked))
     return corpora
 
 
@@ -111,20 +80,3 @@ def longest_song(corpora: Sequence[EvaluationCorpus]) -> EvaluationSong:
     """Returns the longest song of all corpora, the first one if there are several."""
     songs = (corpus[number] for corpus in corpora for number in range(len(corpus)))
     return max(songs, key=lambda song: len(song.audio))
-
-
-def cut_recording(recording: Recording, max_minutes: float) -> EvaluationSong:
-    """Returns the first minutes of a recording.
-
-    Raises:
-        CorpusError: if there are no notes in them.
-    """
-    audio = recording.audio[: round(max_minutes * MINUTE_SAMPLES)]
-    seconds = len(audio) / SAMPLE_RATE
-    notes = recording.notes.select(recording.notes.onset_seconds < seconds)
-    if not len(notes):
-        raise CorpusError(recording.id, f"notes in its first {seconds:.1f} s", "none")
-    notes = dataclasses.replace(
-        notes, offset_seconds=np.minimum(notes.offset_seconds, seconds), total_seconds=seconds
-    )
-    return EvaluationSong(recording.id, audio.astype(np.float32) / 32768, notes)

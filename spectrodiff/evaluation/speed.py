@@ -14,9 +14,9 @@ from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.json_files import read_json, write_json
 from spectrodiff.evaluation.dataclass_json import from_json, json_name, to_json
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
+from spectrodiff.evaluation.protocol import EvaluationSong
 from spectrodiff.evaluation.results import Speed
 from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import Description, feature_key
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -69,7 +69,7 @@ class SpeedMeter:
         measured = from_json(dict[str, _Measurement], known, str(self.path))
         speeds: dict[str, Speed] = {}
         for row in rows:
-            if row.source == "raw":
+            if row.source in ("raw", "soundfont"):
                 continue
             description = descriptions[row.name]
             checksum = json_checksum([description, self.segments, self.device])

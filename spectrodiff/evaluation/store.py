@@ -25,10 +25,11 @@ from spectrodiff.core.errors import AudioError, ConfigError
 from spectrodiff.core.files import atomic_file, check_writable, file_name
 from spectrodiff.core.json_files import read_json, write_json
 from spectrodiff.evaluation.metrics.minutes import Score
+from spectrodiff.evaluation.protocol import EvaluationSong
 from spectrodiff.evaluation.settings import RECORDING, Row
-from spectrodiff.evaluation.songs import EvaluationCorpus, EvaluationSong
+from spectrodiff.evaluation.songs import EvaluationCorpus
 
-FORMAT = 1
+FORMAT = 2
 EVALUATION, SPEED, MEDIA = "evaluation.json", "speed.json", "media"
 
 # Settings that the audio of a row depends on, as JSON (see `rendering.describe`).
@@ -131,12 +132,15 @@ def open_store(
     now: dict[str, dict[str, Description]] = {
         "rows": dict(rows),
         "corpora": {
-            corpus.name: {"split": corpus.split, "max_minutes": corpus.max_minutes}
+            corpus.name: {"split": corpus.split, **corpus.protocol.description}
             for corpus in corpora
         },
     }
     if path.is_file():
         before = read_json(path)
+        if before.get("format") != FORMAT:
+            expected = f"an evaluation of format {FORMAT} (or another --out)"
+            raise ConfigError(f"{path}: format", expected, str(before.get("format")))
         for kind in ("rows", "corpora"):
             known = before.get(kind, {})
             for name in now[kind]:

@@ -12,7 +12,6 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.progress import Progress
 from spectrodiff.evaluation.columns import Column
 from spectrodiff.evaluation.metrics.minutes import Score
-from spectrodiff.evaluation.open_metrics import MissingMetric
 from spectrodiff.evaluation.results import (
     CorpusResults,
     CorpusScore,
@@ -22,7 +21,8 @@ from spectrodiff.evaluation.results import (
     SongResults,
     Speed,
 )
-from spectrodiff.evaluation.scoring import Metric, ScoredSong
+from spectrodiff.evaluation.scoring.metric import Metric, ScoredSong
+from spectrodiff.evaluation.scoring.open_metrics import MissingMetric
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationCorpus
 from spectrodiff.evaluation.store import SongFiles, files_of
@@ -156,5 +156,6 @@ def _mean_of_corpora(row: str, corpora: Sequence[CorpusResults]) -> dict[str, fl
     means: dict[str, float | None] = {}
     for name in by_corpus[0]:
         values = [scores[name].value for scores in by_corpus]
-        means[name] = float(np.mean([value for value in values if value is not None]))
+        known = [value for value in values if value is not None]
+        means[name] = float(np.mean(known)) if known else None
     return means

@@ -12,9 +12,9 @@ from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 from spectrodiff.evaluation.checksums import checkpoint_checksum
+from spectrodiff.evaluation.protocol import ALIGNED, EvaluationSong
 from spectrodiff.evaluation.rendering import Inverters, ModelInfo, Renderer, describe
 from spectrodiff.evaluation.settings import Evaluation, Row
-from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.inverter import GriffinLim, Inverter
 from spectrodiff.models.config import SIZES
@@ -73,13 +73,13 @@ class Synthesizer:
 
 
 class Corpus:
-    name = "pairs/own"
+    name, protocol = "pairs/own", ALIGNED
 
     def __getitem__(self, number):
         rng = np.random.default_rng(number)
         audio = (rng.integers(-8000, 8000, 20_000 + 7 * number) / 32768).astype(np.float32)
         notes = note_table([(0.1, 0.2, 60 + number, 100, 0, False)], len(audio) / 16_000)
-        return EvaluationSong(f"song {number}", audio, notes)
+        return EvaluationSong(f"song {number}", audio, notes, notes)
 
 
 INVERTERS = {None: ConstantInverter("a", 0.1), "b": ConstantInverter("b", 0.05)}

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
+from spectrodiff.evaluation.protocol import EvaluationSong
 from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.speed import SpeedMeter
 from spectrodiff.inverter import Inverter
 from tests.support.notation import note_table
@@ -60,7 +60,7 @@ def clock(monkeypatch):
 
 
 def make_meter(tmp_path, synthesizer, inverter, segments=4, device="some card"):
-    song = EvaluationSong("one", np.zeros(3 * 16_000, np.float32), note_table([]))
+    song = EvaluationSong("one", np.zeros(3 * 16_000, np.float32), *[note_table([])] * 2)
     return SpeedMeter(
         tmp_path / "speed.json", lambda: synthesizer, lambda name: inverter, song, segments, device
     )

@@ -5,8 +5,8 @@ import pytest
 
 from spectrodiff.core.errors import AudioError, ConfigError
 from spectrodiff.evaluation.metrics.minutes import Score
+from spectrodiff.evaluation.protocol import EvaluationSong, Protocol
 from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import (
     SongFiles,
     feature_key,
@@ -20,7 +20,8 @@ MODEL, RAW = Row("model"), Row("raw", "raw")
 
 
 def corpus(name="pairs/own", split="test", max_minutes=10.0):
-    return types.SimpleNamespace(name=name, split=split, max_minutes=max_minutes)
+    protocol = Protocol(max_minutes=max_minutes)
+    return types.SimpleNamespace(name=name, split=split, protocol=protocol)
 
 
 def described(**changes):
@@ -76,7 +77,8 @@ def test_rows_that_differ_in_the_inverter_share_features():
 
 def song(level=0.1):
     rows = [(0.1, 0.2, 60, 100, 0, False)]
-    return EvaluationSong("2018/one", np.full(1600, level, np.float32), note_table(rows, 0.1))
+    notes = note_table(rows, 0.1)
+    return EvaluationSong("2018/one", np.full(1600, level, np.float32), notes, notes)
 
 
 def test_a_folder_is_of_one_recording(tmp_path):

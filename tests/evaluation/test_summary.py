@@ -12,11 +12,12 @@ from spectrodiff.evaluation.columns import Column, embedding_columns
 from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.metrics.uncertainty import frechet_at_infinity
-from spectrodiff.evaluation.open_metrics import MissingMetric
+from spectrodiff.evaluation.protocol import EvaluationSong
 from spectrodiff.evaluation.results import Speed, write_results
-from spectrodiff.evaluation.scoring import EmbeddingMetric, SignalMetric
+from spectrodiff.evaluation.scoring.embedding import EmbeddingMetric
+from spectrodiff.evaluation.scoring.open_metrics import MissingMetric
+from spectrodiff.evaluation.scoring.signal import SignalMetric
 from spectrodiff.evaluation.settings import Evaluation, Row
-from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles, write_array
 from spectrodiff.evaluation.summary import Summarizer
 from tests.support.notation import note_table
@@ -36,7 +37,7 @@ class Corpus:
 
     def __getitem__(self, number):
         audio = np.zeros(round(self._seconds[number] * 16_000), np.float32)
-        return EvaluationSong(f"{self.name} {number}", audio, note_table([], 0.0))
+        return EvaluationSong(f"{self.name} {number}", audio, *[note_table([], 0.0)] * 2)
 
 
 EMBEDDING = EmbeddingMetric(types.SimpleNamespace(name="VGGish", sample_rate=16_000), "0123")
@@ -59,6 +60,10 @@ def store(root, corpus):
             signal = {
                 "log_mel_l1": Score(factor * (number + 1), [factor]),
                 "spectral_distance": Score(factor * 10, [factor]),
+                "aligned_log_mel_l1": Score(factor, [factor]),
+                "loudness_error_db": Score(factor, [factor]),
+                # Songs of one segment have no join.
+                "joins": Score(None if number else 1.5, [None]),
             }
             reconstruction = {"vggish_reconstruction": Score(factor * distance, [0.0])}
             files.write_scores(row, {"signal": signal, "vggish-0123": reconstruction})
@@ -112,7 +117,8 @@ def test_columns(summary):
     assert sorted(paper) == sorted(
         f"{name}_{kind}" for name in ("vggish", "trill") for kind in ("reconstruction", "frechet")
     )
-    assert summary["metrics"][-1] == {
+    by_name = {metric["name"]: metric for metric in summary["metrics"]}
+    assert by_name["spectral_distance"] == {
         "name": "spectral_distance",
         "title": "Spectral distance",
         "better": "lower",

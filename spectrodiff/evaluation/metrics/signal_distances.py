@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from spectrodiff.audio.features import log_mel
-from spectrodiff.core.constants import FRAMES_PER_SECOND, HOP_SAMPLES
+from spectrodiff.audio.loudness import LOWEST_LUFS, integrated_loudness
+from spectrodiff.core.constants import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.evaluation.metrics.blocks import map_blocks
 from spectrodiff.evaluation.metrics.minutes import (
     MINUTE_SAMPLES,
@@ -16,6 +17,9 @@ from spectrodiff.evaluation.metrics.minutes import (
 
 FFT_SAMPLES = (2048, 1024, 512, 256, 128, 64)
 MIN_MAGNITUDE = 1e-5
+
+# Range of log-mel features below the maximum of the recording that is audible: 80 dB.
+AUDIBLE_RANGE = 80 / 20 * np.log(10)
 
 _FRAMES_PER_BLOCK = 15 * FRAMES_PER_SECOND
 
@@ -43,15 +47,59 @@ def blockwise_log_mel(audio: np.ndarray) -> np.ndarray:
 
 
 def log_mel_l1(prediction: np.ndarray, target: np.ndarray) -> Score:
-    """Computes the mean absolute difference of unscaled log-mel spectrograms (natural logarithms).
+    """Computes the mean absolute difference of log-mel spectrograms.
 
     Args:
-        prediction: float [samples] at 16 kHz.
-        target: float [samples] at 16 kHz; the longer signal is cut to the length of the other.
+        prediction: unscaled log-mel [frames, M], natural logarithms.
+        target: the same of the recording; the longer one is cut to the length of the other.
     """
     prediction, target = _same_length(prediction, target)
-    differences = np.abs(blockwise_log_mel(prediction) - blockwise_log_mel(target))
-    return mean_of_frames(differences.mean(axis=1), MINUTE_SAMPLES / HOP_SAMPLES)
+    return _mean_over_frames(np.abs(prediction - target))
+
+
+def aligned_log_mel_l1(prediction: np.ndarray, target: np.ndarray) -> Score:
+    """Computes the mean absolute difference of log-mel spectrograms of equal level.
+
+    The prediction is shifted by the median difference (see `level_offset`). Both are clipped at
+    80 dB below the maximum of the recording, since quieter bands are not audible.
+
+    Args:
+        prediction: unscaled log-mel [frames, M], natural logarithms.
+        target: the same of the recording; the longer one is cut to the length of the other.
+    """
+    prediction, target = _same_length(prediction, target)
+    prediction = prediction + level_offset(prediction, target)
+    floor = target.max() - AUDIBLE_RANGE
+    return _mean_over_frames(np.abs(np.maximum(prediction, floor) - np.maximum(target, floor)))
+
+
+def level_offset(prediction: np.ndarray, target: np.ndarray) -> float:
+    """Returns the offset that gives a log-mel spectrogram the level of the recording.
+
+    It is the median difference where the recording is at most 80 dB below its maximum.
+
+    Args:
+        prediction: unscaled log-mel [frames, M].
+        target: the same of the recording, of the same shape.
+    """
+    audible = target > target.max() - AUDIBLE_RANGE
+    return float(np.median(target[audible] - prediction[audible])) if audible.any() else 0.0
+
+
+def loudness_error_db(prediction: np.ndarray, target: np.ndarray) -> float | None:
+    """Computes the absolute difference of integrated loudness (ITU-R BS.1770-4) in dB.
+
+    Args:
+        prediction: float [samples] at 16 kHz; silence counts as -70 LUFS.
+        target: float [samples] at 16 kHz.
+
+    Returns:
+        The difference; None if the recording is silent or shorter than 0.4 s.
+    """
+    ours, theirs = (integrated_loudness(audio, SAMPLE_RATE) for audio in (prediction, target))
+    if not np.isfinite(theirs):
+        return None
+    return abs(max(ours, LOWEST_LUFS) - theirs)
 
 
 def spectral_distance(prediction: np.ndarray, target: np.ndarray) -> Score:
@@ -93,6 +141,11 @@ def _magnitudes(audio: np.ndarray, num_samples: int) -> Iterator[np.ndarray]:
         minute = np.pad(minute, (0, length - len(minute)))
         frames = np.lib.stride_tricks.sliding_window_view(minute, num_samples)[::hop]
         yield np.abs(scipy.fft.rfft(frames * window.astype(np.float32)))
+
+
+def _mean_over_frames(differences: np.ndarray) -> Score:
+    """Returns the mean of differences [frames, M] over the song and over each minute."""
+    return mean_of_frames(differences.mean(axis=1), MINUTE_SAMPLES / HOP_SAMPLES)
 
 
 def _log(magnitudes: np.ndarray) -> np.ndarray:

@@ -14,43 +14,6 @@ def test_level_of_a_sine():
     assert level_db(np.zeros(100)) == -140
 
 
-def test_aligned_distance_leaves_out_one_offset():
-    from listening.levels import aligned_l1, level_offset
-
-    reference = np.zeros((4, 8))
-    ours = reference - 1.5
-    assert level_offset(ours, reference) == 1.5
-    assert aligned_l1(ours, reference) == 0
-    ours[0, :] += 2  # a quarter is 2 too loud
-    assert aligned_l1(ours, reference) == 0.5
-    # Additional frames are left out.
-    assert aligned_l1(np.pad(ours, ((0, 3), (0, 0)), constant_values=9), reference) == 0.5
-
-
-def test_features_are_clipped_80_db_below_the_maximum():
-    from listening.levels import aligned_l1
-
-    floor = -4 * np.log(10)  # amplitude 1e-4
-    reference = np.array([[0.0, 0.0, 0.0, -20.0]])
-    assert aligned_l1(np.array([[0.0, 0.0, 0.0, -11.0]]), reference) == 0
-    louder = np.array([[0.0, 0.0, 0.0, floor + 2]])
-    assert aligned_l1(louder, reference) == pytest.approx(0.5)
-    # Inaudible features do not change the offset.
-    reference = np.array([[0.0, -20.0, -20.0, -20.0]])
-    assert aligned_l1(reference + np.array([[-3.0, 0, 0, 0]]), reference) == pytest.approx(0)
-
-
-def test_the_aligned_distance_does_not_depend_on_the_gain():
-    from listening.levels import aligned_l1
-
-    import spectrodiff as sd
-
-    audio = 0.5 * np.random.default_rng(0).normal(0, 0.2, RATE) * np.linspace(0, 1, RATE) ** 4
-    loud, soft = np.asarray(sd.log_mel(audio)), np.asarray(sd.log_mel(0.2 * audio))
-    assert aligned_l1(soft, loud) == pytest.approx(0, abs=1e-4)
-    assert aligned_l1(loud, soft) == pytest.approx(0, abs=1e-4)
-
-
 def test_note_levels_are_measured_from_onset_to_offset():
     from listening.levels import note_levels_db
     from listening.songs import make_notes

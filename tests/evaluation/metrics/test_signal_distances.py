@@ -6,9 +6,13 @@ import pytest
 
 from spectrodiff.audio.features import log_mel
 from spectrodiff.evaluation.metrics import signal_distances
+from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.metrics.signal_distances import (
+    aligned_log_mel_l1,
     blockwise_log_mel,
+    level_offset,
     log_mel_l1,
+    loudness_error_db,
     spectral_distance,
 )
 
@@ -84,15 +88,16 @@ def test_features_of_long_recordings(num_samples):
 
 def test_log_mel_l1():
     audio = noise(16_000 * 61, level=0.2)
-    assert log_mel_l1(audio, audio).whole == 0
+    features = blockwise_log_mel(audio)
+    assert log_mel_l1(features, features).whole == 0
     # Ten times as loud is ln 10 more in every band, wherever it is.
-    louder = log_mel_l1(10 * audio, audio)
+    louder = log_mel_l1(blockwise_log_mel(10 * audio), features)
     assert louder.whole == pytest.approx(np.log(10), abs=1e-4)
     assert louder.minutes == [pytest.approx(np.log(10), abs=1e-4)] * 2
     # Against silence the second minute alone is wrong.
     half = audio.copy()
     half[60 * 16_000 :] = 0
-    score = log_mel_l1(half, audio)
+    score = log_mel_l1(blockwise_log_mel(half), features)
     # The last frame of the first minute reaches into the second one.
     assert score.minutes[0] < 0.001
     expected = (np.asarray(log_mel(audio[60 * 16_000 :])) - np.log(1e-5)).mean()
@@ -102,5 +107,47 @@ def test_log_mel_l1():
 
 def test_what_one_has_more_is_left_out():
     audio = noise(20_000)
-    assert log_mel_l1(audio[:16_000], audio).whole == 0
+    features = blockwise_log_mel(audio)
+    assert log_mel_l1(features[:50], features).whole == 0
+    assert aligned_log_mel_l1(features, features[:50]).whole == 0
     assert spectral_distance(audio, audio[:16_000]).whole == 0
+
+
+def test_aligned_distance_leaves_out_one_offset():
+    reference = np.zeros((4, 8))
+    ours = reference - 1.5
+    assert level_offset(ours, reference) == 1.5
+    assert aligned_log_mel_l1(ours, reference) == Score(0, [0])
+    ours[0, :] += 2  # a quarter is 2 too loud
+    assert aligned_log_mel_l1(ours, reference).whole == 0.5
+
+
+def test_features_are_clipped_80_db_below_the_maximum():
+    floor = -4 * np.log(10)  # amplitude 1e-4
+    reference = np.array([[0.0, 0.0, 0.0, -20.0]])
+    assert aligned_log_mel_l1(np.array([[0.0, 0.0, 0.0, -11.0]]), reference).whole == 0
+    louder = np.array([[0.0, 0.0, 0.0, floor + 2]])
+    assert aligned_log_mel_l1(louder, reference).whole == pytest.approx(0.5)
+    # Inaudible features do not change the offset.
+    reference = np.array([[0.0, -20.0, -20.0, -20.0]])
+    ours = reference + np.array([[-3.0, 0, 0, 0]])
+    assert aligned_log_mel_l1(ours, reference).whole == pytest.approx(0)
+
+
+def test_the_aligned_distance_does_not_depend_on_the_gain():
+    audio = noise(16_000, level=0.1) * np.linspace(0, 1, 16_000, dtype=np.float32) ** 4
+    loud, soft = blockwise_log_mel(audio), blockwise_log_mel(0.2 * audio)
+    assert aligned_log_mel_l1(soft, loud).whole == pytest.approx(0, abs=1e-4)
+    assert aligned_log_mel_l1(loud, soft).whole == pytest.approx(0, abs=1e-4)
+
+
+def test_loudness_error():
+    target = noise(16_000)
+    # A gain is a difference of loudness, in either direction.
+    assert loudness_error_db(0.5 * target, target) == pytest.approx(6.0206, abs=1e-3)
+    assert loudness_error_db(2 * target, target) == pytest.approx(6.0206, abs=1e-3)
+    # A sine of 997 Hz at full scale has -3.01 LUFS (BS.1770-4), and silence counts as -70.
+    sine = np.sin(2 * np.pi * 997 * np.arange(48_000) / 16_000)
+    assert loudness_error_db(np.zeros(48_000), sine) == pytest.approx(70 - 3.01, abs=0.1)
+    assert loudness_error_db(sine, np.zeros(48_000)) is None
+    assert loudness_error_db(sine[:1000], sine[:1000]) is None

@@ -8,18 +8,16 @@ from pathlib import Path
 from spectrodiff.checkpoints.layouts.mt3 import PUBLISHED as MT3_PUBLISHED
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.evaluation.checksums import path_checksum
-from spectrodiff.evaluation.columns import F1, Column, embedding_columns
+from spectrodiff.evaluation.columns import DRUM_F1, F1, NONDRUM_F1, Column, embedding_columns
 from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, load_trill, load_vggish
 from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
 from spectrodiff.evaluation.metrics.embeddings.onnx_embedding import OnnxEmbedding
 from spectrodiff.evaluation.metrics.embeddings.tf_hub import TRILL, VGGISH
 from spectrodiff.evaluation.metrics.transcription.mt3 import load_mt3
-from spectrodiff.evaluation.scoring import (
-    EmbeddingMetric,
-    Metric,
-    SignalMetric,
-    TranscriptionMetric,
-)
+from spectrodiff.evaluation.scoring.embedding import EmbeddingMetric
+from spectrodiff.evaluation.scoring.metric import Metric
+from spectrodiff.evaluation.scoring.signal import SignalMetric
+from spectrodiff.evaluation.scoring.transcription import TranscriptionMetric
 from spectrodiff.evaluation.settings import Evaluation
 
 logger = logging.getLogger(__name__)
@@ -65,7 +63,7 @@ def open_metrics(settings: Evaluation) -> tuple[list[Metric], list[MissingMetric
             metrics.append(_embedding_metric(load, source))
     metrics += _onnx_metrics(settings.onnx, {*_column_names(metrics), *_column_names(missing)})
     transcriber = settings.transcriber
-    f1 = list(F1.values())
+    f1 = [*F1.values(), NONDRUM_F1, DRUM_F1]
     if transcriber == BASIC_PITCH:
         from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
 

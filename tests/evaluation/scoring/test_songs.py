@@ -6,15 +6,13 @@ import pytest
 from spectrodiff.core.errors import AudioError
 from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
 from spectrodiff.evaluation.metrics.minutes import Score
-from spectrodiff.evaluation.scoring import (
-    Comparison,
-    EmbeddingMetric,
-    SignalMetric,
-    TranscriptionMetric,
-    score_songs,
-)
+from spectrodiff.evaluation.protocol import ALIGNED, EvaluationSong
+from spectrodiff.evaluation.scoring.embedding import EmbeddingMetric
+from spectrodiff.evaluation.scoring.metric import Comparison
+from spectrodiff.evaluation.scoring.signal import SignalMetric
+from spectrodiff.evaluation.scoring.songs import score_songs
+from spectrodiff.evaluation.scoring.transcription import TranscriptionMetric
 from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.songs import EvaluationSong
 from spectrodiff.evaluation.store import SongFiles
 from tests.support.notation import note_table
 
@@ -54,12 +52,13 @@ def note(onset, offset=None, pitch=60, program=0, is_drum=False):
 
 def song(seconds=90, *rows):
     audio = np.full(round(seconds * 16_000), 0.25, np.float32)
-    return EvaluationSong("one", audio, note_table(rows or [note(0.1)], seconds))
+    notes = note_table(rows or [note(0.1)], seconds)
+    return EvaluationSong("one", audio, notes, notes)
 
 
 def comparison(tmp_path, song, audio=None, row=MODEL):
     files = SongFiles(tmp_path, "pairs/own", song.id)
-    return Comparison(files, row, song.audio if audio is None else audio, song)
+    return Comparison(files, row, song.audio if audio is None else audio, song, ALIGNED)
 
 
 def test_embeddings_are_compared_by_minutes_and_kept(tmp_path):
@@ -89,7 +88,7 @@ def test_embeddings_are_compared_by_minutes_and_kept(tmp_path):
 
 def test_louder_noise_is_further_from_a_recording(tmp_path):
     noise = np.random.default_rng(1).standard_normal(160_000).astype(np.float32)
-    target = EvaluationSong("one", 0.1 * noise, note_table([note(0.1)], 10))
+    target = EvaluationSong("one", 0.1 * noise, *[note_table([note(0.1)], 10)] * 2)
     other = np.random.default_rng(2).standard_normal(160_000).astype(np.float32)
     metric = EmbeddingMetric(LogMelStatistics())
     near, far, silent = (
@@ -126,6 +125,8 @@ def test_transcription_with_programs(tmp_path):
         "transcription_f1_full": Score(2 / 4, [2 / 3, 0.0]),
         "transcription_f1_midi_class": Score(3 / 4, [1.0, 0.0]),
         "transcription_f1_flat": Score(3 / 4, [1.0, 0.0]),
+        "transcription_f1_full_nondrums": Score(1 / 3, [1 / 2, 0.0]),
+        "transcription_f1_full_drums": Score(1.0, [1.0, None]),
         "onset_f1": Score(1.0, [1.0, 1.0]),  # of three notes that are no drums
         "onset_offset_f1": Score(2 / 3, [1.0, 0.0]),
     }
@@ -151,7 +152,7 @@ def test_transcription_without_programs(tmp_path):
 
 
 class Corpus:
-    name = "pairs/own"
+    name, protocol = "pairs/own", ALIGNED
 
     def __init__(self, *songs):
         self._songs = songs

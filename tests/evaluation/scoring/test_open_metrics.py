@@ -1,8 +1,8 @@
 import pytest
 
 from spectrodiff.core.errors import CheckpointError, ConfigError
-from spectrodiff.evaluation import open_metrics as module
-from spectrodiff.evaluation.open_metrics import open_metrics
+from spectrodiff.evaluation.scoring import open_metrics as module
+from spectrodiff.evaluation.scoring.open_metrics import open_metrics
 from spectrodiff.evaluation.settings import Evaluation
 
 PAPER = {
@@ -22,8 +22,11 @@ def test_without_weights_the_papers_columns_are_empty_and_it_is_said_why(caplog)
     metrics, missing = open_metrics(Evaluation())
     assert [metric.id for metric in metrics] == ["signal", "log_mel_statistics"]
     assert columns(metrics) == [
+        "aligned_log_mel_l1",
         "log_mel_l1",
         "spectral_distance",
+        "loudness_error_db",
+        "joins",
         "log_mel_statistics_reconstruction",
         "log_mel_statistics_frechet",
     ]
