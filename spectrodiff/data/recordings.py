@@ -18,7 +18,7 @@ from spectrodiff.audio.samples import full_scale_gain, mix_audio, peak_of, to_fu
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import SpectrodiffError
 from spectrodiff.music.midi.reader import read_midi
-from spectrodiff.music.notes import Notes, merge_notes
+from spectrodiff.music.notes import Notes, merge_notes, trim_overlaps
 
 # This module must not import audio.features, which would load JAX in every worker process.
 
@@ -39,6 +39,7 @@ _SILENT_PEAK = 8 / 32768
 _ODD_MIDI = "MIDI with oddities"
 _TOO_LOUD = "louder than full scale, scaled down"
 _SILENT_STEMS = "silent stems left out"
+_TRIMMED = "notes cut at the next onset of their pitch"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,17 +80,19 @@ class RecordingGroup:
         stems: readers of the stems.
         mixes: id and stem indices of each recording.
         needs_all: whether a recording is left out if one of its stems is silent.
+        trims_overlaps: whether notes end at the next onset of the same pitch and program.
     """
 
     id: str
     stems: tuple[StemReader, ...]
     mixes: tuple[tuple[str, tuple[int, ...]], ...]
     needs_all: bool = False
+    trims_overlaps: bool = False
 
     @classmethod
-    def single(cls, id: str, stem: StemReader) -> "RecordingGroup":
+    def single(cls, id: str, stem: StemReader, *, trims_overlaps: bool = False) -> "RecordingGroup":
         """Returns a group with one recording, which has one stem."""
-        return cls(id, (stem,), ((id, (0,)),))
+        return cls(id, (stem,), ((id, (0,)),), trims_overlaps=trims_overlaps)
 
     def limited(self) -> list["RecordingGroup"]:
         """Splits the recordings into groups that are small enough to be held in memory."""
@@ -195,7 +198,9 @@ def read_group(group: RecordingGroup) -> Outcome:
                 raise Silent("silent audio")
             if heard in made:
                 raise Unusable("the same as another one without its silent stems", made[heard])
-            notes = merge_notes([stems[number].notes for number in heard])
+            notes, num_trimmed = merge_notes([stems[number].notes for number in heard]), 0
+            if group.trims_overlaps:
+                notes, num_trimmed = _without_overlaps(notes)
             audio, decibels = to_full_scale(mix_audio([stems[number].audio for number in heard]))
             notes, left_out = fit_notes(notes, len(audio) / SAMPLE_RATE)
         except Unusable as problem:
@@ -207,6 +212,8 @@ def read_group(group: RecordingGroup) -> Outcome:
         made[heard] = id
         outcome.recordings.append(Recording(id, audio, notes))
         outcome.remarks.extend(Remark(id, text, number) for text, number in left_out.items())
+        if num_trimmed:
+            outcome.remarks.append(Remark(id, _TRIMMED, num_trimmed))
         if notes.remarks:
             outcome.remarks.append(Remark(id, _ODD_MIDI, detail="; ".join(notes.remarks)))
         if heard != numbers:
@@ -214,6 +221,18 @@ def read_group(group: RecordingGroup) -> Outcome:
         if decibels:
             outcome.remarks.append(Remark(id, _TOO_LOUD, detail=f"by {decibels:.1f} dB"))
     return outcome
+
+
+def _without_overlaps(notes: Notes) -> tuple[Notes, int]:
+    """Ends notes at the next onset of their pitch; returns the number of notes that change, too."""
+    trimmed = trim_overlaps(notes)
+    before, after = (
+        Counter(
+            zip(table.onset_seconds, table.offset_seconds, table.pitch, table.program, strict=True)
+        )
+        for table in (notes, trimmed)
+    )
+    return trimmed, (before - after).total()
 
 
 class _Stem:

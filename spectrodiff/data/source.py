@@ -17,11 +17,13 @@ from spectrodiff.data.pieces import Piece, PieceLength, join_pieces
 from spectrodiff.data.recordings import Recording
 from spectrodiff.music.notes import NOTE_COLUMNS, Notes
 
-VERSION = "2.0.0"
 SUMMARY_FILE = "preparation.json"
 
-# Corpora of this version were stored as whole recordings.
-_OLD_VERSION = "1.0.0"
+_VERSION = "2.0.0"
+# Corpora that changed later.
+_LATER_VERSIONS = {"slakh": "2.1.0", "cerberus4": "2.1.0"}
+# Contents of corpora of earlier versions, which cannot be used any more.
+_EARLIER = {"1.0.0": "whole recordings", "2.0.0": "notes that overlap"}
 
 
 class StoredRecords(Protocol):
@@ -127,9 +129,14 @@ def read_piece(record: Mapping[str, Any]) -> Piece:
     )
 
 
+def corpus_version(corpus: str) -> str:
+    """Returns the version in which a corpus is prepared."""
+    return _LATER_VERSIONS.get(corpus, _VERSION)
+
+
 def dataset_folder(data_dir: str | os.PathLike[str], corpus: str, config: str) -> Path:
     """Returns the folder of a prepared corpus: `data_dir/corpus/config/version`."""
-    return Path(data_dir).absolute() / corpus / config / VERSION
+    return Path(data_dir).absolute() / corpus / config / corpus_version(corpus)
 
 
 def index_path(folder: Path, split: str) -> Path:
@@ -176,7 +183,7 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
 
 def prepared_configs(data_dir: str | os.PathLike[str], corpus: str) -> list[str]:
     """Returns the names of the prepared configs of a corpus."""
-    return _configs(data_dir, corpus, VERSION)
+    return _configs(data_dir, corpus, corpus_version(corpus))
 
 
 def _configs(data_dir: str | os.PathLike[str], corpus: str, version: str) -> list[str]:
@@ -191,13 +198,16 @@ def _check_version(data_dir: str | os.PathLike[str], name: str) -> None:
         CorpusError: says how to prepare it anew.
     """
     corpus, _, config = name.partition("/")
-    old = _configs(data_dir, corpus, _OLD_VERSION)
-    if not (config in old if config else old):
-        return
-    folder = Path(data_dir) / corpus / (config or old[0]) / _OLD_VERSION
-    command = f"python -m spectrodiff prepare {corpus} ... --data_dir {shlex.quote(str(data_dir))}"
-    got = f"whole recordings; delete {folder} and run {command}"
-    raise CorpusError(name, f"a corpus stored in pieces (version {VERSION})", got)
+    version = corpus_version(corpus)
+    for earlier, contents in _EARLIER.items():
+        old = [] if earlier == version else _configs(data_dir, corpus, earlier)
+        if not (config in old if config else old):
+            continue
+        folder = Path(data_dir) / corpus / (config or old[0]) / earlier
+        data_flag = f"--data_dir {shlex.quote(str(data_dir))}"
+        command = f"python -m spectrodiff prepare {corpus} ... {data_flag}"
+        got = f"{earlier}, with {contents}; delete {folder} and run {command}"
+        raise CorpusError(name, f"version {version} of the prepared corpus", got)
 
 
 def _slice(name: str, split: str, wanted: str, count: int) -> tuple[int, int] | None:

@@ -200,8 +200,7 @@ def merge_notes(tables: Sequence[Notes]) -> Notes:
 def trim_overlaps(notes: Notes) -> Notes:
     """Ends each note at the next onset of the same pitch and program.
 
-    Removes notes that have no duration, before or after that. Applied to training data, not to
-    songs to be rendered.
+    Removes notes that have no duration, before or after that.
     """
     order = np.lexsort((notes.onset_seconds, notes.pitch, notes.program, notes.is_drum))
     earlier, later = order[:-1], order[1:]

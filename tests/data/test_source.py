@@ -62,9 +62,19 @@ def test_corpora_of_whole_recordings_are_refused(tmp_path):
         with pytest.raises(CorpusError) as refused:
             load_source(tmp_path, name, "train")
         message = str(refused.value)
-        assert "stored in pieces (version 2.0.0)" in message
+        assert "version 2.0.0 of the prepared corpus, got 1.0.0, with whole recordings" in message
         assert f"delete {tmp_path}/mine/v1/1.0.0 and run " in message
         assert f"python -m spectrodiff prepare mine ... --data_dir {tmp_path}" in message
+
+
+def test_slakh_with_overlapping_notes_is_refused(tmp_path):
+    prepare("slakh", "redux", Plan({"train": [single("a", partial(noise, 0), NOTES)]}), tmp_path)
+    folder = dataset_folder(tmp_path, "slakh", "redux")
+    assert folder.name == "2.1.0"
+    assert len(load_source(tmp_path, "slakh/redux", "train")) == 1
+    shutil.move(folder, folder.with_name("2.0.0"))
+    with pytest.raises(CorpusError, match=r"version 2.1.0 .* got 2.0.0, with notes that overlap;"):
+        load_source(tmp_path, "slakh", "train")
 
 
 def test_a_corpus_that_was_prepared_anew(tmp_path):

@@ -3,6 +3,10 @@
 Manilow et al., "Cutting Music Source Separation Some Slakh". A track is a folder with
 `metadata.yaml`, `mix.flac`, `stems/SNN.flac` and `MIDI/SNN.mid`. The stems sum to the mix.
 `all_src.mid` is not used, since it may differ from the notes that were rendered.
+
+Where notes of one pitch and program overlap, the earlier one ends at the onset of the later one, as
+in the released code for these two corpora: tokens cannot tell such notes apart. Training and
+evaluation then use the same notes.
 """
 
 import dataclasses
@@ -115,7 +119,8 @@ def plan(
                 len(track.stems), seed, int(track.id.removeprefix("Track"))
             )
         )
-        return RecordingGroup(track.id, tuple(stem.reader() for stem in track.stems), mixes)
+        stems = tuple(stem.reader() for stem in track.stems)
+        return RecordingGroup(track.id, stems, mixes, trims_overlaps=True)
 
     return _plan(source, variant, split_list, to_group)
 
@@ -204,10 +209,11 @@ def _plan(
 def _complete_mix(track: Track) -> RecordingGroup:
     if track.mix is None:
         stems = tuple(stem.reader() for stem in track.stems)
-        return RecordingGroup(track.id, stems, ((track.id, tuple(range(len(stems)))),))
+        mixes = ((track.id, tuple(range(len(stems)))),)
+        return RecordingGroup(track.id, stems, mixes, trims_overlaps=True)
     audio = functools.partial(read_pcm, track.mix)
     notes = functools.partial(read_stems, track.stems)
-    return RecordingGroup.single(track.id, StemReader(audio, notes))
+    return RecordingGroup.single(track.id, StemReader(audio, notes), trims_overlaps=True)
 
 
 def _quartets(track: Track) -> RecordingGroup | None:
@@ -229,7 +235,9 @@ def _quartets(track: Track) -> RecordingGroup | None:
         for quartet in itertools.product(*families)
     )
     stems = tuple(dataclasses.replace(stem, program=program).reader() for stem, program in members)
-    return RecordingGroup(track.id, stems, mixes, needs_all=True) if mixes else None
+    if not mixes:
+        return None
+    return RecordingGroup(track.id, stems, mixes, needs_all=True, trims_overlaps=True)
 
 
 def _read_metadata(folder: Path, remarks: Counter[str]) -> Track | Skip:

@@ -19,7 +19,7 @@ from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import Piece, PieceLength, cut_pieces
 from spectrodiff.data.prepare.summary import Summary
 from spectrodiff.data.recordings import Outcome, RecordingGroup, read_group
-from spectrodiff.data.source import SUMMARY_FILE, VERSION, index_path, read_piece
+from spectrodiff.data.source import SUMMARY_FILE, corpus_version, index_path, read_piece
 from spectrodiff.music.notes import NOTE_COLUMNS
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ Record = dict[str, str | np.ndarray | np.generic]
 class _RecordingsBuilder(tfds.core.DatasetBuilder):
     """Common base of the two builders."""
 
-    VERSION = tfds.core.Version(VERSION)
-
     def __init__(
         self,
         corpus: str,
@@ -46,7 +44,8 @@ class _RecordingsBuilder(tfds.core.DatasetBuilder):
         summary: Summary,
         piece_length: PieceLength,
     ) -> None:
-        self.name = corpus  # an instance attribute, since one class builds all corpora
+        # Instance attributes, since one class builds all corpora.
+        self.name, self.VERSION = corpus, tfds.core.Version(corpus_version(corpus))
         self._splits, self._summary, self._piece_length = splits, summary, piece_length
         super().__init__(
             config=tfds.core.BuilderConfig(name=config),

@@ -315,3 +315,22 @@ def test_suffixes_may_be_in_capitals(tmp_path):
         path.rename(path.with_suffix(path.suffix.upper()))
     (group,) = slakh.plan(tmp_path).splits["train"]
     assert len(read_group(group).recordings) == 6
+
+
+def test_notes_end_at_the_next_onset_of_their_pitch_and_program(tmp_path):
+    """Two pianos and a guitar play one pitch; overlaps are between the pianos only."""
+    for split in ("train", "test"):
+        folder = tmp_path / split / ("Track00001" if split == "train" else "Track01876")
+        write_slakh_track(folder, {"S00": {}, "S01": {"program": 1}, "S02": {"program": 24}})
+        write_notes(folder / "MIDI/S00.mid", (0.1, 0.3, 60), (0.4, 0.45, 60))
+        write_notes(folder / "MIDI/S01.mid", (0.2, 0.35, 60))
+        write_notes(folder / "MIDI/S02.mid", (0.15, 0.5, 60))
+    plan = slakh.plan(tmp_path)
+    for split in ("train", "test"):
+        outcome = read_group(plan.splits[split][0])
+        [notes] = [recording.notes for recording in outcome.recordings]
+        rows = list(zip(notes.onset_seconds, notes.offset_seconds, notes.program, strict=True))
+        expected = [(0.1, 0.2, 0), (0.15, 0.5, 24), (0.2, 0.35, 0), (0.4, 0.45, 0)]
+        np.testing.assert_allclose(rows, expected, atol=1e-3)
+        [remark] = outcome.remarks
+        assert (remark.text, remark.number) == ("notes cut at the next onset of their pitch", 1)
