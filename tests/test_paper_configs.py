@@ -10,7 +10,7 @@ from spectrodiff.commands import evaluate as evaluation
 from spectrodiff.commands import train
 from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
-from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
+from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.report import paper
 
 FOLDER = Path(train.CONFIGS) / "paper"
@@ -45,7 +45,10 @@ def test_there_is_a_file_for_every_row():
 def test_training_is_that_of_the_model(name):
     settings = train.configure([f"paper/{name}.gin"], [])
     # test_configs.py builds the network and the optimizer of these settings.
-    assert settings == train.configure([f"{name}.gin"], [])
+    ours = train.configure([f"{name}.gin"], ["Tokenization.program_map = 'full'"])
+    assert settings == ours
+    assert settings.tokenization == Tokenization(program_map="full")
+    assert settings.data.piece_frames == 2000
     assert (settings.network.size, settings.training.task) == {
         "small_autoregressive": ("small", "autoregress"),
         "base_context": ("base", "denoise"),
@@ -59,7 +62,7 @@ def test_evaluation_is_the_papers(name):
     assert sorted(corpus.title for corpus in corpora) == sorted(
         corpus.title for corpus in paper.CORPORA.values()
     )
-    assert (settings.max_minutes, settings.songs) == (10.0, None)
+    assert (settings.protocol, settings.max_minutes, settings.songs) == ("released", 10.0, None)
     assert (settings.vggish, settings.trill, settings.transcriber) == (
         "weights/vggish",
         "weights/trill",
@@ -83,6 +86,7 @@ def test_headers_give_the_commands_and_the_numbers_to_expect(name):
     programs = re.findall(r"python (\w+)\.py --gin_file configs/paper/(\w+)\.gin", header)
     assert programs == [(program, name) for program in ("train", "eval")[name not in MODELS :]]
     assert "Hardware:" in header
+    assert "Differs:" in header
     columns = [*paper.COLUMNS]
     means = re.search(r"means over six corpora\n# +(.*)", header)[1].split()
     assert numbers(columns, means) == paper.MEAN[ROWS[name]]
