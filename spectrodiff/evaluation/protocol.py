@@ -104,11 +104,16 @@ class Protocol:
             raise CorpusError(recording.id, f"notes in its first {seconds:.1f} s", "none")
         return song
 
-    def tokens(self, tokens: SongTokens, song: EvaluationSong) -> SongTokens:
-        """Returns the part of a song's tokens that is rendered."""
+    def tokens(self, tokens: SongTokens, num_samples: int) -> SongTokens:
+        """Returns the part of a song's tokens that is rendered.
+
+        Args:
+            tokens: tokens of the notes to render.
+            num_samples: length of the song's audio.
+        """
         if not self.is_released:
             return tokens
-        segments = self._count_segments(song)
+        segments = self._count_segments(num_samples)
         frames = segments * self.segment_frames
         return dataclasses.replace(
             tokens,
@@ -117,22 +122,21 @@ class Protocol:
             num_samples=frames * HOP_SAMPLES,
         )
 
-    def rendered_samples(self, song: EvaluationSong) -> int:
-        """Returns the length of the audio that is rendered for a song."""
+    def rendered_samples(self, num_samples: int) -> int:
+        """Returns the length of the audio that is rendered for a song of a length."""
         if not self.is_released:
-            return len(song.audio)
-        return self._count_segments(song) * self.segment_frames * HOP_SAMPLES
+            return num_samples
+        return self._count_segments(num_samples) * self.segment_frames * HOP_SAMPLES
 
-    def encoded(self, log_mel: np.ndarray, song: EvaluationSong) -> np.ndarray:
-        """Returns the features of a song's recording, [frames, M], as they are inverted.
+    def encoded(self, log_mel: np.ndarray) -> np.ndarray:
+        """Returns the features of a song's audio, [frames, M], as they are inverted.
 
         The published code fills the last segment with zeros, which are not silence: features are
         logarithms.
         """
         if not self.is_released:
             return log_mel
-        frames = self._count_segments(song) * self.segment_frames
-        return np.pad(log_mel, ((0, frames - len(log_mel)), (0, 0)))
+        return np.pad(log_mel, ((0, -len(log_mel) % self.segment_frames), (0, 0)))
 
     def paired(self, audio: np.ndarray, song: EvaluationSong) -> np.ndarray:
         """Returns rendered audio [samples] as it is compared with the recording."""
@@ -181,8 +185,8 @@ class Protocol:
         audio = np.pad(audio, (0, padding))[: segments * self.segment_frames * HOP_SAMPLES]
         return EvaluationSong(recording.id, audio, notes, notes)
 
-    def _count_segments(self, song: EvaluationSong) -> int:
-        return -(-len(song.audio) // (self.segment_frames * HOP_SAMPLES))
+    def _count_segments(self, num_samples: int) -> int:
+        return -(-num_samples // (self.segment_frames * HOP_SAMPLES))
 
     def _segment_of(self, minute: float) -> int:
         """Returns the number of the segment that a minute begins in."""

@@ -189,8 +189,9 @@ class Renderer:
                     elif row.source == "soundfont":
                         files.write_audio(row, render_with_soundfont(row.soundfont, song))
                     else:
-                        log_mel = corpus.protocol.encoded(blockwise_log_mel(song.audio), song)
-                        self._invert(files, row, log_mel, corpus.protocol.rendered_samples(song))
+                        num_samples = corpus.protocol.rendered_samples(len(song.audio))
+                        log_mel = corpus.protocol.encoded(blockwise_log_mel(song.audio))
+                        self._invert(files, row, log_mel, num_samples)
                 bar.advance()
 
     def model(self, corpus: EvaluationCorpus, share: Sequence[int]) -> None:
@@ -203,18 +204,19 @@ class Renderer:
             share: numbers of the songs in the corpus.
         """
         for key, rows in self._rows_by_features().items():
-            waiting: list[EvaluationSong] = []
+            # With the lengths of their audio, but without audio, since many songs can wait.
+            waiting: list[tuple[EvaluationSong, int]] = []
             for number in share:
                 song = corpus[number]
                 files = files_of(self.root, corpus, song)
                 missing = [row for row in rows if not files.audio(row).is_file()]
                 if missing and not files.features(key).is_file():
-                    # Without audio, since many songs can wait and sampling needs only their notes.
-                    waiting.append(dataclasses.replace(song, audio=np.zeros(0, np.float32)))
+                    silent = dataclasses.replace(song, audio=np.zeros(0, np.float32))
+                    waiting.append((silent, len(song.audio)))
                     continue
                 for row in missing:
-                    log_mel = read_array(files.features(key))
-                    self._invert(files, row, log_mel, corpus.protocol.rendered_samples(song))
+                    num_samples = corpus.protocol.rendered_samples(len(song.audio))
+                    self._invert(files, row, read_array(files.features(key)), num_samples)
             if waiting:
                 self._render(corpus, key, rows, waiting)
 
@@ -223,7 +225,7 @@ class Renderer:
         corpus: EvaluationCorpus,
         key: str,
         rows: Sequence[Row],
-        songs: Sequence[EvaluationSong],
+        songs: Sequence[tuple[EvaluationSong, int]],
     ) -> None:
         names, row = ", ".join(row.name for row in rows), rows[0]
         logger.info("%s: rendering %d songs for %s", corpus.name, len(songs), names)
@@ -231,8 +233,8 @@ class Renderer:
         synthesizer = self.synthesizer()
         rendered = synthesizer.render_each(
             [
-                corpus.protocol.tokens(synthesizer.tokenize(song.notes, name=song.id), song)
-                for song in songs
+                corpus.protocol.tokens(synthesizer.tokenize(song.notes, name=song.id), num_samples)
+                for song, num_samples in songs
             ],
             **row.sampling,
             seed=row.seed,
@@ -240,7 +242,7 @@ class Renderer:
             progress=self.progress,
         )
         for number, result in rendered:
-            files = files_of(self.root, corpus, songs[number])
+            files = files_of(self.root, corpus, songs[number][0])
             for row in rows:
                 if self.inverters(row.inverter) is synthesizer.inverter:
                     files.write_audio(row, result.audio)

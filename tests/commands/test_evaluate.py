@@ -19,10 +19,9 @@ from spectrodiff.audio.files import read_audio
 from spectrodiff.commands import evaluate
 from spectrodiff.commands.prepare import main as prepare
 from spectrodiff.core.errors import ConfigError, CorpusError
-from tests.support.checkpoint_writers import golden_params, write_t5x
 from tests.support.corpora import write_notes, write_tone
 from tests.support.onnx_graphs import save_convolution
-from tests.support.vggish import random_weights, tf1_arrays
+from tests.support.stand_ins import LOAD_TRILL, Trill, write_weights
 
 ROOT = Path(__file__).parents[2]
 ROWS = """
@@ -40,7 +39,6 @@ Evaluation.batch_size = 1
 Evaluation.replicates = 5
 Evaluation.speed_segments = 1
 """
-LOAD_TRILL = "spectrodiff.evaluation.scoring.open_metrics.load_trill"
 # Kills the process when the first song has been rendered and stored, but not scored.
 KILL = """
 import os, signal, sys
@@ -95,29 +93,7 @@ def bindings(*settings):
 
 @pytest.fixture(scope="module")
 def weights(home, golden):
-    """Random weights in the formats in which the paper's are published."""
-    folder = home / "weights"
-    folder.mkdir()
-    np.savez(folder / "vggish.npz", **tf1_arrays(random_weights()))
-    (folder / "trill").mkdir()
-    (folder / "trill/saved_model.pb").write_bytes(b"")
-    arrays = golden_params(golden, "mt3")
-    # Attention four times as wide has one head of the published width, 64.
-    for name, values in arrays.items():
-        if "attention/" in name and name.endswith("kernel"):
-            arrays[name] = np.tile(values, (4, 1) if name.endswith("out/kernel") else (1, 4))
-    write_t5x(folder / "mt3", arrays)
-    return folder
-
-
-class Trill:
-    """Stands for the SavedModel: the mean and the loudest sample of every sixth of a second."""
-
-    name, sample_rate = "TRILL", 16_000
-
-    def __call__(self, audio):
-        frames = audio[: len(audio) // 2_667 * 2_667].reshape(-1, 2_667)
-        return np.stack([frames.mean(axis=1), frames.max(axis=1)], axis=1)
+    return write_weights(home / "weights", golden)
 
 
 @pytest.fixture

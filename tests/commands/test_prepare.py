@@ -6,53 +6,18 @@ import pytest
 from spectrodiff.commands import program
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.data.source import load_source
-from tests.support.corpora import (
-    write_guitarset,
-    write_maestro,
-    write_musicnet,
-    write_notes,
-    write_slakh_track,
-    write_tone,
-    write_urmp,
-)
+from tests.support.corpora import write_notes, write_tone
+from tests.support.stand_ins import guitarset, maestro, musicnet, slakh, urmp
 
 
 def main(arguments):
     return program.run(program.main, ["prepare", *arguments])
 
 
-BAND = {"S00": {}, "S01": {"program": 24}, "S02": {"program": 32}, "S03": {"is_drum": True}}
-
-
-def maestro(folder):
-    write_maestro(folder, [("train", "2018/a"), ("train", "2018/b"), ("validation", "2018/c")])
-
-
-def slakh(folder):
-    for name in ("train/Track00001", "validation/Track01501", "test/Track01876"):
-        write_slakh_track(folder / name, BAND)
-
-
 def slakh_with_list(folder):
     slakh(folder)
     entries = ", ".join(f'"Track0{n}": {{"action": null}}' for n in ("0001", "1501", "1876"))
     (folder / "splits_v2.json").write_text(f"{{{entries}}}")
-
-
-def guitarset(folder):
-    for id in ("00_BN1-129-Eb_comp", "00_BN3-119-G_solo"):
-        write_guitarset(folder, id, [[(0.1, 0.2, 60.0)]])
-
-
-def musicnet(folder):
-    for half, id in (("train", "1727"), ("train", "1733"), ("test", "1729")):
-        write_musicnet(folder, half, id, ["4410,8820,1,60,0,1,Quarter"])
-        write_notes(folder / "musicnet_em" / f"{id}.mid", (0.1, 0.2, 60))
-
-
-def urmp(folder):
-    for name in ("01_Jupiter_vn_vc", "03_Dance_fl_cl"):
-        write_urmp(folder / name, name.split("_")[2:], ["0.1 440 0.5\n"] * 2)
 
 
 def own(folder):
