@@ -104,6 +104,13 @@ class Protocol:
             raise CorpusError(recording.id, f"notes in its first {seconds:.1f} s", "none")
         return song
 
+    def count_segments(self, song: EvaluationSong) -> int:
+        """Returns the number of segments of a song that are rendered."""
+        if self.is_released:
+            return self._count_segments(len(song.audio))
+        frames = count_frames(int(song.notes.total_seconds * SAMPLE_RATE))
+        return -(-frames // self.segment_frames)
+
     def tokens(self, tokens: SongTokens, num_samples: int) -> SongTokens:
         """Returns the part of a song's tokens that is rendered.
 

@@ -5,7 +5,7 @@ import functools
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.progress import Progress
 from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
-from spectrodiff.evaluation.protocol import EvaluationSong, Protocol
+from spectrodiff.evaluation.protocol import Protocol
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationCorpus
 from spectrodiff.evaluation.store import (
@@ -32,7 +32,9 @@ from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.programs import ProgramMap
+from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.loading import make_inverter
+from spectrodiff.synthesis.songs import group_songs
 from spectrodiff.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -204,45 +206,48 @@ class Renderer:
             share: numbers of the songs in the corpus.
         """
         for key, rows in self._rows_by_features().items():
-            # With the lengths of their audio, but without audio, since many songs can wait.
-            waiting: list[tuple[EvaluationSong, int]] = []
-            for number in share:
+            lengths: list[int] = []
+            waiting: set[int] = set()  # places in the share
+            for place, number in enumerate(share):
                 song = corpus[number]
                 files = files_of(self.root, corpus, song)
+                lengths.append(corpus.protocol.count_segments(song))
                 missing = [row for row in rows if not files.audio(row).is_file()]
                 if missing and not files.features(key).is_file():
-                    silent = dataclasses.replace(song, audio=np.zeros(0, np.float32))
-                    waiting.append((silent, len(song.audio)))
+                    waiting.add(place)
                     continue
                 for row in missing:
                     num_samples = corpus.protocol.rendered_samples(len(song.audio))
                     self._invert(files, row, read_array(files.features(key)), num_samples)
             if waiting:
-                self._render(corpus, key, rows, waiting)
+                places = whole_batches(lengths, self.batch_size, waiting)
+                self._render(corpus, key, rows, [share[place] for place in places])
 
     def _render(
-        self,
-        corpus: EvaluationCorpus,
-        key: str,
-        rows: Sequence[Row],
-        songs: Sequence[tuple[EvaluationSong, int]],
+        self, corpus: EvaluationCorpus, key: str, rows: Sequence[Row], numbers: Sequence[int]
     ) -> None:
         names, row = ", ".join(row.name for row in rows), rows[0]
-        logger.info("%s: rendering %d songs for %s", corpus.name, len(songs), names)
+        logger.info("%s: rendering %d songs for %s", corpus.name, len(numbers), names)
         assert row.seed is not None
         synthesizer = self.synthesizer()
+        all_files: list[SongFiles] = []
+        all_tokens: list[SongTokens] = []
+        for number in numbers:
+            song = corpus[number]
+            tokens = synthesizer.tokenize(song.notes, name=song.id)
+            all_tokens.append(corpus.protocol.tokens(tokens, len(song.audio)))
+            all_files.append(files_of(self.root, corpus, song))
         rendered = synthesizer.render_each(
-            [
-                corpus.protocol.tokens(synthesizer.tokenize(song.notes, name=song.id), num_samples)
-                for song, num_samples in songs
-            ],
+            all_tokens,
             **row.sampling,
             seed=row.seed,
             batch_size=self.batch_size,
             progress=self.progress,
         )
-        for number, result in rendered:
-            files = files_of(self.root, corpus, songs[number][0])
+        for place, result in rendered:
+            files = all_files[place]
+            if files.features(key).is_file():
+                continue  # rendered only since it belongs to a batch
             for row in rows:
                 if self.inverters(row.inverter) is synthesizer.inverter:
                     files.write_audio(row, result.audio)
@@ -261,3 +266,25 @@ class Renderer:
             if row.source == "model":
                 rows[feature_key(self.descriptions[row.name])].append(row)
         return dict(rows)
+
+
+def whole_batches(lengths: Sequence[int], batch_size: int, waiting: Set[int]) -> list[int]:
+    """Returns the songs to render so that waiting songs are rendered in the batches of all songs.
+
+    How sums are rounded depends on the size of a batch. So an evaluation that goes on renders whole
+    batches again: its scores are those of an evaluation that was not interrupted.
+
+    Args:
+        lengths: segments of all songs.
+        batch_size: maximum number of songs in a batch.
+        waiting: songs that are not rendered yet, one or more.
+
+    Returns:
+        Numbers of the songs of all batches with a waiting song, in ascending order.
+    """
+    groups = group_songs(lengths, batch_size)
+    wanted = [group for group in groups if not waiting.isdisjoint(group)]
+    others = [group for group in groups if waiting.isdisjoint(group)]
+    if sum(map(len, wanted)) == 1:
+        wanted += others[:1]  # a single song would be rendered on a single device
+    return sorted(song for group in wanted for song in group)

@@ -13,13 +13,20 @@ from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 from spectrodiff.evaluation.checksums import checkpoint_checksum
 from spectrodiff.evaluation.protocol import ALIGNED, EvaluationSong
-from spectrodiff.evaluation.rendering import Inverters, ModelInfo, Renderer, describe
+from spectrodiff.evaluation.rendering import (
+    Inverters,
+    ModelInfo,
+    Renderer,
+    describe,
+    whole_batches,
+)
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.inverter import GriffinLim, Inverter
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.synthesis.rendering import Song
+from spectrodiff.synthesis.songs import group_songs
 from tests.support.notation import note_table
 
 ROWS = (
@@ -131,8 +138,12 @@ def test_rows_of_equal_sampling_are_sampled_once(renderer, synthesizer):
 
 def test_what_is_there_is_not_made_again(renderer, synthesizer):
     renderer.model(Corpus(), [0])
+    first = SongFiles(renderer.root, "pairs/own", "song 0").audio(ROWS[0])
+    written = first.stat().st_mtime_ns
     renderer.model(Corpus(), [0, 1])
-    assert synthesizer.calls == [(10, 1, 2), (5, 1, 2), (10, 1, 2), (5, 1, 2)]
+    # Both songs are of one batch, but what was stored stays.
+    assert synthesizer.calls == [(10, 1, 2), (5, 1, 2), (10, 2, 2), (5, 2, 2)]
+    assert first.stat().st_mtime_ns == written
     synthesizer.calls.clear()
     before = read(renderer, 1, "model_b")
     SongFiles(renderer.root, "pairs/own", "song 1").audio(ROWS[1]).unlink()
@@ -140,6 +151,25 @@ def test_what_is_there_is_not_made_again(renderer, synthesizer):
     renderer.model(Corpus(), [0, 1])
     assert not synthesizer.calls
     np.testing.assert_array_equal(read(renderer, 1, "model_b"), before)
+
+
+def test_batches_are_the_same_after_an_interruption():
+    lengths = [3, 9, 3, 5, 7, 1, 2]
+    # Batches of three, longest first: songs 1, 4, 3, then 0, 2, 6, then 5.
+    assert whole_batches(lengths, 3, {0, 1, 2, 3, 4, 5, 6}) == [0, 1, 2, 3, 4, 5, 6]
+    assert whole_batches(lengths, 3, {6}) == [0, 2, 6]
+    assert whole_batches(lengths, 3, {4, 5}) == [1, 3, 4, 5]
+    # Song 5 would be alone.
+    assert whole_batches(lengths, 3, {5}) == [1, 3, 4, 5]
+    assert whole_batches(lengths, 1, {1}) == [1, 4]
+    assert whole_batches(lengths, 1, {0, 4}) == [0, 4]
+    assert whole_batches([4], 3, {0}) == [0]
+    # They are grouped as all songs were.
+    for waiting in ({6}, {4, 5}, {0, 5}):
+        places = whole_batches(lengths, 3, waiting)
+        groups = group_songs([lengths[place] for place in places], 3)
+        again = [[places[song] for song in group] for group in groups]
+        assert all(group in group_songs(lengths, 3) for group in again)
 
 
 def test_audio_without_features_is_enough(renderer, synthesizer):
