@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from spectrodiff.audio.samples import peak_of
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.evaluation.protocol import EvaluationSong
 from spectrodiff.evaluation.settings import Row
 
 logger = logging.getLogger(__name__)
-
-_FULL_SCALE = 32768
 
 
 def with_soundfonts(rows: Sequence[Row]) -> list[Row]:
@@ -33,7 +32,7 @@ def with_soundfonts(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         if row.source == "soundfont":
             try:
-                row = dataclasses.replace(row, soundfont=str(_renderer(row.soundfont).soundfont))
+                row = dataclasses.replace(row, soundfont=str(renderer(row.soundfont).soundfont))
             except CorpusError as error:
                 logger.warning("the row %s is left out: %s", row.name, error)
                 continue
@@ -44,18 +43,19 @@ def with_soundfonts(rows: Sequence[Row]) -> list[Row]:
 def render_with_soundfont(soundfont: str | None, song: EvaluationSong) -> np.ndarray:
     """Renders the notes of a song, float32 [samples of its recording].
 
-    The peak is -1 dB of full scale.
+    Its peak is that of the recording, since the level of a soundfont is arbitrary.
 
     Raises:
         CorpusError: if FluidSynth or the soundfont is missing, or FluidSynth fails.
     """
-    audio = _renderer(soundfont).render(song.notes)[: len(song.audio)]
-    audio = np.pad(audio, (0, len(song.audio) - len(audio)))
-    return audio.astype(np.float32) / _FULL_SCALE
+    audio = renderer(soundfont).render(song.notes)[: len(song.audio)]
+    audio = np.pad(audio, (0, len(song.audio) - len(audio))).astype(np.float32)
+    return audio * (peak_of(song.audio) / max(peak_of(audio), 1.0))
 
 
 @functools.cache
-def _renderer(soundfont: str | None) -> SoundfontRenderer:
+def renderer(soundfont: str | None) -> SoundfontRenderer:
+    """Returns a renderer; raises CorpusError if FluidSynth or the soundfont is missing."""
     return SoundfontRenderer(soundfont or _default_soundfont())
 
 
