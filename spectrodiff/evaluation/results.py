@@ -18,10 +18,24 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ResultRow:
-    """Row of the tables: the model in one configuration, or a reference."""
+    """Row of the tables: the model in one configuration, or a reference.
+
+    Attributes:
+        name: identifier.
+        title: title in tables.
+        source: source of the audio: "model", or the kind of a reference, such as "encoded" or
+            "raw".
+    """
 
     name: str
     title: str
+    source: str = "model"
+
+    @property
+    def is_reference(self) -> bool:
+        """True if no model is behind the row."""
+        # Older files name no source.
+        return self.source != "model" or self.name.split("_")[0] in ("encoded", "raw")
 
 
 @dataclass(frozen=True)

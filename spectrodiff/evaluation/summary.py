@@ -78,7 +78,7 @@ class Summarizer:
             created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             device=device,
             settings=dataclasses.asdict(self.settings),
-            rows=[ResultRow(row.name, row.heading) for row in self.rows],
+            rows=[ResultRow(row.name, row.heading, row.source) for row in self.rows],
             columns=self._columns(),
             missing=[
                 MissingColumn(column.name, metric.file, metric.published, metric.reason)

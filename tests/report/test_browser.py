@@ -172,8 +172,26 @@ def test_nothing_is_wider_than_a_phone(report):
     )
     try:
         assert report.run("document.documentElement.scrollWidth") == 390
+        # No keys to press, and no tick outside of the axis.
+        assert report.run("getComputedStyle(document.querySelector('.keys')).display") == "none"
+        outside = report.run(
+            "[...document.querySelectorAll('.axis')].flatMap((axis) => "
+            "[...axis.querySelectorAll('b')].map((label) => [axis, label]))"
+            ".map((pair) => pair.map((element) => element.getBoundingClientRect()))"
+            ".filter(([axis, label]) => label.left < axis.left || label.right > axis.right + 1)"
+            ".length"
+        )
+        assert outside == 0
     finally:
         report.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_nothing_moves_when_a_picture_arrives(report):
+    assert report.run("getComputedStyle(document.querySelector('.keys')).display") != "none"
+    height = "document.querySelector('[data-deck]').getBoundingClientRect().height"
+    before = report.run(height)
+    report.run("document.querySelectorAll('img').forEach((i) => { i.removeAttribute('src'); })")
+    assert report.run(height) == before
 
 
 def test_dark_mode_turns_page_and_plots(report):
