@@ -84,6 +84,8 @@ class SongResults:
         scores: score of the whole song by row and column.
         minutes: scores of its minutes by row and column; None for a minute without a score.
         media: address of the audio file by row, relative to the folder of the evaluation.
+        checksum: checksum of the recording, as far as it was evaluated, and of its notes; "" in
+            older files.
     """
 
     name: str = field(metadata=json_name("song"))
@@ -91,6 +93,7 @@ class SongResults:
     scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     minutes: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
     media: Mapping[str, str] = field(default_factory=dict)
+    checksum: str = ""
 
 
 @dataclass(frozen=True)
