@@ -146,7 +146,7 @@ def write_listening_sheet(
                 progress.advance()
         sheet_id = hashlib.sha256("".join(sorted(origins)).encode()).hexdigest()[:12]
         trials.sort(key=lambda trial: trial.files)
-        # Which clip is for the volume does not matter: all are equally loud.
+        # Any clip does to set the volume with, since nearly all are equally loud.
         sheet = {"id": sheet_id, "trials": to_json(trials), "check": trials[0].files[0]}
         page = render("sheet.html", title=title, sheet=sheet)
         (folder / "index.html").write_text(page, encoding="utf-8", errors="replace")

@@ -16,8 +16,8 @@ from spectrodiff.report.formatting import format_number
 from spectrodiff.report.plots import song_scores
 from spectrodiff.report.rows import row_styles
 
-# Columns that songs are chosen by; the first that has scores counts. Those that agree best with
-# listeners come first.
+# Columns that songs are chosen by; the first that has scores counts. Embeddings come first, since a
+# distance of signals can be large where little can be heard.
 _CHOOSE_BY = (
     "trill_reconstruction",
     "vggish_reconstruction",
@@ -26,7 +26,6 @@ _CHOOSE_BY = (
     "log_mel_l1",
     "transcription_f1_full",
 )
-
 
 _FREQUENCIES_HZ = {100: "100", 500: "500", 1000: "1k", 2000: "2k", 4000: "4k", 8000: "8k"}
 # Percentiles of all spectrograms of a song that the darkest and the brightest color stand for: the

@@ -7,7 +7,6 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
 
 from spectrodiff.evaluation.metrics.uncertainty import LEVEL, Interval
 
@@ -18,9 +17,7 @@ REPLICATES = 2000
 _BLOCK = 4096
 
 
-def sign_flip_p_values(
-    parts: Float64[np.ndarray, "pairs columns"], *, seed: int = 0
-) -> Float64[np.ndarray, " columns"]:
+def sign_flip_p_values(parts: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Returns two-sided p-values that mean differences are zero, by flipping signs of differences.
 
     If both sides of a pair are alike, its difference could as well have the other sign. The p-value
@@ -28,19 +25,20 @@ def sign_flip_p_values(
     With more than 16 pairs it is estimated from 99,999 random patterns, and the actual one.
 
     Args:
-        parts: contributions of the pairs to each mean difference: difference times weight. Pairs
-            that a column lacks contribute 0.
+        parts: contributions of the pairs to each mean difference, difference times weight, float64
+            [pairs, columns]. Pairs that a column lacks contribute 0.
         seed: seed of the random patterns, which all columns share.
+
+    Returns:
+        float64 [columns], above 0 and at most 1.
     """
     pairs = len(parts)
     # Sums that differ only by rounding are equal.
     actual = np.abs(parts.sum(axis=0)) - 1e-9 * np.abs(parts).sum(axis=0)
     if pairs <= MAX_EXACT_PAIRS:
         bits = np.arange(2**pairs)[:, np.newaxis] >> np.arange(pairs) & 1
-        at_least: Float64[np.ndarray, " columns"] = np.mean(
-            np.abs((2.0 * bits - 1) @ parts) >= actual, axis=0
-        )
-        return at_least
+        exact: np.ndarray = np.mean(np.abs((2.0 * bits - 1) @ parts) >= actual, axis=0)
+        return exact
     rng = np.random.default_rng(seed)
     extreme = np.ones(parts.shape[1])
     for start in range(0, RANDOM_PATTERNS, _BLOCK):
