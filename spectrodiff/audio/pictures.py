@@ -1,7 +1,7 @@
 """Spectrogram pictures as PNG files."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,9 @@ from spectrodiff.core.files import atomic_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Common color scale of all pictures, so that equal colors mean equal magnitudes.
-_LOG_RANGE = (-9.0, 4.0)
+LOG_RANGE = (-9.0, 4.0)
+"""Color scale of pictures that need no other one, so that equal colors mean equal magnitudes."""
+
 _TICKS_HZ = (100, 200, 500, 1000, 2000, 4000, 7000)
 
 
@@ -47,7 +48,10 @@ def write_spectrogram(
 
 
 def write_bare_spectrogram(
-    path: str | os.PathLike[str], log_mel: np.ndarray, max_width: int = 2400
+    path: str | os.PathLike[str],
+    log_mel: np.ndarray,
+    max_width: int = 2400,
+    log_range: tuple[float, float] = LOG_RANGE,
 ) -> float:
     """Writes a spectrogram without axes or margins as a PNG file, for use on another time axis.
 
@@ -58,6 +62,7 @@ def write_bare_spectrogram(
         path: file name ending in .png.
         log_mel: unscaled [frames, 128].
         max_width: in pixels.
+        log_range: values of the darkest and of the brightest color.
 
     Returns:
         Duration in seconds that the width of the picture covers.
@@ -76,9 +81,14 @@ def write_bare_spectrogram(
     starts = np.arange(0, len(frames), frames_per_pixel)
     pixels = np.maximum.reduceat(frames, starts, axis=0)
     with atomic_file(path) as temporary:
-        low, high = _LOG_RANGE
+        low, high = log_range
         imsave(temporary, pixels.T, vmin=low, vmax=high, cmap="magma", origin="lower")
     return len(starts) * frames_per_pixel / FRAMES_PER_SECOND
+
+
+def frequency_height(hz: float) -> float:
+    """Returns the height of a frequency in a bare spectrogram, from 0 at its bottom to 1."""
+    return float((_bin_of_hz((hz,))[0] + 0.5) / NUM_MELS)
 
 
 def draw_spectrograms(panels: Mapping[str, np.ndarray]) -> "Figure":
@@ -98,8 +108,8 @@ def draw_spectrograms(panels: Mapping[str, np.ndarray]) -> "Figure":
             origin="lower",
             aspect="auto",
             cmap="magma",
-            vmin=_LOG_RANGE[0],
-            vmax=_LOG_RANGE[1],
+            vmin=LOG_RANGE[0],
+            vmax=LOG_RANGE[1],
             # Bin i is centered at i, so that ticks are at bin centers.
             extent=(0, len(mel) / FRAMES_PER_SECOND, -0.5, NUM_MELS - 0.5),
         )
@@ -115,5 +125,5 @@ def draw_spectrograms(panels: Mapping[str, np.ndarray]) -> "Figure":
     return figure
 
 
-def _bin_of_hz(frequencies_hz: tuple[int, ...]) -> np.ndarray:
+def _bin_of_hz(frequencies_hz: Sequence[float]) -> np.ndarray:
     return np.interp(frequencies_hz, mel_centers_hz(), np.arange(NUM_MELS))

@@ -12,15 +12,15 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spectrodiff.commands import gin_files
-from spectrodiff.commands.flags import (
+from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared import gin_files
+from spectrodiff.commands.shared.flags import (
     CONFIGS,
     add_data_dir,
     add_device,
     add_gin_flags,
     add_process_flags,
 )
-from spectrodiff.commands.program import usage_name
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 

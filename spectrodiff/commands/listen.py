@@ -34,6 +34,11 @@ def main(arguments: Sequence[str]) -> None:
         metavar="S",
         help="length of an excerpt from the middle of each song (default: whole songs)",
     )
+    add(
+        "--no_loudness_match",
+        action="store_true",
+        help="keep the loudness of the clips (default: those of a comparison are equally loud)",
+    )
     options = parser.parse_args(arguments)
     page = write_listening_sheet(
         options.reports,
@@ -42,5 +47,6 @@ def main(arguments: Sequence[str]) -> None:
         title=options.title,
         max_songs=options.songs,
         excerpt_seconds=options.seconds,
+        match_loudness=not options.no_loudness_match,
     )
     print(f"{page}  (key: {key_path(options.out)})")

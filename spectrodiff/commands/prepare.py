@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from spectrodiff.commands.flags import natural, share
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.flags import natural, share
 from spectrodiff.composer.settings import FULL, NARROW
 from spectrodiff.core.files import local_path
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp

@@ -22,6 +22,7 @@ COMMANDS = {
     "prepare": "prepare a corpus for training and evaluation",
     "convert": "store a model or an inverter in our own layout, or an inverter as ONNX",
     "invert": "turn a recording into features and back into audio",
+    "compare": "compare two evaluations, or two rows of one, song by song",
     "listen": "make a blind listening test of several evaluations",
     "tally": "count the answers of a listening test",
     "report": "write the pages of an evaluation again",

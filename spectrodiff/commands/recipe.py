@@ -11,8 +11,8 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
-from spectrodiff.commands.flags import minutes
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.flags import minutes
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, keep_memory
 

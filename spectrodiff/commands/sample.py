@@ -12,10 +12,10 @@ from spectrodiff.audio.files import AUDIO_SUFFIXES, write_audio
 from spectrodiff.audio.loudness import check_lufs, gain_to, limit
 from spectrodiff.audio.pictures import write_spectrogram
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
-from spectrodiff.commands import gin_files
-from spectrodiff.commands.flags import add_gin_flags
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.songs import Songs
+from spectrodiff.commands.shared import gin_files
+from spectrodiff.commands.shared.flags import add_gin_flags
+from spectrodiff.commands.shared.songs import Songs
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError, printable
 from spectrodiff.core.files import check_writable, local_path

@@ -22,5 +22,16 @@ def main(arguments: Sequence[str]) -> None:
     for result in tally(options.key, options.answers):
         print(
             f"{result.first}: {result.first_better}   no difference: {result.same}   "
-            f"{result.second}: {result.second_better}   p = {result.p_value:.3g}"
+            f"{result.second}: {result.second_better}"
         )
+        if result.low is None or result.high is None:
+            print(
+                f"one listener, who prefers the first by {result.preference:+.2f}; "
+                f"p = {result.p_value:.3g} (sign test, of this listener alone)"
+            )
+        else:
+            print(
+                f"{result.listeners} listeners, who prefer the first by {result.preference:+.2f} "
+                f"[{result.low:+.2f}, {result.high:+.2f}]; "
+                f"p = {result.p_value:.3g} (sign-flip test over listeners)"
+            )

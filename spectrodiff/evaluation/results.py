@@ -18,10 +18,24 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ResultRow:
-    """Row of the tables: the model in one configuration, or a reference."""
+    """Row of the tables: the model in one configuration, or a reference.
+
+    Attributes:
+        name: identifier.
+        title: title in tables.
+        source: source of the audio: "model", or the kind of a reference, such as "encoded" or
+            "raw".
+    """
 
     name: str
     title: str
+    source: str = "model"
+
+    @property
+    def is_reference(self) -> bool:
+        """True if no model is behind the row."""
+        # Older files name no source.
+        return self.source != "model" or self.name.split("_")[0] in ("encoded", "raw")
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,8 @@ class SongResults:
         scores: score of the whole song by row and column.
         minutes: scores of its minutes by row and column; None for a minute without a score.
         media: address of the audio file by row, relative to the folder of the evaluation.
+        checksum: checksum of the recording, as far as it was evaluated, and of its notes; "" in
+            older files.
     """
 
     name: str = field(metadata=json_name("song"))
@@ -77,6 +93,7 @@ class SongResults:
     scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     minutes: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
     media: Mapping[str, str] = field(default_factory=dict)
+    checksum: str = ""
 
 
 @dataclass(frozen=True)

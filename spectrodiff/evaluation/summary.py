@@ -78,7 +78,7 @@ class Summarizer:
             created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             device=device,
             settings=dataclasses.asdict(self.settings),
-            rows=[ResultRow(row.name, row.heading) for row in self.rows],
+            rows=[ResultRow(row.name, row.heading, row.source) for row in self.rows],
             columns=self._columns(),
             missing=[
                 MissingColumn(column.name, metric.file, metric.published, metric.reason)
@@ -107,7 +107,8 @@ class Summarizer:
             if any(metric.id not in by for by in scores.values() for metric in self.metrics):
                 incomplete.append(song.id)
             else:
-                songs.append(self._song(files, scores, len(song.audio) / SAMPLE_RATE))
+                seconds = len(song.audio) / SAMPLE_RATE
+                songs.append(self._song(files, scores, seconds, song.checksum))
                 stored.append((files, scores))
             progress.advance()
         if incomplete:
@@ -124,7 +125,7 @@ class Summarizer:
         )
 
     def _song(
-        self, files: SongFiles, scores: Mapping[str, StoredScores], seconds: float
+        self, files: SongFiles, scores: Mapping[str, StoredScores], seconds: float, checksum: str
     ) -> SongResults:
         by_row = {
             row: {name: score for metric in self.metrics for name, score in by[metric.id].items()}
@@ -138,6 +139,7 @@ class Summarizer:
             media={
                 row.name: files.audio(row).relative_to(self.root).as_posix() for row in self.rows
             },
+            checksum=checksum,
         )
 
     def _row(

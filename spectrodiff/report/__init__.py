@@ -1,8 +1,15 @@
-"""Report of an evaluation as a web page, and a blind listening test of several evaluations."""
+"""Report of an evaluation as a web page, comparison of two, and a blind listening test."""
 
+from spectrodiff.report.comparison import comparison_table
 from spectrodiff.report.listening import write_listening_sheet
+from spectrodiff.report.markdown import markdown_table
 from spectrodiff.report.page import write_report
-from spectrodiff.report.tables import markdown_table
 from spectrodiff.report.tally import tally
 
-__all__ = ["markdown_table", "tally", "write_listening_sheet", "write_report"]
+__all__ = [
+    "comparison_table",
+    "markdown_table",
+    "tally",
+    "write_listening_sheet",
+    "write_report",
+]

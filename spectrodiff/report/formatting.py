@@ -1,7 +1,10 @@
 """Formatting of numbers and times for readers."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from spectrodiff.evaluation.results import Results
+from spectrodiff.report import paper
 
 NOTHING = "–"
 _MINUS = "−"
@@ -19,6 +22,24 @@ def column_decimals(values: Iterable[float | None]) -> int:
     if largest >= 1 or largest == 0:
         return 2
     return 3 if largest >= 0.1 else 4
+
+
+def decimals_by_column(results: Results) -> Mapping[str, int]:
+    """Returns the decimals of each column, the same wherever a report shows one of its scores.
+
+    They depend on the scores of the corpora and their means, in all rows.
+    """
+    columns = [column.name for column in results.columns]
+    values: dict[str, list[float | None]] = {name: [] for name in (*paper.COLUMNS, *columns)}
+    for name, of_column in values.items():
+        of_column += [means.get(name) for means in results.mean.values()]
+        for corpus in results.corpora:
+            scores = [by_column.get(name) for by_column in corpus.scores.values()]
+            of_column += [score.value for score in scores if score is not None]
+    values[paper.REAL_TIME] = [speed.both for speed in results.speeds.values()]
+    if results.speed is not None:
+        values[paper.REAL_TIME] += [results.speed.both, results.speed.inversion]
+    return {name: column_decimals(of_column) for name, of_column in values.items()}
 
 
 def format_number(value: float | None, decimals: int, *, sign: bool = False) -> str:

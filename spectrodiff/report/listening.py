@@ -1,7 +1,8 @@
 """Blind listening test of two or more evaluations: a folder with a page, and a key beside it.
 
 Listeners hear the same song from two models, in random order and on random sides, and say which one
-they prefer. Nothing in the folder names a model; the key names the source of each file.
+they prefer. Both are equally loud, since the louder of two sounds better. Nothing in the folder
+names a model; the key names the source of each file.
 """
 
 import hashlib
@@ -12,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from spectrodiff.audio.files import read_audio, write_audio
+from spectrodiff.audio.loudness import integrated_loudness
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, ReportError
 from spectrodiff.core.files import atomic_folder
@@ -23,6 +27,10 @@ from spectrodiff.report.media import media_file
 from spectrodiff.report.page import render
 
 KEY_FORMAT = 1
+LOUDNESS_LUFS = -23.0
+"""Loudness of all clips, as in EBU R 128; lower for a pair that would need a peak above -1 dBFS."""
+
+_HIGHEST_PEAK = 10 ** (-1 / 20)
 
 SongId = tuple[str, str, str]
 """Corpus, split and id of a song."""
@@ -30,7 +38,10 @@ SongId = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Origin:
-    """Source of an audio file of a sheet: folder, model and row of a report, and the song."""
+    """Source of an audio file of a sheet: folder, model and row of a report, and the song.
+
+    The gain is that of the matching of loudness, in dB; 0 without it.
+    """
 
     report: str
     model: str
@@ -38,6 +49,7 @@ class Origin:
     corpus: str
     split: str
     song: str
+    gain_db: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,7 @@ def write_listening_sheet(
     title: str = "Listening test",
     max_songs: int | None = None,
     excerpt_seconds: float | None = None,
+    match_loudness: bool = True,
 ) -> Path:
     """Writes a blind preference test of the songs that evaluations share.
 
@@ -85,6 +98,8 @@ def write_listening_sheet(
         title: title of the page, which listeners see.
         max_songs: maximum number of songs, evenly spread over the shared ones; None for all.
         excerpt_seconds: length of an excerpt from the middle of each song; None for whole songs.
+        match_loudness: gives both clips of a comparison the same loudness by ITU-R BS.1770, where
+            possible -23 LUFS; without limiting, so that nothing is distorted.
 
     Returns:
         The page, `index.html` in `out`.
@@ -113,17 +128,26 @@ def write_listening_sheet(
         (folder / "audio").mkdir()
         with Progress("copying", len(comparisons), "comparison") as progress:
             for *pair, song in comparisons:
+                clips = [_cut(source.audio[song], excerpt_seconds) for source in pair]
+                gains_db = _matching_gains_db(clips) if match_loudness else [0.0, 0.0]
                 lengths = {}
-                for source in pair:
-                    name, seconds = _copy(source, song, folder / "audio", excerpt_seconds)
-                    lengths[name] = seconds
-                    origins[name] = Origin(str(source.folder), source.model, row, *song)
+                for source, clip, gain_db in zip(pair, clips, gains_db, strict=True):
+                    identity = [str(source.folder.resolve()), song, excerpt_seconds]
+                    unchanged = excerpt_seconds is None and gain_db == 0
+                    original = source.audio[song] if unchanged else None
+                    scaled = clip * np.float32(10 ** (gain_db / 20))
+                    name = _write(folder / "audio", identity, scaled, original)
+                    lengths[name] = len(clip) / SAMPLE_RATE
+                    origins[name] = Origin(
+                        str(source.folder), source.model, row, *song, gain_db=gain_db
+                    )
                 # Sorted, since the order of the reports would reveal the models.
                 trials.append(Trial(song, tuple(sorted(lengths)), max(lengths.values())))
                 progress.advance()
         sheet_id = hashlib.sha256("".join(sorted(origins)).encode()).hexdigest()[:12]
         trials.sort(key=lambda trial: trial.files)
-        sheet = {"id": sheet_id, "trials": to_json(trials)}
+        # Any clip does to set the volume with, since nearly all are equally loud.
+        sheet = {"id": sheet_id, "trials": to_json(trials), "check": trials[0].files[0]}
         page = render("sheet.html", title=title, sheet=sheet)
         (folder / "index.html").write_text(page, encoding="utf-8", errors="replace")
     write_dataclass(key_path(out), Key(sheet_id, origins), KEY_FORMAT)
@@ -174,22 +198,33 @@ def _shared(first: _Source, second: _Source, max_songs: int | None) -> list[Song
     return [songs[place * len(songs) // max_songs] for place in range(max_songs)]
 
 
-def _copy(
-    source: _Source, song: SongId, folder: Path, excerpt_seconds: float | None
-) -> tuple[str, float]:
-    """Copies audio to a file named by a hash; returns the name and the length in seconds."""
-    file = source.audio[song]
+def _cut(file: Path, excerpt_seconds: float | None) -> np.ndarray:
+    """Reads audio, or an excerpt from its middle, float32 [samples]."""
     audio = read_audio(file, SAMPLE_RATE)
-    identity = json.dumps([str(source.folder.resolve()), song, excerpt_seconds]).encode()
-    name = hashlib.sha256(identity + audio.tobytes()).hexdigest()[:16]
     if excerpt_seconds is None:
-        name += file.suffix
-        shutil.copyfile(file, folder / name)
-    else:
+        return audio
+    samples = round(excerpt_seconds * SAMPLE_RATE)
+    # Rounded to seconds, so that versions of slightly different lengths start together.
+    start = max(0, (len(audio) - samples) // 2) // SAMPLE_RATE * SAMPLE_RATE
+    return audio[start : start + samples]
+
+
+def _matching_gains_db(clips: Sequence[np.ndarray]) -> list[float]:
+    """Returns gains that make clips equally loud; 0 for silence and for less than 0.4 s."""
+    loudness = [integrated_loudness(clip, SAMPLE_RATE) for clip in clips]
+    peaks = [20 * np.log10(_HIGHEST_PEAK / np.abs(clip).max(initial=1e-9)) for clip in clips]
+    highest = [lufs + peak for lufs, peak in zip(loudness, peaks, strict=True)]
+    target = min([LOUDNESS_LUFS, *(lufs for lufs in highest if np.isfinite(lufs))])
+    return [float(target - lufs) if np.isfinite(lufs) else 0.0 for lufs in loudness]
+
+
+def _write(folder: Path, identity: object, clip: np.ndarray, original: Path | None) -> str:
+    """Writes a clip, or copies the original, to a file named by a hash; returns the name."""
+    name = hashlib.sha256(json.dumps(identity).encode() + clip.tobytes()).hexdigest()[:16]
+    if original is None:
         name += ".flac"
-        samples = round(excerpt_seconds * SAMPLE_RATE)
-        # Rounded to seconds, so that versions of slightly different lengths start together.
-        start = max(0, (len(audio) - samples) // 2) // SAMPLE_RATE * SAMPLE_RATE
-        audio = audio[start : start + samples]
-        write_audio(folder / name, audio, SAMPLE_RATE)
-    return name, len(audio) / SAMPLE_RATE
+        write_audio(folder / name, clip, SAMPLE_RATE)
+    else:
+        name += original.suffix
+        shutil.copyfile(original, folder / name)
+    return name

@@ -8,15 +8,16 @@ from urllib.parse import quote
 import numpy as np
 
 from spectrodiff.audio.files import read_audio
-from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.constants import MIN_LOG_MEL, SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, ReportError
 from spectrodiff.evaluation.columns import Column
 from spectrodiff.evaluation.results import CorpusResults, ResultRow, SongResults
-from spectrodiff.report.formatting import column_decimals, format_number
+from spectrodiff.report.formatting import format_number
 from spectrodiff.report.plots import song_scores
+from spectrodiff.report.rows import row_styles
 
-# Columns that songs are chosen by; the first that has scores counts. Those that agree best with
-# listeners come first.
+# Columns that songs are chosen by; the first that has scores counts. Embeddings come first, since a
+# distance of signals can be large where little can be heard.
 _CHOOSE_BY = (
     "trill_reconstruction",
     "vggish_reconstruction",
@@ -25,6 +26,12 @@ _CHOOSE_BY = (
     "log_mel_l1",
     "transcription_f1_full",
 )
+
+_FREQUENCIES_HZ = {100: "100", 500: "500", 1000: "1k", 2000: "2k", 4000: "4k", 8000: "8k"}
+# Percentiles of all spectrograms of a song that the darkest and the brightest color stand for: the
+# loudest half percent and the quietest twentieth would cost the rest its contrast.
+_DARKEST_PERCENTILE, _BRIGHTEST_PERCENTILE = 5.0, 99.5
+_LEAST_RANGE = 3.0  # so that noise in near silence does not fill the scale
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Strip:
 
     Attributes:
         row: the row.
-        number: number of the row, which sets its color.
+        css_class: class that sets its color.
         audio: address of the audio, relative to the report.
         picture: address of the spectrogram.
         seconds: length of the audio.
@@ -49,7 +56,7 @@ class Strip:
     """
 
     row: ResultRow
-    number: int
+    css_class: str
     audio: str
     picture: str
     seconds: float
@@ -57,7 +64,11 @@ class Strip:
 
 
 def choose_songs(
-    corpus: CorpusResults, columns: Sequence[Column], row: str, count: int = 3
+    corpus: CorpusResults,
+    columns: Sequence[Column],
+    row: str,
+    decimals: Mapping[str, int],
+    count: int = 3,
 ) -> list[Choice]:
     """Chooses songs with audio from best to worst, evenly spaced in rank.
 
@@ -65,6 +76,7 @@ def choose_songs(
         corpus: results of the corpus.
         columns: columns of the tables.
         row: name of the row whose scores count.
+        decimals: decimals of each column.
         count: maximum number of songs.
     """
     audible = [song for song in corpus.per_song if song.media]
@@ -79,11 +91,10 @@ def choose_songs(
     if not ranked:
         return [Choice(song, "") for song in audible[:count]]
     places = np.unique(np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int))
-    decimals = column_decimals(values.values())
     choices = []
     for place in places:
         song = ranked[place]
-        score = f"{column.title} {format_number(values[song.name], decimals)}"
+        score = f"{column.title} {format_number(values[song.name], decimals[column.name])}"
         choices.append(Choice(song, f"{_rank(int(place), len(ranked))}: {score}"))
     return choices
 
@@ -129,21 +140,31 @@ def draw_strips(
     from spectrodiff.audio.pictures import write_bare_spectrogram
     from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 
-    drawn: list[tuple[int, ResultRow, str, float, float]] = []
-    for number, row in enumerate(rows):
-        if row.name not in song.media:
-            continue
+    styles = dict(zip((row.name for row in rows), row_styles(rows), strict=True))
+    shown = [row for row in rows if row.name in song.media]
+    if not shown:
+        return []
+    spectrograms, lengths = [], []
+    for row in shown:
         audio = read_audio(media_file(folder, song.media[row.name]), SAMPLE_RATE)
+        spectrograms.append(blockwise_log_mel(audio))
+        lengths.append(len(audio) / SAMPLE_RATE)
+    log_range = _color_range(spectrograms)
+    strips = []
+    for number, (row, log_mel) in enumerate(zip(shown, spectrograms, strict=True)):
         picture = f"pictures/{stem}-{number}.png"
-        covered = write_bare_spectrogram(folder / picture, blockwise_log_mel(audio))
-        drawn.append((number, row, picture, len(audio) / SAMPLE_RATE, covered))
-    longest = max((seconds for *_, seconds, _ in drawn), default=0.0)
-    return [
-        Strip(
-            row, number, media_url(song.media[row.name]), picture, seconds, 100 * covered / longest
-        )
-        for number, row, picture, seconds, covered in drawn
-    ]
+        covered = write_bare_spectrogram(folder / picture, log_mel, log_range=log_range)
+        url, width = media_url(song.media[row.name]), 100 * covered / max(lengths)
+        css_class = styles[row.name].css_class
+        strips.append(Strip(row, css_class, url, picture, lengths[number], width))
+    return strips
+
+
+def frequency_labels() -> list[tuple[float, str]]:
+    """Returns labels of frequencies, with their heights in percent of a spectrogram's."""
+    from spectrodiff.audio.pictures import frequency_height
+
+    return [(100 * frequency_height(hz), label) for hz, label in _FREQUENCIES_HZ.items()]
 
 
 def song_links(folder: Path, song: SongResults, rows: Sequence[ResultRow]) -> Mapping[str, str]:
@@ -154,6 +175,17 @@ def song_links(folder: Path, song: SongResults, rows: Sequence[ResultRow]) -> Ma
             media_file(folder, song.media[row.name])
             links[row.title] = media_url(song.media[row.name])
     return links
+
+
+def _color_range(spectrograms: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Returns the color scale that the spectrograms of a song share, so that they compare."""
+    values = np.concatenate([log_mel.ravel() for log_mel in spectrograms])
+    # Digital silence is as dark as can be anyway.
+    sounding = values[values > MIN_LOG_MEL + 1e-3]
+    if not len(sounding):
+        return MIN_LOG_MEL, MIN_LOG_MEL + _LEAST_RANGE
+    low, high = np.percentile(sounding, (_DARKEST_PERCENTILE, _BRIGHTEST_PERCENTILE))
+    return float(min(low, high - _LEAST_RANGE)), float(high)
 
 
 def _ranking_column(corpus: CorpusResults, columns: Sequence[Column], row: str) -> Column | None:

@@ -16,15 +16,23 @@ from spectrodiff.evaluation.results import (
     SongResults,
     read_results,
 )
-from spectrodiff.report import paper, tables
+from spectrodiff.report import beside_paper, explanations, header, paper, tables
 from spectrodiff.report.formatting import (
-    column_decimals,
+    decimals_by_column,
     format_number,
     format_seconds,
     time_ticks,
 )
-from spectrodiff.report.media import Strip, choose_songs, draw_strips, song_links
+from spectrodiff.report.markdown import markdown_table
+from spectrodiff.report.media import (
+    Strip,
+    choose_songs,
+    draw_strips,
+    frequency_labels,
+    song_links,
+)
 from spectrodiff.report.plots import corpus_plots, mark_svg
+from spectrodiff.report.rows import main_row, row_styles
 
 if TYPE_CHECKING:
     import jinja2
@@ -40,6 +48,7 @@ class Deck:
         strips: its rows.
         seconds: length of the longest row.
         ticks: ticks of the time axis: distance from the left in percent, and label.
+        frequencies: labels of the frequency axis: height in percent, and label.
     """
 
     song: SongResults
@@ -47,6 +56,7 @@ class Deck:
     strips: Sequence[Strip]
     seconds: float
     ticks: Sequence[tuple[float, str]]
+    frequencies: Sequence[tuple[float, str]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ class CorpusView:
     table: tables.Table
     plots: Mapping[str, list[tuple[Column, str]]]
     decks: Sequence[Deck]
-    song_columns: Sequence[str]
+    song_columns: Sequence[tables.Heading]
     song_lines: Sequence[SongLine]
     scored_row: ResultRow | None
 
@@ -111,24 +121,32 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
     drawn = {folder / strip.picture for few in decks for deck in few for strip in deck.strips}
     for stale in set((folder / "pictures").glob("*-*-*.png")) - drawn:
         stale.unlink()
+    beside = beside_paper.comparable_means(results)[0] and beside_paper.has_paper_scores(results)
+    theirs = beside_paper.has_paper_corpora(results)
     page = render(
         "report.html",
         with_arrow=tables.with_arrow,
         results=results,
-        warnings=tables.warnings(results),
-        summary=tables.summary_table(results),
-        measured_paper=tables.has_paper_scores(results),
-        other=tables.other_table(results),
-        comparison=tables.comparison_note(results),
-        missing=tables.missing_groups(results),
+        rows_made=header.how_rows_were_made(results),
+        protocol=header.protocol(results),
+        warnings=explanations.warnings(results),
+        summary=tables.summary_table(results) if beside else None,
+        measured=tables.measured_table(results, without_paper=bool(beside)),
+        paper_table=tables.paper_table(results) if theirs and not beside else None,
+        comparison=beside_paper.comparison_note(results) if theirs else "",
+        missing=explanations.missing_groups(results),
+        definitions=explanations.definitions(tables.ordered(results.columns)),
+        listeners=explanations.LISTENERS,
         settings=_flat(results.settings),
         speed=_speed_line(results),
-        legend=[(number, row, mark_svg(number)) for number, row in enumerate(results.rows)],
+        legend=[
+            (row, mark_svg(style))
+            for style, row in zip(row_styles(results.rows), results.rows, strict=True)
+        ],
         corpora=corpora,
     )
     with atomic_file(folder / "table.md") as file:
-        text = tables.markdown_table(results)
-        file.write_text(text, encoding="utf-8", errors="replace")
+        file.write_text(markdown_table(results), encoding="utf-8", errors="replace")
     index = folder / "index.html"
     with atomic_file(index) as file:
         file.write_text(page, encoding="utf-8", errors="replace")
@@ -154,9 +172,11 @@ def _environment() -> "jinja2.Environment":
 
 def _decks(folder: Path, results: Results, songs_per_corpus: int) -> list[list[Deck]]:
     """Chooses songs of each corpus and draws their spectrograms."""
-    row = results.rows[0].name if results.rows else ""
+    row = main_row(results.rows)
+    decimals = decimals_by_column(results)
     chosen = [
-        choose_songs(corpus, results.columns, row, songs_per_corpus) for corpus in results.corpora
+        choose_songs(corpus, results.columns, row.name if row else "", decimals, songs_per_corpus)
+        for corpus in results.corpora
     ]
     decks: list[list[Deck]] = []
     with Progress("drawing", sum(map(len, chosen)), "song") as progress:
@@ -166,31 +186,33 @@ def _decks(folder: Path, results: Results, songs_per_corpus: int) -> list[list[D
                 strips = draw_strips(folder, choice.song, results.rows, f"{number}-{place}")
                 if strips:
                     seconds = max(strip.seconds for strip in strips)
-                    deck = Deck(choice.song, choice.reason, strips, seconds, _axis(seconds))
+                    deck = Deck(
+                        choice.song,
+                        choice.reason,
+                        strips,
+                        seconds,
+                        [(100 * at / seconds, format_seconds(at)) for at in time_ticks(seconds)],
+                        frequency_labels(),
+                    )
                     decks[-1].append(deck)
                 progress.advance()
     return decks
 
 
-def _axis(seconds: float) -> list[tuple[float, str]]:
-    """Returns places of round times in percent, and labels where there is space for them."""
-    places = [(100 * at / seconds, format_seconds(at)) for at in time_ticks(seconds)]
-    return [(percent, label if percent < 92 else "") for percent, label in places]
-
-
 def _corpus_view(
     folder: Path, results: Results, corpus: CorpusResults, decks: Sequence[Deck]
 ) -> CorpusView:
-    row = results.rows[0] if results.rows else None
+    row = main_row(results.rows)
+    decimals = decimals_by_column(results)
     columns = [
         (column, [song.scores.get(row.name, {}).get(column.name) for song in corpus.per_song])
-        for column in results.columns
+        for column in tables.ordered(results.columns)
         if row is not None
     ]
     columns = [(column, values) for column, values in columns if any(v is not None for v in values)]
     lines = []
     for place, song in enumerate(corpus.per_song):
-        scores = [format_number(values[place], column_decimals(values)) for _, values in columns]
+        scores = [format_number(values[place], decimals[column.name]) for column, values in columns]
         links = song_links(folder, song, results.rows)
         lines.append(SongLine(song.name, format_seconds(song.seconds), scores, links))
     return CorpusView(
@@ -198,9 +220,14 @@ def _corpus_view(
         length=format_seconds(corpus.seconds),
         paper=paper.find_corpus(corpus.name, corpus.split),
         table=tables.corpus_table(results, corpus),
-        plots=corpus_plots(corpus, results.columns, results.rows),
+        plots=corpus_plots(corpus, results.columns, results.rows, decimals),
         decks=decks,
-        song_columns=[tables.with_arrow(column.title, column.better) for column, _ in columns],
+        song_columns=[
+            tables.Heading(
+                tables.with_arrow(column.title, column.better), explanations.explain(column.name)
+            )
+            for column, _ in columns
+        ],
         song_lines=lines,
         scored_row=row,
     )
@@ -211,8 +238,9 @@ def _speed_line(results: Results) -> str:
     if speed is None:
         return ""
     parts = {"features": speed.features, "inversion": speed.inversion, "both": speed.both}
+    decimals = decimals_by_column(results)[paper.REAL_TIME]
     measured = [
-        f"{part} {format_number(value, column_decimals([value]))}"
+        f"{part} {format_number(value, decimals)}"
         for part, value in parts.items()
         if value is not None
     ]

@@ -1,7 +1,7 @@
 """Plots of a report as SVG inside the page, so that their colors follow its style.
 
-Coordinates are in units of the viewBox, which is `WIDTH` wide. Each row has a class ("row-0",
-"row-1", ...) and a shape of its marks, so that rows can be distinguished without color.
+Coordinates are in units of the viewBox, which is `WIDTH` wide. Each row has a class, which sets its
+color, and a shape of its marks, so that rows can be distinguished without color.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,8 @@ import numpy as np
 
 from spectrodiff.evaluation.columns import Column
 from spectrodiff.evaluation.results import CorpusResults, ResultRow
-from spectrodiff.report.formatting import column_decimals, format_number, ticks
+from spectrodiff.report.formatting import format_number, ticks
+from spectrodiff.report.rows import RowStyle, row_styles
 
 WIDTH = 360
 _HEIGHT = 190
@@ -22,8 +23,16 @@ _MAX_MARKS = 200
 Point = tuple[float, float]
 
 
-def minutes_plot(corpus: CorpusResults, column: Column, rows: Sequence[ResultRow]) -> str | None:
+def minutes_plot(
+    corpus: CorpusResults, column: Column, rows: Sequence[ResultRow], decimals: int
+) -> str | None:
     """Plots the mean score of each minute over the songs that have this minute, a line per row.
+
+    Args:
+        corpus: results of the corpus.
+        column: column to plot.
+        rows: rows to plot.
+        decimals: decimals of the scores, which are shown when a mark is pointed at.
 
     Returns:
         An <svg> element, or None if no song has scores of two minutes.
@@ -40,35 +49,37 @@ def minutes_plot(corpus: CorpusResults, column: Column, rows: Sequence[ResultRow
     y = _scale(low, high, _HEIGHT - _BOTTOM, _TOP)
     parts = _horizontal_grid(y, low, high)
     parts += _x_labels(x, [float(k) for k in range(1, last_minute + 1)], 0, _HEIGHT, "minute")
-    decimals = column_decimals(values)
-    for number, row in enumerate(rows):
+    for style, row in zip(row_styles(rows), rows, strict=True):
         points = lines.get(row.name, [])
         path = " ".join(f"{x(minute):.1f},{y(mean):.1f}" for minute, mean, _ in points)
         if points:
-            parts.append(f'<polyline class="line row-{number}" points="{path}"/>')
+            parts.append(f'<polyline class="line {style.css_class}" points="{path}"/>')
         for minute, mean, songs in points:
             note = f"{row.title}, minute {minute}: {format_number(mean, decimals)}, {songs} songs"
-            parts.append(_mark(number, (x(minute), y(mean)), note))
+            parts.append(_mark(style, (x(minute), y(mean)), note))
     return _svg(f"{column.title} of each minute, {corpus.title}", _HEIGHT, parts)
 
 
-def songs_plot(corpus: CorpusResults, column: Column, rows: Sequence[ResultRow]) -> str | None:
+def songs_plot(
+    corpus: CorpusResults, column: Column, rows: Sequence[ResultRow], decimals: int
+) -> str | None:
     """Plots the scores of songs, a lane of marks per row with a line at the median.
 
-    With more than 200 songs only every second, third, ... song has a mark.
+    With more than 200 songs only every second, third, ... song has a mark. The arguments are those
+    of `minutes_plot`.
 
     Returns:
         An <svg> element, or None if fewer than two songs have this score.
     """
     scores = {row.name: song_scores(corpus, row.name, column.name) for row in rows}
-    drawn = [(number, row) for number, row in enumerate(rows) if scores[row.name]]
+    styled = zip(row_styles(rows), rows, strict=True)
+    drawn = [(style, row) for style, row in styled if scores[row.name]]
     values = [value for per_song in scores.values() for _, value in per_song]
     if max(map(len, scores.values()), default=0) < 2:
         return None
     low, high = min(0.0, *values), max(0.0, *values) * 1.05 or 1.0
     height = _TOP + _LANE * len(drawn) + _BOTTOM
     x = _scale(low, high, _LEFT - 30, WIDTH - _RIGHT - 6)
-    decimals = column_decimals(values)
     parts = []
     for tick in ticks(low, high):
         at = x(tick)
@@ -76,24 +87,24 @@ def songs_plot(corpus: CorpusResults, column: Column, rows: Sequence[ResultRow])
             f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{height - _BOTTOM}"/>'
         )
     parts += _x_labels(x, ticks(low, high), _tick_decimals(low, high), height, column.title)
-    for lane, (number, row) in enumerate(drawn):
+    for lane, (style, row) in enumerate(drawn):
         middle = _TOP + _LANE * (lane + 0.5)
         per_song = scores[row.name]
         shown = per_song[:: -(-len(per_song) // _MAX_MARKS)]
         for (song, value), up in zip(shown, _spread(len(shown)), strict=True):
             note = f"{song}, {row.title}: {format_number(value, decimals)}"
-            parts.append(_mark(number, (x(value), middle + up * _LANE * 0.3), note, "faint "))
+            parts.append(_mark(style, (x(value), middle + up * _LANE * 0.3), note, "faint "))
         median = x(float(np.median([value for _, value in per_song])))
         parts.append(
-            f'<line class="median row-{number}" x1="{median:.1f}" x2="{median:.1f}" '
+            f'<line class="median {style.css_class}" x1="{median:.1f}" x2="{median:.1f}" '
             f'y1="{middle - _LANE * 0.42:.1f}" y2="{middle + _LANE * 0.42:.1f}"/>'
         )
     return _svg(f"{column.title} of all songs, {corpus.title}", height, parts)
 
 
-def mark_svg(number: int) -> str:
+def mark_svg(style: RowStyle) -> str:
     """Returns the mark of a row, for a legend."""
-    return f'<svg class="key" viewBox="-6 -6 12 12" aria-hidden="true">{_shape(number, 0, 0)}</svg>'
+    return f'<svg class="key" viewBox="-6 -6 12 12" aria-hidden="true">{_shape(style, 0, 0)}</svg>'
 
 
 def song_scores(corpus: CorpusResults, row: str, column: str) -> list[tuple[str, float]]:
@@ -162,15 +173,24 @@ def _spread(count: int) -> np.ndarray:
     return 2 * ((np.arange(count) * 0.618034 + 0.5) % 1) - 1
 
 
-def _mark(number: int, at: Point, note: str, more: str = "") -> str:
-    return f'<g class="{more}mark">{_shape(number, *at)}<title>{escape(note)}</title></g>'
+def _mark(style: RowStyle, at: Point, note: str, more: str = "") -> str:
+    return f'<g class="{more}mark">{_shape(style, *at)}<title>{escape(note)}</title></g>'
 
 
-def _shape(number: int, x: float, y: float) -> str:
-    kind = f'class="row-{number}"'
-    if number % 3 == 0:
+def _shape(style: RowStyle, x: float, y: float) -> str:
+    """Returns a filled circle, square or triangle; for references a diamond, plus or cross."""
+    kind = f'class="{style.css_class}"'
+    if style.reference:
+        strokes = (
+            "M0 -4.2L4.2 0L0 4.2L-4.2 0Z",
+            "M-4 0H4M0 -4V4",
+            "M-3.2 -3.2L3.2 3.2M-3.2 3.2L3.2 -3.2",
+        )
+        path = strokes[style.shape]
+        return f'<path {kind} transform="translate({x:.1f} {y:.1f})" d="{path}"/>'
+    if style.shape == 0:
         return f'<circle {kind} cx="{x:.1f}" cy="{y:.1f}" r="3.4"/>'
-    if number % 3 == 1:
+    if style.shape == 1:
         return f'<rect {kind} x="{x - 3:.1f}" y="{y - 3:.1f}" width="6" height="6"/>'
     corners = f"{x:.1f},{y - 4:.1f} {x + 4:.1f},{y + 3:.1f} {x - 4:.1f},{y + 3:.1f}"
     return f'<polygon {kind} points="{corners}"/>'
@@ -184,12 +204,15 @@ def _svg(title: str, height: float, parts: Sequence[str]) -> str:
 
 
 def corpus_plots(
-    corpus: CorpusResults, columns: Sequence[Column], rows: Sequence[ResultRow]
+    corpus: CorpusResults,
+    columns: Sequence[Column],
+    rows: Sequence[ResultRow],
+    decimals: Mapping[str, int],
 ) -> Mapping[str, list[tuple[Column, str]]]:
     """Returns all plots of a corpus: "minutes" and "songs", with a column and <svg> per plot."""
     kinds = {"minutes": minutes_plot, "songs": songs_plot}
     found: dict[str, list[tuple[Column, str]]] = {}
     for kind, plot in kinds.items():
-        plots = [(column, plot(corpus, column, rows)) for column in columns]
+        plots = [(column, plot(corpus, column, rows, decimals[column.name])) for column in columns]
         found[kind] = [(column, svg) for column, svg in plots if svg is not None]
     return found

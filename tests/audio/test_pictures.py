@@ -82,3 +82,16 @@ def test_a_bare_spectrogram_has_a_pixel_per_frame_and_keeps_short_sounds(tmp_pat
     assert brightest(400) == (20.04, (128, 334), 30, 245)
     with pytest.raises(OutputError, match=r"a name ending in \.png"):
         write_bare_spectrogram(tmp_path / "bare.jpg", silence)
+
+
+def test_the_color_range_of_a_bare_spectrogram_is_the_callers(tmp_path):
+    def colors(log_range):
+        ramp = np.tile(np.linspace(-6, 0, 7, dtype=np.float32)[:, np.newaxis], 128)
+        write_bare_spectrogram(tmp_path / "bare.png", ramp, log_range=log_range)
+        return matplotlib.image.imread(tmp_path / "bare.png")[0, :, :3].sum(axis=1)
+
+    # Below and above the range all colors are alike; within it they grow.
+    assert list(np.sign(np.diff(colors((-4.0, -2.0))))) == [0, 0, 1, 1, 0, 0]
+    assert list(np.sign(np.diff(colors((-6.0, 0.0))))) == [1] * 6
+    low, high = colors((-4.0, -2.0))[[0, -1]]
+    assert (low, high) == tuple(colors((-6.0, 0.0))[[0, -1]])

@@ -13,7 +13,7 @@ import soundfile
 
 from spectrodiff.audio.loudness import integrated_loudness
 from spectrodiff.commands import sample
-from spectrodiff.commands.songs import Songs, check_song
+from spectrodiff.commands.shared.songs import Songs, check_song
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.models.config import SIZES

@@ -17,6 +17,7 @@ from spectrodiff.commands import program
         ["convert", "mini", "gs://b/mini"],
         ["invert", "a.wav", "gs://b/a.wav"],
         ["listen", "gs://b/report", "--out", "sheet"],
+        ["compare", "gs://b/report", "--to", "few_steps"],
         ["tally", "gs://b/key.json", "a.csv"],
         ["report", "gs://b/report"],
     ],

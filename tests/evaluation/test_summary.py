@@ -102,8 +102,8 @@ def test_what_it_is_of(summary):
     assert (summary["format"], summary["model"], summary["device"]) == (1, "runs/a", "cpu")
     assert summary["title"] == "Evaluation of runs/a"
     assert summary["rows"] == [
-        {"name": "model", "title": "Our model"},
-        {"name": "raw", "title": "Raw"},
+        {"name": "model", "title": "Our model", "source": "model"},
+        {"name": "raw", "title": "Raw", "source": "raw"},
     ]
     assert summary["settings"]["replicates"] == 20
     first, second = summary["corpora"]

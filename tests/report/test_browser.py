@@ -172,8 +172,26 @@ def test_nothing_is_wider_than_a_phone(report):
     )
     try:
         assert report.run("document.documentElement.scrollWidth") == 390
+        # No keys to press, and no tick outside of the axis.
+        assert report.run("getComputedStyle(document.querySelector('.keys')).display") == "none"
+        outside = report.run(
+            "[...document.querySelectorAll('.axis')].flatMap((axis) => "
+            "[...axis.querySelectorAll('b')].map((label) => [axis, label]))"
+            ".map((pair) => pair.map((element) => element.getBoundingClientRect()))"
+            ".filter(([axis, label]) => label.left < axis.left || label.right > axis.right + 1)"
+            ".length"
+        )
+        assert outside == 0
     finally:
         report.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_nothing_moves_when_a_picture_arrives(report):
+    assert report.run("getComputedStyle(document.querySelector('.keys')).display") != "none"
+    height = "document.querySelector('[data-deck]').getBoundingClientRect().height"
+    before = report.run(height)
+    report.run("document.querySelectorAll('img').forEach((i) => { i.removeAttribute('src'); })")
+    assert report.run(height) == before
 
 
 def test_dark_mode_turns_page_and_plots(report):
@@ -221,10 +239,28 @@ def test_a_listening_test_from_beginning_to_end(browser, evaluations, tmp_path):
     name = '=Ada, "the" second'
     browser.run(f"element('listener').value = {json.dumps(name)}")
     browser.click(*center(browser, "#begin button"))
+
+    # First the volume: no way on before the clip was played and the question answered.
+    browser.wait_for("checkPlayer !== null && checkPlayer.audio.readyState >= 1")
+    assert browser.run("element('checked').disabled && element('trial').hidden")
+    browser.click(*center(browser, "#check-deck [data-play]"))
+    browser.run("checkPlayer.audio.playbackRate = 4")
+    browser.wait_for("!element('checked').disabled")
+    browser.click(*center(browser, "#checked"))
+    assert browser.run("element('trial').hidden")
+    browser.click(*center(browser, "[value='one ear'] + span"))
+    browser.click(*center(browser, "#checked"))
+    assert browser.run("checkPlayer === null && element('check').hidden")
     browser.wait_for("player !== null && player.audios.every((audio) => audio.readyState >= 1)")
 
     # No answer before both are heard; then one with a strength.
     assert browser.run("element('answers').disabled && element('next').disabled")
+    hint, first_answer = (
+        browser.run(f"element('{name}').getBoundingClientRect().top")
+        for name in ("hint", "answers")
+    )
+    assert hint < first_answer
+    assert "Listen to both" in browser.run("element('hint').textContent")
     hear(browser, 0)
     assert browser.run("element('answers').disabled")
     hear(browser, 1)
@@ -257,6 +293,7 @@ def test_a_listening_test_from_beginning_to_end(browser, evaluations, tmp_path):
     assert [line["strength"] for line in lines] == ["clearly", ""]
     assert [line["listener"] for line in lines] == [name, name]
     assert [line["place"] for line in lines] == ["1", "2"]
+    assert [line["equipment"] for line in lines] == ["one ear", "one ear"]
     assert [lines[0]["left"], lines[0]["right"]] == first_pair
     for line in lines:
         assert key["files"][line["left"]]["song"] == line["song"]

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 import soundfile
 
 from spectrodiff.commands.program import main
@@ -32,8 +33,9 @@ def sheet_of(page):
 
 
 def test_shared_songs_under_names_that_tell_nothing(reports, tmp_path):
-    page = write_listening_sheet(reports, tmp_path / "sheet")
+    page = write_listening_sheet(reports, tmp_path / "sheet", match_loudness=False)
     sheet = sheet_of(page)
+    assert sheet["check"] in sheet["trials"][0]["files"]
     key = json.loads((tmp_path / "sheet-key.json").read_text())
     assert key["sheet"] == sheet["id"]
     songs = {tuple(trial["song"]) for trial in sheet["trials"]}
@@ -78,13 +80,86 @@ def test_excerpts_come_from_the_middle_of_both(reports, tmp_path):
     sheet = sheet_of(page)
     assert [trial["seconds"] for trial in sheet["trials"]] == [0.5, 0.5]
     long = [report(tmp_path / name, name, ["a"], seconds=5.0) for name in ("c", "d")]
-    sheet = sheet_of(write_listening_sheet(long, tmp_path / "long", excerpt_seconds=2.5))
+    sheet = sheet_of(
+        write_listening_sheet(long, tmp_path / "long", excerpt_seconds=2.5, match_loudness=False)
+    )
     # Of 5 s, 2.5 s from second 1 on: (5 - 2.5) / 2, rounded down.
     [trial] = sheet["trials"]
     for name in trial["files"]:
         audio, _ = soundfile.read(tmp_path / "long/audio" / name)
         expected = tone(220, 5.0)[16_000 : 16_000 + 40_000]
         np.testing.assert_allclose(audio, expected, atol=2 / 32768)
+
+
+def with_audio(folder, model, audio):
+    """A report of one song, whose audio is given, float [samples] at 16 kHz."""
+    report(folder, model, ["a"])
+    soundfile.write(folder / "media/0/a/model.flac", audio, 16_000, subtype="PCM_24")
+    return folder
+
+
+def sine(amplitude, seconds=3.0):
+    return amplitude * np.sin(2 * np.pi * 997 * np.arange(round(seconds * 16_000)) / 16_000)
+
+
+def clips(folder):
+    """Audio of a sheet with one trial by model, and the gains in its key."""
+    files = json.loads(key_path(folder).read_text())["files"]
+    return {
+        origin["model"]: (soundfile.read(folder / "audio" / name)[0], origin["gain_db"])
+        for name, origin in files.items()
+    }
+
+
+def test_both_clips_are_equally_loud(tmp_path):
+    """A full-scale sine at 997 Hz has -3.01 LUFS by ITU-R BS.1770."""
+    pair = [
+        with_audio(tmp_path / "quiet", "quiet", sine(0.02)),
+        with_audio(tmp_path / "loud", "loud", sine(0.8)),
+    ]
+    write_listening_sheet(pair, tmp_path / "sheet")
+    expected = 10 ** ((-23 + 3.01) / 20)
+    found = clips(tmp_path / "sheet")
+    for model, amplitude in (("quiet", 0.02), ("loud", 0.8)):
+        audio, gain_db = found[model]
+        # Within 0.1 dB, the tolerance of the standard, and exactly the same for both.
+        assert 20 * np.log10(np.abs(audio).max() / expected) == pytest.approx(0, abs=0.1)
+        assert gain_db == pytest.approx(20 * np.log10(expected / amplitude), abs=0.1)
+    np.testing.assert_allclose(found["quiet"][0], found["loud"][0], atol=2 / 32768)
+    write_listening_sheet(pair, tmp_path / "as they are", match_loudness=False)
+    for model, amplitude in (("quiet", 0.02), ("loud", 0.8)):
+        audio, gain_db = clips(tmp_path / "as they are")[model]
+        assert (np.abs(audio).max(), gain_db) == (pytest.approx(amplitude, rel=1e-3), 0)
+
+
+def test_peaks_are_not_clipped_but_both_are_quieter(tmp_path):
+    spiky = sine(0.001)
+    spiky[8_000] = 0.5
+    pair = [
+        with_audio(tmp_path / "spiky", "spiky", spiky),
+        with_audio(tmp_path / "even", "even", sine(0.8)),
+    ]
+    write_listening_sheet(pair, tmp_path / "sheet")
+    found = clips(tmp_path / "sheet")
+    # The spike reaches -1 dBFS; nothing but the gain has changed.
+    audio, gain_db = found["spiky"]
+    assert np.abs(audio).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
+    np.testing.assert_allclose(audio, spiky * 10 ** (gain_db / 20), atol=2 / 32768)
+    # The other clip comes down with it, far below -23 LUFS.
+    quieter = 20 * np.log10(np.abs(found["even"][0]).max() / 10 ** ((-23 + 3.01) / 20))
+    assert quieter < -10
+
+
+def test_silence_stays_silent(tmp_path):
+    pair = [
+        with_audio(tmp_path / "silent", "silent", np.zeros(48_000)),
+        with_audio(tmp_path / "loud", "loud", sine(0.8)),
+    ]
+    write_listening_sheet(pair, tmp_path / "sheet")
+    found = clips(tmp_path / "sheet")
+    assert found["silent"][1] == 0
+    assert not found["silent"][0].any()
+    assert np.abs(found["loud"][0]).max() == pytest.approx(0.1, abs=0.002)
 
 
 def test_every_two_of_three_reports_are_compared(reports, tmp_path):
@@ -164,13 +239,53 @@ def test_tally_undoes_the_sides(reports, tmp_path, capsys):
     [result] = tally(key, paths)
     assert (result.first, result.second) == (one, two)
     assert (result.first_better, result.same, result.second_better) == (6, 1, 1)
-    # Seven decided answers, six of them alike: 2 (1 + 7) / 2^7.
-    assert result.p_value == pytest.approx(0.125)
+    # Ada prefers the first in all answers, Bob in as many as the second: (1 + 0) / 2. With any
+    # signs the sum is as far from zero.
+    assert (result.listeners, result.preference, result.p_value) == (2, 0.5, 1.0)
+    assert (result.low, result.high) == (0.0, 1.0)
     # Whoever exports twice counts once, as the later file says.
     [result] = tally(key, [*paths, answers(tmp_path / "2.csv", sheet["id"], again)])
     assert (result.first_better, result.same, result.second_better) == (7, 1, 0)
+    assert result.preference == pytest.approx((1 + 2 / 3) / 2)
     main(["tally", str(key), *map(str, paths)])
-    assert f"{one}: 6   no difference: 1   {two}: 1   p = 0.125" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"{one}: 6   no difference: 1   {two}: 1\n2 listeners" in text
+    assert "+0.50 [+0.00, +1.00]; p = 1 (sign-flip test over listeners)" in text
+    # One listener alone: the sign test of her five answers, 2 / 2^5.
+    [result] = tally(key, paths[:1])
+    assert (result.listeners, result.low, result.high) == (1, None, None)
+    assert result.p_value == pytest.approx(0.0625)
+    main(["tally", str(key), str(paths[0])])
+    text = capsys.readouterr().out
+    assert "one listener, who prefers the first by +1.00; p = 0.0625 (sign test" in text
+
+
+def test_listeners_are_what_is_tested(reports, tmp_path):
+    """Many answers of few listeners are no more than few listeners."""
+    sheet = sheet_of(write_listening_sheet(reports, tmp_path / "sheet"))
+    key = key_path(tmp_path / "sheet")
+    files = json.loads(key.read_text())["files"]
+    lines = []
+    # Each of four listeners gives five answers; the numbers of those for the first report.
+    wins = {"ada": 5, "bob": 4, "cleo": 3, "dan": 5}
+    for who, won in wins.items():
+        for number, trial in enumerate(sheet["trials"]):
+            left, right = trial["files"]
+            first_is_left = files[left]["report"] == str(reports[0])
+            lines.append((who, left, right, "left" if first_is_left == (number < won) else "right"))
+    [result] = tally(key, [answers(tmp_path / "all.csv", sheet["id"], lines)])
+    assert (result.first_better, result.second_better, result.listeners) == (17, 3, 4)
+    means = np.array([1.0, 0.6, 0.2, 1.0])
+    assert result.preference == pytest.approx(means.mean())
+    found = scipy.stats.permutation_test(
+        (means, np.zeros(4)),
+        lambda a, b, axis: np.mean(a - b, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+    )
+    # All four lean one way: 2 of 16 patterns. The sign test of all answers would say 0.0026.
+    assert result.p_value == pytest.approx(found.pvalue) == pytest.approx(0.125)
+    assert 0.2 <= result.low < result.preference < result.high <= 1.0
 
 
 def test_answers_to_something_else_are_refused(reports, tmp_path):

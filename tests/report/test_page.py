@@ -5,9 +5,11 @@ import xml.etree.ElementTree
 import matplotlib.image
 import numpy as np
 import pytest
+import soundfile
 
 from spectrodiff.core.errors import AudioError, ReportError
 from spectrodiff.report import write_report
+from spectrodiff.report.formatting import decimals_by_column
 from spectrodiff.report.media import choose_songs, media_url
 from spectrodiff.report.plots import minutes_plot, songs_plot
 from tests.support.made_up import HOSTILE, METRICS, ROWS, as_results, make_evaluation
@@ -73,14 +75,16 @@ def test_hostile_names_are_text(document):
 
 
 def test_tables_hold_what_was_found(document):
-    summary, _, maestro, _ = document.all("table")[:4]
-    rows = table_cells(summary)
-    assert rows[1] == ["Model", "3.20", "1.04", "–", "–", "0.312", "1.35"]
-    assert rows[2][:3] == ["Paper: Base w/ context", "3.13", "1.00"]
-    rows = {row[0]: row for row in table_cells(document.all("table")[2])}
-    assert (
-        rows["VGGish FAD\u00a0↓"][2] == "0.520 [0.468, 0.572] ∞ 0.416 N 12,345 paper 0.43 (+0.090)"
-    )
+    summary, papers, maestro, _ = document.all("table")[:4]
+    rows = {row[0]: row for row in table_cells(summary)}
+    assert rows["VGGish rec.\u00a0↓"][1:] == ["3.20", "2.10", "0.00"]
+    assert rows["RT\u00a0↑"][1:] == ["1.35", "13.20", "–"]
+    # One corpus is not the paper's: its means are there, but closed.
+    [details] = [d for d in document.all("details") if papers in d.all("table")]
+    assert "open" not in details.attributes
+    assert table_cells(papers)[-3][:3] == ["Paper: Base w/ context", "3.13", "1.00"]
+    rows = {row[0]: row for row in table_cells(maestro)}
+    assert rows["VGGish FAD\u00a0↓"][2] == "0.52 [0.47, 0.57] ∞ 0.42 N 12,345 paper 0.43 (+0.09)"
     better = [td.text for td in maestro.all("td", class_="better")]
     assert better == [
         "0.312[0.281, 0.343]paper 0.30 (+0.012)",
@@ -115,7 +119,71 @@ def test_a_picture_lies_on_the_time_axis_of_its_sound(page, document):
         span.text: span.attributes["style"]
         for span in deck.all("div", class_="axis")[0].all("span")
     }
-    assert labels == {"0:00": "left: 0.0000%", "0:01": "left: 50.0000%", "": "left: 100.0000%"}
+    assert labels == {"0:00": "left: 0.0000%", "0:01": "left: 50.0000%", "0:02": "left: 100.0000%"}
+
+
+def test_frequencies_stand_at_their_height_on_the_mel_axis(document):
+    """The 128 bands have their peaks at even distances on the mel axis up to 8 kHz."""
+    strip = document.all("figure", class_="strip")[0]
+    labels = {
+        span.text: float(re.fullmatch(r"bottom: ([\d.]+)%", span.attributes["style"])[1])
+        for span in strip.all("div", class_="hertz")[0].all("span")
+    }
+    assert list(labels) == ["100", "500", "1k", "2k", "4k", "8k"]
+    band = np.log1p(8000 / 700) / 129
+    for hz, label in ((100, "100"), (500, "500"), (1000, "1k"), (2000, "2k"), (4000, "4k")):
+        # Band i peaks at i + 1 steps; its pixel is centered at i + 1/2.
+        expected = 100 * (np.log1p(hz / 700) / band - 0.5) / 128
+        assert labels[label] == pytest.approx(expected, abs=0.05)
+    assert 99 < labels["8k"] <= 100
+
+
+def test_rows_of_a_song_share_their_colors(tmp_path):
+    content = make_evaluation(tmp_path, {"own/songs:test": ["a"]}, seconds=2.0)
+    files = content["corpora"][0]["per_song"][0]["media"]
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=32_000)
+    for row, level in (("model", 1e-2), ("encoded", 1e-2), ("raw", 1e-1)):
+        soundfile.write(tmp_path / files[row], level * noise, 16_000, subtype="PCM_24")
+    page = write_report(tmp_path)
+    images = [image.attributes["src"] for image in parse(page).all("img")]
+    model, encoded, raw = (matplotlib.image.imread(local_file(page, image)) for image in images)
+    np.testing.assert_array_equal(model, encoded)
+    # Ten times as loud is brighter at every single pixel but those at the ends of the scale.
+    difference = raw[..., :3].sum(axis=2) - model[..., :3].sum(axis=2)
+    assert difference.min() >= 0
+    assert np.mean(difference > 0) > 0.95
+    # The darkest twentieth and the brightest half percent are cut, of all rows together.
+    darkest = np.mean([np.all(p == model.min(axis=(0, 1)), axis=2) for p in (model, encoded, raw)])
+    assert darkest == pytest.approx(0.05, abs=0.01)
+
+
+def test_songs_are_chosen_by_the_first_model(tmp_path):
+    content = make_evaluation(tmp_path, {"own/songs:test": PLAIN}, seconds=1.1)
+    content["rows"] = [
+        {"name": "raw", "title": "Raw", "source": "raw"},
+        {"name": "encoded", "title": "Encoded"},
+        {"name": "model", "title": "Model"},
+    ]
+    (tmp_path / "scores.json").write_text(json.dumps(content))
+    document = parse(write_report(tmp_path))
+    assert document.all("article")[0].all("header")[0].all("p")[0].text == "Best: VGGish rec. 3.20"
+    classes = [figure.attributes["class"] for figure in document.all("figure", class_="strip")[:3]]
+    assert classes == ["strip reference-0", "strip reference-1", "strip row-0"]
+    assert "Scores of the row Model." in [p.text for p in document.all("p")]
+
+
+def test_tables_can_be_reached_and_explain_their_columns(document):
+    for region in document.all("div", class_="scroll"):
+        assert (region.attributes["tabindex"], region.attributes["role"]) == ("0", "region")
+        assert region.attributes["aria-label"]
+    hints = [th.attributes.get("title", "") for th in document.all("table")[0].all("th")]
+    assert any("mean over frames" in hint for hint in hints)
+    assert document.text.count("follow listeners best") == 1
+    [made] = document.all("dl", class_="made")
+    assert [dt.text for dt in made.all("dt")] == ["Model", "Ground truth encoded"]
+    assert made.all("dd")[0].text == "dpmpp, 50 steps, the model's inverter"
+    assert "protocol: released" in [span.text for span in document.all("span")]
 
 
 def test_decks_offer_every_row_and_work_without_a_script(document):
@@ -143,10 +211,12 @@ def test_higher_is_better_where_it_is(tmp_path):
     content["metrics"] = [m for m in content["metrics"] if m["better"] == "higher"]
     results = as_results(content)
     [corpus] = results.corpora
-    chosen = choose_songs(corpus, results.columns, "model", 2)
+    decimals = decimals_by_column(results)
+    chosen = choose_songs(corpus, results.columns, "model", decimals, 2)
     assert [choice.song.name for choice in chosen] == ["song 6", "song 0"]
-    assert len(choose_songs(corpus, results.columns, "model", 99)) == 7
-    assert [c.song.name for c in choose_songs(corpus, [], "model", 2)] == ["song 0", "song 1"]
+    assert len(choose_songs(corpus, results.columns, "model", decimals, 99)) == 7
+    unranked = choose_songs(corpus, [], "model", decimals, 2)
+    assert [choice.song.name for choice in unranked] == ["song 0", "song 1"]
 
 
 def points(svg):
@@ -167,8 +237,8 @@ def test_minutes_are_means_over_the_songs_that_have_them(tmp_path):
     second["minutes"] = {"model": {"onset_f1": [0.4, 0.6]}, "raw": {"onset_f1": [0.8, 0.8]}}
     results = as_results(content)
     column = next(c for c in results.columns if c.name == "onset_f1")
-    root, lines = points(minutes_plot(results.corpora[0], column, results.rows))
-    assert list(lines) == ["row-0", "row-2"]
+    root, lines = points(minutes_plot(results.corpora[0], column, results.rows, 3))
+    assert list(lines) == ["row-0", "reference-1"]
     notes = [title.text for title in root.iter("title")]
     assert notes == [
         "Model, minute 1: 0.300, 2 songs",
@@ -177,7 +247,7 @@ def test_minutes_are_means_over_the_songs_that_have_them(tmp_path):
         "Ground truth raw, minute 1: 0.800, 1 songs",
         "Ground truth raw, minute 2: 0.800, 1 songs",
     ]
-    model, raw = lines["row-0"], lines["row-2"]
+    model, raw = lines["row-0"], lines["reference-1"]
     # Equal steps of time and of score are equal on paper: minutes 1, 2, 4; scores 0.3, 0.5, 0.8.
     assert np.diff(model[:, 0])[1] == pytest.approx(2 * np.diff(model[:, 0])[0], abs=0.2)
     assert np.diff(model[:, 1])[1] == pytest.approx(1.5 * np.diff(model[:, 1])[0], abs=0.2)
@@ -189,9 +259,11 @@ def test_a_mark_per_song_and_the_median(tmp_path):
     content = make_evaluation(tmp_path, {"own/songs:test": PLAIN}, seconds=1.1)
     results = as_results(content)
     column = next(c for c in results.columns if c.name == "vggish_reconstruction")
-    root, _ = points(songs_plot(results.corpora[0], column, results.rows))
+    root, _ = points(songs_plot(results.corpora[0], column, results.rows, 2))
     model = list(root.iter("circle"))
-    assert len(model) == len(list(root.iter("rect"))) == len(list(root.iter("polygon"))) == 7
+    shapes = [path.get("d") for path in root.iter("path")]
+    assert [shapes.count(shape) for shape in dict.fromkeys(shapes)] == [7, 7]
+    assert len(model) == 7
     places = [float(circle.get("cx")) for circle in model]
     assert np.diff(places) == pytest.approx(np.full(6, np.diff(places).mean()), abs=0.11)
     medians = [line for line in root.findall("{*}line") if "median" in line.get("class")]
@@ -204,8 +276,8 @@ def test_one_song_and_one_minute_have_no_plot(tmp_path):
     results = as_results(content)
     [corpus] = results.corpora
     for column in results.columns:
-        assert minutes_plot(corpus, column, results.rows) is None
-        assert songs_plot(corpus, column, results.rows) is None
+        assert minutes_plot(corpus, column, results.rows, 2) is None
+        assert songs_plot(corpus, column, results.rows, 2) is None
     document = parse(write_report(tmp_path))
     assert [p.text for p in document.all("header")[-1].all("p")] == []
     assert "one song only" in document.all("aside")[0].text
@@ -255,13 +327,20 @@ def test_without_audio_there_are_tables_and_plots(tmp_path):
     assert [kind[:-2] for kind in kinds] == 2 * scored
 
 
-def test_scores_that_were_measured_come_before_empty_ones(tmp_path):
+def test_columns_without_scores_are_left_out_and_other_music_has_no_paper(tmp_path):
     content = make_evaluation(tmp_path, {"own/songs:test": PLAIN}, seconds=1.1)
     content["mean"] = {row: {"onset_f1": 0.4} for row in ROWS}
     (tmp_path / "scores.json").write_text(json.dumps(content))
-    first, second = parse(write_report(tmp_path)).all("table")[:2]
-    assert table_cells(first)[1] == ["Onset F1\u00a0↑", "0.400", "0.400", "0.400"]
-    assert table_cells(second)[1] == ["Model", "–", "–", "–", "–", "–", "1.35"]
+    document = parse(write_report(tmp_path))
+    first, second = document.all("table")[:2]
+    assert [row[0] for row in table_cells(first)] == [
+        "Mean over corpora",
+        "Onset F1\u00a0↑",
+        "RT\u00a0↑",
+    ]
+    assert table_cells(first)[1][1:] == ["0.400", "0.400", "0.400"]
+    assert table_cells(second)[0][0] == "Score"
+    assert "Paper" not in document.text
 
 
 def test_empty_evaluation(tmp_path):

@@ -7,14 +7,16 @@ import pytest
 from spectrodiff.core.errors import ReportError
 from spectrodiff.evaluation.results import read_results
 from spectrodiff.report import markdown_table, paper
+from spectrodiff.report.beside_paper import comparable_means
 from spectrodiff.report.formatting import (
     column_decimals,
+    decimals_by_column,
     format_number,
     format_seconds,
     ticks,
     time_ticks,
 )
-from spectrodiff.report.tables import comparable_means, summary_table
+from spectrodiff.report.tables import corpus_table, measured_table, summary_table
 from tests.support.made_up import as_results, make_evaluation
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs/paper").glob("*.gin"))
@@ -151,6 +153,66 @@ def test_other_music_has_no_difference_but_the_papers_numbers_stand_beside(tmp_p
     assert "3.20<br>[2.88, 3.52]<br>paper 2.93 (+0.27)" in text
 
 
+@pytest.mark.parametrize("protocol", ["aligned", None])
+def test_another_protocol_has_the_papers_numbers_without_differences(tmp_path, protocol):
+    scores = make_evaluation(tmp_path, SIX, seconds=1.1)
+    scores["settings"]["protocol"] = protocol
+    text = markdown_table(as_results(scores))
+    assert "Difference |" not in text
+    assert "| Paper: Base w/ context | 3.13 |" in text
+    assert "3.20<br>[2.88, 3.52]<br>paper 2.93 |" in text
+    why = f"has the protocol “{protocol}”" if protocol else "names no protocol"
+    assert text.count(why) == text.count("No differences are given") == 1
+    scores["settings"]["protocol"] = "released"
+    assert "No differences" not in markdown_table(as_results(scores))
+
+
+def test_drums_and_other_notes_stand_below_their_sum(tmp_path):
+    scores = make_evaluation(tmp_path, {"own/songs:test": ["a", "b"]}, seconds=1.1)
+    for part in ("nondrums", "drums"):
+        name = f"transcription_f1_full_{part}"
+        scores["metrics"].insert(0, {"name": name, "title": f"F1 {part}", "better": "higher"})
+        scores["mean"]["model"][name] = 0.25
+        scores["corpora"][0]["scores"]["model"][name] = {"value": 0.25}
+    results = as_results(scores)
+    for table in (measured_table(results), corpus_table(results, results.corpora[0])):
+        lines = [(line.title[:-2], line.kind) for line in table.lines]
+        place = lines.index(("F1", "ours"))
+        assert lines[place + 1 : place + 3] == [("F1 drums", "part"), ("F1 nondrums", "part")]
+        assert lines[place + 3] == ("Onset F1", "ours")
+    # Where their sum is in another table, they stand for themselves.
+    kinds = {
+        line.title[:-2]: line.kind for line in measured_table(results, without_paper=True).lines
+    }
+    assert "F1" not in kinds
+    assert kinds["F1 drums"] == kinds["F1 nondrums"] == "ours"
+
+
+def test_a_column_has_the_same_decimals_everywhere(tmp_path):
+    corpora = {"maestro/v3:test": ["a", "b"], "own/songs:test": ["c"]}
+    scores = make_evaluation(tmp_path, corpora, seconds=1.1)
+    # One score of 100 or more sets a single decimal for its whole column, 0.05 four without others.
+    scores["corpora"][1]["scores"]["model"]["onset_f1"]["value"] = 123.456
+    for corpus in scores["corpora"]:
+        for row in corpus["scores"].values():
+            row["vggish_frechet"]["value"] = 0.05
+    scores["mean"] = {"model": {"onset_f1": 0.123, "vggish_frechet": 0.05}}
+    results = as_results(scores)
+    assert decimals_by_column(results)["onset_f1"] == 1
+    assert decimals_by_column(results)["vggish_frechet"] == 4
+    tables = [
+        measured_table(results),
+        *(corpus_table(results, corpus) for corpus in results.corpora),
+    ]
+    for title, decimals in (("Onset F1\u00a0↑", 1), ("VGGish FAD\u00a0↓", 4)):
+        for table in tables:
+            [line] = [line for line in table.lines if line.title == title]
+            texts = [text for cell in line.cells for text in (cell.text, *cell.notes[:1])]
+            numbers = [number for text in texts for number in re.findall(r"\d+\.(\d+)", text)]
+            assert numbers
+            assert {len(number) for number in numbers} == {decimals}
+
+
 def test_corpus_table_says_interval_extrapolation_and_frames(tmp_path):
     scores = make_evaluation(tmp_path, {"own/songs:test": ["a", "b"]}, seconds=1.1)
     text = markdown_table(as_results(scores))
@@ -173,7 +235,7 @@ def test_fewer_songs_than_asked_and_missing_columns_are_said(tmp_path):
     assert "TRILL FAD: empty, because its weights are not here" in text
     rows = cells(text)
     assert dict(rows)["Onset F1\u00a0↑"][2] == "–"
-    assert rows[2] == ("Model", ["3.20", "–", "–", "–", "0.312", "1.35"])
+    assert rows[3] == ("VGGish FAD\u00a0↓", ["–", "0.52", "0.00"])
 
 
 def test_markdown_of_hostile_names_stays_one_table(tmp_path):
@@ -183,7 +245,8 @@ def test_markdown_of_hostile_names_stays_one_table(tmp_path):
     text = markdown_table(as_results(scores))
     assert text.startswith("# a|b \\<script\\>\\*x\\*\\</script\\>\n")
     widths = {line.replace("\\|", "").count("|") for line in text.splitlines() if line[:1] == "|"}
-    assert widths == {8, 5}
+    assert widths == {5}
+    assert "| one\\|two |" in text
 
 
 @pytest.mark.parametrize(

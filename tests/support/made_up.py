@@ -46,7 +46,12 @@ def make_evaluation(
         "model": model,
         "created": "2031-04-05T06:07:08+00:00",
         "device": "2 CPU cores",
-        "settings": {"steps": 50, "sampler": "dpmpp", "size": {"layers": 2}},
+        "settings": {
+            "steps": 50,
+            "sampler": "dpmpp",
+            "protocol": "released",
+            "size": {"layers": 2},
+        },
         "rows": [{"name": name, "title": title} for name, title in ROWS.items()],
         "metrics": [
             {"name": name, "title": title, "better": better, "paper": in_paper}

@@ -5,6 +5,7 @@ const leastSeconds = 1;
 const element = (id) => document.getElementById(id);
 let state = load();
 let player = null;
+let checkPlayer = null;
 let begunAt = [0, 0];
 
 function load() {
@@ -34,7 +35,7 @@ function newState(seed) {
     [order[last], order[other]] = [order[other], order[last]];
   }
   const swapped = sheet.trials.map(() => random() < 0.5);
-  return { seed, order, swapped, listener: "", place: 0, trials: {} };
+  return { seed, order, swapped, listener: "", equipment: "", place: 0, trials: {} };
 }
 
 // Numbers in [0, 1): a Weyl sequence through a 32-bit mixing function.
@@ -62,19 +63,41 @@ function recordOf(trial) {
 const answered = () => sheet.trials.filter((_, index) => state.trials[index]?.answer).length;
 
 function show() {
-  if (player) player.pause();
-  player = null;
+  for (const each of [player, checkPlayer]) if (each) each.pause();
+  player = checkPlayer = null;
   const total = sheet.trials.length;
-  element("start").hidden = state.listener !== "";
-  element("trial").hidden = state.listener === "" || state.place >= total;
-  element("end").hidden = state.listener === "" || state.place < total;
+  const section = !state.listener ? "start" : !state.equipment ? "check" : state.place < total ? "trial" : "end";
+  for (const id of ["start", "check", "trial", "end"]) element(id).hidden = id !== section;
   showResults();
-  if (!element("trial").hidden) showTrial();
-  if (!element("end").hidden) element("end").querySelector("h2").focus();
+  if (section === "check") showCheck();
+  if (section === "trial") showTrial();
+  if (section === "end") element("end").querySelector("h2").focus();
+}
+
+// The clip to set the volume with.
+function showCheck() {
+  const deck = element("check-deck");
+  const audio = new Audio("audio/" + sheet.check);
+  audio.preload = "auto";
+  element("check-audio").replaceChildren(audio);
+  element("equip").reset();
+  element("check-title").focus();
+  const seconds = sheet.trials.find((trial) => trial.files.includes(sheet.check)).seconds;
+  deck.querySelector("[data-slider]").setAttribute("aria-valuemax", seconds.toFixed(2));
+  const follow = (changed) => {
+    if (changed !== checkPlayer) return;
+    showPosition(deck, changed);
+    deck.querySelector("[data-failure]").hidden = changed.failed === null;
+    const heard = heardEnough(changed, changed.heard[0], 0);
+    element("checked").disabled = !heard;
+    element("check-hint").textContent = heard ? "" : "Play the clip before you continue.";
+  };
+  checkPlayer = new Player([audio], seconds, follow);
+  follow(checkPlayer);
 }
 
 function showResults() {
-  element("results").hidden = state.listener === "";
+  element("results").hidden = state.listener === "" || state.equipment === "";
   element("summary").textContent =
     state.listener + ": " + answered() + " of " + sheet.trials.length + " answered.";
   element("export").disabled = answered() === 0;
@@ -113,7 +136,7 @@ function follow(trial) {
   const failure = deck.querySelector("[data-failure]");
   failure.hidden = player.failed === null;
   failure.textContent = "This audio cannot be played. Please tell the person who invited you.";
-  const heard = record.seconds.every((seconds, side) => heardEnough(seconds, side));
+  const heard = record.seconds.every((seconds, side) => heardEnough(player, seconds, side));
   element("answers").disabled = !heard;
   element("strengths").disabled = !heard || !["left", "right"].includes(record.answer);
   element("next").disabled = !record.answer;
@@ -121,7 +144,7 @@ function follow(trial) {
   if (!player.wanted) save();
 }
 
-function heardEnough(seconds, side) {
+function heardEnough(player, seconds, side) {
   const length = player.audios[side].duration;
   return seconds >= (length < 2 * leastSeconds ? length / 2 : leastSeconds);
 }
@@ -146,7 +169,7 @@ function answer(name, value) {
 }
 
 const columns = ["sheet", "listener", "place", "corpus", "split", "song", "left", "right", "answer",
-  "strength", "seconds_left", "seconds_right", "switches", "answered_at"];
+  "strength", "seconds_left", "seconds_right", "switches", "answered_at", "equipment"];
 
 // Answers as CSV (RFC 4180), one line per comparison in the order of playback.
 function csv() {
@@ -157,7 +180,8 @@ function csv() {
     if (!record?.answer) return;
     const seconds = record.seconds.map((value) => value.toFixed(2));
     const line = [sheet.id, state.listener, place + 1, ...sheet.trials[trial].song,
-      ...sidesOf(trial), record.answer, record.strength, ...seconds, record.switches, record.at];
+      ...sidesOf(trial), record.answer, record.strength, ...seconds, record.switches, record.at,
+      state.equipment];
     lines.push(line.map(quoted).join(","));
   });
   return lines.join("\r\n") + "\r\n";
@@ -178,14 +202,20 @@ function move(steps) {
   show();
 }
 
+// Connects slider and button of a deck with the player that `current` returns.
+function connectDeck(deck, current) {
+  const slider = deck.querySelector("[data-slider]");
+  const proxy = { get seconds() { return current().seconds; }, get position() { return current().position; },
+    seek: (seconds) => current().seek(seconds) };
+  followPointer(slider, proxy);
+  makeSlider(slider, proxy);
+  deck.querySelector("[data-play]").addEventListener("click", () => current().toggle());
+}
+
 function connect() {
   const deck = element("deck");
-  const slider = deck.querySelector("[data-slider]");
-  const current = { get seconds() { return player.seconds; }, get position() { return player.position; },
-    seek: (seconds) => player.seek(seconds) };
-  followPointer(slider, current);
-  makeSlider(slider, current);
-  deck.querySelector("[data-play]").addEventListener("click", () => player.toggle());
+  connectDeck(deck, () => player);
+  connectDeck(element("check-deck"), () => checkPlayer);
   deck.querySelectorAll(".switch input").forEach((radio, side) => {
     radio.addEventListener("change", () => choose(side));
   });
@@ -202,6 +232,12 @@ function connect() {
   element("begin").addEventListener("submit", (event) => {
     event.preventDefault();
     state.listener = element("listener").value.trim();
+    save();
+    show();
+  });
+  element("equip").addEventListener("submit", (event) => {
+    event.preventDefault();
+    state.equipment = event.target.elements.equipment.value;
     save();
     show();
   });

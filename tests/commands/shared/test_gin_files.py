@@ -3,7 +3,7 @@ import dataclasses
 import gin
 import pytest
 
-from spectrodiff.commands import gin_files
+from spectrodiff.commands.shared import gin_files
 from spectrodiff.core.errors import ConfigError
 
 

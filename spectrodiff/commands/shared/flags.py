@@ -7,7 +7,7 @@ from pathlib import Path
 from spectrodiff.core.files import local_path
 
 # Folder of a checkout in which gin files are also looked for.
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def add_gin_flags(parser: argparse._ActionsContainer, file_help: str, binding_help: str) -> None:

@@ -1,0 +1,1 @@
+"""Parts of commands: flags, gin files, and songs of a command line."""

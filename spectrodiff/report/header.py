@@ -1,0 +1,46 @@
+"""Head of a report: how its rows were made, from the settings of the evaluation."""
+
+from collections.abc import Mapping
+
+from spectrodiff.evaluation.results import Results
+
+
+def protocol(results: Results) -> str:
+    """Returns the protocol of the evaluation; "" in files that name none."""
+    return str(results.settings.get("protocol") or "")
+
+
+def how_rows_were_made(results: Results) -> list[tuple[str, str]]:
+    """Returns titles of rows, and sampler, steps, guidance, seed and inverter of these rows.
+
+    Rows that were made alike share an entry. References have only an inverter, and the recording
+    itself has no entry.
+    """
+    if not results.settings:
+        return []
+    of_row = _settings_of_rows(results.settings)
+    alike: dict[str, list[str]] = {}
+    for row in results.rows:
+        # Older files do not tell the source of a row.
+        if "raw" not in (row.source, row.name):
+            own = {k: v for k, v in of_row.get(row.name, {}).items() if v is not None}
+            text = _describe({**results.settings, **own}, sampled=not row.is_reference)
+            alike.setdefault(text, []).append(row.title)
+    return [(" · ".join(titles), text) for text, titles in alike.items()]
+
+
+def _settings_of_rows(settings: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
+    rows = settings.get("rows", ())
+    listed = rows if isinstance(rows, list | tuple) else ()
+    return {str(row.get("name")): row for row in listed if isinstance(row, Mapping)}
+
+
+def _describe(settings: Mapping[str, object], *, sampled: bool) -> str:
+    parts = []
+    if sampled:
+        words = {"sampler": "{}", "steps": "{} steps", "guidance": "guidance {}", "seed": "seed {}"}
+        known = {name: settings.get(name) for name in words}
+        parts = [words[name].format(value) for name, value in known.items() if value is not None]
+    inverter = settings.get("inverter")
+    parts.append("the model's inverter" if inverter is None else f"inverter {inverter}")
+    return ", ".join(parts)
