@@ -1,6 +1,7 @@
 """Head of a report: how its rows were made, from the settings of the evaluation."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from spectrodiff.evaluation.results import Results
 
@@ -13,8 +14,8 @@ def protocol(results: Results) -> str:
 def how_rows_were_made(results: Results) -> list[tuple[str, str]]:
     """Returns titles of rows, and sampler, steps, guidance, seed and inverter of these rows.
 
-    Rows that were made alike share an entry. References have only an inverter, and the recording
-    itself has no entry.
+    Rows that were made alike share an entry. References have only an inverter or a soundfont, and
+    the recording itself has no entry.
     """
     if not results.settings:
         return []
@@ -24,7 +25,11 @@ def how_rows_were_made(results: Results) -> list[tuple[str, str]]:
         # Older files do not tell the source of a row.
         if "raw" not in (row.source, row.name):
             own = {k: v for k, v in of_row.get(row.name, {}).items() if v is not None}
-            text = _describe({**results.settings, **own}, sampled=not row.is_reference)
+            text = (
+                _describe_soundfont(own)
+                if row.source == "soundfont"
+                else _describe({**results.settings, **own}, sampled=not row.is_reference)
+            )
             alike.setdefault(text, []).append(row.title)
     return [(" · ".join(titles), text) for text, titles in alike.items()]
 
@@ -33,6 +38,11 @@ def _settings_of_rows(settings: Mapping[str, object]) -> dict[str, Mapping[str, 
     rows = settings.get("rows", ())
     listed = rows if isinstance(rows, list | tuple) else ()
     return {str(row.get("name")): row for row in listed if isinstance(row, Mapping)}
+
+
+def _describe_soundfont(row: Mapping[str, object]) -> str:
+    soundfont = row.get("soundfont")
+    return f"soundfont {PurePath(str(soundfont)).name}" if soundfont else "soundfont TimGM6mb.sf2"
 
 
 def _describe(settings: Mapping[str, object], *, sampled: bool) -> str:

@@ -16,6 +16,8 @@ def test_rows_that_were_made_alike_are_told_once():
     rows = [
         {"name": "raw", "source": "raw"},
         {"name": "encoded", "source": "encoded", "inverter": "griffin-lim"},
+        {"name": "other", "source": "soundfont", "soundfont": None},
+        {"name": "third", "source": "soundfont", "soundfont": "fonts/third.sf2"},
         {"name": "model", "source": "model", "sampler": "ddpm", "steps": 1000, "seed": None},
         {"name": "again", "source": "model", "sampler": "ddpm", "steps": 1000, "seed": None},
         {"name": "few", "source": "model", "guidance": 3.0, "seed": 0, "inverter": "a.onnx"},
@@ -33,6 +35,8 @@ def test_rows_that_were_made_alike_are_told_once():
     )
     assert found == [
         ("Encoded", "inverter griffin-lim"),
+        ("Other", "soundfont TimGM6mb.sf2"),
+        ("Third", "soundfont third.sf2"),
         ("Model · Again", "ddpm, 1000 steps, guidance 1.5, seed 7, the model's inverter"),
         ("Few", "dpmpp, 20 steps, guidance 3.0, seed 0, inverter a.onnx"),
     ]
