@@ -19,7 +19,7 @@ from spectrodiff.audio.files import read_audio
 from spectrodiff.commands import evaluate
 from spectrodiff.commands.prepare import main as prepare
 from spectrodiff.core.errors import ConfigError, CorpusError
-from tests.support.checkpoint_writers import golden_params, write_t5x
+from tests.support.checkpoint_writers import published_mt3, write_t5x
 from tests.support.corpora import write_notes, write_tone
 from tests.support.onnx_graphs import save_convolution
 from tests.support.vggish import random_weights, tf1_arrays
@@ -101,12 +101,7 @@ def weights(home, golden):
     np.savez(folder / "vggish.npz", **tf1_arrays(random_weights()))
     (folder / "trill").mkdir()
     (folder / "trill/saved_model.pb").write_bytes(b"")
-    arrays = golden_params(golden, "mt3")
-    # Attention four times as wide has one head of the published width, 64.
-    for name, values in arrays.items():
-        if "attention/" in name and name.endswith("kernel"):
-            arrays[name] = np.tile(values, (4, 1) if name.endswith("out/kernel") else (1, 4))
-    write_t5x(folder / "mt3", arrays)
+    write_t5x(folder / "mt3", published_mt3(golden))
     return folder
 
 
@@ -132,6 +127,7 @@ def with_weights(weights):
         f"Evaluation.vggish = '{weights}/vggish.npz'",
         f"Evaluation.trill = '{weights}/trill'",
         f"Evaluation.transcriber = '{weights}/mt3'",
+        "Evaluation.transcriber_batch_size = 3",
     )
 
 

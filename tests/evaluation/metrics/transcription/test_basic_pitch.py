@@ -105,6 +105,13 @@ def test_notes(package):
     assert velocity == pytest.approx(127 * 0.5, abs=1)
 
 
+def test_progress_is_reported_in_seconds(package):
+    # Ten windows in batches of eight, each of which brings 142 frames.
+    audio, reported = noise(9 * HOP + 20_000), []
+    BasicPitch().activations(audio, reported.append)
+    np.testing.assert_allclose(reported, [8 * HOP / 22_050, len(audio) / 22_050])
+
+
 def test_audio_too_short_for_a_note(package):
     assert len(BasicPitch()(noise(2_000))) == 0
 
