@@ -21,6 +21,10 @@ import numpy as np
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.evaluation.metrics.inputs import check_audio
+from spectrodiff.evaluation.metrics.transcription.note_search import (
+    FoundNote,
+    notes_without_onsets,
+)
 from spectrodiff.evaluation.metrics.transcription.transcriber import Report
 from spectrodiff.inverter.onnx import open_session
 from spectrodiff.music.notes import Notes
@@ -44,6 +48,7 @@ _BATCH_WINDOWS = 8
 _ONSET_THRESHOLD = 0.5
 _FRAME_THRESHOLD = 0.3
 _MIN_NOTE_FRAMES = 11  # 127.7 ms
+_TOLERANCE_FRAMES = 11
 
 
 class BasicPitch:
@@ -123,12 +128,9 @@ class BasicPitch:
         )
         return frames, onsets
 
-    def _find_notes(
-        self, frames: np.ndarray, onsets: np.ndarray
-    ) -> list[tuple[int, int, int, float]]:
-        """Returns notes as (first frame, last frame, pitch, loudness in 0..1)."""
+    def _find_notes(self, frames: np.ndarray, onsets: np.ndarray) -> list[FoundNote]:
         with np.errstate(invalid="ignore"):  # silence gives 0 / 0
-            return self._note_creation.output_to_notes_polyphonic(
+            notes: list[FoundNote] = self._note_creation.output_to_notes_polyphonic(
                 frames,
                 onsets,
                 onset_thresh=_ONSET_THRESHOLD,
@@ -137,7 +139,16 @@ class BasicPitch:
                 infer_onsets=True,
                 min_freq=None,
                 max_freq=None,
+                melodia_trick=False,
+                energy_tol=_TOLERANCE_FRAMES,
             )
+        return notes + notes_without_onsets(
+            frames,
+            notes,
+            threshold=_FRAME_THRESHOLD,
+            min_frames=_MIN_NOTE_FRAMES,
+            tolerance_frames=_TOLERANCE_FRAMES,
+        )
 
 
 def _package_folder() -> Path:
