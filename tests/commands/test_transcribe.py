@@ -155,12 +155,14 @@ def test_files_of_a_folder_keep_their_places(row, tmp_path, capsys, caplog):
     for name in ("in/a.wav", "in/more/a.ogg", "in/more/B.FLAC", "other.mp3"):
         write(tmp_path / name)
     (tmp_path / "in/notes.txt").write_text("no audio")
+    (tmp_path / "in/more/loop").symlink_to(tmp_path / "in")
     out = tmp_path / "out"
     arguments = [tmp_path / "in", tmp_path / "other.mp3", "--transcriber", "mt3", "--out", out]
     assert main(*arguments) == 0
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*.mid"))
     assert found == ["a.mid", "more/B.mid", "more/a.mid", "other.mid"]
     assert len(capsys.readouterr().out.splitlines()) == 4
+    assert f"more/loop in {tmp_path}/in is left out: link to a folder" in caplog.text
     assert caplog.messages[-2:] == ["transcribing: 1 of 2 seconds", "transcribing: 2 of 2 seconds"]
 
 

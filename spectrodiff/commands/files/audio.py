@@ -1,6 +1,7 @@
 """Audio files on a command line, and those in folders: found, then decoded once as a check."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from spectrodiff.audio.files import audio_blocks
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError
 from spectrodiff.data.corpora.folders import AUDIO_SUFFIXES, files_below
+
+logger = logging.getLogger(__name__)
 
 # Suffixes that are looked for in folders. A file that is named may have any other.
 _SUFFIXES = (*AUDIO_SUFFIXES, ".opus", ".aif", ".aiff", ".au", ".caf", ".w64")
@@ -38,7 +41,10 @@ def find_audio(inputs: Sequence[str]) -> list[AudioFile]:
         if not path.is_dir():
             found.append(AudioFile(path, path.name))
             continue
-        files = [file for file in files_below(path)[0] if file.suffix.lower() in _SUFFIXES]
+        below, skipped = files_below(path)
+        for skip in skipped:
+            logger.warning("%s in %s is left out: %s", skip.id, path, skip.reason)
+        files = [file for file in below if file.suffix.lower() in _SUFFIXES]
         if not files:
             raise AudioError(path, "audio files in this folder", "none")
         found += [AudioFile(file, str(file.relative_to(path))) for file in files]
