@@ -25,7 +25,7 @@ PAGES = (
     "docs/training",
     "docs/inverter",
 )
-OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/performance")
+OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/performance", "docs/transcription")
 
 
 def blocks(language):

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+SILENT_PEAK = 8 / 32768
+"""Peak of 16-bit recordings that contain only dither."""
+
 _BLOCK_SAMPLES = 1 << 22
 
 

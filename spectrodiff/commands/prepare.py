@@ -19,6 +19,14 @@ from spectrodiff.commands.shared.flags import natural, share
 from spectrodiff.composer.settings import FULL, NARROW
 from spectrodiff.core.files import local_path
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
+from spectrodiff.data.corpora.releases import (
+    GUITARSET,
+    MAESTRO,
+    MUSICNET,
+    SLAKH,
+    URMP,
+    Release,
+)
 from spectrodiff.data.corpora.slakh_splits import Variant
 from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
 from spectrodiff.data.prepare.prepare import prepare
@@ -113,13 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=usage_name("prepare"), description=__doc__)
     corpora = parser.add_subparsers(dest="corpus", metavar="CORPUS", required=True)
 
-    _add(corpora, "maestro", "MAESTRO v3: piano, 199 hours", _plan_maestro)
+    _add(corpora, "maestro", "MAESTRO v3: piano, 199 hours", _plan_maestro, MAESTRO)
 
     for name, plan, help in (
         ("slakh", _plan_slakh, "Slakh2100: many instruments; ten sub-mixes per training track"),
         ("cerberus4", _plan_cerberus4, "Cerberus4: piano, guitar, bass and drums, from Slakh2100"),
     ):
-        command = _add(corpora, name, help, plan)
+        command = _add(corpora, name, help, plan, SLAKH)
         command.add_argument(
             "--variant",
             choices=get_args(Variant),
@@ -136,9 +144,11 @@ def _parser() -> argparse.ArgumentParser:
         if name == "slakh":
             command.add_argument("--seed", type=natural, default=0, help="seed of the sub-mixes")
 
-    _add(corpora, "guitarset", "GuitarSet: guitar, microphone and pickup", _plan_guitarset)
+    help = "GuitarSet: guitar, microphone and pickup"
+    _add(corpora, "guitarset", help, _plan_guitarset, GUITARSET)
 
-    command = _add(corpora, "musicnet", "MusicNet: classical chamber music", _plan_musicnet)
+    help = "MusicNet: classical chamber music"
+    command = _add(corpora, "musicnet", help, _plan_musicnet, MUSICNET)
     command.add_argument(
         "--labels",
         choices=get_args(musicnet.Labels),
@@ -153,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         help="splits of MT3, or of the release (default: %(default)s)",
     )
 
-    _add(corpora, "urmp", "URMP: classical chamber music", _plan_urmp)
+    _add(corpora, "urmp", "URMP: classical chamber music", _plan_urmp, URMP)
 
     command = _add(
         corpora,
@@ -211,18 +221,23 @@ def _add(
     name: str,
     help: str,
     plan: Callable[[argparse.Namespace], tuple[str, Plan]],
+    release: Release | None = None,
     source_required: bool = True,
 ) -> argparse.ArgumentParser:
-    command = corpora.add_parser(name, help=help, description=help)
+    description = help if release is None else f"{help}. Published: {release.published}."
+    command = corpora.add_parser(name, help=help, description=description)
     command.set_defaults(plan=plan)
+    source_help = "folder of your recordings"
+    if release is not None:
+        source_help = "the unpacked release; of an archive only the checksum is verified"
+    elif not source_required:
+        source_help = "folder of MIDI files; by default, songs are composed"
     command.add_argument(
         "--source",
         type=local_path,
         required=source_required,
         metavar="DIR",
-        help="the unpacked release, or your folder"
-        if source_required
-        else "folder of MIDI files; by default, songs are composed",
+        help=source_help,
     )
     command.add_argument(
         "--data_dir",

@@ -16,6 +16,7 @@ from spectrodiff.core.errors import ConfigError, SpectrodiffError
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
     "sample": "render MIDI files to audio",
+    "transcribe": "turn audio into MIDI files",
     "inspect": "say what is in a MIDI file, without rendering it",
     "train": "train a model on prepared corpora",
     "evaluate": "render and score the songs of prepared corpora, and write a report",

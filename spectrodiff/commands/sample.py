@@ -15,10 +15,11 @@ from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared import gin_files
 from spectrodiff.commands.shared.flags import add_gin_flags
+from spectrodiff.commands.shared.outputs import name_outputs
 from spectrodiff.commands.shared.songs import Songs
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError, printable
-from spectrodiff.core.files import check_writable, local_path
+from spectrodiff.core.files import check_writable
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
@@ -32,20 +33,6 @@ logger = logging.getLogger(__name__)
 
 UNTRAINED_NOTICE = (
     "note: this model is untrained and renders noise; leave out --model to use a trained one"
-)
-# Suffixes that are not names of folders, but of no format that can be written either.
-OTHER_SUFFIXES = (
-    ".mp3",
-    ".m4a",
-    ".aac",
-    ".aif",
-    ".aiff",
-    ".opus",
-    ".mid",
-    ".midi",
-    ".kar",
-    ".rmi",
-    ".png",
 )
 
 # Duration above which faster settings are suggested, in seconds.
@@ -83,7 +70,13 @@ def main(arguments: Sequence[str]) -> int:
     flags = parse_flags(arguments)
     check_numbers(flags)
     settings = configure(flags)
-    outputs = name_outputs(flags.songs, flags.out, flags.format)
+    outputs = name_outputs(
+        [Path(song).name for song in flags.songs],
+        flags.out,
+        kind="songs",
+        suffix=f".{flags.format}",
+        suffixes=AUDIO_SUFFIXES,
+    )
     for folder in {output.parent for output in outputs}:
         check_writable(folder)
     songs = Songs(flags)
@@ -331,24 +324,3 @@ def configure(flags: argparse.Namespace) -> Settings:
     dataclasses.replace(PAPER_SAMPLING, **sampling)
     dataclasses.replace(RELEASED_TOKENIZATION, **{**tokenization, "programs": None})
     return Settings(gin_files.filled(Rendering, **asked(Rendering)), sampling, tokenization)
-
-
-def name_outputs(songs: Sequence[str], out: str, audio_format: str) -> list[Path]:
-    """Returns the file to write each song to.
-
-    Raises:
-        ConfigError: if two songs would be written to one file, the format cannot be written, or
-            `out` is a URL.
-    """
-    folder = local_path(out)
-    if folder.suffix.lower() in AUDIO_SUFFIXES and not folder.is_dir():
-        if len(songs) > 1:
-            raise ConfigError("--out", f"a folder for {len(songs)} songs", f"the file {out}")
-        return [folder]
-    if folder.suffix.lower() in OTHER_SUFFIXES and not folder.is_dir():
-        raise ConfigError("--out", f"a folder or a name in {', '.join(AUDIO_SUFFIXES)}", out)
-    outputs = [folder / f"{Path(song).stem}.{audio_format}" for song in songs]
-    for output in outputs:
-        if outputs.count(output) > 1:
-            raise ConfigError("songs", "files of different names", f"two that become {output}")
-    return outputs

@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.audio.files import audio_blocks, source_rate
-from spectrodiff.audio.samples import full_scale_gain, mix_audio, peak_of, to_full_scale, to_int16
+from spectrodiff.audio.samples import (
+    SILENT_PEAK,
+    full_scale_gain,
+    mix_audio,
+    peak_of,
+    to_full_scale,
+    to_int16,
+)
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import SpectrodiffError
 from spectrodiff.music.midi.reader import read_midi
@@ -33,8 +40,6 @@ UNKNOWN_VELOCITY = 100
 _LENGTH_TOLERANCE_SECONDS, _LENGTH_TOLERANCE_SHARE = 5.0, 0.05
 # Maximum number of recordings in a group, which are held in memory together.
 _MAX_GROUP_SIZE = 10
-# Peak of 16-bit recordings that contain only dither.
-_SILENT_PEAK = 8 / 32768
 # Texts of remarks.
 _ODD_MIDI = "MIDI with oddities"
 _TOO_LOUD = "louder than full scale, scaled down"
@@ -309,7 +314,7 @@ def _checked_blocks(
         yield block, block_peak
     if source_rate(path) < SAMPLE_RATE:
         raise Unusable(f"audio sampled below {SAMPLE_RATE} Hz")
-    if peak <= _SILENT_PEAK:
+    if peak <= SILENT_PEAK:
         raise Silent("silent audio")
     if expected_seconds is not None:
         difference_seconds = abs(samples / SAMPLE_RATE - expected_seconds)

@@ -108,6 +108,7 @@ def with_weights(weights):
         f"Evaluation.vggish = '{weights}/vggish.npz'",
         f"Evaluation.trill = '{weights}/trill'",
         f"Evaluation.transcriber = '{weights}/mt3'",
+        "Evaluation.transcriber_batch_size = 3",
     )
 
 

@@ -14,7 +14,7 @@ import soundfile
 from spectrodiff.audio.loudness import integrated_loudness
 from spectrodiff.commands import sample
 from spectrodiff.commands.shared.songs import Songs, check_song
-from spectrodiff.core.errors import ConfigError, MidiError
+from spectrodiff.core.errors import MidiError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.midi.reader import read_midi
@@ -266,19 +266,3 @@ def test_programs_are_not_checked_without_the_model():
     assert settings.tokenization == {"programs": (25,)}
     asked = sample.parse_flags(["a.mid", *programs, "--program_map", "full"])
     assert sample.configure(asked).tokenization == {"programs": (25,), "program_map": "full"}
-
-
-def test_names_of_output_files(tmp_path):
-    assert sample.name_outputs(["x/a.mid", "b.midi"], "out", "ogg") == [
-        Path("out/a.ogg"),
-        Path("out/b.ogg"),
-    ]
-    assert sample.name_outputs(["a.mid"], "x/b.WAV", "ogg") == [Path("x/b.WAV")]
-    # A folder can have the name of an audio file.
-    (tmp_path / "songs.wav").mkdir()
-    named = sample.name_outputs(["a.mid"], str(tmp_path / "songs.wav"), "wav")
-    assert named == [tmp_path / "songs.wav" / "a.wav"]
-    with pytest.raises(ConfigError, match="files of different names, got two that become out/a"):
-        sample.name_outputs(["x/a.mid", "y/a.mid"], "out", "wav")
-    with pytest.raises(ConfigError, match=r"a folder for 2 songs, got the file out.wav"):
-        sample.name_outputs(["a.mid", "b.mid"], "out.wav", "wav")

@@ -16,6 +16,8 @@ from spectrodiff.commands import program
         ["recipe", "mini", "--minutes", "1", "--out", "gs://b/mini"],
         ["convert", "mini", "gs://b/mini"],
         ["invert", "a.wav", "gs://b/a.wav"],
+        ["transcribe", "a.wav", "--out", "gs://b/a.mid"],
+        ["transcribe", "a.wav", "--transcriber", "gs://b/mt3"],
         ["listen", "gs://b/report", "--out", "sheet"],
         ["compare", "gs://b/report", "--to", "few_steps"],
         ["tally", "gs://b/key.json", "a.csv"],

@@ -58,6 +58,15 @@ def golden_params(golden: Path, network: str) -> dict[str, np.ndarray]:
         }
 
 
+def published_mt3(golden: Path) -> dict[str, np.ndarray]:
+    """The weights of the golden MT3 with one attention head of the published width, 64."""
+    weights = golden_params(golden, "mt3")
+    for name, values in weights.items():
+        if "attention/" in name and name.endswith("kernel"):
+            weights[name] = np.tile(values, (4, 1) if name.endswith("out/kernel") else (1, 4))
+    return weights
+
+
 def write_t5x(
     run: Path,
     params: Mapping[str, np.ndarray],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.checkpoint_writers import golden_params, write_t5x
+from tests.support.checkpoint_writers import published_mt3, write_t5x
 from tests.support.corpora import (
     write_guitarset,
     write_maestro,
@@ -35,12 +35,7 @@ def write_weights(folder: Path, golden: Path) -> Path:
     np.savez(folder / "vggish.npz", **tf1_arrays(random_weights()))
     (folder / "trill").mkdir()
     (folder / "trill/saved_model.pb").write_bytes(b"")
-    arrays = golden_params(golden, "mt3")
-    # Attention four times as wide has one head of the published width, 64.
-    for name, values in arrays.items():
-        if "attention/" in name and name.endswith("kernel"):
-            arrays[name] = np.tile(values, (4, 1) if name.endswith("out/kernel") else (1, 4))
-    write_t5x(folder / "mt3", arrays)
+    write_t5x(folder / "mt3", published_mt3(golden))
     return folder
 
 

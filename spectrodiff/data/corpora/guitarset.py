@@ -12,8 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from spectrodiff.core.errors import CorpusError, first_line
-from spectrodiff.data.corpora.folders import require_folder, visible
+from spectrodiff.core.errors import first_line
+from spectrodiff.data.corpora.folders import visible
+from spectrodiff.data.corpora.releases import GUITARSET
 from spectrodiff.data.recordings import (
     Plan,
     RecordingGroup,
@@ -30,7 +31,6 @@ PROGRAM = 24
 VALIDATION_PROGRESSION = 3
 
 _AUDIO = {"mic": "audio_mono-mic", "mix": "audio_mono-pickup_mix"}
-_EXPECTED = "an unpacked GuitarSet release"
 _ID = re.compile(r"\d\d_[A-Za-z]+(?P<progression>\d)-\d+-[^_]+_(comp|solo)")
 
 
@@ -40,11 +40,11 @@ def plan(source: Path) -> Plan:
     Raises:
         CorpusError: if the folder is not a GuitarSet release.
     """
-    require_folder(source, _EXPECTED, ["annotation", *_AUDIO.values()])
+    GUITARSET.require(source, ["annotation", *_AUDIO.values()])
     result = Plan({"train": [], "validation": []})
     annotations = visible((source / "annotation").glob("*.jams"))
     if not annotations:
-        raise CorpusError(source / "annotation", _EXPECTED, "no .jams files in it")
+        raise GUITARSET.lacks(source / "annotation", ".jams files")
     for annotation in annotations:
         match = _ID.fullmatch(annotation.stem)
         if not match:

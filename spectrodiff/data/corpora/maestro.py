@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.data.corpora.folders import require_folder
+from spectrodiff.data.corpora.releases import MAESTRO
 from spectrodiff.data.recordings import (
     SPLITS,
     Plan,
@@ -22,7 +22,6 @@ from spectrodiff.data.recordings import (
 )
 
 _COLUMNS = ("split", "midi_filename", "audio_filename", "duration")
-_EXPECTED = "an unpacked MAESTRO release"
 
 
 def plan(source: Path) -> Plan:
@@ -52,7 +51,7 @@ def plan(source: Path) -> Plan:
 
 
 def _read_table(source: Path) -> tuple[Path, list[dict[str, str]]]:
-    require_folder(source, _EXPECTED, [])
+    MAESTRO.require(source)
     for suffix, read in ((".csv", _read_csv), (".json", _read_json)):
         tables = sorted(source.glob(f"maestro-v*{suffix}"))
         if tables:
@@ -61,7 +60,7 @@ def _read_table(source: Path) -> tuple[Path, list[dict[str, str]]]:
                 if not all(row.get(column) for row in rows):
                     raise CorpusError(tables[-1], f"a value of {column} in each row", "none")
             return tables[-1], rows
-    raise CorpusError(source, _EXPECTED, "no maestro-v*.csv or .json in it")
+    raise MAESTRO.lacks(source, "maestro-v*.csv or .json")
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from spectrodiff.data.corpora.folders import (
     require_folder,
     with_suffix_in,
 )
+from spectrodiff.data.corpora.releases import MUSICNET
 from spectrodiff.data.recordings import (
     Plan,
     RecordingGroup,
@@ -53,7 +54,10 @@ LABEL_RATE = 44_100
 
 _FOLDERS = ("train", "test")
 _EM_FOLDER = "musicnet_em"
-_EXPECTED = "an unpacked MusicNet release"
+_EM_EXPECTED = (
+    f"the EM labels in {_EM_FOLDER} (musicnet_em.zip of "
+    "https://github.com/benadar293/benadar293.github.io)"
+)
 
 
 def plan(source: Path, labels: Labels = "plain", splits: SplitName = "mt3") -> Plan:
@@ -68,7 +72,7 @@ def plan(source: Path, labels: Labels = "plain", splits: SplitName = "mt3") -> P
         CorpusError: if folders are missing, or a recording has two files of audio or labels.
     """
     needed = [f"{half}_{kind}" for half in _FOLDERS for kind in ("data", "labels")]
-    require_folder(source, _EXPECTED, needed if labels == "plain" else needed[::2])
+    MUSICNET.require(source, needed if labels == "plain" else needed[::2])
     find_labels = _plain_labels if labels == "plain" else _em_labels(source)
     listed = SPLITS[splits]
     result = Plan({"train": [], **{split: [] for split in listed}})
@@ -79,7 +83,7 @@ def plan(source: Path, labels: Labels = "plain", splits: SplitName = "mt3") -> P
                 raise CorpusError(path, "each recording once", f"also {recordings[path.stem]}")
             recordings[path.stem] = path
     if not recordings:
-        raise CorpusError(source, _EXPECTED, "no recordings in it")
+        raise MUSICNET.lacks(source, "recordings")
     for id, path in sorted(recordings.items()):
         split = next((name for name, ids in listed.items() if id in ids), "train")
         read_notes = find_labels(path)
@@ -121,7 +125,7 @@ def _plain_labels(audio: Path) -> Callable[[], Notes] | None:
 
 
 def _em_labels(source: Path) -> Callable[[Path], Callable[[], Notes] | None]:
-    require_folder(source, "MusicNet with the EM labels", [_EM_FOLDER])
+    require_folder(source, _EM_EXPECTED, [_EM_FOLDER])
     files: dict[str, Path] = {}
     # With subfolders, since the archive may be unpacked into one.
     for path in with_suffix_in(files_below(source / _EM_FOLDER)[0], MIDI_SUFFIXES):

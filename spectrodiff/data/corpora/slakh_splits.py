@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.data.corpora.folders import require_folder, visible
+from spectrodiff.data.corpora.folders import visible
+from spectrodiff.data.corpora.releases import SLAKH
 from spectrodiff.data.recordings import SPLITS
 
 Variant = Literal["redux", "original", "split2"]
@@ -19,7 +20,6 @@ REDUX_TRACKS = 1710
 
 _LAST_TRAIN, _LAST_VALIDATION = 1500, 1875
 _OMITTED = "omitted"
-_EXPECTED = "an unpacked Slakh2100 release"
 
 
 def track_folders(
@@ -37,7 +37,7 @@ def track_folders(
     Raises:
         CorpusError: if there are no tracks, or the list is missing or does not match.
     """
-    require_folder(source, _EXPECTED, [])
+    SLAKH.require(source)
     found = _find_tracks(source)
     if variant == "original" and split_list is None:
         assigned = {name: _original_split(name) for name in found}
@@ -67,7 +67,7 @@ def _find_tracks(source: Path) -> dict[str, tuple[Path, str]]:
                     raise CorpusError(path, "each track once", f"also {found[path.name][0]}")
                 found[path.name] = (path, split)
     if not found:
-        raise CorpusError(source, _EXPECTED, "no TrackNNNNN folders in it")
+        raise SLAKH.lacks(source, "TrackNNNNN folders")
     return found
 
 

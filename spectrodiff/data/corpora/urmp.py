@@ -11,8 +11,9 @@ import math
 import re
 from pathlib import Path
 
-from spectrodiff.core.errors import CorpusError, first_line
-from spectrodiff.data.corpora.folders import require_folder, visible, with_suffix_in
+from spectrodiff.core.errors import first_line
+from spectrodiff.data.corpora.folders import visible, with_suffix_in
+from spectrodiff.data.corpora.releases import URMP
 from spectrodiff.data.recordings import (
     Plan,
     RecordingGroup,
@@ -42,7 +43,6 @@ PROGRAMS = {
 }
 VALIDATION_NUMBERS = frozenset({1, 2, 12, 13, 24, 25, 31, 38, 39})
 
-_EXPECTED = "an unpacked URMP release"
 _FOLDER_NAME = re.compile(r"(\d\d)_[^_]+_(.+)")
 
 
@@ -52,7 +52,7 @@ def plan(source: Path) -> Plan:
     Raises:
         CorpusError: if there are no recordings.
     """
-    require_folder(source, _EXPECTED, [])
+    URMP.require(source)
     result = Plan({"train": [], "validation": []})
     folders = [
         (path, match)
@@ -62,7 +62,7 @@ def plan(source: Path) -> Plan:
         and (match := _FOLDER_NAME.fullmatch(path.name))
     ]
     if not folders:
-        raise CorpusError(source, _EXPECTED, "no NN_Title_instruments folders in it")
+        raise URMP.lacks(source, "NN_Title_instruments folders")
     for folder, match in folders:
         # Instruments are taken from the folder name, since some file names are wrong: those of the
         # trombone in 15_Surprise name a trumpet.

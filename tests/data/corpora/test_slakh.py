@@ -74,6 +74,7 @@ def test_a_list_may_name_tracks_by_split(tmp_path):
 
 
 def test_lists_and_folders_that_do_not_fit_are_refused(tmp_path):
+    (tmp_path / "tracks").mkdir()
     with pytest.raises(CorpusError, match="no TrackNNNNN folders"):
         slakh.plan(tmp_path)
     write_slakh_track(tmp_path / "train/Track00001", STEMS)

@@ -21,11 +21,18 @@ import numpy as np
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.evaluation.metrics.inputs import check_audio
+from spectrodiff.evaluation.metrics.transcription.note_search import (
+    FoundNote,
+    notes_without_onsets,
+)
+from spectrodiff.evaluation.metrics.transcription.transcriber import Report
 from spectrodiff.inverter.onnx import open_session
 from spectrodiff.music.notes import Notes
 
 _MODEL = "saved_models/icassp_2022/nmp.onnx"
-_INSTALL = "basic-pitch and resampy (pip install resampy && pip install --no-deps basic-pitch)"
+INSTALL = "basic-pitch and resampy (pip install resampy && pip install --no-deps basic-pitch)"
+"""Phrase for what has to be installed, for error messages."""
+
 _INPUT = "serving_default_input_2:0"
 _FRAMES, _ONSETS = "StatefulPartitionedCall:1", "StatefulPartitionedCall:2"
 
@@ -41,10 +48,13 @@ _BATCH_WINDOWS = 8
 _ONSET_THRESHOLD = 0.5
 _FRAME_THRESHOLD = 0.3
 _MIN_NOTE_FRAMES = 11  # 127.7 ms
+_TOLERANCE_FRAMES = 11
 
 
 class BasicPitch:
     """Transcriber of pitches and times; all notes have program 0 and are not drums.
+
+    The velocity of a note is 127 times the mean probability that its pitch is active.
 
     Raises:
         CheckpointError: if the package or its model is missing.
@@ -57,8 +67,12 @@ class BasicPitch:
         self._note_creation = _import_note_creation()
         self._session = open_session(_package_folder() / _MODEL)
 
-    def __call__(self, audio: np.ndarray) -> Notes:
-        """Transcribes mono audio, float32 [samples] at 16 kHz.
+    def __call__(self, audio: np.ndarray, report: Report | None = None) -> Notes:
+        """Transcribes mono audio.
+
+        Args:
+            audio: float32 [samples] at 16 kHz.
+            report: is called after each batch of windows.
 
         Raises:
             AudioError: if the audio is not mono or empty, or holds NaN.
@@ -67,7 +81,7 @@ class BasicPitch:
 
         audio = check_audio(audio, "audio to transcribe")
         resampled = librosa.resample(audio, orig_sr=SAMPLE_RATE, target_sr=_MODEL_RATE)
-        frames, onsets = self.activations(resampled)
+        frames, onsets = self.activations(resampled, report)
         notes = self._find_notes(frames, onsets) if len(frames) > _MIN_NOTE_FRAMES else []
         seconds = self._note_creation.model_frames_to_time(len(frames))
         first, last, pitch, loudness = np.array(notes, np.float64).reshape(-1, 4).T
@@ -80,13 +94,16 @@ class BasicPitch:
             is_drum=np.zeros(len(pitch), np.bool_),
         )
 
-    def activations(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def activations(
+        self, audio: np.ndarray, report: Report | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the probabilities that pitches are active, and that they begin, in each frame.
 
         Windows overlap; frames near their edges are dropped, as in the package.
 
         Args:
             audio: float32 [samples] at 22.05 kHz.
+            report: is called after each batch of windows.
 
         Returns:
             Two arrays float32 [frames, 88], for active pitches and for onsets.
@@ -98,10 +115,12 @@ class BasicPitch:
         before = margin * _HOP_SAMPLES
         padded = np.pad(audio, (before, length - before - len(audio)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[::hop]
-        outputs = [
-            self._session.run([_FRAMES, _ONSETS], {_INPUT: batch[..., np.newaxis]})
-            for batch in np.split(windows, range(_BATCH_WINDOWS, num_windows, _BATCH_WINDOWS))
-        ]
+        outputs: list[list[np.ndarray]] = []
+        for first in range(0, num_windows, _BATCH_WINDOWS):
+            batch = windows[first : first + _BATCH_WINDOWS, :, np.newaxis]
+            outputs.append(self._session.run([_FRAMES, _ONSETS], {_INPUT: batch}))
+            if report:
+                report(min((first + len(batch)) * hop, len(audio)) / _MODEL_RATE)
         num_frames = len(audio) * _FRAMES_PER_SECOND // _MODEL_RATE
         frames, onsets = (
             np.concatenate(output)[:, margin:-margin].reshape(-1, output[0].shape[-1])[:num_frames]
@@ -109,12 +128,9 @@ class BasicPitch:
         )
         return frames, onsets
 
-    def _find_notes(
-        self, frames: np.ndarray, onsets: np.ndarray
-    ) -> list[tuple[int, int, int, float]]:
-        """Returns notes as (first frame, last frame, pitch, loudness in 0..1)."""
+    def _find_notes(self, frames: np.ndarray, onsets: np.ndarray) -> list[FoundNote]:
         with np.errstate(invalid="ignore"):  # silence gives 0 / 0
-            return self._note_creation.output_to_notes_polyphonic(
+            notes: list[FoundNote] = self._note_creation.output_to_notes_polyphonic(
                 frames,
                 onsets,
                 onset_thresh=_ONSET_THRESHOLD,
@@ -123,13 +139,22 @@ class BasicPitch:
                 infer_onsets=True,
                 min_freq=None,
                 max_freq=None,
+                melodia_trick=False,
+                energy_tol=_TOLERANCE_FRAMES,
             )
+        return notes + notes_without_onsets(
+            frames,
+            notes,
+            threshold=_FRAME_THRESHOLD,
+            min_frames=_MIN_NOTE_FRAMES,
+            tolerance_frames=_TOLERANCE_FRAMES,
+        )
 
 
 def _package_folder() -> Path:
     spec = importlib.util.find_spec("basic_pitch")
     if spec is None or not spec.submodule_search_locations:
-        raise CheckpointError("basic-pitch", _INSTALL, "no such package")
+        raise CheckpointError("basic-pitch", INSTALL, "no such package")
     return Path(spec.submodule_search_locations[0])
 
 
@@ -139,7 +164,7 @@ def _import_note_creation() -> ModuleType:
         with _quiet_root_logger():
             return importlib.import_module("basic_pitch.note_creation")
     except ImportError as error:
-        raise CheckpointError("basic-pitch", _INSTALL, str(error)) from error
+        raise CheckpointError("basic-pitch", INSTALL, str(error)) from error
 
 
 @contextlib.contextmanager

@@ -11,9 +11,11 @@ import numpy as np
 
 from spectrodiff.audio.features import TRANSCRIPTION, log_mel
 from spectrodiff.checkpoints.layouts.mt3 import import_mt3
+from spectrodiff.core.config import require
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.evaluation.metrics.inputs import check_audio
+from spectrodiff.evaluation.metrics.transcription.transcriber import Report
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.mt3 import Mt3, decode_greedily
@@ -30,6 +32,9 @@ class Mt3Transcriber:
         params: parameters of the network.
         batch_size: number of segments that are decoded together, which changes only the time; by
             default 16 on a CPU and 64 on other devices, whose steps hardly take longer then.
+
+    Raises:
+        ConfigError: if `batch_size` is below 1.
     """
 
     name = "MT3"
@@ -38,43 +43,53 @@ class Mt3Transcriber:
     def __init__(
         self, config: ModelConfig, params: Params, *, batch_size: int | None = None
     ) -> None:
+        if batch_size is None:
+            batch_size = 16 if jax.default_backend() == "cpu" else 64
+        require(batch_size >= 1, "batch_size", "a whole number >= 1", batch_size)
         self._segment_samples = config.target_frames * TRANSCRIPTION.hop_samples
-        self._batch_size = batch_size or (16 if jax.default_backend() == "cpu" else 64)
+        self._batch_size = batch_size
         self._params = jax.device_put(params)
         self._decode = jax.jit(functools.partial(_decode, define(Mt3, config), config.note_tokens))
 
-    def __call__(self, audio: np.ndarray) -> Notes:
-        """Transcribes mono audio, float32 [samples] at 16 kHz.
+    def __call__(self, audio: np.ndarray, report: Report | None = None) -> Notes:
+        """Transcribes mono audio; all notes have velocity 127, since MT3 does not predict it.
+
+        Args:
+            audio: float32 [samples] at 16 kHz.
+            report: is called after each batch of segments.
 
         Raises:
             AudioError: if the audio is not mono or empty, or holds NaN.
         """
-        rows = self.tokens(audio)
+        rows = self.tokens(audio, report)
         segment_seconds = self._segment_samples / SAMPLE_RATE
         starts = [segment * segment_seconds for segment in range(len(rows))]
         return decode_tokens(list(rows), starts, RELEASED_VOCABULARY).notes
 
-    def tokens(self, audio: np.ndarray) -> np.ndarray:
+    def tokens(self, audio: np.ndarray, report: Report | None = None) -> np.ndarray:
         """Returns the tokens of all segments, int32 [segments, max tokens]."""
         audio = check_audio(audio, "audio to transcribe")
-        rows = [
-            np.asarray(self._decode(self._params, samples, num_frames))[:count]
-            for samples, num_frames, count in self._batches(audio)
-        ]
+        rows: list[np.ndarray] = []
+        done = 0
+        for samples, num_frames, count in self._batches(audio):
+            rows.append(np.asarray(self._decode(self._params, samples, num_frames))[:count])
+            done = min(done + count * self._segment_samples, len(audio))
+            if report:
+                report(done / SAMPLE_RATE)
         return np.concatenate(rows)
 
     def _batches(self, audio: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         """Yields samples [B, segment], numbers of frames int32 [B] and the number of valid rows."""
         length, batch_size = self._segment_samples, self._batch_size
-        num_segments = -(-len(audio) // length)
-        segments = np.pad(audio, (0, num_segments * length - len(audio))).reshape(-1, length)
         hop = TRANSCRIPTION.hop_samples
-        starts = np.arange(num_segments) * length
-        num_frames = np.minimum(-(-(len(audio) - starts) // hop), length // hop)
-        for first in range(0, num_segments, batch_size):
+        for first in range(0, len(audio), batch_size * length):
+            samples = audio[first : first + batch_size * length]
+            count = -(-len(samples) // length)
+            segments = np.pad(samples, (0, count * length - len(samples))).reshape(-1, length)
+            starts = np.arange(count) * length
+            num_frames = np.minimum(-(-(len(samples) - starts) // hop), length // hop)
             # A batch is filled up with copies of its last segment, which need no additional steps.
-            rows = np.minimum(np.arange(first, first + batch_size), num_segments - 1)
-            count = min(batch_size, num_segments - first)
+            rows = np.minimum(np.arange(batch_size), count - 1)
             yield segments[rows], num_frames[rows].astype(np.int32), count
 
 
@@ -87,6 +102,7 @@ def load_mt3(folder: str | os.PathLike[str], *, batch_size: int | None = None) -
 
     Raises:
         CheckpointError: if it is missing or damaged, or has other sizes.
+        ConfigError: if `batch_size` is below 1.
     """
     config, params = import_mt3(Path(folder))
     for name, got, wanted in (

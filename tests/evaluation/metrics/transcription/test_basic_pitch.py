@@ -23,7 +23,8 @@ NOTE_CREATION = """
 import numpy as np
 
 def output_to_notes_polyphonic(frames, onsets, *, onset_thresh, frame_thresh, min_note_len,
-                               infer_onsets, min_freq, max_freq):
+                               infer_onsets, min_freq, max_freq, melodia_trick, energy_tol):
+    assert (melodia_trick, energy_tol) == (False, 11)
     assert (onset_thresh, frame_thresh, min_note_len, infer_onsets) == (0.5, 0.3, 11, True)
     return [(3, 20, 21 + pitch, frames[3:20, pitch].mean()) for pitch in np.flatnonzero(
         onsets.max(axis=0) > onset_thresh)]
@@ -98,11 +99,27 @@ def test_windows_are_cut_and_joined_as_by_the_package(package):
 
 
 def test_notes(package):
-    notes = BasicPitch()(np.full(32_000, 0.5, np.float32))
+    # Too soft for notes without onsets.
+    notes = BasicPitch()(np.full(32_000, 0.25, np.float32))
     assert len(notes) == 88
     onset, offset, pitch, velocity, program, is_drum = note_rows(notes)[-1]
     assert (onset, offset, pitch, program, is_drum) == (0.03, 0.2, 108, 0, False)
-    assert velocity == pytest.approx(127 * 0.5, abs=1)
+    assert velocity == pytest.approx(127 * 0.25, abs=1)
+
+
+def test_notes_without_onsets(package):
+    # All pitches sound all the time; until 0.2 s the notes of the package explain that.
+    notes = BasicPitch()(np.full(32_000, 0.5, np.float32))
+    later = notes.onset_seconds > 0.1
+    assert np.count_nonzero(~later) == 88
+    assert notes.onset_seconds[later].min() >= 0.2
+
+
+def test_progress_is_reported_in_seconds(package):
+    # Ten windows in batches of eight, each of which brings 142 frames.
+    audio, reported = noise(9 * HOP + 20_000), []
+    BasicPitch().activations(audio, reported.append)
+    np.testing.assert_allclose(reported, [8 * HOP / 22_050, len(audio) / 22_050])
 
 
 def test_audio_too_short_for_a_note(package):

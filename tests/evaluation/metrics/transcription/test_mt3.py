@@ -1,4 +1,5 @@
 import dataclasses
+import tracemalloc
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ import pytest
 
 from spectrodiff.audio.features import TRANSCRIPTION, log_mel
 from spectrodiff.checkpoints.layouts.mt3 import import_mt3
-from spectrodiff.core.errors import AudioError, CheckpointError
+from spectrodiff.core.errors import AudioError, CheckpointError, ConfigError
 from spectrodiff.evaluation.metrics.transcription import mt3 as module
 from spectrodiff.evaluation.metrics.transcription.mt3 import Mt3Transcriber, load_mt3
 from spectrodiff.models.definition import define
@@ -15,7 +16,7 @@ from spectrodiff.models.mt3 import Mt3, decode_greedily
 from spectrodiff.music.detokenizer import decode_tokens
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.vocabulary import Vocabulary
-from tests.support.checkpoint_writers import golden_params, write_t5x
+from tests.support.checkpoint_writers import golden_params, published_mt3, write_t5x
 from tests.support.notation import END, ON, TIE, note_rows, pitch, program, shift
 
 SEGMENT = 256 * 128
@@ -74,6 +75,42 @@ def test_a_batch_has_as_many_segments_as_asked_for(network, monkeypatch, size, r
     assert seen == [(rows, 256, 512)]
 
 
+def test_memory_does_not_grow_with_the_audio(network, monkeypatch):
+    monkeypatch.setattr(
+        module, "decode_greedily", lambda model, x, length: jnp.ones((len(x), length), jnp.int32)
+    )
+    transcriber = Mt3Transcriber(*network, batch_size=2)
+    audio = noise(200 * SEGMENT)
+    transcriber.tokens(audio[:SEGMENT])
+    tracemalloc.start()
+    transcriber.tokens(audio)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A byte per sample says whether it is finite; of the audio itself there is no second copy.
+    assert peak < 0.3 * audio.nbytes
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "expected"),
+    [
+        (SEGMENT, [2.048]),
+        (4 * SEGMENT, [4.096, 8.192]),
+        (4 * SEGMENT + 100, [4.096, 8.192, 8.19825]),
+        (100, [0.00625]),
+    ],
+)
+def test_progress_is_reported_in_seconds(transcriber, num_samples, expected):
+    reported = []
+    transcriber(noise(num_samples), reported.append)
+    np.testing.assert_allclose(reported, expected)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_has_at_least_one_segment(network, size):
+    with pytest.raises(ConfigError, match=f"batch_size: expected a whole number >= 1, got {size}"):
+        Mt3Transcriber(*network, batch_size=size)
+
+
 def test_notes_are_those_of_the_tokens(network, transcriber):
     audio = noise(2 * SEGMENT)
     rows = expected_tokens(network, audio)
@@ -87,7 +124,7 @@ def test_segments_start_every_2048_ms(network, monkeypatch):
     """Each of three segments has a note after half a second."""
     transcriber = Mt3Transcriber(*network)
     row = [TIE, shift(50), program(5), ON, pitch(60), shift(51), 1132, pitch(60), END]
-    monkeypatch.setattr(transcriber, "tokens", lambda audio: np.array([row] * 3))
+    monkeypatch.setattr(transcriber, "tokens", lambda audio, report: np.array([row] * 3))
     notes = transcriber(noise(3 * SEGMENT))
     # 2.048 s and 4.096 s are rounded down to hundredths.
     np.testing.assert_allclose(notes.onset_seconds, [0.5, 2.54, 4.59])
@@ -111,14 +148,9 @@ def test_unusable_audio_is_refused(transcriber):
 
 
 def test_loading_from_a_folder(tmp_path, golden):
-    weights = golden_params(golden, "mt3")
+    weights = published_mt3(golden)
     with pytest.raises(CheckpointError, match="published at gs://mt3/checkpoints/mt3/"):
         load_mt3(tmp_path / "missing")
-    # Attention four times as wide has one head of the published width, 64.
-    for name, values in weights.items():
-        if "attention/" in name and name.endswith("kernel"):
-            times = (4, 1) if name.endswith("out/kernel") else (1, 4)
-            weights[name] = np.tile(values, times)
     assert load_mt3(write_t5x(tmp_path / "wide", weights)).name == "MT3"
     embedding, logits = "decoder/token_embedder/embedding", "decoder/logits_dense/kernel"
     weights |= {embedding: weights[embedding][:100], logits: weights[logits][:, :100]}

@@ -1,0 +1,43 @@
+"""Names of the files that a command writes: one file, or one for each input in a folder."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import local_path
+from spectrodiff.data.corpora.folders import AUDIO_SUFFIXES, MIDI_SUFFIXES
+
+# Suffixes that names of folders do not have.
+_OTHERS = (".m4a", ".aac", ".aif", ".aiff", ".opus", ".png")
+_FILE_SUFFIXES = (*AUDIO_SUFFIXES, *MIDI_SUFFIXES, *_OTHERS)
+
+
+def name_outputs(
+    inputs: Sequence[str], out: str, *, kind: str, suffix: str, suffixes: Sequence[str]
+) -> list[Path]:
+    """Returns the file to write for each input.
+
+    Args:
+        inputs: paths of the inputs below the folder, with a suffix that is replaced.
+        out: a folder, or a file with one of the suffixes if there is one input.
+        kind: word for several inputs, such as "songs".
+        suffix: suffix of the files in a folder.
+        suffixes: suffixes of files that can be written, in small letters.
+
+    Raises:
+        ConfigError: if two inputs would be written to one file, the format cannot be written, or
+            `out` is a URL.
+    """
+    folder = local_path(out)
+    if folder.suffix.lower() in suffixes and not folder.is_dir():
+        if len(inputs) > 1:
+            raise ConfigError("--out", f"a folder for {len(inputs)} {kind}", f"the file {out}")
+        return [folder]
+    if folder.suffix.lower() in _FILE_SUFFIXES and not folder.is_dir():
+        raise ConfigError("--out", f"a folder or a name in {', '.join(suffixes)}", out)
+    outputs = [folder / Path(name).parent / f"{Path(name).stem}{suffix}" for name in inputs]
+    for output, count in Counter(outputs).items():
+        if count > 1:
+            raise ConfigError(kind, "files of different names", f"two that become {output}")
+    return outputs

@@ -1,0 +1,48 @@
+"""Names of the files that commands write."""
+
+from pathlib import Path
+
+import pytest
+
+from spectrodiff.commands.shared.outputs import name_outputs
+from spectrodiff.core.errors import ConfigError
+
+
+def names(inputs, out, kind="songs", suffix=".ogg", suffixes=(".wav", ".ogg")):
+    return name_outputs(inputs, out, kind=kind, suffix=suffix, suffixes=suffixes)
+
+
+def test_names_of_output_files(tmp_path):
+    assert names(["a.mid", "b.midi"], "out") == [Path("out/a.ogg"), Path("out/b.ogg")]
+    assert names(["a.mid"], "x/b.WAV") == [Path("x/b.WAV")]
+    # A folder can have the name of an audio file.
+    (tmp_path / "songs.wav").mkdir()
+    assert names(["a.mid"], str(tmp_path / "songs.wav")) == [tmp_path / "songs.wav/a.ogg"]
+    # Names keep their dots and their places below the folder.
+    assert names(["x/a.b.mid", "y/a.b.mid", "none"], "o.1") == [
+        Path("o.1/x/a.b.ogg"),
+        Path("o.1/y/a.b.ogg"),
+        Path("o.1/none.ogg"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "message"),
+    [
+        (
+            ["a.mid", "a.kar"],
+            "out",
+            r"songs: expected files of different .*, got two that",
+        ),
+        (
+            ["a.mid", "b.mid"],
+            "out.wav",
+            r"--out: expected a folder for 2 songs, got the file out",
+        ),
+        (["a.mid"], "out.MID", r"--out: expected a folder or a name in .wav, .ogg, got out.MID"),
+        (["a.mid"], "gs://b/out", r"gs://b/out: expected a path on this machine"),
+    ],
+)
+def test_names_that_cannot_be_written(inputs, out, message):
+    with pytest.raises(ConfigError, match=message):
+        names(inputs, out)
