@@ -23,7 +23,7 @@ from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 # Formats of `model.json` and `run.json`. Format 1 has no sampling settings; of the tokenization,
 # `model.json` has the velocity bins only, and `run.json` the rest among the settings of the data.
-# Format 2 lacks the settings of `_SINCE_FORMAT_3`, and those of the network with defaults.
+# Format 2 lacks the settings in `_SINCE_FORMAT_3`; later ones of the network have defaults.
 FORMATS = (1, 2, 3)
 _SINCE_FORMAT_3: dict[str, dict[str, Any]] = {
     "tokenization": {"onsets_only": False},
@@ -108,7 +108,7 @@ def read_description(
         raise CheckpointError(path, expected, "a run that trains an inverter (see --inverter)")
     if not isinstance(sizes, dict):
         raise CheckpointError(path, "the sizes of a network", reprlib.repr(sizes))
-    if values["format"] < 3:
+    if values["format"] == 2:
         values = {**values, **_with_later_settings(values)}
     tokenization = tokenization_of_format_1(values) if first else values.get("tokenization")
     sampling = {} if first else values.get("sampling")

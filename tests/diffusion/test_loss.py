@@ -49,7 +49,7 @@ def test_conversions_of_both_estimates(reference):
 
 @pytest.mark.parametrize("logsnr", [-20.0, 20.0])
 def test_both_estimates_at_the_ends(logsnr):
-    """Where all is noise the x0 of the network counts, where all is signal its eps."""
+    """The x0 of the network counts where all is noise, and the eps where all is signal."""
     alpha, sigma = alpha_sigma(np.float32([[[logsnr]]]))
     x0, eps, wrong = np.float32([[[0.5]]]), np.float32([[[-0.3]]]), np.float32([[[9.0]]])
     z = alpha * x0 + sigma * eps
