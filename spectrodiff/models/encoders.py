@@ -166,7 +166,8 @@ class ContextEncoder(EncoderStack, Positioned):
         table = self.position_rows
         frames = table.shape[0]
         valid = jnp.sum(mask, axis=1, dtype=jnp.int32)
-        origin = valid[:, None] if self.from_end else 0
-        rows = (jnp.arange(frames)[None] - origin) % frames
+        rows = jnp.arange(frames)[None]
+        if self.from_end:
+            rows = (rows - valid[:, None]) % frames
         embedded = self.input(context) + table[rows].astype(self.dtype)
         return Encoding(self.encode(embedded, valid, key), valid)
