@@ -19,7 +19,7 @@ from spectrodiff.training.optimizers import learning_rate, make_optimizer, split
 CONFIGS = Path(train.CONFIGS)
 MODELS = sorted(
     path.relative_to(CONFIGS).as_posix()
-    for pattern in ("*.gin", "mini/*.gin")
+    for pattern in ("*.gin", "ablations/*.gin", "mini/*.gin")
     for path in CONFIGS.glob(pattern)
 )
 CORPORA = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("corpora/*.gin"))
@@ -32,6 +32,11 @@ MILLIONS = {
     "small_no_context.gin": 85,
     "small_context.gin": 104,
     "base_context.gin": 412,
+    # Of the released code, counted by hand: layers of 7.08 and 9.44 M, twelve of each; layers of
+    # 12.85 M (two encoders) and 33.82 M, twenty-four of each; embeddings and projections.
+    "base_autoregressive.gin": 199.6,
+    "large_context.gin": 1453.9,
+    "ablations/sum_cross_attention.gin": 110,
     # Of our own, which have to fit into a package.
     "mini/narrow.gin": 15.7,
     "mini/narrow_notes.gin": 15.7,

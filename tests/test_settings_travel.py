@@ -35,7 +35,7 @@ TOKENIZATION = Tokenization(
     drums=(38,),
     trim_overlaps=True,
 )
-SAMPLING = Sampling("ddim", steps=3, guidance=1.25, variance="small")
+SAMPLING = Sampling("ddim", steps=3, guidance=1.25, variance="small", mask_context=True)
 CONFIG = f"""
 {tiny.NETWORK_GIN}Network.dropout = 0.0
 Training.steps = 1
@@ -50,11 +50,12 @@ Data.workers = 0
 class Recorder(segments.DiffusionSegments):
     """Notes how it was asked to draw."""
 
-    asked: ClassVar[list[tuple[Sampler, float]]] = []
+    asked: ClassVar[list[tuple[Sampler, float, bool]]] = []
 
-    def __init__(self, *arguments, sampler, guidance, **others):
-        self.asked.append((sampler, guidance))
-        super().__init__(*arguments, sampler=sampler, guidance=guidance, **others)
+    def __init__(self, *arguments, sampler, guidance, mask_context, **others):
+        self.asked.append((sampler, guidance, mask_context))
+        own = {"sampler": sampler, "guidance": guidance, "mask_context": mask_context}
+        super().__init__(*arguments, **own, **others)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,9 @@ def run(tmp_path_factory):
 def test_every_field_differs_from_the_released():
     for ours, theirs in ((TOKENIZATION, RELEASED_TOKENIZATION), (SAMPLING, PAPER_SAMPLING)):
         for name in type(ours).__dataclass_fields__:
-            assert getattr(ours, name) != getattr(theirs, name), name
+            # With onsets only, most other settings would have no effect (see the test below).
+            expected = name != "onsets_only"
+            assert (getattr(ours, name) != getattr(theirs, name)) == expected, name
 
 
 @pytest.fixture(scope="module", params=["run", "model"])
@@ -104,7 +107,7 @@ def test_settings_come_back(synth):
 
 
 def test_previews_are_drawn_as_the_model_will_be(run):
-    assert run[1] == [(Sampler("ddim", 3, "small"), 1.25)]
+    assert run[1] == [(Sampler("ddim", 3, "small"), 1.25, True)]
 
 
 def test_rendering_draws_as_the_model_says_unless_asked(synth, monkeypatch):
@@ -113,11 +116,11 @@ def test_rendering_draws_as_the_model_says_unless_asked(synth, monkeypatch):
     notes = note_table([(0.0, 0.1, 60, 100, 0, False)])
     synth.render(notes)
     next(synth.stream(notes, guidance=1.0))
-    next(synth.segments(notes, steps=2, variance="large"))
+    next(synth.segments(notes, steps=2, variance="large", mask_context=False))
     assert Recorder.asked == [
-        (Sampler("ddim", 3, "small"), 1.25),
-        (Sampler("ddim", 3, "small"), 1.0),
-        (Sampler("ddim", 2, "large"), 1.25),
+        (Sampler("ddim", 3, "small"), 1.25, True),
+        (Sampler("ddim", 3, "small"), 1.0, True),
+        (Sampler("ddim", 2, "large"), 1.25, False),
     ]
 
 
@@ -146,6 +149,22 @@ def test_tokens_are_those_of_training(synth):
     ]
     first = synth.tokenize(note_table(song)).tokens[0]
     np.testing.assert_array_equal(first[first > 0], wanted)
+
+
+def test_a_model_of_onsets(run, tmp_path):
+    tokenization = dataclasses.replace(TOKENIZATION, onsets_only=True)
+    model = dataclasses.replace(open_checkpoint(run[0]), tokenization=tokenization)
+    save_model(model, tmp_path / "model")
+    synth = sd.load(tmp_path / "model", inverter="griffin-lim")
+    assert synth.tokenization == tokenization
+    song = [
+        (0.0, 0.1, 60, 64, 25, False),
+        (0.0, 0.1, 38, 1, 0, True),
+        (0.0, 0.1, 42, 100, 0, True),  # a drum that the model does not know
+    ]
+    first = synth.tokenize(note_table(song)).tokens[0]
+    wanted = [int(Vocabulary(32).encode("pitch", value)) for value in (38, 60)]
+    assert first[first > 0].tolist() == [*wanted, 1]
 
 
 def test_a_field_can_be_overridden_and_others_stay(run):

@@ -6,19 +6,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from spectrodiff.checkpoints.settings import choose, model_config, read_settings
+from spectrodiff.checkpoints.settings import (
+    choose,
+    model_config,
+    read_schedule,
+    read_settings,
+    require,
+)
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.json_files import read_json
-from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.parameterization import Prediction, estimates
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
-from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Params
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 # Formats of `model.json` and `run.json`. Format 1 has no sampling settings; of the tokenization,
 # `model.json` has the velocity bins only, and `run.json` the rest among the settings of the data.
-FORMATS = (1, 2)
+# Format 2 lacks the settings in `_SINCE_FORMAT_3`; later ones of the network have defaults.
+FORMATS = (1, 2, 3)
+_SINCE_FORMAT_3: dict[str, dict[str, Any]] = {
+    "tokenization": {"onsets_only": False},
+    "sampling": {"mask_context": False},
+}
 
 Json = dict[str, Any]
 
@@ -28,7 +38,7 @@ class Description(NamedTuple):
 
     config: ModelConfig
     prediction: Prediction
-    schedule: ScheduleName
+    schedule: str
     tokenization: Tokenization
     sampling: Sampling
 
@@ -40,7 +50,7 @@ class Checkpoint:
     config: ModelConfig
     params: Params  # float32 arrays with the names and shapes of `expected_shapes(config)`
     prediction: Prediction = "eps"  # quantity that the network predicts
-    schedule: ScheduleName = "cosine"  # noise schedule
+    schedule: str = "cosine"  # noise schedule, a name that `make_schedule` takes
     tokenization: Tokenization = RELEASED_TOKENIZATION
     sampling: Sampling = PAPER_SAMPLING  # defaults for synthesis
     inverter: Path | None = None  # ONNX file of the inverter
@@ -98,16 +108,28 @@ def read_description(
         raise CheckpointError(path, expected, "a run that trains an inverter (see --inverter)")
     if not isinstance(sizes, dict):
         raise CheckpointError(path, "the sizes of a network", reprlib.repr(sizes))
+    if values["format"] == 2:
+        values = {**values, **_with_later_settings(values)}
     tokenization = tokenization_of_format_1(values) if first else values.get("tokenization")
     sampling = {} if first else values.get("sampling")
-
-    def choice(name: str, choices: tuple[Any, ...]) -> Any:
-        return choose(path, name, values.get(name), dict(zip(choices, choices, strict=True)))
-
+    config = model_config(path, **sizes)
+    predictions = {prediction: prediction for prediction in get_args(Prediction)}
+    prediction = choose(path, "prediction", values.get("prediction"), predictions)
+    if config.kind == "diffusion":
+        require(path, "ModelConfig.estimates", config.estimates, estimates(prediction))
     return Description(
-        model_config(path, **sizes),
-        choice("prediction", get_args(Prediction)),
-        choice("schedule", get_args(ScheduleName)),
+        config,
+        prediction,
+        read_schedule(path, values.get("schedule")),
         read_settings(path, Tokenization, tokenization, partly=first),
         read_settings(path, Sampling, sampling, partly=first),
     )
+
+
+def _with_later_settings(values: Json) -> Json:
+    """Returns the settings of tokenization and sampling, also those that format 2 lacks."""
+    return {
+        name: {**later, **values[name]}
+        for name, later in _SINCE_FORMAT_3.items()
+        if isinstance(values.get(name), dict)
+    }

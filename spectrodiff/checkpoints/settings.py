@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from spectrodiff.core.errors import CheckpointError, ConfigError
+from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.vocabulary import Vocabulary
 
@@ -53,6 +54,15 @@ def read_settings(path: Path, settings: type[T], values: Any, *, partly: bool = 
         raise CheckpointError(path, f"{error.subject}: {error.expected}", error.got) from None
     except TypeError as error:
         raise CheckpointError(path, f"a {settings.__name__.lower()}", str(error)) from None
+
+
+def read_schedule(path: Path, name: Any) -> str:
+    """Returns the name of a schedule that was read from `path`; CheckpointError for others."""
+    try:
+        make_schedule(name if isinstance(name, str) else "")
+    except ConfigError as error:
+        raise CheckpointError(path, f"a schedule: {error.expected}", reprlib.repr(name)) from None
+    return str(name)
 
 
 def choose(path: Path, name: str, value: Any, choices: Mapping[Any, T]) -> T:

@@ -292,6 +292,12 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "the model's)",
     )
     add(
+        "--mask_context",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="generate every segment without the one before it as context (default: the model's)",
+    )
+    add(
         "--batch_size",
         type=int,
         help=f"number of songs rendered in one batch (default: {defaults.batch_size})",

@@ -40,6 +40,7 @@ MESH_AXES = {
 PARAMETER_AXES = {
     "embedding": ("vocabulary", "width"),
     "positions": ("positions", "width"),
+    "trained_positions": ("positions", "width"),
     "input/kernel": ("mels", "width"),
     "output/kernel": ("width", "mels"),
     "query/kernel": ("width", "heads"),

@@ -11,6 +11,7 @@ def guide(
     """Returns w * conditional + (1 - w) * unconditional.
 
     A weight of 1 gives the conditional prediction; larger weights amplify the effect of the
-    condition. Guidance of eps, x0 and v is equivalent, since they are affine in one another.
+    condition. Guidance of the network's output is equivalent to guidance of eps or x0, since
+    these are affine in it.
     """
     return weight * conditional + (1.0 - weight) * unconditional

@@ -39,7 +39,7 @@ class DenoisingLoss:
     def __call__(
         self,
         prediction: Prediction,
-        output: Float[Array, "B F M"],
+        output: Float[Array, "B F outputs"],
         x0: Float[Array, "B F M"],
         eps: Float[Array, "B F M"],
         alpha: Float[Array, "B 1 1"],

@@ -145,8 +145,10 @@ def _dpmpp(
     """Computes the coefficients of the last two x0, for linear extrapolation in lambda."""
     h = np.diff(lam)
     total = -alpha_s * np.expm1(-h)
-    extrapolation = np.zeros_like(h)  # h / (2 h of the step before); the first step has none
-    extrapolation[1:] = h[1:] / (2 * h[:-1])
+    # h / (2 h of the step before). The first step has none, nor one after a step in which a clipped
+    # schedule stands still.
+    extrapolation = np.zeros_like(h)
+    np.divide(h[1:], 2 * h[:-1], out=extrapolation[1:], where=h[:-1] > 0)
     return total * (1 + extrapolation), -total * extrapolation
 
 

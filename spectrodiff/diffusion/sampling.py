@@ -15,6 +15,7 @@ class SamplingChanges(TypedDict, total=False):
     steps: int | None
     guidance: float | None
     variance: str | None
+    mask_context: bool | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +28,15 @@ class Sampling:
         guidance: guidance weight w; 1 disables guidance and halves the cost, larger weights amplify
             the effect of notes and context.
         variance: variance of the "ddpm" sampler: "large", "small", or "medium:f" with f in [0, 1].
+        mask_context: whether every segment is generated without context, like the first of a song,
+            to hear what the context does; models without context ignore it.
     """
 
     sampler: SamplerName = "ddpm"
     steps: int = 1000
     guidance: float = 2.0
     variance: str = "large"
+    mask_context: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -8,18 +8,19 @@ are given, NumPy or JAX: sampling tables are computed in float64, training runs 
 import dataclasses
 import functools
 import math
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float64
 
+from spectrodiff.core.config import require
 from spectrodiff.core.errors import ConfigError
 
 AnyArray = TypeVar("AnyArray", np.ndarray, jax.Array)
 
-ScheduleName = Literal["cosine", "linear"]
+LOGSNR_MIN, LOGSNR_MAX = -20.0, 20.0
 
 
 @runtime_checkable
@@ -39,8 +40,8 @@ class CosineSchedule:
     Kingma et al. 2021).
     """
 
-    logsnr_min: float = -20.0
-    logsnr_max: float = 20.0
+    logsnr_min: float = LOGSNR_MIN
+    logsnr_max: float = LOGSNR_MAX
 
     def logsnr(self, time: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         """Log signal-to-noise ratio at times in [0, 1]."""
@@ -54,13 +55,27 @@ class CosineSchedule:
 class LinearSchedule:
     """Schedule of DDPM (Ho et al. 2020): variances beta grow linearly over discrete steps.
 
-    The first of the `steps` levels is at t = 0, the last at t = 1; logsnr is interpolated linearly
-    between them.
+    The first of the `steps` levels is at t = 0, the last at t = 1; logsnr is clipped to [-20, 20]
+    and interpolated linearly between them.
+
+    Args:
+        beta_min: variance of the noise added in the first step, in (0, 1).
+        beta_max: variance of the noise added in the last step, in (0, 1).
+        steps: number of levels, at least 2.
+
+    Raises:
+        ConfigError: if a value is out of its range.
     """
 
     beta_min: float = 1e-4
     beta_max: float = 0.02
     steps: int = 1000
+
+    def __post_init__(self) -> None:
+        betas = (self.beta_min, self.beta_max)
+        expected = "two variances in (0, 1)"
+        require(all(0 < beta < 1 for beta in betas), "schedule", expected, betas)
+        require(self.steps >= 2, "schedule", "at least 2 steps", self.steps)
 
     def logsnr(self, time: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         """Log signal-to-noise ratio at times in [0, 1]."""
@@ -73,7 +88,8 @@ class LinearSchedule:
 def _linear_levels(schedule: LinearSchedule) -> Float64[np.ndarray, " steps"]:
     betas = np.linspace(schedule.beta_min, schedule.beta_max, schedule.steps)
     log_alpha_squared = np.cumsum(np.log1p(-betas))
-    return log_alpha_squared - np.log(-np.expm1(log_alpha_squared))
+    logsnr = log_alpha_squared - np.log(-np.expm1(log_alpha_squared))
+    return np.clip(logsnr, LOGSNR_MIN, LOGSNR_MAX)
 
 
 def alpha_sigma(
@@ -90,13 +106,24 @@ def alpha_sigma(
 
 
 def make_schedule(name: str) -> Schedule:
-    """Returns the schedule "cosine" or "linear" with its published constants.
+    """Returns the schedule of a name.
+
+    Args:
+        name: "cosine"; "linear" with the published constants; or "linear:FIRST:LAST:STEPS" with
+            other first and last betas and another number of steps, such as "linear:1e-4:0.02:1000".
 
     Raises:
-        ConfigError: for other names.
+        ConfigError: for other names, and constants out of their range.
     """
     if name == "cosine":
         return CosineSchedule()
-    if name == "linear":
-        return LinearSchedule()
-    raise ConfigError("schedule", "'cosine' or 'linear'", repr(name))
+    kind, *constants = name.split(":")
+    try:
+        if kind == "linear" and not constants:
+            return LinearSchedule()
+        if kind == "linear":
+            first, last, steps = constants
+            return LinearSchedule(float(first), float(last), int(steps))
+    except ValueError:  # not three constants, or not numbers
+        pass
+    raise ConfigError("schedule", "'cosine', 'linear' or 'linear:FIRST:LAST:STEPS'", repr(name))

@@ -2,17 +2,23 @@
 
 import os
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.checksums import json_checksum
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.notes import Notes
+from spectrodiff.music.tokenization import Tokenization
 
 _BLOCK_BYTES = 1 << 24
+# Settings added since evaluations are stored.
+_LATER = {"estimates", "positions", "context_positions", "onsets_only", "mask_context"}
 
 
 def path_checksum(source: str | os.PathLike[str]) -> str:
@@ -29,8 +35,20 @@ def checkpoint_checksum(checkpoint: Checkpoint) -> str:
     crc = 0
     for name, array in sorted(flatten(checkpoint.params).items()):
         crc = zlib.crc32(array.tobytes(), zlib.crc32(name.encode(), crc))
-    settings = [asdict(checkpoint.config), checkpoint.prediction, checkpoint.schedule]
+    settings = [settings_dict(checkpoint.config), checkpoint.prediction, checkpoint.schedule]
     return json_checksum([crc, *settings, checkpoint.tokenization.velocity_bins])
+
+
+def settings_dict(settings: ModelConfig | Sampling | Tokenization) -> dict[str, Any]:
+    """Returns settings by name; later ones are left out if they have their defaults.
+
+    Checksums and descriptions of models that older versions wrote stay the same that way.
+    """
+    values = asdict(settings)
+    for field in fields(settings):
+        if field.name in _LATER and values[field.name] == field.default:
+            del values[field.name]
+    return values
 
 
 def recording_checksum(audio: np.ndarray, notes: Notes) -> str:

@@ -14,7 +14,7 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.progress import Progress
-from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum
+from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum, settings_dict
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.evaluation.protocol import Protocol
 from spectrodiff.evaluation.settings import Evaluation, Row
@@ -114,8 +114,8 @@ def describe(
         "source": "model",
         "model": model.checksum,
         "precision": precision,
-        "tokenization": json.loads(json.dumps(dataclasses.asdict(tokenization))),
-        **dataclasses.asdict(sampling),
+        "tokenization": json.loads(json.dumps(settings_dict(tokenization))),
+        **settings_dict(sampling),
         "seed": row.seed,
         "inverter": inverter,
     }

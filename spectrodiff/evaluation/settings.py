@@ -50,6 +50,8 @@ class Row:
         steps: denoising steps per segment; None for those of `Evaluation`.
         guidance: guidance weight; None for that of `Evaluation`.
         variance: variance of the sampler; None for that of `Evaluation`.
+        mask_context: True to generate every segment without context; None for the setting of
+            `Evaluation`.
         seed: seed of the sampling; None for that of `Evaluation`.
         inverter: an .onnx file or "griffin-lim"; None for that of `Evaluation`. Rows that differ
             only in the inverter share their features.
@@ -64,6 +66,7 @@ class Row:
     steps: int | None = None
     guidance: float | None = None
     variance: str | None = None
+    mask_context: bool | None = None
     seed: int | None = None
     inverter: str | None = None
     soundfont: str | None = None
@@ -83,9 +86,7 @@ class Row:
     @property
     def sampling(self) -> SamplingChanges:
         """Settings of the sampling, without the seed."""
-        return SamplingChanges(
-            sampler=self.sampler, steps=self.steps, guidance=self.guidance, variance=self.variance
-        )
+        return _sampling_of(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +109,7 @@ class Evaluation:
     steps: int | None = None
     guidance: float | None = None
     variance: str | None = None
+    mask_context: bool | None = None
     program_map: ProgramMap | None = None
     seed: int = 0
     inverter: str | None = None  # an .onnx file or "griffin-lim"; None for the model's own
@@ -163,14 +165,22 @@ class Evaluation:
 
     @property
     def _sampling(self) -> SamplingChanges:
-        return SamplingChanges(
-            sampler=self.sampler, steps=self.steps, guidance=self.guidance, variance=self.variance
-        )
+        return _sampling_of(self)
 
     def _complete(self, row: Row) -> Row:
         own = {**row.sampling, "seed": row.seed, "inverter": row.inverter}
         ours = {**self._sampling, "seed": self.seed, "inverter": self.inverter}
         return dataclasses.replace(row, **_for_missing(own, ours))
+
+
+def _sampling_of(settings: Row | Evaluation) -> SamplingChanges:
+    return SamplingChanges(
+        sampler=settings.sampler,
+        steps=settings.steps,
+        guidance=settings.guidance,
+        variance=settings.variance,
+        mask_context=settings.mask_context,
+    )
 
 
 def _for_missing(settings: Mapping[str, object], defaults: Mapping[str, object]) -> dict[str, Any]:

@@ -29,10 +29,10 @@ from spectrodiff.models.layers import (
     dropout,
     layer_keys,
     scan_layers,
-    sinusoid_positions,
     split_key,
     stack,
 )
+from spectrodiff.models.positions import sinusoid_positions
 from spectrodiff.music.vocabulary import PADDING_ID
 
 # Standard deviation of the noise added to each frame when it is sampled. As in the released code,

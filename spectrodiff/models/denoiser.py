@@ -22,11 +22,11 @@ from spectrodiff.models.layers import (
     film,
     layer_keys,
     map_layers,
-    random_phase_positions,
     scan_layers,
     split_key,
     stack,
 )
+from spectrodiff.models.positions import Positioned
 
 MAX_TIME = 20_000.0  # t in [0, 1] is multiplied by this before it is embedded
 
@@ -125,7 +125,7 @@ class DecoderLayer(nnx.Module):
         return [self.cross_attention["notes"], self.cross_attention["context"]]
 
 
-class Decoder(nnx.Module):
+class Decoder(Positioned):
     """Denoises a scaled log-mel segment, given time and encodings."""
 
     def __init__(
@@ -133,7 +133,7 @@ class Decoder(nnx.Module):
     ) -> None:
         width = config.width
         self.input = Dense(config.mel_bins, width, dtype=dtype, rngs=rngs)
-        self.positions = random_phase_positions(config.target_frames, width, rngs)
+        self.add_positions(config.positions, config.target_frames, width, rngs)
         self.time = nnx.Dict(
             {
                 "in": Dense(width, 4 * width, dtype=dtype, rngs=rngs),
@@ -144,7 +144,7 @@ class Decoder(nnx.Module):
             lambda rngs: DecoderLayer(config, dtype=dtype, rngs=rngs), config.decoder_layers, rngs
         )
         self.norm = RMSNorm(width)
-        self.output = Dense(width, config.mel_bins, rngs=rngs)
+        self.output = Dense(width, config.estimates * config.mel_bins, rngs=rngs)
         self.width, self.depth = width, config.decoder_layers
         self.separate_sources = config.cross_attention == "sum"
         self.dropout, self.dtype, self.remat = config.dropout, dtype, remat
@@ -164,7 +164,7 @@ class Decoder(nnx.Module):
 
     def __call__(
         self, noisy: Float[Array, "R F M"], films: Films, memory: Memory, *, key: DropoutKey = None
-    ) -> Float32[Array, "R F M"]:
+    ) -> Float32[Array, "R F outputs"]:
         """Predicts from noisy features; rows beyond the batch of the memory are unconditional."""
         keys = split_key(key, 3)
         x = dropout(self._embed(noisy), self.dropout, keys[0], shared_axis=1)
@@ -203,7 +203,7 @@ class Decoder(nnx.Module):
         return decode
 
     def _embed(self, noisy: Float[Array, "R F M"]) -> Float[Array, "R F D"]:
-        return self.input(noisy) + self.positions[...][None].astype(self.dtype)
+        return self.input(noisy) + self.position_rows[None].astype(self.dtype)
 
 
 def time_embedding(time: Float[Array, " B"], width: int) -> Float32[Array, "B width"]:
@@ -271,7 +271,7 @@ class Denoiser(nnx.Module):
         time: Float[Array, "#B"],
         *,
         key: DropoutKey = None,
-    ) -> Float32[Array, "B F M"]:
+    ) -> Float32[Array, "B F outputs"]:
         """Predicts from noisy features at times in [0, 1]; see `encode` for the other inputs."""
         keys = split_key(key, 2)
         encodings = self.encode(tokens, context, context_mask, key=keys[0])

@@ -17,11 +17,11 @@ from spectrodiff.models.layers import (
     RMSNorm,
     dropout,
     layer_keys,
-    random_phase_positions,
     scan_layers,
     split_key,
     stack,
 )
+from spectrodiff.models.positions import Positioned
 
 
 class Encoding(NamedTuple):
@@ -126,7 +126,7 @@ class EncoderStack(nnx.Module):
         return dropout(self.norm(x), self.dropout, keys[2])
 
 
-class NoteEncoder(EncoderStack):
+class NoteEncoder(EncoderStack, Positioned):
     """Encodes note tokens; padding (token 0) is neither attended to nor encoded."""
 
     def __init__(
@@ -135,16 +135,16 @@ class NoteEncoder(EncoderStack):
         super().__init__(config, dtype=dtype, remat=remat, rngs=rngs)
         embedding = jax.random.normal(rngs.params(), (config.vocabulary_size, config.width))
         self.embedding = nnx.Param(embedding)
-        self.positions = random_phase_positions(config.note_tokens, config.width, rngs)
+        self.add_positions(config.positions, config.note_tokens, config.width, rngs)
 
     def __call__(self, tokens: Int[Array, "B n"], *, key: DropoutKey = None) -> Encoding:
         """Encodes n <= N tokens, padding last; more padding does not change the result."""
         lengths = (tokens > 0).sum(axis=1, dtype=jnp.int32)
-        embedded = self.embedding[...][tokens] + self.positions[...][None, : tokens.shape[1]]
+        embedded = self.embedding[...][tokens] + self.position_rows[None, : tokens.shape[1]]
         return Encoding(self.encode(embedded, lengths, key), lengths)
 
 
-class ContextEncoder(EncoderStack):
+class ContextEncoder(EncoderStack, Positioned):
     """Encodes the context, the features before the segment."""
 
     def __init__(
@@ -152,18 +152,22 @@ class ContextEncoder(EncoderStack):
     ) -> None:
         super().__init__(config, dtype=dtype, remat=remat, rngs=rngs)
         self.input = Dense(config.mel_bins, config.width, dtype=dtype, rngs=rngs)
-        self.positions = random_phase_positions(config.context_frames, config.width, rngs)
+        self.add_positions(config.positions, config.context_frames, config.width, rngs)
+        self.from_end = config.context_positions == "from_end"
 
     def __call__(
         self, context: Float[Array, "B C M"], mask: Bool[Array, "B C"], *, key: DropoutKey = None
     ) -> Encoding:
         """Encodes scaled features whose valid frames come first.
 
-        Positions are counted back from the newest valid frame, which therefore always has the same
-        row of the table.
+        Counted from the end, the newest valid frame always has the same row of the position table;
+        counted from the start, the oldest one has.
         """
-        frames = self.positions[...].shape[0]
+        table = self.position_rows
+        frames = table.shape[0]
         valid = jnp.sum(mask, axis=1, dtype=jnp.int32)
-        rows = (jnp.arange(frames)[None] - valid[:, None]) % frames
-        embedded = self.input(context) + self.positions[...][rows].astype(self.dtype)
+        rows = jnp.arange(frames)[None]
+        if self.from_end:
+            rows = (rows - valid[:, None]) % frames
+        embedded = self.input(context) + table[rows].astype(self.dtype)
         return Encoding(self.encode(embedded, valid, key), valid)

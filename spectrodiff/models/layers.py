@@ -6,7 +6,6 @@ letters: see `spectrodiff.models.config`; T and S are lengths of sequences.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -180,32 +179,6 @@ def film(
     """
     scale, shift = jnp.split(scale_and_shift[:, None].astype(x.dtype), 2, axis=-1)
     return x * (1.0 + scale) + shift
-
-
-class FixedTable(nnx.Variable):
-    """Array that is stored with the weights but not trained."""
-
-
-def random_phase_positions(length: int, width: int, rngs: nnx.Rngs) -> FixedTable:
-    """Returns position rows [length, width]: sinusoids of random phase in random column order.
-
-    Timescales run from 1 to 10,000; each has one random phase in the sine half and one in the
-    cosine half. The tables of different encoders can thus be told apart.
-    """
-    phases = jax.random.uniform(rngs.params(), (2, width // 2), maxval=2 * math.pi)
-    table = sinusoid_positions(length, width, phases)
-    return FixedTable(jax.random.permutation(rngs.params(), table, axis=1))
-
-
-def sinusoid_positions(
-    length: int, width: int, phases: Float[Array, "2 half"] | None = None
-) -> Float32[Array, "length width"]:
-    """Returns position rows: sines, then cosines, timescales geometric from 1 to 10,000."""
-    half = width // 2
-    rates = jnp.exp(-jnp.arange(half) * (math.log(10_000.0) / max(half - 1, 1)))
-    angles = jnp.arange(length)[:, None] * rates[None]
-    sines, cosines = (0.0, 0.0) if phases is None else (phases[0][None], phases[1][None])
-    return jnp.concatenate([jnp.sin(angles + sines), jnp.cos(angles + cosines)], axis=1)
 
 
 def stack(make: Callable[[nnx.Rngs], Module], layers: int, rngs: nnx.Rngs) -> Module:

@@ -29,9 +29,9 @@ from spectrodiff.models.layers import (
     Dense,
     RMSNorm,
     scan_layers,
-    sinusoid_positions,
     stack,
 )
+from spectrodiff.models.positions import sinusoid_positions
 from spectrodiff.music.vocabulary import END_ID, PADDING_ID
 
 MAX_TOKENS = 1024  # per segment

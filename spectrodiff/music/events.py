@@ -60,12 +60,38 @@ def index_notes(
         is_drum, vocabulary.encode("drum", pitch), vocabulary.encode("pitch", pitch)
     )
     note_key = np.where(is_drum, -1, program * 128 + pitch)
+    sounding = _index_sounding(note_key, is_onset & ~is_drum) if ties else None
+    return _song_events(notes, vocabulary, seconds, ids, sounding)
+
+
+def index_onsets(notes: Notes, vocabulary: Vocabulary) -> "SongEvents":
+    """Sorts the onsets of a song; its segments then have shift and pitch tokens only.
+
+    Drums have the tokens of notes of the same pitch. Onsets of one time are sorted by pitch.
+
+    Args:
+        notes: the song; may have no notes.
+        vocabulary: maps events to ids.
+    """
+    order = np.lexsort((notes.pitch, notes.onset_seconds))
+    ids = np.zeros((len(order), 4), np.int32)
+    ids[:, _PITCH] = vocabulary.encode("pitch", notes.pitch[order])
+    return _song_events(notes, vocabulary, notes.onset_seconds[order], ids, None)
+
+
+def _song_events(
+    notes: Notes,
+    vocabulary: Vocabulary,
+    seconds: np.ndarray,
+    ids: np.ndarray,
+    sounding: "SoundingNotes | None",
+) -> "SongEvents":
     return SongEvents(
         vocabulary=vocabulary,
         num_samples=int(notes.total_seconds * SAMPLE_RATE),
         step=np.rint(seconds * STEPS_PER_SECOND).astype(np.int64),
         ids=ids,
-        sounding=_index_sounding(note_key, is_onset & ~is_drum) if ties else None,
+        sounding=sounding,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self, get_args
 import numpy as np
 
 from spectrodiff.core.config import check_types, require
-from spectrodiff.music.events import SongEvents, index_notes
+from spectrodiff.music.events import SongEvents, index_notes, index_onsets
 from spectrodiff.music.known_instruments import check_instruments
 from spectrodiff.music.notes import Notes, trim_overlaps
 from spectrodiff.music.programs import ProgramMap, map_program_numbers
@@ -29,6 +29,8 @@ class Tokenization:
             by known ones (see `known_instruments.adapt`).
         drums: known drum keys; None for all, () for none. Unknown drums are left out.
         trim_overlaps: whether a note ends at the next onset of the same pitch and program.
+        onsets_only: whether tokens state only when and at which pitch notes and drums start, as in
+            an ablation of the released code; without ties.
 
     Raises:
         ConfigError: if a value is invalid.
@@ -40,11 +42,14 @@ class Tokenization:
     programs: tuple[int, ...] | None = None
     drums: tuple[int, ...] | None = None
     trim_overlaps: bool = False
+    onsets_only: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
         Vocabulary(self.velocity_bins)  # checks the number of bins
         check_instruments(self)
+        without_ties = not (self.onsets_only and self.ties)
+        require(without_ties, "Tokenization.ties", "False with onsets_only", self.ties)
 
     def but(self, changes: Mapping[str, Any]) -> Self:
         """Returns a copy with changed fields; a new program map is applied to `programs` too.
@@ -77,6 +82,8 @@ class Tokenization:
         """Sorts the onsets and offsets of notes for the tokenization of segments."""
         if self.trim_overlaps:
             notes = trim_overlaps(notes)
+        if self.onsets_only:
+            return index_onsets(notes, self.vocabulary)
         return index_notes(notes, self.vocabulary, ties=self.ties, program_map=self.program_map)
 
 

@@ -113,9 +113,9 @@ class Synthesizer:
             strict: refuse a song with too many notes in a segment instead of leaving some out.
             batch_size: number of songs per batch.
             progress: show a progress bar, or log lines if there is no terminal.
-            **sampling: steps, guidance, sampler, variance: override the model's own `sampling`
-                (see `spectrodiff.diffusion.sampling.Sampling`). An autoregressive model ignores
-                them, and says so in the log.
+            **sampling: steps, guidance, sampler, variance, mask_context: override the model's own
+                `sampling` (see `spectrodiff.diffusion.sampling.Sampling`). An autoregressive model
+                ignores them, and says so in the log.
 
         Returns:
             An iterator over the number and the audio of each song, as soon as it is done.
@@ -294,6 +294,7 @@ class Synthesizer:
             prediction=self._prediction,
             sampler=sampling.solver(),
             guidance=sampling.guidance,
+            mask_context=sampling.mask_context,
             dtype=self._dtype,
             mesh=mesh,
             tuning=self._tuning,
@@ -301,7 +302,8 @@ class Synthesizer:
 
     def _autoregressive(self, mesh: Mesh) -> SegmentModel:
         logger.info(
-            "this model is autoregressive: it ignores steps, sampler, guidance and variance"
+            "this model is autoregressive: it ignores steps, sampler, guidance, variance and "
+            "mask_context"
         )
         return AutoregressiveSegments(
             self.config, self._params, dtype=self._dtype, mesh=mesh, tuning=self._tuning

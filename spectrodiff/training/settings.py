@@ -10,7 +10,13 @@ from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.data.loading.examples import OverflowPolicy
 from spectrodiff.data.pieces import PIECE_FRAMES
-from spectrodiff.models.config import SIZES, CrossAttention, ModelConfig
+from spectrodiff.models.config import (
+    SIZES,
+    ContextPositions,
+    CrossAttention,
+    ModelConfig,
+    PositionTable,
+)
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.synthesis.parameters import compute_type
 
@@ -36,6 +42,8 @@ class Network:
     target_frames: int | None = None
     context_frames: int | None = None  # 0 for a network without context
     cross_attention: CrossAttention | None = None
+    positions: PositionTable | None = None
+    context_positions: ContextPositions | None = None
     dropout: float | None = None
     # "t5" is the paper's. "aligned" starts with attention between equal times (see
     # `models.initialization`): a model follows notes after hundreds of steps, not ten thousands.

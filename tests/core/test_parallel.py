@@ -59,6 +59,7 @@ CASES = {
     "decoder/time/in/kernel": ((64, 256), PartitionSpec("data")),
     "note_encoder/embedding": ((1537, 64), PartitionSpec(None, "data")),
     "note_encoder/positions": ((2048, 64), PartitionSpec("data")),
+    "note_encoder/trained_positions": ((2048, 64), PartitionSpec("data")),
     # Taps of convolutions, and matrices of many bins.
     "stft_512/layer1/kernel": ((8, 16, 64, 128), PartitionSpec(None, None, "data")),
     "bins/first/own": ((641, 53, 32), PartitionSpec(None, None, "data")),

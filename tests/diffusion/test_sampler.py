@@ -130,6 +130,19 @@ def test_the_last_step_answers_the_denoised_features_themselves():
         np.testing.assert_array_equal(carry.z, np.float32(0.7))
 
 
+def test_a_schedule_that_stands_still():
+    """Steps in which the clipped level of noise stays the same change nothing, and none divides."""
+    schedule = LinearSchedule(1e-12, 0.999, 60)
+    times = np.array([1.0, 0.95, 0.5, 0.2, 1e-9, 0.0])
+    logsnr = schedule.logsnr(times)
+    assert logsnr[0] == logsnr[1] == -20
+    for name in get_args(SamplerName):
+        rows = step_table(Sampler(name, 5), schedule, times)
+        assert (rows.z[0], rows.x0[0], rows.previous_x0[0], rows.noise[0]) == (1, 0, 0, 0)
+        assert all(np.isfinite(column).all() for column in rows)
+        assert rows.previous_x0[1] == 0
+
+
 def test_every_name_has_coefficients_of_its_own():
     tables = [Sampler(name, steps=4).table(COSINE) for name in get_args(SamplerName)]
     columns = {tuple(np.concatenate(table[3:]).tolist()) for table in tables}

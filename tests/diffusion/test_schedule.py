@@ -42,6 +42,35 @@ def test_linear_schedule_is_the_product_of_its_betas():
     np.testing.assert_allclose(logsnr, [first, (first + last) / 2, last], rtol=1e-12)
 
 
+def test_linear_schedule_of_other_betas():
+    schedule = make_schedule("linear:0.1:0.2:2")
+    assert schedule == LinearSchedule(beta_min=0.1, beta_max=0.2, steps=2)
+    assert make_schedule("linear:1e-4:0.02:1000") == make_schedule("linear") == LinearSchedule()
+
+
+def test_linear_schedule_is_clipped():
+    # alpha^2 is 1 - 1e-12 at first. In the end it is a product of thirty numbers with the mean 0.5,
+    # below 0.5 ** 30 = e^-20.8.
+    logsnr = LinearSchedule(1e-12, 0.999, 30).logsnr(np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(logsnr, [20.0, -20.0])
+
+
+@pytest.mark.parametrize(
+    "name", ["linear:", "linear:1e-4", "linear:a:0.02:9", "linear:0.1:0.2:1.5", "cosine:1"]
+)
+def test_names_without_a_schedule(name):
+    with pytest.raises(ConfigError, match="'linear:FIRST:LAST:STEPS', got"):
+        make_schedule(name)
+
+
+@pytest.mark.parametrize("betas", [(0.0, 0.1), (0.1, 1.0), (float("nan"), 0.1)])
+def test_betas_out_of_range(betas):
+    with pytest.raises(ConfigError, match=r"two variances in \(0, 1\)"):
+        LinearSchedule(*betas)
+    with pytest.raises(ConfigError, match="at least 2 steps, got 1"):
+        LinearSchedule(steps=1)
+
+
 def test_variances_add_up_to_one_even_at_the_ends():
     alpha, sigma = alpha_sigma(np.linspace(-60.0, 60.0, 13))
     np.testing.assert_allclose(alpha**2 + sigma**2, 1.0, rtol=1e-14)
@@ -49,5 +78,5 @@ def test_variances_add_up_to_one_even_at_the_ends():
 
 
 def test_unknown_schedule_is_named():
-    with pytest.raises(ConfigError, match="'cosine' or 'linear', got 'quadratic'"):
+    with pytest.raises(ConfigError, match=r"'cosine', 'linear' or .*, got 'quadratic'"):
         make_schedule("quadratic")

@@ -4,8 +4,9 @@ import numpy as np
 
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.checksums import json_checksum
-from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum
-from spectrodiff.models.config import SIZES
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum, settings_dict
+from spectrodiff.models.config import SIZES, ModelConfig
 from spectrodiff.music.tokenization import Tokenization
 
 
@@ -33,6 +34,23 @@ def test_models():
         dataclasses.replace(model, params=swapped),
         dataclasses.replace(model, prediction="v"),
         dataclasses.replace(model, config=SIZES["small"]),
+        dataclasses.replace(model, schedule="linear"),
+        dataclasses.replace(
+            model, config=dataclasses.replace(model.config, context_positions="from_start")
+        ),
         dataclasses.replace(model, tokenization=Tokenization(velocity_bins=127)),
     ]
-    assert len({checkpoint_checksum(other) for other in [model, model, *others]}) == 5
+    assert len({checkpoint_checksum(other) for other in [model, model, *others]}) == 7
+
+
+def test_settings_that_older_versions_lack_count_if_they_are_used():
+    assert "mask_context" not in settings_dict(Sampling())
+    assert settings_dict(Sampling(mask_context=True))["mask_context"] is True
+    assert settings_dict(Sampling()).keys() == {"sampler", "steps", "guidance", "variance"}
+    assert settings_dict(Tokenization(ties=False, onsets_only=True))["onsets_only"] is True
+    names = {field.name for field in dataclasses.fields(ModelConfig)}
+    assert names - settings_dict(SIZES["tiny"]).keys() == {
+        "estimates",
+        "positions",
+        "context_positions",
+    }

@@ -209,7 +209,9 @@ def test_descriptions(tmp_path):
     }
     # Another value of any setting of the sampling is other audio.
     sampling = BARE.bare.sampling
-    assert {field.name for field in dataclasses.fields(sampling)} <= model.keys()
+    masked = describe(dataclasses.replace(ROWS[0], mask_context=True), BARE, "float32")
+    assert masked == {**model, "mask_context": True}
+    assert {field.name for field in dataclasses.fields(sampling)} <= masked.keys()
     assert describe(Row("raw", "raw"), BARE, "float32") == {"source": "raw"}
     file = tmp_path / "inverter.onnx"
     file.write_bytes(b"123456789")

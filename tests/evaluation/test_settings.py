@@ -24,7 +24,7 @@ def test_every_sampling_setting_can_be_changed():
     for owner in (Row("a"), Evaluation()):
         assert names <= vars(owner).keys()
     assert Row("a").sampling.keys() == names
-    changed = {name: getattr(Sampling("dpmpp", 7, 1.25, "small"), name) for name in names}
+    changed = vars(Sampling("dpmpp", 7, 1.25, "small", mask_context=True))
     (row,) = Evaluation(rows=(Row("a"),), **changed).wanted_rows()
     assert row.sampling == changed
 

@@ -10,9 +10,7 @@ from spectrodiff.models.layers import (
     RMSNorm,
     dropout,
     film,
-    random_phase_positions,
     scan_layers,
-    sinusoid_positions,
     stack,
 )
 
@@ -81,25 +79,6 @@ def test_initializer_has_its_variance():
     assert float(Dense(256, 512, rngs=nnx.Rngs(1)).kernel[...].var()) == pytest.approx(
         1 / 256, rel=0.03
     )
-
-
-def test_sinusoid_positions_by_hand():
-    # Width 4: timescales 1 and 10,000; row 3.
-    expected = [np.sin(3.0), np.sin(3e-4), np.cos(3.0), np.cos(3e-4)]
-    np.testing.assert_allclose(sinusoid_positions(5, 4)[3], expected, rtol=1e-5)
-
-
-def test_random_phase_positions_are_permuted_sinusoids():
-    table = np.asarray(random_phase_positions(2048, 16, nnx.Rngs(3))[...])
-    # A sinusoid x satisfies x[n-1] + x[n+1] = 2 cos(rate) x[n], whatever its phase.
-    rates = np.exp(-np.arange(8) * np.log(10_000.0) / 7)
-    found = (table[:-2] + table[2:]).ravel("F").reshape(16, -1)
-    middle = table[1:-1].T
-    factor = (found * middle).sum(axis=1) / (middle**2).sum(axis=1)
-    np.testing.assert_allclose(np.sort(factor), np.sort(np.tile(2 * np.cos(rates), 2)), atol=1e-3)
-    # Each of the 16 columns has a phase of its own, and their order is not that of their rates.
-    assert len(np.unique(table[0].round(4))) == 16
-    assert not np.all(np.diff(factor[:8]) >= 0)
 
 
 @pytest.mark.parametrize("remat", [False, True])

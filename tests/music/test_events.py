@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectrodiff.music.events import CHECKPOINT_EVENTS, index_notes
+from spectrodiff.music.events import CHECKPOINT_EVENTS, index_notes, index_onsets
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes, trim_overlaps
 from spectrodiff.music.vocabulary import Vocabulary
@@ -307,6 +307,35 @@ def test_counts_are_those_of_the_tokens(seed):
             vocabulary = Vocabulary(int(rng.choice([1, 127])))
             song = index_notes(notes, vocabulary, ties=ties, program_map=program_map)
             starts = rng.integers(0, song.num_frames + 50, 40)
-            for frames in (4, 256):
-                expected = [song.segment(int(n), 10**6, frames).num_tokens for n in starts]
-                assert song.token_counts(starts, frames).tolist() == expected
+            assert_counts(song, starts)
+    onsets = index_onsets(notes, Vocabulary(1))
+    assert_counts(onsets, rng.integers(0, onsets.num_frames + 50, 40))
+
+
+def assert_counts(song, starts):
+    for frames in (4, 256):
+        expected = [song.segment(int(n), 10**6, frames).num_tokens for n in starts]
+        assert song.token_counts(starts, frames).tolist() == expected
+
+
+def test_onsets_only_by_hand():
+    rows = [
+        # onset, offset, pitch, velocity, program, drum
+        (0.0, 9.0, 64, 100, 0, False),
+        (0.0, 0.5, 60, 1, 40, False),
+        (0.0, 0.1, 38, 100, 0, True),  # a drum becomes the pitch of its key
+        (0.3, 0.4, 60, 100, 0, False),
+        (0.3, 0.6, 60, 100, 41, False),  # two instruments in unison
+        (5.12, 5.5, 60, 100, 0, False),  # in the second segment
+        (5.3, 5.5, 62, 100, 0, False),
+    ]
+    song = index_onsets(note_table(rows), Vocabulary(1))
+    first = [pitch(38), pitch(60), pitch(64), shift(30), pitch(60), pitch(60), END]
+    assert song.segment(0).tokens.tolist() == first
+    # The first note is held over, which is not stated; shifts count from the segment's start.
+    assert song.segment(256).tokens.tolist() == [pitch(60), shift(18), pitch(62), END]
+    # The length of the song is that of its notes, 9 s at 50 frames per second.
+    assert song.num_frames == 451
+    assert index_onsets(note_table([]), Vocabulary(1)).segment(0).tokens.tolist() == [END]
+    # Truncated between events.
+    assert song.segment(0, max_tokens=5).tokens.tolist() == [*first[:3], END]

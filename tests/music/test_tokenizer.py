@@ -3,7 +3,7 @@ import logging
 import numpy as np
 import pytest
 
-from spectrodiff.core.errors import MidiError
+from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.midi.writer import write_midi
 from spectrodiff.music.tokenization import Tokenization
@@ -36,6 +36,15 @@ def test_options_reach_the_events(golden):
     np.testing.assert_array_equal(song.tokens, expected)
     # The song has 14.4727 s: 723 complete hops of 20 ms, and one frame more.
     assert song.num_frames == 724
+
+
+def test_onsets_only():
+    notes = note_table([(0.0, 7.0, 60, 100, 40, False), (6.0, 7.0, 38, 100, 0, True)])
+    tokens = tokenize_song(notes, Tokenization(ties=False, onsets_only=True), max_tokens=4).tokens
+    # The second segment begins at 5.12 s.
+    assert tokens.tolist() == [[1004 + 60, 1, 0, 0], [3 + 88, 1004 + 38, 1, 0]]
+    with pytest.raises(ConfigError, match=r"Tokenization.ties: expected False with onsets_only"):
+        Tokenization(onsets_only=True)
 
 
 FULL = Tokenization(program_map="full")

@@ -41,6 +41,7 @@ network.T5Config.mlp_dim = 48
 network.T5Config.num_decoder_layers = 3
 network.T5Config.num_encoder_layers = 2
 network.T5Config.num_heads = 2
+network.T5Config.position_encoding = 'fixed_permuted_offset'
 network.T5Config.vocab_size = @vocabularies.num_embeddings()
 
 # Parameters for train/diffusion_utils.DiffusionSchedule:
@@ -75,14 +76,20 @@ def write_t5x(
     kvstore: str = "file",
     step: int = 500_000,
     zarr_type: str = "<f4",
+    settings: str = "",
 ) -> Path:
-    """Writes a T5X run, vectors into the msgpack, the rest beside it; returns the step's folder."""
+    """Writes a T5X run, vectors into the msgpack, the rest beside it; returns the step's folder.
+
+    Args:
+        settings: lines of gin that come last, and so win.
+    """
     folder = run / f"checkpoint_{step}"
     folder.mkdir(parents=True)
     lengths = {"inputs": 64, "targets": 16}
     if any(name.startswith("continuous_encoder/") for name in params):
         lengths["targets_context"] = 16
-    (run / "config.gin").write_text(GIN.format(velocity_bins=1, lengths=lengths, style=style))
+    gin = GIN.format(velocity_bins=1, lengths=lengths, style=style)
+    (run / "config.gin").write_text(f"{gin}\n{settings}\n")
     target: dict = {}
     for name, values in params.items():
         *parents, leaf = name.split("/")

@@ -93,6 +93,14 @@ def test_groups_of_songs_come_back_in_order(synth, midi):
         np.testing.assert_allclose(scale(song.log_mel), scale(alone.log_mel), atol=0.01)
 
 
+def test_every_segment_without_context(synth, midi):
+    usual = synth.render(midi / "overlaps.mid", **FEW).log_mel
+    alone = synth.render(midi / "overlaps.mid", mask_context=True, **FEW).log_mel
+    # The first one never has a context.
+    np.testing.assert_array_equal(alone[:16], usual[:16])
+    assert np.abs(alone[16:32] - usual[16:32]).max() > 0.01
+
+
 def test_a_stream_joined_is_the_song(synth, midi):
     whole = synth.render(midi / "piano_pedal.mid", **FEW)
     parts = list(synth.stream(midi / "piano_pedal.mid", **FEW))

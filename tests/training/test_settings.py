@@ -28,7 +28,10 @@ from spectrodiff.training.tasks.denoise import Diffusion
         (lambda: Optimization(schedule="rsqrt"), r"warmup_steps: expected .* > 0 for the rsqrt"),
         (lambda: Optimization(weight_decay=0.1), r"weight_decay: expected 0 for Adafactor"),
         (lambda: Diffusion(drop_conditioning=1.0), r"expected a probability in \[0, 1\), got 1.0"),
-        (lambda: Diffusion(prediction="noise"), r"expected one of 'eps', 'x0', 'v', got 'noise'"),
+        (
+            lambda: Diffusion(prediction="noise"),
+            r"expected one of 'eps', 'x0', 'v', 'x0_and_eps', got 'noise'",
+        ),
         (lambda: Network(size="huge"), r"Network.size: expected one of tiny, small, base"),
         (lambda: Network(dropout=2.0).config(), r"dropout: expected a rate in \[0, 1\), got 2.0"),
         (lambda: Data(corpora="maestro"), r"Data.corpora: expected a list, each text in quotes"),

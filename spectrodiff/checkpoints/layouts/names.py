@@ -143,7 +143,14 @@ def t5x_sources(config: ModelConfig) -> dict[str, Source]:
         for index, ours in enumerate(names)
         for part in ("query", "key", "value", "out")
     }
-    return sources | _stack("decoder", "decoder", _T5X_DECODER | crosses, config.decoder_layers)
+    sources |= _stack("decoder", "decoder", _T5X_DECODER | crosses, config.decoder_layers)
+    if config.trains_positions:
+        # In T5X, a table has the same name whether it is trained or not.
+        tables = [name for name in sources if name.endswith("/positions")]
+        sources |= {
+            name.replace("/positions", "/trained_positions"): sources.pop(name) for name in tables
+        }
+    return sources
 
 
 def mt3_sources(config: ModelConfig) -> dict[str, Source]:

@@ -18,18 +18,11 @@ import numpy as np
 
 from spectrodiff.checkpoints.layouts.gin_file import GinFile
 from spectrodiff.checkpoints.layouts.names import t5x_sources
+from spectrodiff.checkpoints.layouts.t5x_settings import read_t5x_settings
 from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.checkpoints.settings import (
-    EMBEDDING_ROWS,
-    TIME_SCALE,
-    choose,
-    model_config,
-    require,
-)
 from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
 from spectrodiff.core.errors import CheckpointError, first_line
-from spectrodiff.models.config import CrossAttention, ModelConfig, NetworkKind
-from spectrodiff.music.tokenization import Tokenization
+from spectrodiff.models.config import NetworkKind
 
 FILE_NAME, CONFIG = "checkpoint", "config.gin"
 _AUTOREGRESSIVE_SIGN = "decoder/layers_0/encoder_decoder_attention/query/kernel"
@@ -38,10 +31,6 @@ _NDARRAY_EXTENSION = 1  # flax's code for an array in a msgpack
 _TYPES = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     **{name: np.dtype(name) for name in ("float16", "float32", "float64", "int32", "int64")},
-}
-_CROSS_ATTENTION: Mapping[str, CrossAttention] = {
-    "concat_encodings": "concatenate",
-    "sum_cross_attends": "sum",
 }
 
 
@@ -79,22 +68,14 @@ def import_t5x(folder: Path) -> Checkpoint:
     gin = GinFile(_find_config(folder))
     stored = read_t5x_arrays(folder)
     has_context = any(name.startswith("continuous_encoder/") for name in stored)
-    bins = gin.require("NUM_VELOCITY_BINS")
-    rows = choose(gin.path, "NUM_VELOCITY_BINS", bins, EMBEDDING_ROWS)
     # The configuration does not state the kind, but the names of cross-attentions differ.
     kind: NetworkKind = "autoregressive" if _AUTOREGRESSIVE_SIGN in stored else "diffusion"
-    config = _read_sizes(gin, kind, rows, has_context)
-    for name, value in (
-        ("DiffusionConfig.model_output", "eps"),
-        ("train/DiffusionSchedule.name", "cosine"),
-        ("T5Config.max_decoder_noise_time", TIME_SCALE),
-    ):
-        require(gin.path, name, gin.get(name, value), value)
+    description = read_t5x_settings(gin, kind, has_context=has_context)
+    config = description.config
     return Checkpoint(
-        config=config,
         params=assemble(folder, config, t5x_sources(config), stored),
-        tokenization=Tokenization(velocity_bins=bins),
         layout="T5X",
+        **description._asdict(),
     )
 
 
@@ -191,34 +172,3 @@ def _find_config(folder: Path) -> Path:
         if (place / CONFIG).is_file():
             return place / CONFIG
     raise CheckpointError(folder.parent / CONFIG, "the configuration of the run", "no file")
-
-
-def _read_sizes(
-    gin: GinFile, kind: NetworkKind, embedding_rows: int, has_context: bool
-) -> ModelConfig:
-    lengths = gin.require("TASK_FEATURE_LENGTHS")
-    if not isinstance(lengths, dict):
-        raise CheckpointError(gin.path, "TASK_FEATURE_LENGTHS as a dict", reprlib.repr(lengths))
-    activations = "T5Config.mlp_activations"
-    require(gin.path, activations, gin.require(activations), ("gelu", "linear"))
-    cross_attention: CrossAttention = "concatenate"  # with one source, all styles are equal
-    if has_context:
-        positions, style = "T5Config.context_positions", "T5Config.decoder_cross_attend_style"
-        require(gin.path, positions, gin.require(positions), "terminal_relative")
-        cross_attention = choose(gin.path, style, gin.require(style), _CROSS_ATTENTION)
-    return model_config(
-        gin.path,
-        width=gin.require("T5Config.emb_dim"),
-        heads=gin.require("T5Config.num_heads"),
-        head_width=gin.require("T5Config.head_dim"),
-        mlp_width=gin.require("T5Config.mlp_dim"),
-        encoder_layers=gin.require("T5Config.num_encoder_layers"),
-        decoder_layers=gin.require("T5Config.num_decoder_layers"),
-        vocabulary_size=embedding_rows,
-        note_tokens=lengths.get("inputs"),
-        target_frames=lengths.get("targets"),
-        context_frames=lengths.get("targets_context") if has_context else 0,
-        cross_attention=cross_attention,
-        dropout=gin.get("T5Config.dropout_rate", 0.1),
-        kind=kind,
-    )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
@@ -47,6 +48,7 @@ class DiffusionSegments:
         prediction: meaning of its output.
         sampler: the steps to take.
         guidance: guidance weight w; 1 evaluates the conditional branch only.
+        mask_context: mask the context of every segment.
         dtype: type of the matrix products.
         mesh: devices with one axis `data`, over which a batch is split.
         tuning: settings of the programs; by default those for the devices.
@@ -63,9 +65,11 @@ class DiffusionSegments:
         guidance: float,
         dtype: type,
         mesh: Mesh,
+        mask_context: bool = False,
         tuning: Tuning | None = None,
     ) -> None:
         self.config, self.steps = config, sampler.steps
+        self._mask_context = mask_context
         self.tuning = tuning or tuning_for(mesh)
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._params, self._mesh = params, mesh
@@ -90,6 +94,8 @@ class DiffusionSegments:
 
     def prepare(self, batch: SegmentBatch) -> PreparedBatch:
         """Encodes the conditioning: all the work that is done once per segment."""
+        if self._mask_context:
+            batch = batch._replace(context_mask=np.zeros_like(batch.context_mask))
         split = NamedSharding(self._mesh, BATCH)
         batch = SegmentBatch(*(jax.device_put(array, split) for array in batch))
         return PreparedBatch(self._encode(self._params, *batch[:3]), batch.keys)

@@ -9,7 +9,6 @@ from jax.sharding import Mesh
 from spectrodiff.checkpoints.model import Description, as_json
 from spectrodiff.core.config import require
 from spectrodiff.diffusion.parameterization import Prediction
-from spectrodiff.diffusion.schedule import ScheduleName
 from spectrodiff.models.autoregressive import Autoregressor, loss
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import define, init_params
@@ -21,7 +20,7 @@ from spectrodiff.training.tasks.shared import SynthesizerTask
 
 # Part of every model's description, used by denoisers only.
 _PREDICTION: Prediction = "eps"
-_SCHEDULE: ScheduleName = "cosine"
+_SCHEDULE = "cosine"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,10 @@ from spectrodiff.audio.features import scale
 from spectrodiff.checkpoints.model import Description, as_json
 from spectrodiff.core.config import check_types, require
 from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
-from spectrodiff.diffusion.parameterization import Prediction, to_x0
+from spectrodiff.diffusion.parameterization import Prediction, estimates, to_x0
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
-from spectrodiff.diffusion.schedule import ScheduleName, alpha_sigma, make_schedule
+from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
+from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import define, init_params
 from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.models.initialization import align_attention
@@ -34,7 +35,7 @@ class Diffusion(TaskSettings):
     """Settings of denoising; the defaults are the paper's."""
 
     prediction: Prediction = "eps"
-    schedule: ScheduleName = "cosine"
+    schedule: str = "cosine"  # a name that `diffusion.schedule.make_schedule` takes
     loss_target: LossTarget = "eps"
     loss_norm: LossNorm = "l1"
     # Probability of hiding notes and context together, for the unconditional branch of guidance.
@@ -49,12 +50,15 @@ class Diffusion(TaskSettings):
     disturb_context_level: float = 1.0
     # Exponent p of t = u ** p with u uniform; below 1, high noise is trained more often.
     time_power: float = 1.0
+    # Number n of times i / n, i = 0..n-1, that are trained; None for all times in [0, 1).
+    discrete_times: int | None = None
     # Number of times t, on a fixed grid, that the evaluation loss is a mean over.
     evaluation_times: int = 8
 
     def __post_init__(self) -> None:
         check_types(self)
         DenoisingLoss(self.loss_target, self.loss_norm)
+        make_schedule(self.schedule)
         for name in ("drop_conditioning", "drop_context"):
             rate = getattr(self, name)
             require(0 <= rate < 1, f"Diffusion.{name}", "a probability in [0, 1)", rate)
@@ -64,17 +68,24 @@ class Diffusion(TaskSettings):
         power, times = self.time_power, self.evaluation_times
         require(power > 0, "Diffusion.time_power", "a number > 0", power)
         require(times >= 1, "Diffusion.evaluation_times", "a whole number >= 1", times)
+        count = self.discrete_times
+        require(count is None or count >= 1, "Diffusion.discrete_times", "a number >= 1", count)
 
     def description(self, run: RunSettings) -> dict[str, Any]:
         """Returns the description of the network, as JSON."""
-        config = run.network.config(run.tokenization)
+        config = self._config(run)
         settings = self.prediction, self.schedule, run.tokenization, run.sampling
         return as_json(Description(config, *settings))
 
     def make(self, run: RunSettings) -> "Denoise":
         """Makes the task with the network, precision and tokenization of a run."""
+        config = self._config(run)
+        if run.network.initialization == "aligned":
+            expected = "'random_phase' for an aligned initialization"
+            known = config.positions == "random_phase"
+            require(known, "Network.positions", expected, config.positions)
         return Denoise(
-            config=run.network.config(run.tokenization),
+            config=config,
             dtype=run.training.dtype,
             remat=run.training.remat,
             tokenization=run.tokenization,
@@ -82,6 +93,10 @@ class Diffusion(TaskSettings):
             initialization=run.network.initialization,
             sampling=run.sampling,
         )
+
+    def _config(self, run: RunSettings) -> ModelConfig:
+        config = run.network.config(run.tokenization)
+        return dataclasses.replace(config, estimates=estimates(self.prediction))
 
 
 class Conditions(NamedTuple):
@@ -139,6 +154,8 @@ class Denoise(SynthesizerTask):
         examples = hide(examples, conditions, hide_key)
         x0 = scale(examples.log_mel)
         time = jax.random.uniform(time_key, x0.shape[:1]) ** conditions.time_power
+        if count := self.settings.discrete_times:
+            time = jnp.floor(time * count) / count
         eps = jax.random.normal(noise_key, x0.shape)
         return {"loss": self._denoise(params, examples, x0, eps, time, dropout_key)[0].mean()}
 
@@ -181,6 +198,7 @@ class Denoise(SynthesizerTask):
             prediction=self.settings.prediction,
             sampler=self.sampling.solver(),
             guidance=self.sampling.guidance,
+            mask_context=self.sampling.mask_context,
             dtype=self.dtype,
             mesh=mesh,
         )

@@ -23,9 +23,9 @@ def checkpoint(golden):
     return dataclasses.replace(
         open_checkpoint(golden / "checkpoints/diffusers"),
         prediction="v",
-        schedule="linear",
-        tokenization=Tokenization(127, False, "full", (0, 40), (35,), True),
-        sampling=Sampling("ddim", 7, 1.25, "medium:0.5"),
+        schedule="linear:1e-3:0.05:100",
+        tokenization=Tokenization(127, False, "full", (0, 40), (35,), True, onsets_only=True),
+        sampling=Sampling("ddim", 7, 1.25, "medium:0.5", mask_context=True),
     )
 
 
@@ -68,6 +68,26 @@ def test_the_weights_are_an_ordinary_safetensors_file(checkpoint, folder):
     assert arrays.keys() == expected.keys()
     for name, values in arrays.items():
         np.testing.assert_array_equal(values, expected[name])
+
+
+def test_models_of_format_2_have_the_defaults_of_later_settings(checkpoint, folder):
+    path = folder / "model.json"
+    settings = json.loads(path.read_text()) | {"format": 2}
+    assert settings["tokenization"].pop("onsets_only")
+    assert settings["sampling"].pop("mask_context")
+    for name in ("estimates", "positions", "context_positions"):
+        del settings["model"][name]
+    path.write_text(json.dumps(settings))
+    loaded = load_model(folder)
+    assert loaded.config == checkpoint.config
+    tokenization, sampling = checkpoint.tokenization, checkpoint.sampling
+    assert loaded.tokenization == dataclasses.replace(tokenization, onsets_only=False)
+    assert loaded.sampling == dataclasses.replace(sampling, mask_context=False)
+    # Other settings are still required.
+    del settings["sampling"]["steps"]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(CheckpointError, match=r"Sampling\.steps, got none"):
+        load_model(folder)
 
 
 def test_without_inverter(checkpoint, tmp_path):
@@ -113,10 +133,13 @@ def edit(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, "format = 1 or 2, got 3"),
-        ({"format": True}, "format = 1 or 2, got True"),
+        ({"format": 4}, "format = 1 or 2 or 3, got 4"),
+        ({"format": True}, "format = 1 or 2 or 3, got True"),
         ({"prediction": "noise"}, "'eps' or 'x0' or 'v'"),
+        ({"prediction": "x0_and_eps"}, "estimates = 2, got 1"),
         ({"schedule": ["cosine"]}, "schedule"),
+        ({"schedule": "linear:1:2"}, "a schedule: 'cosine', .*got 'linear:1:2'"),
+        ({"schedule": "linear:0.1:1:9"}, r"variances in \(0, 1\), got 'linear:0.1:1:9'"),
         (
             {"tokenization": TOKENS | {"velocity_bins": "1"}},
             "velocity_bins: a whole number, got '1'",

@@ -260,7 +260,8 @@ def test_parameters_in_the_file_itself(tmp_path):
         ("'concat_encodings'", "'average'", "'concat_encodings' or 'sum_cross_attends'"),
         ("'concat_encodings'", "['sum_cross_attends']", "decoder_cross_attend_style"),
         ("'concat_encodings'", "'sum_cross_attends'", "no decoder/layers_0/MultiHead"),
-        ("'terminal_relative'", "'regular'", "'terminal_relative', got 'regular'"),
+        ("'terminal_relative'", "'relative'", "'terminal_relative' or 'regular', got 'relative'"),
+        ("'fixed_permuted_offset'", "'rotary'", "T5Config.position_encoding = .* got 'rotary'"),
         ("NUM_VELOCITY_BINS = 1", "NUM_VELOCITY_BINS = 127", r"\(1664, 32\), got"),
         ("NUM_VELOCITY_BINS = 1", "NUM_VELOCITY_BINS = 12", "1 or 127"),
         ("NUM_VELOCITY_BINS = 1", "NUM_VELOCITY_BINS = True", "1 or 127"),
@@ -281,9 +282,18 @@ def test_settings_that_do_not_fit(run, line, replacement, message):
 @pytest.mark.parametrize(
     "line",
     [
-        "diffusion_utils.DiffusionConfig.model_output = 'v'",
-        "train/diffusion_utils.DiffusionSchedule.name = 'linear'",
+        "diffusion_utils.DiffusionConfig.model_output = 'score'",
+        "train/diffusion_utils.DiffusionSchedule.name = 'linear'",  # without its constants
+        "train/diffusion_utils.DiffusionSchedule.name = 'quadratic'",
+        "sampler/diffusion_utils.DiffusionSchedule.name = 'quadratic'",
         "network.T5Config.max_decoder_noise_time = 1000",
+        "diffusion_utils.SamplerConfig.clip_x0 = False",
+        "diffusion_utils.SamplerConfig.name = 'euler'",
+        "diffusion_utils.SamplerConfig.logvar_type = 'tiny'",
+        "sampler/diffusion_utils.DiffusionSchedule.num_steps = 'many'",
+        "preprocessors.map_midi_programs.granularity_type = 'gm'",
+        "tasks.NoteRepresentationConfig.onsets_only = True",  # with ties
+        "tasks.NoteRepresentationConfig.include_ties = 'no'",
     ],
 )
 def test_settings_of_other_models(run, line):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.audio.features import scale
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.training.examples import read_examples
 from spectrodiff.training.settings import Training
@@ -159,6 +160,36 @@ def test_times_are_powers_of_uniform_numbers(examples, params):
     Spy(config=task.config, settings=task.settings).loss(params, many, jax.random.key(0))
     assert abs(np.mean(times[0]) - 1 / 1.5) < 0.02
     np.testing.assert_allclose(time_grid(4), [0.125, 0.375, 0.625, 0.875])
+
+
+def test_discrete_times(examples, params):
+    """Times are i / n for i = 0..n - 1, each as often as any other."""
+    task = tiny.make_task(tiny.NETWORK, Diffusion(discrete_times=4))
+    times = []
+
+    class Spy(type(task)):
+        def _denoise(self, params, examples, x0, eps, time, dropout_key=None):
+            times.append(time)
+            return (jnp.zeros(len(time)),)
+
+    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), examples)
+    Spy(config=task.config, settings=task.settings).loss(params, many, jax.random.key(0))
+    values, counts = np.unique(times[0], return_counts=True)
+    np.testing.assert_array_equal(values, [0, 0.25, 0.5, 0.75])
+    # Of 3000 examples, 750 each; the standard deviation is 24.
+    assert np.abs(counts - 750).max() < 90
+
+
+@pytest.mark.parametrize("positions", ["sinusoid", "random_trained"])
+def test_aligned_attention_needs_its_positions(positions):
+    network = dataclasses.replace(tiny.NETWORK, positions=positions, initialization="aligned")
+    with pytest.raises(ConfigError, match=r"positions: expected 'random_phase' for an aligned"):
+        tiny.make_task(network)
+
+
+def test_a_schedule_without_a_meaning():
+    with pytest.raises(ConfigError, match="schedule: expected 'cosine', 'linear' or"):
+        Diffusion(schedule="square")
 
 
 def test_a_task_has_to_have_all_methods():
