@@ -1,5 +1,6 @@
 """Speeds measured with a clock that only moves when features are sampled or inverted."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -11,8 +12,8 @@ from spectrodiff.evaluation.speed import SpeedMeter
 from spectrodiff.inverter import Inverter
 from tests.support.notation import note_table
 
-MODEL = Row("model", "model", None, "dpmpp", 10, 2.0, "large", 0)
-SLOW = Row("slow", "model", None, "ddpm", 1000, 2.0, "large", 0)
+MODEL = Row("model", sampler="dpmpp", steps=10, guidance=2.0, variance="large", seed=0)
+SLOW = dataclasses.replace(MODEL, name="slow", sampler="ddpm", steps=1000)
 ENCODED, RAW = Row("encoded", "encoded"), Row("raw", "raw")
 DESCRIPTIONS = {
     "model": {"steps": 10, "inverter": "a"},
@@ -34,7 +35,7 @@ class Synthesizer:
     def __init__(self, clock, segments=6):
         self.clock, self.count, self.runs = clock, segments, []
 
-    def segments(self, notes, *, sampler, steps, guidance, variance, seed):
+    def segments(self, notes, *, sampler, steps, guidance, variance, mask_context, seed):
         self.runs.append((sampler, steps, guidance, variance, seed))
         for number in range(self.count):
             self.clock.seconds += 100 if len(self.runs) == 1 else 7 if number == 0 else steps / 20
@@ -83,7 +84,7 @@ def test_compilation_and_the_first_segment_do_not_count(tmp_path, clock):
 
 def test_rows_that_share_features_are_sampled_once(tmp_path, clock):
     synthesizer, inverter = Synthesizer(clock), BoxInverter(clock)
-    other = Row("other", "model", None, "dpmpp", 10, 2.0, "large", 0, "b")
+    other = dataclasses.replace(MODEL, name="other", inverter="b")
     meter = make_meter(tmp_path, synthesizer, inverter)
     speeds = meter.measure([MODEL, other, SLOW, ENCODED], DESCRIPTIONS)
     assert len(synthesizer.runs) == 4
