@@ -13,7 +13,7 @@ from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, load_
 from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
 from spectrodiff.evaluation.metrics.embeddings.onnx_embedding import OnnxEmbedding
 from spectrodiff.evaluation.metrics.embeddings.tf_hub import TRILL, VGGISH
-from spectrodiff.evaluation.metrics.transcription.mt3 import load_mt3
+from spectrodiff.evaluation.metrics.transcription.transcribe import BASIC_PITCH, open_transcriber
 from spectrodiff.evaluation.scoring.embedding import EmbeddingMetric
 from spectrodiff.evaluation.scoring.metric import Metric
 from spectrodiff.evaluation.scoring.signal import SignalMetric
@@ -21,8 +21,6 @@ from spectrodiff.evaluation.scoring.transcription import TranscriptionMetric
 from spectrodiff.evaluation.settings import Evaluation
 
 logger = logging.getLogger(__name__)
-
-BASIC_PITCH = "basic_pitch"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +63,7 @@ def open_metrics(settings: Evaluation) -> tuple[list[Metric], list[MissingMetric
     transcriber = settings.transcriber
     f1 = [*F1.values(), NONDRUM_F1, DRUM_F1]
     if transcriber == BASIC_PITCH:
-        from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
-
-        metrics.append(TranscriptionMetric(BasicPitch(), "package"))
+        metrics.append(TranscriptionMetric(open_transcriber(transcriber), "package"))
         reason = "basic-pitch recognizes neither instruments nor drums"
         missing.append(_missing("MT3", None, MT3_PUBLISHED, reason, f1))
     elif reason := _why_missing(transcriber, "Evaluation.transcriber"):
@@ -75,7 +71,7 @@ def open_metrics(settings: Evaluation) -> tuple[list[Metric], list[MissingMetric
     else:
         assert transcriber is not None
         checksum = path_checksum(transcriber)
-        mt3 = load_mt3(transcriber, batch_size=settings.transcriber_batch_size)
+        mt3 = open_transcriber(transcriber, batch_size=settings.transcriber_batch_size)
         metrics.append(TranscriptionMetric(mt3, checksum))
     return metrics, missing
 

@@ -1,6 +1,7 @@
 import pytest
 
 from spectrodiff.core.errors import CheckpointError, ConfigError
+from spectrodiff.evaluation.metrics.transcription import transcribe
 from spectrodiff.evaluation.scoring import open_metrics as module
 from spectrodiff.evaluation.scoring.open_metrics import open_metrics
 from spectrodiff.evaluation.settings import Evaluation
@@ -95,7 +96,7 @@ def test_the_transcriber_decodes_as_many_segments_as_it_is_told(monkeypatch, tmp
         def __init__(self, folder, batch_size):
             assert (folder, batch_size) == (str(tmp_path), size)
 
-    monkeypatch.setattr(module, "load_mt3", Stand)
+    monkeypatch.setattr(transcribe, "load_mt3", Stand)
     metrics, _ = open_metrics(Evaluation(transcriber=str(tmp_path), transcriber_batch_size=size))
     assert "transcription_f1_full" in columns(metrics)
 
@@ -104,9 +105,7 @@ def test_basic_pitch_leaves_the_papers_column_empty(monkeypatch, caplog):
     class Stand:
         name, tells_programs = "basic-pitch", False
 
-    monkeypatch.setattr(
-        "spectrodiff.evaluation.metrics.transcription.basic_pitch.BasicPitch", Stand
-    )
+    monkeypatch.setattr(transcribe, "BasicPitch", Stand)
     metrics, missing = open_metrics(Evaluation(transcriber="basic_pitch"))
     assert columns(metrics)[-2:] == ["onset_f1", "onset_offset_f1"]
     assert metrics[-1].id == "basic_pitch-package"
