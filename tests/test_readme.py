@@ -57,6 +57,7 @@ NEEDS_FLUIDSYNTH = {
     "out/tiny-run",
     "out/tiny-inverter",
     "out/inverter.onnx",
+    "out/report/media",
     "recipe",
     "out/recipe/model",
 }
