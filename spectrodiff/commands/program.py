@@ -26,10 +26,11 @@ COMMANDS = {
     "tally": "count the answers of a listening test",
     "report": "write the pages of an evaluation again",
     "fad": "compute the Frechet audio distance of two folders of audio",
+    "export-embedding": "write a published embedding of audio to an ONNX file",
     "recipe": "train a model and its inverter from a soundfont in a given time",
 }
 # Commands that are in other modules than those of their names.
-MODULES = {"fad": "embeddings.fad"}
+MODULES = {"fad": "embeddings.fad", "export-embedding": "embeddings.export"}
 
 
 def spectrodiff() -> NoReturn:

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     # Imported here so that --help is fast.
     from spectrodiff.evaluation.folders.distance import folder_distance
 
+    embeddings = _open_embeddings(flags)
     results = [
         folder_distance(
             flags.evaluated,
@@ -49,15 +50,15 @@ def main(arguments: Sequence[str]) -> None:
             seed=flags.seed,
             progress=True,
         )
-        for embedding, checksum in _open_embeddings(flags)
+        for embedding, checksum in embeddings
     ]
     if flags.csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(CSV_COLUMNS)
         writer.writerows(row for result in results for row in csv_rows(result))
         return
-    for result in results:
-        print("\n".join(describe(result)))
+    for result, (embedding, _) in zip(results, embeddings, strict=True):
+        print("\n".join(describe(result, _remark(embedding))))
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -100,12 +101,9 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def describe(result: "FolderDistance") -> Iterator[str]:
-    """Yields the lines that say what was found."""
-    from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
-
-    remark = f" ({LOG_MEL_REMARK})" if result.embedding == LogMelStatistics.name else ""
-    yield f"{result.embedding}{remark}"
+def describe(result: "FolderDistance", remark: str = "") -> Iterator[str]:
+    """Yields the lines that say what was found, with a remark about the embedding."""
+    yield printable(result.embedding + (remark and f" ({remark})"))
     interval = ""
     if result.interval:
         interval = f"   95 % {result.interval.low:.6g} to {result.interval.high:.6g}"
@@ -140,6 +138,16 @@ def csv_rows(result: "FolderDistance") -> Iterator[Sequence[object]]:
     for name, distance in result.per_file.items():
         reference = (result.reference.files, result.reference.frames)
         yield (result.embedding, name, distance, None, None, None, 1, None, *reference)
+
+
+def _remark(embedding: "Embedding | None") -> str:
+    """Returns the weights of an embedding in an ONNX file, or a warning about log-mel."""
+    from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
+    from spectrodiff.evaluation.metrics.embeddings.onnx_embedding import OnnxEmbedding
+
+    if isinstance(embedding, LogMelStatistics):
+        return LOG_MEL_REMARK
+    return embedding.source if isinstance(embedding, OnnxEmbedding) else ""
 
 
 def _describe_side(side: "Side") -> str:
