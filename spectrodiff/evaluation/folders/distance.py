@@ -111,18 +111,18 @@ def folder_distance(
         for source in sources:
             _check_readable(source)
     read = _Reader(embedding, checksum, Path(cache) if cache is not None else None)
-    theirs = _Summary(seed)
-    theirs.add_source(sources[1], read, skip_damaged, progress)
-    reference_statistics = _unbiased(theirs.total())
+    theirs, ours = _Summary(seed), _Summary(seed)
     distances: dict[str, float] = {}
+    # Products of small matrices: threads wait for each other longer than they work.
+    with _blas_threads(1):
+        theirs.add_source(sources[1], read, skip_damaged, progress)
+        reference_statistics = _unbiased(theirs.total())
 
-    def compare(file: str, statistics: Statistics) -> None:
-        with _threads(reference_statistics):
+        def compare(file: str, statistics: Statistics) -> None:
             distances[file] = frechet_distance(_unbiased(statistics), reference_statistics)
 
-    ours = _Summary(seed)
-    ours.add_source(sources[0], read, skip_damaged, progress, compare if per_file else None)
-    with _threads(reference_statistics):
+        ours.add_source(sources[0], read, skip_damaged, progress, compare if per_file else None)
+    with _blas_threads(None if len(reference_statistics.mean) > _LARGE_DIMS else 1):
         distance = frechet_distance(_unbiased(ours.total()), reference_statistics)
         interval = None
         if replicates and ours.files:
@@ -265,12 +265,10 @@ def _unbiased(statistics: Statistics) -> Statistics:
     return replace(statistics, scatter=statistics.scatter * factor)
 
 
-def _threads(statistics: Statistics) -> contextlib.AbstractContextManager[object]:
+def _blas_threads(count: int | None) -> contextlib.AbstractContextManager[object]:
     from threadpoolctl import threadpool_limits
 
-    if len(statistics.mean) > _LARGE_DIMS:
-        return contextlib.nullcontext()
-    return threadpool_limits(1, user_api="blas")
+    return threadpool_limits(count, user_api="blas")
 
 
 def _content_hash(path: Path) -> str:

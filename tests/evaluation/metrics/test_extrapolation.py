@@ -120,6 +120,9 @@ INVERSES = 1 / np.arange(100, 100 + NUM_SIZES)
         (1 + 10 * INVERSES + 7e-4 * (-1) ** np.arange(NUM_SIZES), 1),  # explains 0.97
         (1 + 10 * INVERSES + 1e-3 * (-1) ** np.arange(NUM_SIZES), None),  # 0.93
         (np.full(NUM_SIZES, 2.0), 2),  # no bias at all
+        # Hardly any bias, however the line lies.
+        (1 - 0.5 * INVERSES, 1),
+        (1 + 5e-4 * (-1) ** np.arange(NUM_SIZES), 1),
     ],
 )
 def test_when_a_line_is_trusted(distances, expected):
