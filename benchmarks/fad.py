@@ -30,11 +30,11 @@ NAME = "made-up"
 # Files per side, frames per file, dimensions: as of VGGish, CLAP and MERT.
 SIZES = {
     "128 dims, 200 files of 5 min": (200, 312, 128),
-    "512 dims, 200 files of 1 min": (200, 60, 512),
-    "768 dims, 40 files of 30 s": (40, 2250, 768),
+    "512 dims, 50 files of 4 min": (50, 240, 512),
+    "768 dims, 20 files of 30 s": (20, 2250, 768),
 }
 TASKS = ("distance", "infinity", "per_file")
-ROUNDS = 3
+ROUNDS = 2
 
 
 def main() -> None:

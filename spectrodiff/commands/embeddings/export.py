@@ -16,9 +16,9 @@ KINDS = {
     "clap": "LAION's CLAP for music: music_audioset_epoch_15_esc_90.14.pt",
     "clap-hub": "CLAP in transformers' layout: laion/larger_clap_music",
     "mert": "a layer of m-a-p/MERT-v1-95M",
-    "encodec": "the encoder of EnCodec at 24 kHz",
-    "encodec-48k": "the encoder of EnCodec at 48 kHz",
-    "dac": "the encoder of the Descript Audio Codec at 44.1 kHz",
+    "encodec": "the encoder of EnCodec at 24 kHz: encodec_24khz-d7cc33bc.th",
+    "encodec-48k": "the encoder of EnCodec at 48 kHz: encodec_48khz-7e698e3e.th",
+    "dac": "the encoder of the Descript Audio Codec: weights_44khz_8kbps_0.0.1.pth",
 }
 # Lengths of the recordings for which the file is compared with the original, in seconds.
 COMPARED_SECONDS = {"encodec": (1, 3.2), "encodec-48k": (1, 2.2), "mert": (1, 5.3), "dac": (2,)}

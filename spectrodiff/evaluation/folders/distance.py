@@ -111,7 +111,8 @@ def folder_distance(
         for source in sources:
             _check_readable(source)
     read = _Reader(embedding, checksum, Path(cache) if cache is not None else None)
-    theirs, ours = _Summary(seed), _Summary(seed)
+    num_groups = MAX_GROUPS if replicates else 1
+    theirs, ours = _Summary(num_groups, seed), _Summary(num_groups, seed)
     distances: dict[str, float] = {}
     # Products of small matrices: threads wait for each other longer than they work.
     with _blas_threads(1):
@@ -154,7 +155,8 @@ def folder_distance(
 class _Summary:
     """Statistics of one side, file by file."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, num_groups: int, seed: int) -> None:
+        self._num_groups = num_groups
         self.groups: list[Statistics] = []
         self.files: list[str] = []
         self.damaged: list[str] = []
@@ -203,10 +205,10 @@ class _Summary:
 
     def _add(self, name: str, frames: np.ndarray) -> Statistics:
         statistics = Statistics.of(frames)
-        if len(self.groups) < MAX_GROUPS:
+        if len(self.groups) < self._num_groups:
             self.groups.append(statistics)
         else:
-            number = len(self.files) % MAX_GROUPS
+            number = len(self.files) % self._num_groups
             self.groups[number] = self.groups[number].merge(statistics)
         self._subsets.add(name, frames)
         self.files.append(name)
