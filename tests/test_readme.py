@@ -58,6 +58,7 @@ NEEDS_FLUIDSYNTH = {
     "out/tiny-inverter",
     "out/inverter.onnx",
     "out/report",
+    "out/report/media",
     "recipe",
     "out/recipe/model",
 }

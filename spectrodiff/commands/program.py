@@ -27,8 +27,12 @@ COMMANDS = {
     "listen": "make a blind listening test of several evaluations",
     "tally": "count the answers of a listening test",
     "report": "write the pages of an evaluation again",
+    "fad": "compute the Frechet audio distance of two folders of audio",
+    "export-embedding": "write a published embedding of audio to an ONNX file",
     "recipe": "train a model and its inverter from a soundfont in a given time",
 }
+# Commands that are in other modules than those of their names.
+MODULES = {"fad": "embeddings.fad", "export-embedding": "embeddings.export"}
 
 
 def spectrodiff() -> NoReturn:
@@ -44,7 +48,8 @@ def main(arguments: Sequence[str]) -> int | None:
         near = difflib.get_close_matches(flags.command, COMMANDS, n=1)
         expected = f"one of {', '.join(COMMANDS)}" + (f" (did you mean {near[0]}?)" if near else "")
         raise ConfigError("command", expected, flags.command)
-    module = importlib.import_module(f"spectrodiff.commands.{flags.command}")
+    name = MODULES.get(flags.command, flags.command)
+    module = importlib.import_module(f"spectrodiff.commands.{name}")
     status: int | None = module.main(arguments[1:])
     return status
 

@@ -11,7 +11,6 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.evaluation.columns import Column, embedding_columns
 from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
 from spectrodiff.evaluation.metrics.minutes import Score
-from spectrodiff.evaluation.metrics.uncertainty import frechet_at_infinity
 from spectrodiff.evaluation.protocol import EvaluationSong
 from spectrodiff.evaluation.results import Speed, write_results
 from spectrodiff.evaluation.scoring.embedding import EmbeddingMetric
@@ -156,18 +155,15 @@ def test_scores_of_corpora(summary):
     )
     assert frechet["value"] == pytest.approx(frechet_distance(prediction, target), rel=1e-9)
     assert frechet["frames"] == 60
-    predictions = [vectors.astype(np.float32) for vectors, _ in parts]
-    # To rounding: how a matrix product is summed up may depend on what else the machine does.
-    infinite = frechet_at_infinity(predictions, target)
-    assert frechet["extrapolated"] == pytest.approx(infinite, rel=1e-12)
+    # Sixty frames are too few to extrapolate from.
+    assert frechet["extrapolated"] is None
     assert frechet["low"] < frechet["high"]
     distances = [np.linalg.norm(ours - theirs, axis=1).mean() for ours, theirs in parts]
     expected = pytest.approx(np.mean(distances), rel=1e-6)
     assert scores["model"]["vggish_reconstruction"]["value"] == expected
     assert scores["raw"]["vggish_frechet"]["value"] == pytest.approx(0, abs=1e-9)
-    # One song has no interval, and thirty frames are too few to extrapolate.
     alone = summary["corpora"][1]["scores"]["model"]["vggish_frechet"]
-    assert (alone["low"], alone["extrapolated"]) == (None, None)
+    assert alone["low"] is None  # one song
 
 
 def test_corpora_count_alike(summary):

@@ -4,6 +4,7 @@ Sums are float64 and merged by the formulas of Chan, Golub and LeVeque (1983), s
 added in any number of parts, from any number of processes.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -71,6 +72,11 @@ class Statistics:
         """Covariance of the frames, divided by count, not by count - 1, as in the paper."""
         return self.scatter / self.count
 
+    @functools.cached_property
+    def root(self) -> np.ndarray:
+        """Symmetric square root of a full covariance; kept, since a reference needs it often."""
+        return _square_root(self.covariance)
+
 
 def merge_all(parts: Iterable[Statistics]) -> Statistics:
     """Returns the statistics of the frames of all parts.
@@ -102,9 +108,7 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     if a.scatter.ndim == 1:
         deviations = np.sqrt(a.covariance) - np.sqrt(b.covariance)
         return between_means + float(np.sum(deviations**2))
-    root_of_product = np.linalg.svd(
-        _square_root(a.covariance) @ _square_root(b.covariance), compute_uv=False
-    )
+    root_of_product = np.linalg.svd(a.root @ b.root, compute_uv=False)
     traces = np.trace(a.covariance) + np.trace(b.covariance)
     # Rounding can make the result slightly negative.
     return max(between_means + float(traces - 2 * root_of_product.sum()), 0.0)

@@ -1,32 +1,23 @@
-"""Confidence intervals by bootstrap over songs, and the bias of Frechet distances.
-
-Both use random numbers with a fixed seed, so results are reproducible.
-"""
+"""Confidence intervals by bootstrap over songs, with a fixed seed, so results are reproducible."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spectrodiff.core.errors import AudioError
 from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance, merge_all
+from spectrodiff.evaluation.metrics.extrapolation import NestedSubsets, frechet_at_infinity
 
 REPLICATES = 200
 LEVEL = 0.95
-
-# Extrapolation to infinitely many frames: number of sample sizes, ratio of the largest to the
-# smallest, and number of frames below which none is made.
-NUM_SIZES = 15
-LARGEST_TO_SMALLEST = 5
-MIN_EXTRAPOLATED_FRAMES = 50
 
 
 @dataclass(frozen=True)
 class Interval:
     """95 % confidence interval of a score, a percentile bootstrap over songs.
 
-    For a Frechet distance it is biased upwards: a sample with repeated songs differs more from
-    another sample than one without.
+    A sample with repeated songs differs more from another sample than one without, so the Frechet
+    distances of samples are too large by some mean amount, which is subtracted.
     """
 
     low: float
@@ -40,8 +31,8 @@ class CorpusFrechet:
     Attributes:
         distance: distance between the frames of all songs (FAD).
         interval: confidence interval; None for a single song.
-        extrapolated: distance without the bias of a finite number of frames; None if there are
-            fewer than 50 frames.
+        extrapolated: distance without the bias of a finite number of frames (FAD-infinity); None
+            where it cannot be trusted (see `extrapolation.frechet_at_infinity`).
     """
 
     distance: float
@@ -74,11 +65,14 @@ def score_frechet(
     with threadpool_limits(1, user_api="blas"):
         ours, theirs = [[Statistics.of(x) for x in side] for side in (predictions, targets)]
         target = merge_all(theirs)
-        interval = extrapolated = None
+        interval = None
         if replicates:
             interval = bootstrap_frechet(ours, theirs, replicates=replicates, seed=seed)
-        if sum(map(len, predictions)) >= MIN_EXTRAPOLATED_FRAMES:
-            extrapolated = frechet_at_infinity(predictions, target, seed=seed)
+        subsets, references = NestedSubsets(seed=seed), NestedSubsets(seed=seed)
+        for number, (prediction, recording) in enumerate(zip(predictions, targets, strict=True)):
+            subsets.add(str(number), prediction)
+            references.add(str(number), recording)
+        extrapolated = frechet_at_infinity(subsets.statistics(), references.statistics())
         return CorpusFrechet(frechet_distance(merge_all(ours), target), interval, extrapolated)
 
 
@@ -98,61 +92,33 @@ def bootstrap_frechet(
     *,
     replicates: int = REPLICATES,
     seed: int = 0,
+    paired: bool = True,
 ) -> Interval | None:
     """Returns the interval of the Frechet distance of a corpus; None for fewer than two songs.
 
     Args:
         predictions: statistics of the rendered audio of each song.
-        targets: statistics of the recordings of the same songs, in the same order. A song and its
-            recording are resampled together.
+        targets: statistics of the recordings that they are compared with.
         replicates: number of bootstrap replicates.
         seed: seed of the resampling.
+        paired: True if `targets` are recordings of the same songs in the same order. A song and its
+            recording are then resampled together, otherwise independently.
     """
-    if len(predictions) != len(targets):
+    if paired and len(predictions) != len(targets):
         raise ValueError(f"{len(predictions)} predictions and {len(targets)} targets")
     if len(predictions) < 2:
         return None
     prediction, target = _Songs(predictions), _Songs(targets)
-    weights = _resample_songs(len(predictions), replicates, seed)
-    return _interval(
-        np.array([frechet_distance(prediction.merge(row), target.merge(row)) for row in weights])
+    ours = _resample_songs(len(predictions), replicates, seed)
+    theirs = ours if paired else _resample_songs(len(targets), replicates, seed + 1)
+    distances = np.array(
+        [
+            frechet_distance(prediction.merge(row), target.merge(other))
+            for row, other in zip(ours, theirs, strict=True)
+        ]
     )
-
-
-def frechet_at_infinity(
-    predictions: Sequence[np.ndarray], target: Statistics, *, seed: int = 0
-) -> float:
-    """Extrapolates the Frechet distance to infinitely many frames ("FAD-infinity").
-
-    With N frames the distance is too large by about slope / N, where the slope depends on the
-    embedding and on the model (Gui et al., arXiv:2311.01616; Chong and Forsyth, CVPR 2020). A line
-    over 1 / N is fitted to the distances of random subsets, from a fifth of the frames to all of
-    them, and evaluated at 1 / N = 0. The law holds for N well above the number of dimensions.
-
-    Args:
-        predictions: embedding of the rendered audio of each song, [frames, dims].
-        target: statistics of all recordings.
-        seed: seed of the choice of subsets.
-
-    Raises:
-        AudioError: if there are too few frames for subsets.
-    """
-    total = sum(map(len, predictions))
-    sizes = np.unique((total / np.linspace(LARGEST_TO_SMALLEST, 1, NUM_SIZES)).astype(int))
-    if len(sizes) < 3 or sizes[0] < 2:
-        raise AudioError("embeddings", "enough frames to extrapolate from", str(total))
-    # The first frames of a random order are a random sample of any size. Only the frames that one
-    # size has more than the previous one have to be summed up.
-    order = np.random.default_rng(seed).permutation(total)
-    shells = np.split(order, sizes[:-1])
-    frames = np.concatenate(predictions)
-    distances, sample = [], None
-    for shell in shells:
-        more = Statistics.of(frames[shell])
-        sample = more if sample is None else sample.merge(more)
-        distances.append(frechet_distance(sample, target))
-    _, value = np.polyfit(1 / sizes, distances, 1)
-    return float(value)
+    distance = frechet_distance(merge_all(predictions), merge_all(targets))
+    return _interval(np.maximum(distances - distances.mean() + distance, 0))
 
 
 class _Songs:

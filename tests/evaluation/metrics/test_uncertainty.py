@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import AudioError
-from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance, merge_all
+from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
 from spectrodiff.evaluation.metrics.uncertainty import (
     bootstrap_frechet,
     bootstrap_mean,
-    frechet_at_infinity,
     score_frechet,
 )
 
@@ -42,7 +41,7 @@ def test_bootstrap_resamples_songs_together_with_their_targets(dims):
     """Two songs have three resamples: either song twice, or both."""
     rng = np.random.default_rng(0)
     predictions = [rng.normal(size=(20, dims)), rng.normal(2, 1, size=(35, dims))]
-    targets = [rng.normal(5, 1, size=(25, dims)), rng.normal(2, 1, size=(30, dims))]
+    targets = [rng.normal(5, 1, size=(25, dims)), rng.normal(6, 1, size=(30, dims))]
 
     def distance(*songs):
         return frechet_distance(
@@ -56,45 +55,59 @@ def test_bootstrap_resamples_songs_together_with_their_targets(dims):
     interval = bootstrap_frechet(
         [Statistics.of(song) for song in predictions],
         [Statistics.of(song) for song in targets],
-        replicates=100,
+        replicates=2000,
     )
-    assert interval.low == pytest.approx(extremes[0], rel=1e-9)
-    assert interval.high == pytest.approx(extremes[1], rel=1e-9)
+    assert interval.high - interval.low == pytest.approx(extremes[1] - extremes[0], rel=1e-9)
+    # Their mean is moved to the distance of both songs.
+    shift = distance(0, 1) - (sum(extremes) / 4 + distance(0, 1) / 2)
+    margin = 0.05 * (extremes[1] - extremes[0])
+    assert interval.low == pytest.approx(extremes[0] + shift, abs=margin)
+
+
+def test_bootstrap_of_unpaired_songs_resamples_both_sides_independently():
+    """Four equally likely pairs of extremes, of which paired songs would have two."""
+    mean = [Statistics(10, np.array([x]), np.zeros((1, 1))) for x in (0.0, 1.0, 10.0, 12.0)]
+    # Resampled means of two songs without variance within: 0, 0.5 and 1, and 10, 11 and 12. The
+    # distance is (a - b)^2 + (s_a - s_b)^2, where s is half the range, or 0 for one song twice.
+    distances = {
+        (a - b) ** 2 + (s - t) ** 2: p * q
+        for a, s, p in ((0, 0, 0.25), (0.5, 0.5, 0.5), (1, 0, 0.25))
+        for b, t, q in ((10, 0, 0.25), (11, 1, 0.5), (12, 0, 0.25))
+    }
+    expected_mean = sum(value * chance for value, chance in distances.items())
+    shift = 10.5**2 + 0.5**2 - expected_mean
+    interval = bootstrap_frechet(mean[:2], mean[2:], replicates=2000, paired=False)
+    assert interval.low == pytest.approx(81 + shift, abs=1)
+    assert interval.high == pytest.approx(144 + shift, abs=1)
+    # A single reference stays as it is.
+    fixed = bootstrap_frechet(mean[:2], mean[2:3], replicates=2000, paired=False)
+    shift = 9.5**2 + 0.5**2 - (100 / 4 + (9.5**2 + 0.5**2) / 2 + 81 / 4)
+    assert fixed.low == pytest.approx(81 + shift, abs=0.5)
+    assert fixed.high == pytest.approx(100 + shift, abs=0.5)
+
+
+def test_the_interval_holds_the_distance():
+    """Without the shift, two thirds of such intervals lie above the distance."""
+    rng = np.random.default_rng(3)
+    for seed in range(5):
+        sides = [[Statistics.of(rng.normal(size=(30, 8))) for _ in range(6)] for _ in range(2)]
+        interval = bootstrap_frechet(*sides, replicates=100, seed=seed)
+        total = [sum_up(side) for side in sides]
+        assert 0 <= interval.low < frechet_distance(*total) < interval.high
+
+
+def sum_up(songs):
+    """Statistics of songs of one length, from the moments of all frames."""
+    mean = np.mean([song.mean for song in songs], axis=0)
+    moments = [song.covariance + np.outer(song.mean, song.mean) for song in songs]
+    count = sum(song.count for song in songs)
+    return Statistics(count, mean, count * (np.mean(moments, axis=0) - np.outer(mean, mean)))
 
 
 def test_bootstrap_refuses_songs_without_their_targets():
     statistics = Statistics.of(np.eye(3))
     with pytest.raises(ValueError, match="2 predictions and 3 targets"):
         bootstrap_frechet([statistics] * 2, [statistics] * 3)
-
-
-def test_extrapolation_removes_the_bias_of_few_frames():
-    # Two Gaussians a known distance apart: means differ by 0.5 on every one of 16 axes, deviations
-    # are 1 and 1.5. 16 * (0.25 + 0.25) = 8. The target is known exactly.
-    rng = np.random.default_rng(0)
-    dims, true = 16, 8.0
-    target = Statistics(1, np.zeros(dims), 1.5**2 * np.eye(dims))
-    plain, extrapolated = [], []
-    for seed in range(8):
-        songs = [0.5 + rng.normal(size=(60, dims)) for _ in range(10)]
-        extrapolated.append(frechet_at_infinity(songs, target, seed=seed))
-        plain.append(frechet_distance(merge_all(map(Statistics.of, songs)), target))
-    bias = np.mean(plain) - true
-    assert bias > 0.1
-    assert abs(np.mean(extrapolated) - true) < 0.6 * bias
-    assert extrapolated[-1] == frechet_at_infinity(songs, target, seed=7)
-    assert extrapolated[-1] != frechet_at_infinity(songs, target, seed=8)
-
-
-def test_extrapolation_is_the_line_through_its_points():
-    """The distance of identical frames does not depend on their number."""
-    target = Statistics(1, np.zeros(3), np.zeros((3, 3)))
-    assert frechet_at_infinity([np.full((40, 3), 2.0)], target) == pytest.approx(12)
-
-
-def test_too_few_frames_to_extrapolate():
-    with pytest.raises(AudioError, match="enough frames to extrapolate from, got 2"):
-        frechet_at_infinity([np.eye(2)], Statistics.of(np.eye(2)))
 
 
 def random_songs(count, frames=80, dims=4, seed=0):
@@ -109,18 +122,31 @@ def test_frechet_distance_of_a_corpus():
     target = Statistics.of(np.concatenate(targets))
     expected = frechet_distance(Statistics.of(np.concatenate(predictions)), target)
     assert found.distance == pytest.approx(expected, rel=1e-10)
-    assert found.interval.low < found.interval.high
-    infinite = frechet_at_infinity(predictions, target)
-    assert found.extrapolated == pytest.approx(infinite, rel=1e-10)
-    assert found.extrapolated < found.distance
+    assert found.interval.low < found.distance < found.interval.high
+
+
+def test_extrapolation_of_a_corpus():
+    """Means differ by 0.15 on each of 48 axes; the rest of the distance is that of few frames."""
+    predictions, targets = np.random.default_rng(0).normal(size=(2, 5, 150, 48))
+    predictions, true = list(predictions + 0.15), 48 * 0.15**2
+    found = score_frechet(predictions, list(targets), replicates=0)
+    assert found.extrapolated == pytest.approx(true, abs=0.25 * (found.distance - true))
+    again = score_frechet(predictions, list(targets), replicates=0)
+    assert again.extrapolated == pytest.approx(found.extrapolated, rel=1e-9)
+    other = score_frechet(predictions, list(targets), replicates=0, seed=1)
+    assert other.extrapolated != pytest.approx(found.extrapolated, rel=1e-6)
+
+
+def test_a_recording_compared_with_itself():
+    _, targets = random_songs(5)
     same = score_frechet(targets, targets, replicates=0)
     assert same.distance == pytest.approx(0, abs=1e-6)
+    assert same.extrapolated == pytest.approx(0, abs=1e-6)
 
 
 def test_frechet_distance_of_few_songs_and_frames():
-    one = score_frechet(*random_songs(1))
-    assert one.interval is None
-    assert one.extrapolated is not None
+    assert score_frechet(*random_songs(1)).interval is None
+    # The smallest subset has about 8 of 40 frames.
     assert score_frechet(*random_songs(2, frames=20)).extrapolated is None
     assert score_frechet(*random_songs(2), replicates=0).interval is None
 

@@ -25,17 +25,27 @@ class Embedding(Protocol):
         ...
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
-        """Embeds audio, float32 [samples] of whole seconds, to float32 [frames, dims]."""
+        """Embeds audio, float32 [samples] of a second or more, to float32 [frames, dims]."""
         ...
 
 
-def embed(embedding: Embedding, audio: np.ndarray, subject: str) -> np.ndarray:
-    """Returns the embedding of a recording, padded to whole seconds as in the paper.
+def embed(
+    embedding: Embedding,
+    audio: np.ndarray,
+    subject: str,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    whole_seconds: bool = True,
+) -> np.ndarray:
+    """Returns the embedding of a recording.
 
     Args:
         embedding: the embedding.
-        audio: floating point [samples] at 16 kHz; resampled if the embedding has another rate.
+        audio: floating point [samples]; resampled if the embedding has another rate.
         subject: name of the recording, for error messages.
+        sample_rate: sample rate of the audio in Hz.
+        whole_seconds: True to pad the audio to whole seconds as in the paper; False to pad only
+            what is shorter than a second, at its end.
 
     Returns:
         float32 [frames, dims], at least one frame.
@@ -45,11 +55,16 @@ def embed(embedding: Embedding, audio: np.ndarray, subject: str) -> np.ndarray:
         CheckpointError: if the embedding returns anything but finite vectors.
     """
     audio = check_audio(audio, subject)
-    if embedding.sample_rate != SAMPLE_RATE:
+    rate = embedding.sample_rate
+    if rate != sample_rate:
         import librosa
 
-        audio = librosa.resample(audio, orig_sr=SAMPLE_RATE, target_sr=embedding.sample_rate)
-    frames = np.asarray(embedding(pad_to_whole_seconds(audio, embedding.sample_rate)))
+        audio = librosa.resample(audio, orig_sr=sample_rate, target_sr=rate)
+    if whole_seconds:
+        audio = pad_to_whole_seconds(audio, rate)
+    else:
+        audio = np.pad(audio, (0, max(rate - len(audio), 0)))
+    frames = np.asarray(embedding(audio))
     if frames.ndim != 2 or not frames.size:
         got = f"shape {frames.shape} for {subject}"
         raise CheckpointError(embedding.name, "an embedding [frames, dims]", got)

@@ -1,7 +1,11 @@
 """SavedModels, with a stand-in for TensorFlow and, if installed, TensorFlow itself."""
 
+import multiprocessing
+import os
+import signal
+import subprocess
 import sys
-import types
+import textwrap
 
 import numpy as np
 import pytest
@@ -9,75 +13,151 @@ import pytest
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.evaluation.metrics.embeddings.embedding import embed, load_trill, load_vggish
 
+# The process of an embedding imports this in place of TensorFlow. Tensors are arrays, and what a
+# SavedModel does is written in its saved_model.pb.
+STAND_IN = """
+import os
+import pathlib
 
-class FakeTrill:
-    def __call__(self, samples, sample_rate):
-        assert sample_rate == 16_000
-        return {"embedding": samples.reshape(-1, 4000), "layer19": None}
+import numpy as np
+
+# As TensorFlow, it looks for accelerators when it is imported.
+VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
+float32 = np.float32
+constant = np.asarray
 
 
-class FakeVggish:
-    def __call__(self, waveform):
-        return waveform.reshape(-1, 8000)
+def vggish(waveform):
+    return waveform.reshape(-1, 8000)
+
+
+def trill(samples, sample_rate):
+    assert sample_rate == 16_000
+    return {"embedding": samples.reshape(-1, 4000), "layer19": None}
+
+
+def surroundings(waveform):
+    return np.array([[os.getpid(), VISIBLE == ""]])
+
+
+def dying(waveform):
+    os.kill(os.getpid(), 9)
+
+
+MODELS = {"vggish": vggish, "trill": trill, "surroundings": surroundings, "dying": dying}
+
+
+class saved_model:
+    @staticmethod
+    def load(folder):
+        return MODELS[(pathlib.Path(folder) / "saved_model.pb").read_text()]
+"""
+STAND_IN_HUB = """
+import tensorflow
+
+def load(url):
+    return tensorflow.MODELS["trill" if "trill" in url else "vggish"]
+"""
 
 
 @pytest.fixture
-def tensorflow(monkeypatch):
-    """Stand-in module whose SavedModels are in a dict and whose tensors are arrays."""
-    module = types.ModuleType("tensorflow")
-    module.float32 = np.float32
-    module.constant = np.asarray
-    module.loaded = {}
-    module.saved_model = types.SimpleNamespace(load=lambda source: module.loaded[source])
-    hub = types.ModuleType("tensorflow_hub")
-    hub.load = lambda url: module.loaded[url]
-    monkeypatch.setitem(sys.modules, "tensorflow", module)
-    monkeypatch.setitem(sys.modules, "tensorflow_hub", hub)
-    return module
+def tensorflow(tmp_path, monkeypatch):
+    """Makes stand-ins for TensorFlow and TensorFlow Hub importable."""
+    (tmp_path / "tensorflow.py").write_text(STAND_IN)
+    (tmp_path / "tensorflow_hub.py").write_text(STAND_IN_HUB)
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "saved_model.pb").write_bytes(b"")
-    return tmp_path
+def saved(tmp_path):
+    """Writes a SavedModel of the stand-in."""
+
+    def save(model):
+        folder = tmp_path / model
+        folder.mkdir()
+        (folder / "saved_model.pb").write_text(model)
+        return folder
+
+    return save
 
 
 def noise(num_samples):
     return np.random.default_rng(0).normal(size=num_samples).astype(np.float32)
 
 
-def test_vggish_is_called_with_samples_alone(tensorflow, folder):
-    tensorflow.loaded[str(folder)] = FakeVggish()
-    vggish = load_vggish(folder)
+def test_vggish_is_called_with_samples_alone(tensorflow, saved):
+    vggish = load_vggish(saved("vggish"))
     assert (vggish.name, vggish.sample_rate) == ("VGGish", 16_000)
     audio = noise(32_000)
     np.testing.assert_array_equal(embed(vggish, audio, "song"), audio.reshape(4, 8000))
 
 
 def test_trill_is_called_by_name(tensorflow):
-    url = "https://tfhub.dev/google/nonsemantic-speech-benchmark/trill/3"
-    tensorflow.loaded[url] = FakeTrill()
-    trill = load_trill(url)
+    trill = load_trill("https://tfhub.dev/google/nonsemantic-speech-benchmark/trill/3")
     assert (trill.name, trill.sample_rate) == ("TRILL", 16_000)
     audio = noise(16_000)
     np.testing.assert_array_equal(embed(trill, audio, "song"), audio.reshape(4, 4000))
 
 
-def test_another_model_is_refused(tensorflow, folder):
-    tensorflow.loaded[str(folder)] = FakeVggish()
+def test_it_runs_elsewhere_without_accelerators_and_ends_with_its_object(tensorflow, saved):
+    embedding = load_vggish(saved("surroundings"))
+    (pid, hidden), (again, _) = (embed(embedding, noise(16_000), "song")[0] for _ in range(2))
+    assert pid == again != os.getpid()
+    assert hidden == 1
+    assert "VGGish" in [child.name for child in multiprocessing.active_children()]
+    del embedding
+    assert "VGGish" not in [child.name for child in multiprocessing.active_children()]
+
+
+def test_it_ends_with_its_parent(tensorflow, saved, tmp_path):
+    """Also if the parent is killed, and has no time to end it."""
+    script = textwrap.dedent(
+        f"""
+        import os, signal
+        import numpy as np
+        from spectrodiff.evaluation.metrics.embeddings.embedding import load_vggish
+        if __name__ == "__main__":
+            embedding = load_vggish({str(saved("surroundings"))!r})
+            print(int(embedding(np.zeros(16_000, np.float32))[0, 0]), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    (tmp_path / "script.py").write_text(script)
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    # Standard output is at its end when the last process that holds it has ended.
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout) > 0
+
+
+def test_a_process_that_dies_is_an_error(tensorflow, saved):
+    embedding = load_vggish(saved("dying"))
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"VGGish to answer, got .* ended by SIGKILL"):
+            embed(embedding, noise(16_000), "song")
+
+
+def test_another_model_is_refused(tensorflow, saved):
+    trill = load_trill(saved("vggish"))
     with pytest.raises(CheckpointError, match="the SavedModel of TRILL"):
-        embed(load_trill(folder), noise(16_000), "song")
+        embed(trill, noise(16_000), "song")
 
 
-def test_damaged_models_are_refused(tensorflow, folder):
+def test_damaged_models_are_refused(tensorflow, saved):
     with pytest.raises(CheckpointError, match="the SavedModel of VGGish, published at"):
-        load_vggish(folder)
+        load_vggish(saved("nonsense"))
 
 
-def test_tensorflow_is_asked_for(monkeypatch, folder):
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
+def test_tensorflow_is_asked_for(tensorflow, saved, tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise ModuleNotFoundError('no tensorflow')")
     with pytest.raises(CheckpointError, match=r"pip install 'spectrodiff\[tensorflow\]'"):
-        load_vggish(folder)
+        load_vggish(saved("vggish"))
 
 
 def test_saved_models(tmp_path):

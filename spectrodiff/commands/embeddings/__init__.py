@@ -1,0 +1,1 @@
+"""Commands about embeddings of audio: their distances, and their export to ONNX."""
