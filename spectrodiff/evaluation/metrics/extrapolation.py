@@ -92,7 +92,7 @@ def frechet_at_infinity(
     fifth of the bias is left; from one frame on the mean error is near 0. If only one side shrinks,
     half of the bias is left, and of correlated sides twice the bias is subtracted. Where a line
     explains 95 %, it is nearer to the true distance than the plain distance in 92 to 98 % of the
-    cases; other lines are so in about half of the cases.
+    cases.
 
     Frames of a song are alike. What is removed is the bias of few frames, not that of few songs.
 
