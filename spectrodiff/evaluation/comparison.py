@@ -211,6 +211,12 @@ def _notes(first: _Side, second: _Side, shared: Sequence[_SharedCorpus]) -> list
                 f"Evaluation.{name} differs, {_in_words(ours)} and {_in_words(theirs)}: scores are "
                 "comparable only if the weights are the same."
             )
+    trims = [bool(side.results.settings.get("trims_references")) for side in (first, second)]
+    if trims[0] != trims[1]:
+        notes.append(
+            "One model renders notes that end at the next onset of their pitch, and only its F1 is "
+            "scored against such notes."
+        )
     songs = [song for corpus in shared for pair in corpus.songs for song in pair]
     if first.folder != second.folder and not all(song.checksum for song in songs):
         notes.append("An evaluation has no checksums: recordings were compared by length only.")

@@ -77,7 +77,10 @@ class Summarizer:
             model=model or "",
             created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             device=device,
-            settings=dataclasses.asdict(self.settings),
+            settings={
+                **dataclasses.asdict(self.settings),
+                "trims_references": any(corpus.protocol.trims_references for corpus in corpora),
+            },
             rows=[ResultRow(row.name, row.heading, row.source) for row in self.rows],
             columns=self._columns(),
             missing=[

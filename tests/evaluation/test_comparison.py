@@ -157,6 +157,9 @@ def test_what_is_not_comparable_is_named(tmp_path):
     evaluation(b, songs, {"transcriber": "basic_pitch"})
     notes = " ".join(compare_rows(a, b).notes)
     assert "Evaluation.transcriber differs, none and 'basic_pitch'" in notes
+    assert "next onset" not in notes
+    evaluation(b, songs, {"trims_references": True})
+    assert "notes that end at the next onset" in " ".join(compare_rows(a, b).notes)
 
 
 def test_the_table_and_the_file(tmp_path, capsys):
