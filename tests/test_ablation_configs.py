@@ -43,7 +43,6 @@ CHANGES = {
         "velocity_bins": 127,
         "ties": False,
         "program_map": "flat",
-        "trim_overlaps": False,
         "steps": 400_000,
         "corpora": ("maestro/v3",),
     },
