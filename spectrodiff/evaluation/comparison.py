@@ -28,6 +28,11 @@ FORMAT = 1
 
 # Settings that change scores without changing the names of their columns.
 _METRIC_SETTINGS = ("transcriber", "vggish", "trill", "onnx")
+# What the protocol takes from the model (see `protocol.Protocol`), and why it matters.
+_MODEL_SETTINGS = {
+    "trims_references": "F1 is scored against other notes of the recordings",
+    "segment_frames": "renderings are padded, and joins are placed, differently",
+}
 
 
 @dataclass(frozen=True)
@@ -211,12 +216,11 @@ def _notes(first: _Side, second: _Side, shared: Sequence[_SharedCorpus]) -> list
                 f"Evaluation.{name} differs, {_in_words(ours)} and {_in_words(theirs)}: scores are "
                 "comparable only if the weights are the same."
             )
-    trims = [bool(side.results.settings.get("trims_references")) for side in (first, second)]
-    if trims[0] != trims[1]:
-        notes.append(
-            "One model renders notes that end at the next onset of their pitch, and only its F1 is "
-            "scored against such notes."
-        )
+    for name, effect in _MODEL_SETTINGS.items():
+        ours, theirs = first.results.settings.get(name), second.results.settings.get(name)
+        # Older files do not tell.
+        if ours is not None and theirs is not None and ours != theirs:
+            notes.append(f"{name} of the models differs, {ours} and {theirs}: {effect}.")
     songs = [song for corpus in shared for pair in corpus.songs for song in pair]
     if first.folder != second.folder and not all(song.checksum for song in songs):
         notes.append("An evaluation has no checksums: recordings were compared by length only.")

@@ -150,7 +150,7 @@ class Results:
         model: name of the model; "" if there is none.
         created: local time, in the format of ISO 8601.
         device: devices that the evaluation ran on.
-        settings: settings of the evaluation, and whether F1 is scored against trimmed notes.
+        settings: settings of the evaluation, and what its protocol takes from the model.
         rows: rows of the tables.
         columns: columns of the tables, those of the paper first.
         missing: columns that stay empty.

@@ -140,7 +140,9 @@ class Evaluation:
         _check_at_least("Evaluation.transcriber_batch_size", self.transcriber_batch_size, 1)
         _check_at_least("Evaluation.replicates", self.replicates, 0)
         _check_at_least("Evaluation.speed_segments", self.speed_segments, 0)
-        require(self.max_minutes > 0, "Evaluation.max_minutes", "a number > 0", self.max_minutes)
+        minutes = self.max_minutes
+        finite = math.isfinite(minutes) and minutes > 0
+        require(finite, "Evaluation.max_minutes", "a finite number > 0", minutes)
 
     def with_model_defaults(self, sampling: Sampling, tokenization: Tokenization) -> "Evaluation":
         """Returns a copy with the model's own settings in place of those that are None."""

@@ -60,7 +60,7 @@ class Summarizer:
         """Computes the results of all corpora.
 
         Args:
-            corpora: corpora that were evaluated.
+            corpora: corpora that were evaluated, one or more, by one protocol.
             model: name of the model, if there is one.
             device: devices that the evaluation ran on.
             speeds: speed by row.
@@ -77,10 +77,7 @@ class Summarizer:
             model=model or "",
             created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             device=device,
-            settings={
-                **dataclasses.asdict(self.settings),
-                "trims_references": any(corpus.protocol.trims_references for corpus in corpora),
-            },
+            settings=dataclasses.asdict(self.settings) | corpora[0].protocol.description,
             rows=[ResultRow(row.name, row.heading, row.source) for row in self.rows],
             columns=self._columns(),
             missing=[

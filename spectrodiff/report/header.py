@@ -12,7 +12,7 @@ def protocol(results: Results) -> str:
 
 
 def how_rows_were_made(results: Results) -> list[tuple[str, str]]:
-    """Returns titles of rows, and sampler, steps, guidance, seed and inverter of these rows.
+    """Returns titles of rows, and how they were sampled and inverted.
 
     Rows that were made alike share an entry. References have only an inverter or a soundfont, and
     the recording itself has no entry.
@@ -51,6 +51,12 @@ def _describe(settings: Mapping[str, object], *, sampled: bool) -> str:
         words = {"sampler": "{}", "steps": "{} steps", "guidance": "guidance {}", "seed": "seed {}"}
         known = {name: settings.get(name) for name in words}
         parts = [words[name].format(value) for name, value in known.items() if value is not None]
+        variance = settings.get("variance")
+        # Only the sampler of the paper has one, nearly always this one.
+        if variance not in (None, "large") and settings.get("sampler") == "ddpm":
+            parts.append(f"variance {variance}")
+        if settings.get("mask_context"):
+            parts.append("without context")
     inverter = settings.get("inverter")
     parts.append("the model's inverter" if inverter is None else f"inverter {inverter}")
     return ", ".join(parts)

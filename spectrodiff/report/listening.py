@@ -128,7 +128,8 @@ def write_listening_sheet(
         (folder / "audio").mkdir()
         with Progress("copying", len(comparisons), "comparison") as progress:
             for *pair, song in comparisons:
-                clips = [_cut(source.audio[song], excerpt_seconds) for source in pair]
+                files = [source.audio[song] for source in pair]
+                clips = _cut([read_audio(file, SAMPLE_RATE) for file in files], excerpt_seconds)
                 gains_db = _matching_gains_db(clips) if match_loudness else [0.0, 0.0]
                 lengths = {}
                 for source, clip, gain_db in zip(pair, clips, gains_db, strict=True):
@@ -198,15 +199,16 @@ def _shared(first: _Source, second: _Source, max_songs: int | None) -> list[Song
     return [songs[place * len(songs) // max_songs] for place in range(max_songs)]
 
 
-def _cut(file: Path, excerpt_seconds: float | None) -> np.ndarray:
-    """Reads audio, or an excerpt from its middle, float32 [samples]."""
-    audio = read_audio(file, SAMPLE_RATE)
+def _cut(versions: Sequence[np.ndarray], excerpt_seconds: float | None) -> list[np.ndarray]:
+    """Returns excerpts from the middle of versions [samples] of a song, all of the same time."""
     if excerpt_seconds is None:
-        return audio
+        return list(versions)
     samples = round(excerpt_seconds * SAMPLE_RATE)
-    # Rounded to seconds, so that versions of slightly different lengths start together.
-    start = max(0, (len(audio) - samples) // 2) // SAMPLE_RATE * SAMPLE_RATE
-    return audio[start : start + samples]
+    # Versions can differ in length by almost a segment.
+    length = min(map(len, versions))
+    # Rounded, so that a song starts at the same time beside most other versions, too.
+    start = max(0, (length - samples) // 2) // SAMPLE_RATE * SAMPLE_RATE
+    return [audio[start : start + samples] for audio in versions]
 
 
 def _matching_gains_db(clips: Sequence[np.ndarray]) -> list[float]:

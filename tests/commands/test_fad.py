@@ -58,6 +58,7 @@ def test_audio_without_weights(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("log-mel statistics (")
     assert "comparable only with itself" in lines[0]
+    assert lines[3].split()[:3] == ["A", "1", "file,"]
     # Twice the level is ln 2 more in the means of 64 bands.
     assert float(lines[1].split()[1]) == pytest.approx(64 * np.log(2) ** 2, rel=0.05)
     (tmp_path / "a/s.wav").write_bytes(b"")

@@ -62,6 +62,7 @@ def test_titles():
         ({"guidance": float("nan")}, "Evaluation.guidance: expected a finite number"),
         ({"songs": 0}, "Evaluation.songs: expected a whole number >= 1"),
         ({"max_minutes": 0}, "Evaluation.max_minutes"),
+        ({"max_minutes": float("inf")}, "Evaluation.max_minutes: expected a finite number > 0"),
         ({"precision": "float64"}, "Evaluation.precision: expected one of"),
         ({"onnx": "a.onnx"}, "Evaluation.onnx: expected a list, each text in quotes"),
     ],

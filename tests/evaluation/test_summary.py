@@ -11,7 +11,7 @@ from spectrodiff.core.errors import CorpusError
 from spectrodiff.evaluation.columns import Column, embedding_columns
 from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
 from spectrodiff.evaluation.metrics.minutes import Score
-from spectrodiff.evaluation.protocol import EvaluationSong, Protocol
+from spectrodiff.evaluation.protocol import ALIGNED, EvaluationSong
 from spectrodiff.evaluation.results import Speed, write_results
 from spectrodiff.evaluation.scoring.embedding import EmbeddingMetric
 from spectrodiff.evaluation.scoring.open_metrics import MissingMetric
@@ -25,7 +25,8 @@ MODEL, RAW = Row("model", title="Our model"), Row("raw", "raw")
 
 
 class Corpus:
-    split, protocol = "test", Protocol(trims_references=True)
+    split = "test"
+    protocol = ALIGNED
 
     def __init__(self, name, *seconds, asked=None):
         self.name, self.asked = name, asked or len(seconds)
@@ -105,7 +106,9 @@ def test_what_it_is_of(summary):
         {"name": "raw", "title": "Raw", "source": "raw"},
     ]
     assert summary["settings"]["replicates"] == 20
-    assert summary["settings"]["trims_references"] is True
+    assert summary["settings"]["protocol"] == "aligned"
+    assert summary["settings"]["segment_frames"] == 256
+    assert summary["settings"]["trims_references"] is False
     first, second = summary["corpora"]
     assert (first["name"], first["songs"], first["asked"], first["seconds"]) == ("a/x", 2, 2, 5.0)
     assert (second["name"], second["songs"], second["asked"]) == ("b/y", 1, 4)

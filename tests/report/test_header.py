@@ -42,6 +42,26 @@ def test_rows_that_were_made_alike_are_told_once():
     ]
 
 
+def test_rows_without_context_and_of_another_variance_are_not_alike():
+    rows = [
+        {"name": "model"},
+        {"name": "blind", "mask_context": True},
+        {"name": "large", "variance": "large"},
+        {"name": "small", "variance": "small"},
+        {"name": "few", "sampler": "dpmpp", "variance": "small"},
+    ]
+    listed = [(row["name"], row["name"].title(), "model") for row in rows]
+    found = header.how_rows_were_made(
+        results(listed, sampler="ddpm", variance="large", mask_context=False, rows=rows)
+    )
+    assert found == [
+        ("Model · Large", "ddpm, the model's inverter"),
+        ("Blind", "ddpm, without context, the model's inverter"),
+        ("Small", "ddpm, variance small, the model's inverter"),
+        ("Few", "dpmpp, the model's inverter"),
+    ]
+
+
 def test_older_and_empty_settings_tell_what_they_know():
     rows = [("model", "Model"), ("raw", "Raw")]
     assert header.how_rows_were_made(results(rows)) == []

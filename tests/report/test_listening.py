@@ -91,6 +91,19 @@ def test_excerpts_come_from_the_middle_of_both(reports, tmp_path):
         np.testing.assert_allclose(audio, expected, atol=2 / 32768)
 
 
+def test_excerpts_of_versions_of_different_lengths_start_together(tmp_path):
+    """The middle 4 s begin at 2 s of 8 s, and at 1.95 s of 7.9 s, which is rounded to 1 s."""
+    rising = np.linspace(-0.5, 0.5, 8 * 16_000)
+    pair = [
+        with_audio(tmp_path / "long", "long", rising),
+        with_audio(tmp_path / "short", "short", rising[:126_400]),
+    ]
+    write_listening_sheet(pair, tmp_path / "sheet", excerpt_seconds=4, match_loudness=False)
+    found = clips(tmp_path / "sheet")
+    for model in ("long", "short"):
+        np.testing.assert_allclose(found[model][0], rising[16_000:80_000], atol=2 / 32768)
+
+
 def with_audio(folder, model, audio):
     """A report of one song, whose audio is given, float [samples] at 16 kHz."""
     report(folder, model, ["a"])

@@ -151,7 +151,10 @@ def _remark(embedding: "Embedding | None") -> str:
 
 
 def _describe_side(side: "Side") -> str:
-    return f"{side.files} files, {side.frames} frames" if side.files else "statistics"
+    if not side.files:
+        return "statistics"
+    files = f"{side.files} file{'s' * (side.files > 1)}"
+    return f"{files}, {side.frames} frame{'s' * (side.frames != 1)}"
 
 
 def _open_embeddings(

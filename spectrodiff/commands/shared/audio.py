@@ -8,12 +8,9 @@ from pathlib import Path
 from spectrodiff.audio.files import audio_blocks
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError
-from spectrodiff.data.corpora.folders import AUDIO_SUFFIXES, files_below
+from spectrodiff.data.corpora.folders import ALL_AUDIO_SUFFIXES, files_below
 
 logger = logging.getLogger(__name__)
-
-# Suffixes that are looked for in folders. A file that is named may have any other.
-_SUFFIXES = (*AUDIO_SUFFIXES, ".opus", ".aif", ".aiff", ".au", ".caf", ".w64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +41,8 @@ def find_audio(inputs: Sequence[str]) -> list[AudioFile]:
         below, skipped = files_below(path)
         for skip in skipped:
             logger.warning("%s in %s is left out: %s", skip.id, path, skip.reason)
-        files = [file for file in below if file.suffix.lower() in _SUFFIXES]
+        # A file that is named itself may have any other suffix.
+        files = [file for file in below if file.suffix.lower() in ALL_AUDIO_SUFFIXES]
         if not files:
             raise AudioError(path, "audio files in this folder", "none")
         found += [AudioFile(file, str(file.relative_to(path))) for file in files]

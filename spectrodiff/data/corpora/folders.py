@@ -12,6 +12,8 @@ from spectrodiff.core.files import is_utf8
 from spectrodiff.data.recordings import RecordingGroup, Skip
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+ALL_AUDIO_SUFFIXES = (*AUDIO_SUFFIXES, ".opus", ".aif", ".aiff", ".au", ".caf", ".w64")
+"""Suffixes of audio files that are looked for in folders which are not corpora."""
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 
 # Names of folders that are splits, in small letters.

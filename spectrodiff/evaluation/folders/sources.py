@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.core.errors import AudioError
-from spectrodiff.data.corpora.folders import group_by_name
+from spectrodiff.data.corpora.folders import ALL_AUDIO_SUFFIXES, group_by_name
 from spectrodiff.evaluation.metrics.distances import MAX_FULL_DIMS, Statistics
 from spectrodiff.evaluation.store import read_array
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64")
 _EXPECTED = "a folder of audio files or of embeddings (.npy), or a file of statistics (.npz)"
 
 
@@ -55,7 +54,7 @@ def open_source(
         return read_statistics(path, embedding)
     if not path.is_dir():
         raise AudioError(path, _EXPECTED, "another file" if path.exists() else "nothing there")
-    for suffixes in (AUDIO_SUFFIXES, (".npy",)):
+    for suffixes in (ALL_AUDIO_SUFFIXES, (".npy",)):
         groups, skipped = group_by_name(path, suffixes)
         files = {}
         for name, same in sorted(groups.items()):

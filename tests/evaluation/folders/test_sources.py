@@ -19,10 +19,11 @@ def touch(folder, *names):
 
 
 def test_audio_comes_first_and_names_tell_files_apart(tmp_path):
-    touch(tmp_path, "b.WAV", "a/x.mp3", "a/y.flac", "a/y.wav", "z.npy", "notes.txt", ".hidden.wav")
+    touch(tmp_path, "b.WAV", "a/x.mp3", "a/y.flac", "a/y.wav", "c.caf")
+    touch(tmp_path, "z.npy", "notes.txt", ".hidden.wav")
     source = open_source(tmp_path)
     assert not source.embedded
-    assert list(source.files) == ["a/x", "a/y.flac", "a/y.wav", "b"]
+    assert list(source.files) == ["a/x", "a/y.flac", "a/y.wav", "b", "c"]
     assert source.files["b"] == tmp_path / "b.WAV"
     assert is_audio(tmp_path)
 

@@ -81,13 +81,16 @@ class Mt3Transcriber:
     def _batches(self, audio: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         """Yields samples [B, segment], numbers of frames int32 [B] and the number of valid rows."""
         length, batch_size = self._segment_samples, self._batch_size
-        hop = TRANSCRIPTION.hop_samples
-        for first in range(0, len(audio), batch_size * length):
-            samples = audio[first : first + batch_size * length]
-            count = -(-len(samples) // length)
+        segment_frames = length // TRANSCRIPTION.hop_samples
+        # MT3 fills up the last frame with zeros; where it is full, a frame of zeros follows.
+        all_frames = len(audio) // TRANSCRIPTION.hop_samples + 1
+        all_segments = -(-all_frames // segment_frames)
+        for first in range(0, all_segments, batch_size):
+            count = min(batch_size, all_segments - first)
+            samples = audio[first * length : (first + count) * length]
             segments = np.pad(samples, (0, count * length - len(samples))).reshape(-1, length)
-            starts = np.arange(count) * length
-            num_frames = np.minimum(-(-(len(samples) - starts) // hop), length // hop)
+            starts = (first + np.arange(count)) * segment_frames
+            num_frames = np.minimum(all_frames - starts, segment_frames)
             # A batch is filled up with copies of its last segment, which need no additional steps.
             rows = np.minimum(np.arange(batch_size), count - 1)
             yield segments[rows], num_frames[rows].astype(np.int32), count
