@@ -58,7 +58,6 @@ NEEDS_FLUIDSYNTH = {
     "out/tiny-inverter",
     "out/inverter.onnx",
     "out/report",
-    "out/report/media",
     "recipe",
     "out/recipe/model",
 }

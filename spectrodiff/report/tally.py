@@ -117,6 +117,8 @@ def _read_answers(path: Path, sheet: Key) -> list[dict[str, str]]:
         raise ReportError(path, "answers to a listening sheet", "no such file") from None
     except (OSError, ValueError, csv.Error) as error:
         raise ReportError(path, "answers to a listening sheet", str(error)) from None
+    if not lines:
+        raise ReportError(path, "answers to a listening sheet", "none")
     for number, line in enumerate(lines, start=2):
         where = f"{path}: line {number}"
         missing = [column for column in _COLUMNS if line.get(column) is None]

@@ -320,6 +320,10 @@ def test_answers_to_something_else_are_refused(reports, tmp_path):
         tally(path, [path])
     with pytest.raises(ReportError, match="no such file"):
         tally(key, [tmp_path / "missing.csv"])
+    for text in ("", "sheet,listener,song,left,right,answer\n"):
+        (tmp_path / "none.csv").write_text(text)
+        with pytest.raises(ReportError, match="expected answers to a listening sheet, got none"):
+            tally(key, [tmp_path / "none.csv"])
 
 
 def test_commands(reports, tmp_path, capsys):

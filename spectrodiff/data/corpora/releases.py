@@ -55,7 +55,7 @@ class Release:
         if source.is_file():
             raise CorpusError(source, self.expected, self._describe_file(source))
         if not source.is_dir():
-            raise CorpusError(source, self.expected, "no such folder")
+            raise CorpusError(source, self.expected, "no such file or folder")
         for name in names:
             if not (source / name).exists():
                 raise self.lacks(source, name)

@@ -12,6 +12,7 @@ import numpy as np
 
 from spectrodiff.audio.files import read_audio, source_rate
 from spectrodiff.core.errors import AudioError, ConfigError
+from spectrodiff.core.files import check_writable
 from spectrodiff.core.progress import Progress
 from spectrodiff.evaluation.columns import slug
 from spectrodiff.evaluation.folders.sources import Recordings, open_source, read_vectors
@@ -102,6 +103,7 @@ def folder_distance(
         AudioError: if there are no files or one cannot be read, or the dimensions differ.
         CheckpointError: if the embedding returns anything but finite vectors.
         ConfigError: if audio has no embedding, or embeddings are to be embedded.
+        OutputError: if the cache is not writable.
     """
     name = embedding.name if embedding else None
     sources = [open_source(path, name) for path in (evaluated, reference)]
@@ -224,6 +226,7 @@ class _Reader:
         self._embedding, self._cache = embedding, None
         if embedding and cache:
             self._cache = cache / (slug(embedding.name) + (f"-{checksum}" if checksum else ""))
+            check_writable(self._cache)  # before hours of work
 
     def __call__(self, path: Path, embedded: bool) -> np.ndarray:
         if embedded:

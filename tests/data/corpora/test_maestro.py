@@ -81,7 +81,7 @@ def test_a_damaged_recording_is_skipped(release, damage, reason):
 
 
 def test_a_folder_that_is_not_the_release_is_refused(tmp_path, release):
-    with pytest.raises(CorpusError, match="no such folder"):
+    with pytest.raises(CorpusError, match="no such file or folder"):
         maestro.plan(tmp_path / "nowhere")
     with pytest.raises(CorpusError, match=r"no maestro-v\*.csv"):
         maestro.plan(release / "2018")

@@ -41,7 +41,7 @@ def test_errors_tell_where_a_corpus_is_published(tmp_path, capsys, corpus):
     assert line.startswith(f"error: {source}: expected an unpacked {release.title} release with ")
     for fact in (release.contents, release.page, release.size, release.license):
         assert fact in line
-    assert line.endswith(", got no such folder")
+    assert line.endswith(", got no such file or folder")
     source.mkdir()
     assert message(corpus, source, tmp_path, capsys).endswith(", got an empty folder")
     for number in range(5):

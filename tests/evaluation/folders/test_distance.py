@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 
 from spectrodiff.audio.files import write_audio
-from spectrodiff.core.errors import AudioError, ConfigError
+from spectrodiff.core.errors import AudioError, ConfigError, OutputError
 from spectrodiff.evaluation.folders import distance as module
 from spectrodiff.evaluation.folders.distance import STORED, Side, folder_distance
 
@@ -138,6 +138,10 @@ def test_embeddings_are_cached_by_contents(folders):
     folder_distance(root / "a", root / "b", embedding, cache=root / "cache", checksum="other")
     assert embedding.calls == 12
     assert len(list((root / "cache/rows").iterdir())) == 6
+    # A cache that cannot be written to is found before anything is computed.
+    with pytest.raises(OutputError, match=r"s1\.wav"):
+        folder_distance(root / "a", root / "b", embedding, cache=root / "a/s1.wav")
+    assert embedding.calls == 12
 
 
 def test_stored_embeddings_and_statistics(folders):
