@@ -146,9 +146,8 @@ def test_the_training_loss_depends_on_its_key(examples, params):
     assert first != other
 
 
-def test_times_are_powers_of_uniform_numbers(examples, params):
-    """The mean of u ** p is 1 / (1 + p)."""
-    task = tiny.make_task(tiny.NETWORK, Diffusion(time_power=0.5), Training())
+def times_of_examples(task, examples, params):
+    """The times of 500 copies of the examples, as the loss draws them."""
     times = []
 
     class Spy(type(task)):
@@ -158,23 +157,22 @@ def test_times_are_powers_of_uniform_numbers(examples, params):
 
     many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), examples)
     Spy(config=task.config, settings=task.settings).loss(params, many, jax.random.key(0))
-    assert abs(np.mean(times[0]) - 1 / 1.5) < 0.02
+    return times[0]
+
+
+def test_times_are_powers_of_uniform_numbers(examples, params):
+    """The mean of u ** p is 1 / (1 + p)."""
+    task = tiny.make_task(tiny.NETWORK, Diffusion(time_power=0.5), Training())
+    times = times_of_examples(task, examples, params)
+    assert abs(np.mean(times) - 1 / 1.5) < 0.02
     np.testing.assert_allclose(time_grid(4), [0.125, 0.375, 0.625, 0.875])
 
 
 def test_discrete_times(examples, params):
     """Times are i / n for i = 0..n - 1, each as often as any other."""
     task = tiny.make_task(tiny.NETWORK, Diffusion(discrete_times=4))
-    times = []
-
-    class Spy(type(task)):
-        def _denoise(self, params, examples, x0, eps, time, dropout_key=None):
-            times.append(time)
-            return (jnp.zeros(len(time)),)
-
-    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 500), examples)
-    Spy(config=task.config, settings=task.settings).loss(params, many, jax.random.key(0))
-    values, counts = np.unique(times[0], return_counts=True)
+    times = times_of_examples(task, examples, params)
+    values, counts = np.unique(times, return_counts=True)
     np.testing.assert_array_equal(values, [0, 0.25, 0.5, 0.75])
     # Of 3000 examples, 750 each; the standard deviation is 24.
     assert np.abs(counts - 750).max() < 90

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,8 @@ def open_laion_clap(weights: str | os.PathLike[str] | None) -> Exportable:
             return torch.nn.functional.normalize(self.projection(vectors["embedding"]), dim=-1)
 
     def original(audio: np.ndarray) -> np.ndarray:
-        """Windows of 10 s every second, the last ones padded with zeros, as in fadtk."""
-        rounded = ((np.clip(audio, -1, 1) * 32_767).astype(np.int16) / 32_767).astype(np.float32)
         vectors = []
-        for start in range(0, len(rounded), HOP):
-            window = np.zeros(WINDOW, np.float32)
-            part = rounded[start : start + WINDOW]
-            window[: len(part)] = part
+        for window in _windows(audio):
             with torch.no_grad():
                 found = branch({"waveform": torch.from_numpy(window)[None]}, device="cpu")
                 vectors.append(
@@ -133,12 +129,8 @@ def open_hub_clap(weights: str | os.PathLike[str] | None) -> Exportable:
             return _normalized(torch, _audio_features(self.model, features))
 
     def original(audio: np.ndarray) -> np.ndarray:
-        rounded = ((np.clip(audio, -1, 1) * 32_767).astype(np.int16) / 32_767).astype(np.float32)
         vectors = []
-        for start in range(0, len(rounded), HOP):
-            window = np.zeros(WINDOW, np.float32)
-            part = rounded[start : start + WINDOW]
-            window[: len(part)] = part
+        for window in _windows(audio):
             features = extractor(window, sampling_rate=SAMPLE_RATE, return_tensors="pt")
             with torch.no_grad():
                 found = _audio_features(model, features["input_features"])
@@ -231,3 +223,11 @@ def _read_state(torch: Any, path: Path) -> dict[str, Any]:
         raise CheckpointError(path, "a checkpoint of CLAP", first_line(error)) from error
     state = stored.get("state_dict", stored)
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _windows(audio: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields windows of 10 s every second, in 16 bits, the last ones padded, as in fadtk."""
+    rounded = ((np.clip(audio, -1, 1) * 32_767).astype(np.int16) / 32_767).astype(np.float32)
+    for start in range(0, len(rounded), HOP):
+        part = rounded[start : start + WINDOW]
+        yield np.pad(part, (0, WINDOW - len(part)))
