@@ -124,7 +124,14 @@ def folder_distance(
         def compare(file: str, statistics: Statistics) -> None:
             distances[file] = frechet_distance(_unbiased(statistics), reference_statistics)
 
-        ours.add_source(sources[0], read, skip_damaged, progress, compare if per_file else None)
+        ours.add_source(
+            sources[0],
+            read,
+            skip_damaged,
+            progress,
+            compare if per_file else None,
+            dims=len(reference_statistics.mean),
+        )
     with _blas_threads(None if len(reference_statistics.mean) > _LARGE_DIMS else 1):
         distance = frechet_distance(_unbiased(ours.total()), reference_statistics)
         interval = None
@@ -171,8 +178,14 @@ class _Summary:
         skip_damaged: bool,
         progress: bool,
         per_file: Callable[[str, Statistics], None] | None = None,
+        dims: int | None = None,
     ) -> None:
-        """Adds all files of a side, and calls a function with the statistics of each."""
+        """Adds all files of a side, and calls a function with the statistics of each.
+
+        Raises:
+            AudioError: if there is no file that can be read, or one has other than `dims`
+                dimensions.
+        """
         if isinstance(source, Statistics):
             self.groups = [source]
             return
@@ -186,6 +199,9 @@ class _Summary:
                     logger.warning("left out: %s", error)
                     self.damaged.append(str(error))
                 else:
+                    if dims is not None and frames.shape[1] != dims:
+                        expected = f"vectors of {dims} dimensions, as on the other side"
+                        raise AudioError(path, expected, f"{frames.shape[1]}")
                     statistics = self._add(name, frames)
                     if per_file:
                         per_file(name, statistics)
