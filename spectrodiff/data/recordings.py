@@ -95,9 +95,9 @@ class RecordingGroup:
     trims_overlaps: bool = False
 
     @classmethod
-    def single(cls, id: str, stem: StemReader, *, trims_overlaps: bool = False) -> "RecordingGroup":
+    def single(cls, id: str, stem: StemReader) -> "RecordingGroup":
         """Returns a group with one recording, which has one stem."""
-        return cls(id, (stem,), ((id, (0,)),), trims_overlaps=trims_overlaps)
+        return cls(id, (stem,), ((id, (0,)),))
 
     def limited(self) -> list["RecordingGroup"]:
         """Splits the recordings into groups that are small enough to be held in memory."""

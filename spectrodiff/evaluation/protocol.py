@@ -105,35 +105,24 @@ class Protocol:
         return song
 
     def count_segments(self, song: EvaluationSong) -> int:
-        """Returns the number of segments of a song that are rendered."""
-        if self.is_released:
-            return self._count_segments(len(song.audio))
+        """Returns the number of segments of a song that are rendered; needs no audio."""
         frames = count_frames(int(song.notes.total_seconds * SAMPLE_RATE))
-        return -(-frames // self.segment_frames)
+        segments = -(-frames // self.segment_frames)
+        return min(segments, self._max_segments) if self.is_released else segments
 
-    def tokens(self, tokens: SongTokens, num_samples: int) -> SongTokens:
-        """Returns the part of a song's tokens that is rendered.
-
-        Args:
-            tokens: tokens of the notes to render.
-            num_samples: length of the song's audio.
-        """
+    def tokens(self, tokens: SongTokens) -> SongTokens:
+        """Returns the part of a song's tokens that is rendered."""
         if not self.is_released:
             return tokens
-        segments = self._count_segments(num_samples)
-        frames = segments * self.segment_frames
+        kept = tokens.tokens[: self._max_segments]
+        frames = len(kept) * self.segment_frames
         return dataclasses.replace(
-            tokens,
-            tokens=tokens.tokens[:segments],
-            num_frames=frames,
-            num_samples=frames * HOP_SAMPLES,
+            tokens, tokens=kept, num_frames=frames, num_samples=frames * HOP_SAMPLES
         )
 
     def rendered_samples(self, num_samples: int) -> int:
         """Returns the length of the audio that is rendered for a song of a length."""
-        if not self.is_released:
-            return num_samples
-        return self._count_segments(num_samples) * self.segment_frames * HOP_SAMPLES
+        return num_samples + (-num_samples % self._segment_samples if self.is_released else 0)
 
     def encoded(self, log_mel: np.ndarray) -> np.ndarray:
         """Returns the features of a song's audio, [frames, M], as they are inverted.
@@ -162,7 +151,7 @@ class Protocol:
             audio: rendered audio, float32 [samples].
             song: the song.
         """
-        size = self.segment_frames * HOP_SAMPLES
+        size = self._segment_samples
         for minute in range(int(self.max_minutes) + 1):
             start = self._segment_of(minute) * size
             if start >= len(song.audio):
@@ -188,12 +177,17 @@ class Protocol:
         padding = count_frames(len(audio)) * HOP_SAMPLES - len(audio)
         # Half a sample more, so that counting samples never rounds down.
         notes = dataclasses.replace(recording.notes, total_seconds=(len(audio) + 0.5) / SAMPLE_RATE)
-        segments = self._segment_of(self.max_minutes) + 1
-        audio = np.pad(audio, (0, padding))[: segments * self.segment_frames * HOP_SAMPLES]
+        audio = np.pad(audio, (0, padding))[: self._max_segments * self._segment_samples]
         return EvaluationSong(recording.id, audio, notes, notes)
 
-    def _count_segments(self, num_samples: int) -> int:
-        return -(-num_samples // (self.segment_frames * HOP_SAMPLES))
+    @property
+    def _segment_samples(self) -> int:
+        return self.segment_frames * HOP_SAMPLES
+
+    @property
+    def _max_segments(self) -> int:
+        """Number of segments that a released song is cut to."""
+        return self._segment_of(self.max_minutes) + 1
 
     def _segment_of(self, minute: float) -> int:
         """Returns the number of the segment that a minute begins in."""

@@ -16,7 +16,7 @@ from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.progress import Progress
 from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum, settings_dict
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
-from spectrodiff.evaluation.protocol import Protocol
+from spectrodiff.evaluation.protocol import EvaluationSong, Protocol
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.songs import EvaluationCorpus
 from spectrodiff.evaluation.store import (
@@ -32,7 +32,6 @@ from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.programs import ProgramMap
-from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.songs import group_songs
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -206,12 +205,13 @@ class Renderer:
             share: numbers of the songs in the corpus.
         """
         for key, rows in self._rows_by_features().items():
-            lengths: list[int] = []
+            # Without audio, since there can be many and sampling needs only their notes.
+            songs: list[EvaluationSong] = []
             waiting: set[int] = set()  # places in the share
             for place, number in enumerate(share):
                 song = corpus[number]
                 files = files_of(self.root, corpus, song)
-                lengths.append(corpus.protocol.count_segments(song))
+                songs.append(dataclasses.replace(song, audio=np.zeros(0, np.float32)))
                 missing = [row for row in rows if not files.audio(row).is_file()]
                 if missing and not files.features(key).is_file():
                     waiting.add(place)
@@ -220,32 +220,33 @@ class Renderer:
                     num_samples = corpus.protocol.rendered_samples(len(song.audio))
                     self._invert(files, row, read_array(files.features(key)), num_samples)
             if waiting:
+                lengths = [corpus.protocol.count_segments(song) for song in songs]
                 places = whole_batches(lengths, self.batch_size, waiting)
-                self._render(corpus, key, rows, [share[place] for place in places])
+                self._render(corpus, key, rows, [songs[place] for place in places])
 
     def _render(
-        self, corpus: EvaluationCorpus, key: str, rows: Sequence[Row], numbers: Sequence[int]
+        self,
+        corpus: EvaluationCorpus,
+        key: str,
+        rows: Sequence[Row],
+        songs: Sequence[EvaluationSong],
     ) -> None:
         names, row = ", ".join(row.name for row in rows), rows[0]
-        logger.info("%s: rendering %d songs for %s", corpus.name, len(numbers), names)
+        logger.info("%s: rendering %d songs for %s", corpus.name, len(songs), names)
         assert row.seed is not None
         synthesizer = self.synthesizer()
-        all_files: list[SongFiles] = []
-        all_tokens: list[SongTokens] = []
-        for number in numbers:
-            song = corpus[number]
-            tokens = synthesizer.tokenize(song.notes, name=song.id)
-            all_tokens.append(corpus.protocol.tokens(tokens, len(song.audio)))
-            all_files.append(files_of(self.root, corpus, song))
         rendered = synthesizer.render_each(
-            all_tokens,
+            [
+                corpus.protocol.tokens(synthesizer.tokenize(song.notes, name=song.id))
+                for song in songs
+            ],
             **row.sampling,
             seed=row.seed,
             batch_size=self.batch_size,
             progress=self.progress,
         )
         for place, result in rendered:
-            files = all_files[place]
+            files = files_of(self.root, corpus, songs[place])
             if files.features(key).is_file():
                 continue  # rendered only since it belongs to a batch
             for row in rows:

@@ -88,8 +88,9 @@ def test_released_lengths(samples, frames, segments):
     assert RELEASED.rendered_samples(len(song.audio)) == segments * SEGMENT
     assert ALIGNED.rendered_samples(samples) == samples
     assert len(ALIGNED.song(recording(samples, note(0.5, 1))).audio) == min(samples, 10 * MINUTE)
-    tokens = RELEASED.tokens(tokenize_song(song.notes), len(song.audio))
+    tokens = RELEASED.tokens(tokenize_song(song.notes))
     assert tokens.tokens.shape == (segments, 2048)
+    assert RELEASED.count_segments(song) == segments
     assert (tokens.num_frames, tokens.num_samples) == (segments * 256, segments * SEGMENT)
     # The last segment of the features is filled up with zeros.
     features = RELEASED.encoded(np.full((frames, 128), -9.0))
@@ -104,11 +105,11 @@ def test_released_cuts_no_notes():
     song = RELEASED.song(recording(702 * 16_000, *late))
     assert note_rows(song.reference) == note_rows(song.notes) == late
     # The note is rendered in no segment: it begins after the last one.
-    tokens = RELEASED.tokens(tokenize_song(song.notes), len(song.audio)).tokens
+    tokens = RELEASED.tokens(tokenize_song(song.notes)).tokens
     assert len(tokens) == 118
     assert tokens[1:, 1:].max() <= 1 + 2  # nothing but closing ties and ends
     short = RELEASED.song(recording(602 * 16_000, late[0]))
-    early = RELEASED.tokens(tokenize_song(short.notes), len(short.audio))
+    early = RELEASED.tokens(tokenize_song(short.notes))
     np.testing.assert_array_equal(tokens[:1], early.tokens[:1])
 
 

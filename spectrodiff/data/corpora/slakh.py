@@ -119,8 +119,7 @@ def plan(
                 len(track.stems), seed, int(track.id.removeprefix("Track"))
             )
         )
-        stems = tuple(stem.reader() for stem in track.stems)
-        return RecordingGroup(track.id, stems, mixes, trims_overlaps=True)
+        return RecordingGroup(track.id, tuple(stem.reader() for stem in track.stems), mixes)
 
     return _plan(source, variant, split_list, to_group)
 
@@ -200,7 +199,7 @@ def _plan(
             if isinstance(track, Skip):
                 result.skipped.append(track)
             elif group := to_group(track, split):
-                result.splits[split].append(group)
+                result.splits[split].append(dataclasses.replace(group, trims_overlaps=True))
             else:
                 result.remarks["tracks without piano, guitar, bass and drums left out"] += 1
     return result
@@ -209,11 +208,10 @@ def _plan(
 def _complete_mix(track: Track) -> RecordingGroup:
     if track.mix is None:
         stems = tuple(stem.reader() for stem in track.stems)
-        mixes = ((track.id, tuple(range(len(stems)))),)
-        return RecordingGroup(track.id, stems, mixes, trims_overlaps=True)
+        return RecordingGroup(track.id, stems, ((track.id, tuple(range(len(stems)))),))
     audio = functools.partial(read_pcm, track.mix)
     notes = functools.partial(read_stems, track.stems)
-    return RecordingGroup.single(track.id, StemReader(audio, notes), trims_overlaps=True)
+    return RecordingGroup.single(track.id, StemReader(audio, notes))
 
 
 def _quartets(track: Track) -> RecordingGroup | None:
@@ -235,9 +233,7 @@ def _quartets(track: Track) -> RecordingGroup | None:
         for quartet in itertools.product(*families)
     )
     stems = tuple(dataclasses.replace(stem, program=program).reader() for stem, program in members)
-    if not mixes:
-        return None
-    return RecordingGroup(track.id, stems, mixes, needs_all=True, trims_overlaps=True)
+    return RecordingGroup(track.id, stems, mixes, needs_all=True) if mixes else None
 
 
 def _read_metadata(folder: Path, remarks: Counter[str]) -> Track | Skip:

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spectrodiff.evaluation.metrics.uncertainty import LEVEL, Interval
+from spectrodiff.evaluation.metrics.uncertainty import Interval, percentile_interval, resample
 
 # Up to this number of pairs all patterns of signs are tried (65,536), with more a random sample.
 MAX_EXACT_PAIRS = 16
 RANDOM_PATTERNS = 99_999
 REPLICATES = 2000
 _BLOCK = 4096
+
+# All columns of a table resample the same songs, and drawing takes longer than the rest.
+_resample = functools.lru_cache(maxsize=16)(resample)
 
 
 def sign_flip_p_values(parts: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -78,16 +81,6 @@ def mean_interval(
         return None
     means = np.zeros(replicates)
     for number, group in enumerate(groups):
-        times = _resample(len(group), replicates, seed, number)
+        times = _resample(len(group), replicates, (seed, number))
         means += times @ np.asarray(group, np.float64) / (len(group) * len(groups))
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))
-
-
-# All columns of a table resample the same songs, and drawing takes longer than the rest.
-@functools.lru_cache(maxsize=16)
-def _resample(values: int, replicates: int, seed: int, group: int) -> np.ndarray:
-    """Returns the number of times that each value is in each replicate, [replicates, values]."""
-    rng = np.random.default_rng([seed, group])
-    times = rng.multinomial(values, np.full(values, 1 / values), size=replicates)
-    return times.astype(np.float64)
+    return percentile_interval(means)

@@ -82,8 +82,8 @@ def bootstrap_mean(
     """Returns the interval of the mean of one value per song; None for fewer than two songs."""
     if len(values) < 2:
         return None
-    weights = _resample_songs(len(values), replicates, seed)
-    return _interval(weights @ np.asarray(values, np.float64) / len(values))
+    weights = resample(len(values), replicates, seed)
+    return percentile_interval(weights @ np.asarray(values, np.float64) / len(values))
 
 
 def bootstrap_frechet(
@@ -109,8 +109,8 @@ def bootstrap_frechet(
     if len(predictions) < 2:
         return None
     prediction, target = _Songs(predictions), _Songs(targets)
-    ours = _resample_songs(len(predictions), replicates, seed)
-    theirs = ours if paired else _resample_songs(len(targets), replicates, seed + 1)
+    ours = resample(len(predictions), replicates, seed)
+    theirs = ours if paired else resample(len(targets), replicates, seed + 1)
     distances = np.array(
         [
             frechet_distance(prediction.merge(row), target.merge(other))
@@ -118,7 +118,7 @@ def bootstrap_frechet(
         ]
     )
     distance = frechet_distance(merge_all(predictions), merge_all(targets))
-    return _interval(np.maximum(distances - distances.mean() + distance, 0))
+    return percentile_interval(np.maximum(distances - distances.mean() + distance, 0))
 
 
 class _Songs:
@@ -146,12 +146,13 @@ class _Songs:
         return Statistics(int(count), mean + self._center, scatter)
 
 
-def _resample_songs(songs: int, replicates: int, seed: int) -> np.ndarray:
+def resample(songs: int, replicates: int, seed: int | tuple[int, ...]) -> np.ndarray:
     """Returns the number of times that each song is in each replicate, [replicates, songs]."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(songs, np.full(songs, 1 / songs), size=replicates).astype(np.float64)
 
 
-def _interval(scores: np.ndarray) -> Interval:
+def percentile_interval(scores: np.ndarray) -> Interval:
+    """Returns the interval that holds 95 % of the scores of bootstrap replicates, [replicates]."""
     low, high = np.quantile(scores, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

@@ -24,7 +24,7 @@ def test_without_windows_a_recording_stays_whole():
 
 
 def test_windows_at_every_hop_of_the_recording():
-    """As fadtk cuts for CLAP: one window for every hop that begins, padded at the end."""
+    """Every hop of the recording begins a window, padded at the end; so fadtk cuts for CLAP."""
     settings = {"window_samples": 4, "hop_samples": 2, "multiple_samples": 2}
     assert windows(5, **settings) == [[1, 2, 3, 4], [3, 4, 5, 0], [5, 0, 0, 0]]
     assert windows(4, **settings) == [[1, 2, 3, 4], [3, 4, 0, 0]]
@@ -32,7 +32,7 @@ def test_windows_at_every_hop_of_the_recording():
 
 
 def test_windows_around_the_recording():
-    """As fadtk cuts for DAC: half a window of zeros on both sides of whole windows."""
+    """Half a window of zeros surrounds whole windows; so fadtk cuts for DAC."""
     settings = {
         "window_samples": 4,
         "hop_samples": 2,
