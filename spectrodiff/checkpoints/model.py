@@ -4,9 +4,10 @@ import dataclasses
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from spectrodiff.checkpoints.settings import (
+    PREDICTIONS,
     choose,
     model_config,
     read_schedule,
@@ -113,8 +114,7 @@ def read_description(
     tokenization = tokenization_of_format_1(values) if first else values.get("tokenization")
     sampling = {} if first else values.get("sampling")
     config = model_config(path, **sizes)
-    predictions = {prediction: prediction for prediction in get_args(Prediction)}
-    prediction = choose(path, "prediction", values.get("prediction"), predictions)
+    prediction = choose(path, "prediction", values.get("prediction"), PREDICTIONS)
     if config.kind == "diffusion":
         require(path, "ModelConfig.estimates", config.estimates, estimates(prediction))
     return Description(

@@ -4,9 +4,10 @@ import dataclasses
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 from spectrodiff.core.errors import CheckpointError, ConfigError
+from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.vocabulary import Vocabulary
@@ -16,6 +17,9 @@ T = TypeVar("T")
 # Rows of the token embedding by number of velocity bins in the released models, and the inverse.
 EMBEDDING_ROWS = {bins: Vocabulary(bins).embedding_rows for bins in (1, 127)}
 VELOCITY_BINS = {rows: bins for bins, rows in EMBEDDING_ROWS.items()}
+
+# Predictions by their names in all layouts.
+PREDICTIONS: Mapping[str, Prediction] = {name: name for name in get_args(Prediction)}
 
 # Factor of the diffusion time before its embedding; a constant in our network.
 TIME_SCALE = 20_000.0

@@ -53,6 +53,11 @@ def embedding_columns(name: str) -> tuple[Column, Column]:
     )
 
 
+def identifier(name: str, checksum: str | None) -> str:
+    """Returns the identifier of a metric in file names: its name, and the checksum of weights."""
+    return slug(name) + (f"-{checksum}" if checksum else "")
+
+
 def slug(name: str) -> str:
     """Returns a name in lower case, with everything but letters and digits replaced by "_"."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

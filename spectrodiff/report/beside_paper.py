@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from spectrodiff.evaluation.results import Results
 from spectrodiff.report import paper
+from spectrodiff.report.header import protocol
 
 
 def comparable_means(
@@ -35,7 +36,12 @@ def comparable_means(
 
 def shows_differences(results: Results) -> bool:
     """Returns True if the protocol of the evaluation is that of the paper's numbers."""
-    return results.settings.get("protocol") == "released"
+    return protocol(results) == "released"
+
+
+def stands_beside(results: Results) -> bool:
+    """Returns True if our means stand beside the paper's, in one table."""
+    return bool(comparable_means(results)[0]) and has_paper_scores(results)
 
 
 def has_paper_scores(results: Results) -> bool:
@@ -81,8 +87,8 @@ def _protocol_note(results: Results) -> str:
     """Returns a sentence, after a space, on why no differences are given; "" if they are."""
     if shows_differences(results) or not has_paper_corpora(results):
         return ""
-    protocol = results.settings.get("protocol")
-    ours = f"has the protocol “{protocol}”" if protocol else "names no protocol"
+    name = protocol(results)
+    ours = f"has the protocol “{name}”" if name else "names no protocol"
     return (
         " No differences are given, since the paper's scores have the released protocol, whose "
         f"padding shifts frames, and this evaluation {ours} (see docs/evaluation.md)."

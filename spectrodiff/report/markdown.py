@@ -4,10 +4,9 @@ import re
 
 from spectrodiff.evaluation.results import MissingColumn, Results
 from spectrodiff.report.beside_paper import (
-    comparable_means,
     comparison_note,
     has_paper_corpora,
-    has_paper_scores,
+    stands_beside,
 )
 from spectrodiff.report.explanations import missing_groups, warnings
 from spectrodiff.report.header import how_rows_were_made, protocol
@@ -67,7 +66,7 @@ def _head(results: Results) -> str:
 
 def _summary(results: Results) -> list[str]:
     """Returns our means beside the paper's where they are comparable, else ours first."""
-    if comparable_means(results)[0] and has_paper_scores(results):
+    if stands_beside(results):
         parts = [table_lines(summary_table(results)), comparison_note(results)]
         other = measured_table(results, without_paper=True)
         return parts + ([table_lines(other)] if other else [])

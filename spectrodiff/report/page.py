@@ -121,7 +121,7 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
     drawn = {folder / strip.picture for few in decks for deck in few for strip in deck.strips}
     for stale in set((folder / "pictures").glob("*-*-*.png")) - drawn:
         stale.unlink()
-    beside = beside_paper.comparable_means(results)[0] and beside_paper.has_paper_scores(results)
+    beside = beside_paper.stands_beside(results)
     theirs = beside_paper.has_paper_corpora(results)
     page = render(
         "report.html",
@@ -131,7 +131,7 @@ def write_report(folder: Path, *, songs_per_corpus: int = 3) -> Path:
         protocol=header.protocol(results),
         warnings=explanations.warnings(results),
         summary=tables.summary_table(results) if beside else None,
-        measured=tables.measured_table(results, without_paper=bool(beside)),
+        measured=tables.measured_table(results, without_paper=beside),
         paper_table=tables.paper_table(results) if theirs and not beside else None,
         comparison=beside_paper.comparison_note(results) if theirs else "",
         missing=explanations.missing_groups(results),

@@ -2,12 +2,13 @@
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from spectrodiff.checkpoints.layouts.gin_file import GinFile
 from spectrodiff.checkpoints.model import Description
 from spectrodiff.checkpoints.settings import (
     EMBEDDING_ROWS,
+    PREDICTIONS,
     TIME_SCALE,
     choose,
     model_config,
@@ -42,7 +43,6 @@ _CONTEXT_POSITIONS: Mapping[str, ContextPositions] = {
     "terminal_relative": "from_end",
     "regular": "from_start",
 }
-_PREDICTIONS: Mapping[str, Prediction] = {name: name for name in get_args(Prediction)}
 # The programs of most corpora that models were trained on are classes of Slakh.
 _PROGRAM_MAPS: Mapping[str, ProgramMap] = {
     "full": "slakh",
@@ -66,7 +66,7 @@ def read_t5x_settings(gin: GinFile, kind: NetworkKind, *, has_context: bool) -> 
         CheckpointError: if a setting is missing, invalid or unsupported.
     """
     name = "DiffusionConfig.model_output"
-    prediction = choose(gin.path, name, gin.get(name, "eps"), _PREDICTIONS)
+    prediction = choose(gin.path, name, gin.get(name, "eps"), PREDICTIONS)
     return Description(
         _read_sizes(gin, kind, has_context, prediction),
         prediction,

@@ -14,7 +14,7 @@ from spectrodiff.audio.files import read_audio, source_rate
 from spectrodiff.core.errors import AudioError, ConfigError
 from spectrodiff.core.files import check_writable
 from spectrodiff.core.progress import Progress
-from spectrodiff.evaluation.columns import slug
+from spectrodiff.evaluation.columns import identifier
 from spectrodiff.evaluation.folders.sources import Recordings, open_source, read_vectors
 from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance, merge_all
 from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, embed
@@ -241,7 +241,7 @@ class _Reader:
     ) -> None:
         self._embedding, self._cache = embedding, None
         if embedding and cache:
-            self._cache = cache / (slug(embedding.name) + (f"-{checksum}" if checksum else ""))
+            self._cache = cache / identifier(embedding.name, checksum)
             check_writable(self._cache)  # before hours of work
 
     def __call__(self, path: Path, embedded: bool) -> np.ndarray:

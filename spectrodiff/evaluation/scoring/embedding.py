@@ -1,10 +1,10 @@
 """Metric of an embedding: reconstruction distance and Frechet distance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from spectrodiff.evaluation.columns import embedding_columns, slug
+from spectrodiff.evaluation.columns import embedding_columns, identifier
 from spectrodiff.evaluation.metrics.distances import frame_distances
 from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, embed
 from spectrodiff.evaluation.metrics.minutes import MINUTE_SAMPLES, Score, mean_of_frames
@@ -33,28 +33,27 @@ class EmbeddingMetric:
 
     def __init__(self, embedding: Embedding, checksum: str | None = None) -> None:
         self._embedding = embedding
-        self.id = slug(embedding.name) + (f"-{checksum}" if checksum else "")
+        self.id = identifier(embedding.name, checksum)
         self.columns = embedding_columns(embedding.name)
 
     def __call__(self, comparison: Comparison) -> dict[str, Score]:
         """Computes the reconstruction distance of the song and of its minutes."""
+
+        def score_excerpt(excerpt: Excerpt) -> float:
+            song = comparison.song.id
+            ours = embed(self._embedding, excerpt.audio, f"{song}: {comparison.row.name}")
+            theirs = embed(self._embedding, excerpt.target, f"{song}: recording")
+            return float(frame_distances(ours, theirs).mean())
+
         prediction = self._embed(comparison, comparison.row, comparison.audio)
         target = self._embed(comparison, None, comparison.song.audio)
-        distances = frame_distances(prediction, target)
+        distances, name = frame_distances(prediction, target), self.columns[0].name
+        if comparison.protocol.is_released:
+            whole = {name: float(distances.mean())}
+            return comparison.with_excerpts(whole, lambda excerpt: {name: score_excerpt(excerpt)})
         # Frames are evenly spaced, so each minute has its share of them.
         minutes = max(len(comparison.song.audio) / MINUTE_SAMPLES, 1.0)
-        score = mean_of_frames(distances, len(distances) / minutes)
-        name = self.columns[0].name
-        if comparison.protocol.is_released:
-
-            def score_excerpt(excerpt: Excerpt) -> Mapping[str, float | None]:
-                subject = f"{comparison.song.id}: {comparison.row.name}"
-                ours = embed(self._embedding, excerpt.audio, subject)
-                theirs = embed(self._embedding, excerpt.target, f"{comparison.song.id}: recording")
-                return {name: float(frame_distances(ours, theirs).mean())}
-
-            score = Score(score.whole, comparison.score_excerpts(score_excerpt)[name])
-        return {name: score}
+        return {name: mean_of_frames(distances, len(distances) / minutes)}
 
     def score_corpus(
         self, row: Row, songs: Sequence[ScoredSong], replicates: int

@@ -28,12 +28,21 @@ class Comparison(NamedTuple):
     song: EvaluationSong  # with the recording and its notes
     protocol: protocol.Protocol
 
-    def score_excerpts(
-        self, score: Callable[[Excerpt], Mapping[str, float | None]]
-    ) -> dict[str, list[float | None]]:
-        """Scores the excerpts that stand for minutes; returns a list of scores by column."""
+    def with_excerpts(
+        self,
+        whole: Mapping[str, float | None],
+        score: Callable[[Excerpt], Mapping[str, float | None]],
+    ) -> dict[str, Score]:
+        """Returns the scores of the song, with those of the excerpts that stand for its minutes.
+
+        Args:
+            whole: scores of the whole song by column.
+            score: returns the scores of an excerpt by column.
+        """
         scores = [score(excerpt) for excerpt in self.protocol.excerpts(self.audio, self.song)]
-        return {name: [each[name] for each in scores] for name in scores[0]}
+        return {
+            name: Score(value, [each[name] for each in scores]) for name, value in whole.items()
+        }
 
 
 class ScoredSong(NamedTuple):

@@ -12,7 +12,7 @@ from spectrodiff.evaluation.columns import DRUM_F1, F1, NONDRUM_F1, Column, embe
 from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, load_trill, load_vggish
 from spectrodiff.evaluation.metrics.embeddings.log_mel_statistics import LogMelStatistics
 from spectrodiff.evaluation.metrics.embeddings.onnx_embedding import OnnxEmbedding
-from spectrodiff.evaluation.metrics.embeddings.tf_hub import TRILL, VGGISH
+from spectrodiff.evaluation.metrics.embeddings.tf_hub import TRILL, VGGISH, is_url
 from spectrodiff.evaluation.metrics.transcription.transcribe import BASIC_PITCH, open_transcriber
 from spectrodiff.evaluation.scoring.embedding import EmbeddingMetric
 from spectrodiff.evaluation.scoring.metric import Metric
@@ -102,8 +102,7 @@ def _why_missing(source: str | None, setting: str) -> str | None:
     """Returns the reason why weights cannot be loaded; None if they exist."""
     if source is None:
         return f"{setting} names no weights"
-    is_url = source.startswith(("http://", "https://"))
-    return None if is_url or Path(source).exists() else "no such file or folder"
+    return None if is_url(source) or Path(source).exists() else "no such file or folder"
 
 
 def _missing(

@@ -20,7 +20,6 @@ from spectrodiff.evaluation.metrics.signal_distances import (
     loudness_error_db,
     spectral_distance,
 )
-from spectrodiff.evaluation.protocol import Excerpt
 from spectrodiff.evaluation.scoring.metric import Comparison, MeanOverSongs
 
 
@@ -37,13 +36,14 @@ class SignalMetric(MeanOverSongs):
         scores = _score(audio, target, frames)
         if not comparison.protocol.is_released:
             return scores
+        return comparison.with_excerpts(
+            _whole(scores),
+            lambda excerpt: _whole(_score(excerpt.audio, excerpt.target, frames)),
+        )
 
-        def score_excerpt(excerpt: Excerpt) -> Mapping[str, float | None]:
-            scores = _score(excerpt.audio, excerpt.target, frames)
-            return {name: score.whole for name, score in scores.items()}
 
-        minutes = comparison.score_excerpts(score_excerpt)
-        return {name: Score(score.whole, minutes[name]) for name, score in scores.items()}
+def _whole(scores: Mapping[str, Score]) -> dict[str, float | None]:
+    return {name: score.whole for name, score in scores.items()}
 
 
 def _score(audio: np.ndarray, target: np.ndarray, segment_frames: int) -> dict[str, Score]:
@@ -56,6 +56,6 @@ def _score(audio: np.ndarray, target: np.ndarray, segment_frames: int) -> dict[s
         ALIGNED_LOG_MEL_L1.name: aligned_log_mel_l1(ours, theirs),
         LOG_MEL_L1.name: log_mel_l1(ours, theirs),
         SPECTRAL_DISTANCE.name: spectral_distance(audio, target),
-        LOUDNESS_ERROR.name: Score(loudness_error_db(audio, target), list(loudness)),
+        LOUDNESS_ERROR.name: Score(loudness_error_db(audio, target), loudness),
         JOINS.name: join_ratio(ours, segment_frames),
     }

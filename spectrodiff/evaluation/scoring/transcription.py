@@ -8,7 +8,7 @@ from spectrodiff.evaluation.columns import (
     NONDRUM_F1,
     ONSET_F1,
     ONSET_OFFSET_F1,
-    slug,
+    identifier,
 )
 from spectrodiff.evaluation.metrics.minutes import Score, count_minutes, notes_by_minute
 from spectrodiff.evaluation.metrics.transcription.scores import (
@@ -17,7 +17,6 @@ from spectrodiff.evaluation.metrics.transcription.scores import (
     score_transcription,
 )
 from spectrodiff.evaluation.metrics.transcription.transcriber import Transcriber
-from spectrodiff.evaluation.protocol import Excerpt
 from spectrodiff.evaluation.scoring.metric import Comparison, MeanOverSongs
 from spectrodiff.music.notes import Notes
 
@@ -36,7 +35,7 @@ class TranscriptionMetric(MeanOverSongs):
 
     def __init__(self, transcriber: Transcriber, checksum: str) -> None:
         self._transcriber = transcriber
-        self.id = f"{slug(transcriber.name)}-{checksum}"
+        self.id = identifier(transcriber.name, checksum)
         with_programs = (*F1.values(), NONDRUM_F1, DRUM_F1) if transcriber.tells_programs else ()
         self.columns = (*with_programs, ONSET_F1, ONSET_OFFSET_F1)
 
@@ -45,16 +44,12 @@ class TranscriptionMetric(MeanOverSongs):
         notes, found = comparison.song.reference, self._transcriber(comparison.audio)
         agreements = self._agreements(notes, found)
         if comparison.protocol.is_released:
-
-            def score_excerpt(excerpt: Excerpt) -> Mapping[str, float | None]:
-                heard = self._transcriber(excerpt.audio)
-                scores = self._agreements(excerpt.reference, heard)
-                return {column: agreement.f1 for column, agreement in scores.items()}
-
-            minutes = comparison.score_excerpts(score_excerpt)
-            return {
-                column: Score(score.f1, minutes[column]) for column, score in agreements.items()
-            }
+            return comparison.with_excerpts(
+                _released_f1(agreements),
+                lambda excerpt: _released_f1(
+                    self._agreements(excerpt.reference, self._transcriber(excerpt.audio))
+                ),
+            )
         count = count_minutes(len(comparison.song.audio))
         by_minute = [
             self._agreements(reference, estimate)
@@ -78,6 +73,10 @@ class TranscriptionMetric(MeanOverSongs):
             ONSET_F1.name: score_onsets(reference, estimate),
             ONSET_OFFSET_F1.name: scores["flat"].nondrums,
         }
+
+
+def _released_f1(agreements: Mapping[str, Agreement]) -> dict[str, float | None]:
+    return {column: agreement.f1 for column, agreement in agreements.items()}
 
 
 def _f1(agreement: Agreement) -> float | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.evaluation.metrics.embeddings.onnx_recipe import OnnxRecipe
 from spectrodiff.inverter.onnx import open_session
 
@@ -60,8 +60,7 @@ class OnnxEmbedding:
         try:
             (vectors,) = self._session.run([self._output], {self._input: samples})
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            first_line = str(error).strip().split("\n")[0]
-            raise CheckpointError(self._path, _EXPECTED, first_line) from error
+            raise CheckpointError(self._path, _EXPECTED, first_line(error)) from error
         if vectors.ndim == 3 and len(vectors) == 1:
             vectors = vectors[0]
         if vectors.ndim not in (1, 2):

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from spectrodiff.audio.loudness import integrated_loudness
+from spectrodiff.audio.loudness import HIGHEST_LUFS, LOWEST_LUFS, integrated_loudness
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
 
 # Name of the recipe in the metadata of the file.
 METADATA = "spectrodiff_embedding"
-
-_MIN_LUFS = -70.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,13 +101,16 @@ class OnnxRecipe:
             and all(count is None or (type(count) is int and count >= 1) for count in counts)
             and (type(self.lead_samples) is int and self.lead_samples >= 0)
             and (type(self.multiple_samples) is int and self.multiple_samples >= 1)
-            and (lufs is None or (isinstance(lufs, int | float) and _MIN_LUFS <= lufs <= 0))
+            and (
+                lufs is None
+                or (isinstance(lufs, int | float) and LOWEST_LUFS <= lufs <= HIGHEST_LUFS)
+            )
         )
 
 
 def _scale_to(audio: np.ndarray, sample_rate: int, lufs: float) -> np.ndarray:
     # What is too short for a measurement is measured with silence after it.
     padded = np.pad(audio, (0, max(sample_rate // 2 - len(audio), 0)))
-    loudness = max(integrated_loudness(padded, sample_rate), _MIN_LUFS)
+    loudness = max(integrated_loudness(padded, sample_rate), LOWEST_LUFS)
     scaled = audio * np.float32(10 ** ((lufs - loudness) / 20))
     return scaled / max(float(np.abs(scaled).max()), 1.0)

@@ -150,7 +150,7 @@ def _end(process: BaseProcess, connection: Connection) -> None:
 
 
 def _check_source(model: HubModel, source: str) -> None:
-    if not _is_url(source) and not (Path(source) / "saved_model.pb").is_file():
+    if not is_url(source) and not (Path(source) / "saved_model.pb").is_file():
         got = "a folder without saved_model.pb" if Path(source).is_dir() else "no such folder"
         raise CheckpointError(source, _wanted(model), got)
 
@@ -159,7 +159,7 @@ def _load(model: HubModel, source: str) -> Callable[[np.ndarray], np.ndarray]:
     try:
         import tensorflow as tf
 
-        if _is_url(source):
+        if is_url(source):
             import tensorflow_hub
 
             loaded = tensorflow_hub.load(source)
@@ -172,7 +172,8 @@ def _load(model: HubModel, source: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda audio: np.asarray(model.run(loaded, tf.constant(audio, tf.float32)), np.float32)
 
 
-def _is_url(source: str) -> bool:
+def is_url(source: str) -> bool:
+    """Returns True if weights are named by an address instead of a file or folder."""
     return source.startswith(("http://", "https://"))
 
 

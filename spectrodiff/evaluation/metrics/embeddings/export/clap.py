@@ -68,16 +68,14 @@ def open_laion_clap(weights: str | os.PathLike[str] | None) -> Exportable:
 
         def forward(self, samples: Any) -> Any:
             vectors = self.branch({"waveform": _in_16_bits(torch, samples)[None]}, device="cpu")
-            return torch.nn.functional.normalize(self.projection(vectors["embedding"]), dim=-1)
+            return _normalized(torch, self.projection(vectors["embedding"]))
 
     def original(audio: np.ndarray) -> np.ndarray:
         vectors = []
         for window in _windows(audio):
             with torch.no_grad():
                 found = branch({"waveform": torch.from_numpy(window)[None]}, device="cpu")
-                vectors.append(
-                    torch.nn.functional.normalize(projection(found["embedding"]), dim=-1)
-                )
+                vectors.append(_normalized(torch, projection(found["embedding"])))
         return torch.cat(vectors).numpy()
 
     return Exportable(
