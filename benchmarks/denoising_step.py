@@ -112,7 +112,7 @@ def our_step(size: str):
     from spectrodiff.checkpoints.resolve import open_checkpoint
     from spectrodiff.checkpoints.tree import expected_shapes, nest
     from spectrodiff.core.parallel import make_mesh, replicated
-    from spectrodiff.diffusion.sampler import Sampler
+    from spectrodiff.diffusion.sampling import Sampling
     from spectrodiff.diffusion.schedule import CosineSchedule
     from spectrodiff.models.config import SIZES
     from spectrodiff.models.padding import note_bucket
@@ -136,8 +136,7 @@ def our_step(size: str):
         place(params, replicated(make_mesh(devices)), "float32", consume=True),
         schedule=CosineSchedule(),
         prediction="eps",
-        sampler=Sampler("ddpm", STEPS),
-        guidance=2.0,
+        sampling=Sampling("ddpm", STEPS, guidance=2.0),
         dtype=jax.numpy.float32,
         mesh=make_mesh(devices),
     )

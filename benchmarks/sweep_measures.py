@@ -21,7 +21,7 @@ from spectrodiff.core.parallel import make_mesh
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import load_source
-from spectrodiff.diffusion.sampler import Sampler
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.evaluation.checksums import checkpoint_checksum, recording_checksum
 from spectrodiff.evaluation.metrics.signal_distances import aligned_log_mel_l1, blockwise_log_mel
@@ -169,8 +169,7 @@ class Model:
             self.checkpoint.params,
             schedule=make_schedule(self.checkpoint.schedule),
             prediction=self.checkpoint.prediction,
-            sampler=Sampler(cell.sampler, cell.steps),
-            guidance=cell.guidance,
+            sampling=Sampling(cell.sampler, cell.steps, guidance=cell.guidance),
             dtype=jnp.float32,
             mesh=make_mesh(jax.devices()[:1]),
         )

@@ -15,7 +15,6 @@ from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.commands import train
 from spectrodiff.commands.prepare import main as prepare
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.music.vocabulary import Vocabulary
@@ -35,7 +34,18 @@ TOKENIZATION = Tokenization(
     drums=(38,),
     trim_overlaps=True,
 )
-SAMPLING = Sampling("ddim", steps=3, guidance=1.25, variance="small", mask_context=True)
+SAMPLING = Sampling(
+    "ddim",
+    steps=3,
+    guidance=1.25,
+    variance="small",
+    mask_context=True,
+    spacing="logsnr",
+    times=(0.9, 0.7, 0.25),
+    start=0.95,
+    guidance_times=(0.5, 0.8),
+    context_guidance=1.75,
+)
 CONFIG = f"""
 {tiny.NETWORK_GIN}Network.dropout = 0.0
 Training.steps = 1
@@ -50,12 +60,11 @@ Data.workers = 0
 class Recorder(segments.DiffusionSegments):
     """Notes how it was asked to draw."""
 
-    asked: ClassVar[list[tuple[Sampler, float, bool]]] = []
+    asked: ClassVar[list[Sampling]] = []
 
-    def __init__(self, *arguments, sampler, guidance, mask_context, **others):
-        self.asked.append((sampler, guidance, mask_context))
-        own = {"sampler": sampler, "guidance": guidance, "mask_context": mask_context}
-        super().__init__(*arguments, **own, **others)
+    def __init__(self, *arguments, sampling, **others):
+        self.asked.append(sampling)
+        super().__init__(*arguments, sampling=sampling, **others)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +116,7 @@ def test_settings_come_back(synth):
 
 
 def test_previews_are_drawn_as_the_model_will_be(run):
-    assert run[1] == [(Sampler("ddim", 3, "small"), 1.25, True)]
+    assert run[1] == [SAMPLING]
 
 
 def test_rendering_draws_as_the_model_says_unless_asked(synth, monkeypatch):
@@ -117,10 +126,13 @@ def test_rendering_draws_as_the_model_says_unless_asked(synth, monkeypatch):
     synth.render(notes)
     next(synth.stream(notes, guidance=1.0))
     next(synth.segments(notes, steps=2, variance="large", mask_context=False))
+    next(synth.segments(notes, times=[0.5], guidance_times=(0.0, 1.0)))
     assert Recorder.asked == [
-        (Sampler("ddim", 3, "small"), 1.25, True),
-        (Sampler("ddim", 3, "small"), 1.0, True),
-        (Sampler("ddim", 2, "large"), 1.25, False),
+        SAMPLING,
+        dataclasses.replace(SAMPLING, guidance=1.0),
+        # Times belong to a number of steps.
+        dataclasses.replace(SAMPLING, steps=2, times=None, variance="large", mask_context=False),
+        dataclasses.replace(SAMPLING, steps=1, times=(0.5,), guidance_times=(0.0, 1.0)),
     ]
 
 

@@ -17,7 +17,7 @@ from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.data.prepare.soundfont import PEAK, SoundfontRenderer
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, SamplingChanges
-from spectrodiff.evaluation.checksums import path_checksum
+from spectrodiff.evaluation.checksums import path_checksum, settings_dict
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import default_name, open_inverter
@@ -190,7 +190,9 @@ class ModelSource:
         self._key = {
             "model": checksum,
             "seed": seed,
-            **dataclasses.asdict(sampling),
+            **settings_dict(sampling),
+            # Has always been a part of the key.
+            "mask_context": sampling.mask_context,
             **dataclasses.asdict(synth.tokenization),
         }
 
@@ -231,10 +233,7 @@ class ModelSource:
             batch_size=self._batch_size,
             seed=self._seed,
             progress=True,
-            sampler=self.sampling.sampler,
-            steps=self.sampling.steps,
-            guidance=self.sampling.guidance,
-            variance=self.sampling.variance,
+            **SamplingChanges(**dataclasses.asdict(self.sampling)),
         )
         for number, song in rendered:
             _store(paths[names[number]], song.log_mel)

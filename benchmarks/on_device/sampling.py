@@ -26,7 +26,7 @@ from on_device.scale import Scale
 from spectrodiff.checkpoints.tree import expected_shapes
 from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.core.parallel import BATCH, WHOLE, make_mesh, replicated
-from spectrodiff.diffusion.sampler import Sampler
+from spectrodiff.diffusion import sampling
 from spectrodiff.diffusion.schedule import CosineSchedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.padding import note_bucket
@@ -117,14 +117,14 @@ class SamplingBench:
     ) -> Program:
         config = model.config
         return compile_program(
-            model._advance,
+            model._programs[model._branches[0]],
             model._params,
             _first_carry(keys, config.target_frames, config.mel_bins),
             memory,
             keys,
             model._table,
             model._films,
-            model._guidance,
+            model._weights,
             0,
             steps_per_call(steps, STEPS_PER_CALL),
         )
@@ -141,8 +141,9 @@ class SamplingBench:
             params,
             schedule=CosineSchedule(),
             prediction="eps",
-            sampler=Sampler(settings.sampler, settings.steps),
-            guidance=settings.guidance,
+            sampling=sampling.Sampling(
+                settings.sampler, settings.steps, guidance=settings.guidance
+            ),
             dtype=compute_type(settings.precision),
             mesh=make_mesh(devices),
         )

@@ -24,11 +24,20 @@ from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 # Formats of `model.json` and `run.json`. Format 1 has no sampling settings; of the tokenization,
 # `model.json` has the velocity bins only, and `run.json` the rest among the settings of the data.
-# Format 2 lacks the settings in `_SINCE_FORMAT_3`; later ones of the network have defaults.
-FORMATS = (1, 2, 3)
-_SINCE_FORMAT_3: dict[str, dict[str, Any]] = {
-    "tokenization": {"onsets_only": False},
-    "sampling": {"mask_context": False},
+# Formats 2 and 3 lack the settings that `_SINCE` has under later formats; later settings of the
+# network have defaults.
+FORMATS = (1, 2, 3, 4)
+_SINCE: dict[int, dict[str, dict[str, Any]]] = {
+    3: {"tokenization": {"onsets_only": False}, "sampling": {"mask_context": False}},
+    4: {
+        "sampling": {
+            "spacing": "time",
+            "times": None,
+            "start": 1.0,
+            "guidance_times": (0.0, 1.0),
+            "context_guidance": None,
+        }
+    },
 }
 
 Json = dict[str, Any]
@@ -109,7 +118,7 @@ def read_description(
         raise CheckpointError(path, expected, "a run that trains an inverter (see --inverter)")
     if not isinstance(sizes, dict):
         raise CheckpointError(path, "the sizes of a network", reprlib.repr(sizes))
-    if values["format"] == 2:
+    if not first:
         values = {**values, **_with_later_settings(values)}
     tokenization = tokenization_of_format_1(values) if first else values.get("tokenization")
     sampling = {} if first else values.get("sampling")
@@ -127,9 +136,13 @@ def read_description(
 
 
 def _with_later_settings(values: Json) -> Json:
-    """Returns the settings of tokenization and sampling, also those that format 2 lacks."""
-    return {
-        name: {**later, **values[name]}
-        for name, later in _SINCE_FORMAT_3.items()
+    """Returns the settings of tokenization and sampling, also those that their format lacks."""
+    settings = {
+        name: values[name]
+        for name in ("tokenization", "sampling")
         if isinstance(values.get(name), dict)
     }
+    for number, later in _SINCE.items():
+        if values["format"] < number:
+            settings = {name: {**later.get(name, {}), **own} for name, own in settings.items()}
+    return settings

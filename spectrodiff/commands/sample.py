@@ -124,6 +124,7 @@ def announce(
     diffusion = synth.config.kind == "diffusion"
     names = [field.name for field in dataclasses.fields(Sampling)]
     sampling = synth.sampling.but(**{name: options.get(name) for name in names})
+    faster = sampling.but(sampler=FAST.sampler, steps=FAST.steps)
     if diffusion:
         what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
     logger.info("%s: compiling and measuring the speed", what)
@@ -134,7 +135,7 @@ def announce(
             "faster, at lower quality: --sampler %s --steps %d takes about %s",
             FAST.sampler,
             FAST.steps,
-            in_words(sampling_seconds * FAST.steps / sampling.steps + inverting),
+            in_words(sampling_seconds * faster.evaluations / sampling.evaluations + inverting),
         )
 
 
@@ -259,6 +260,21 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         help="weight of classifier-free guidance, 1 to 5; higher values follow the notes more "
         "closely, 1 takes half the time (default: the model's)",
     )
+    add(
+        "--guidance_times",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="guide only the steps at these times, from 0, clean, to 1, noise; other steps take "
+        "half the time (default: the model's)",
+    )
+    add(
+        "--context_guidance",
+        type=float,
+        metavar="WEIGHT",
+        help="weight of the guidance by the segment before, beside --guidance for the notes; takes "
+        "half as long again (default: the model's)",
+    )
 
     notes = parser.add_argument_group("notes (default: as the model was trained)")
     add = notes.add_argument
@@ -285,6 +301,13 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "--sampler",
         help="dpmpp, for few steps; ddpm, with 1000 steps in the paper; or ddim (default: the "
         "model's)",
+    )
+    add("--spacing", help="steps of equal length in time, or in logsnr (default: the model's)")
+    add(
+        "--start",
+        type=float,
+        metavar="TIME",
+        help="time of the first step, above 0 and up to 1 (default: the model's)",
     )
     add(
         "--variance",
@@ -327,6 +350,6 @@ def configure(flags: argparse.Namespace) -> Settings:
     sampling, tokenization = asked(Sampling), asked(Tokenization)
     # Errors for values that no model allows. Programs are checked later, with the model, which may
     # provide the program map.
-    dataclasses.replace(PAPER_SAMPLING, **sampling)
+    PAPER_SAMPLING.but(**sampling)
     dataclasses.replace(RELEASED_TOKENIZATION, **{**tokenization, "programs": None})
     return Settings(gin_files.filled(Rendering, **asked(Rendering)), sampling, tokenization)

@@ -1,6 +1,31 @@
-"""Classifier-free guidance (Ho & Salimans 2021)."""
+"""Classifier-free guidance (Ho & Salimans 2021), with one weight or one each for two conditions."""
+
+from typing import NamedTuple
 
 from jaxtyping import Array, Float
+
+
+class Branches(NamedTuple):
+    """Conditions that the network is evaluated under in a step, besides notes with context."""
+
+    notes: bool  # notes without context
+    neither: bool  # neither notes nor context
+
+    @property
+    def evaluations(self) -> int:
+        """Number of network evaluations per step and segment."""
+        return 1 + self.notes + self.neither
+
+
+# A step without guidance.
+UNGUIDED = Branches(notes=False, neither=False)
+
+
+class Weights(NamedTuple):
+    """Guidance weights."""
+
+    notes: float | Float[Array, ""]
+    context: float | Float[Array, ""]  # not used without the branch of notes alone
 
 
 def guide(
@@ -15,3 +40,24 @@ def guide(
     these are affine in it.
     """
     return weight * conditional + (1.0 - weight) * unconditional
+
+
+def guide_apart(
+    both: Float[Array, "*shape"],
+    notes: Float[Array, "*shape"],
+    neither: Float[Array, "*shape"] | None,
+    weights: Weights,
+) -> Float[Array, "*shape"]:
+    """Returns u + w_notes (n - u) + w_context (nc - n), the weighted effects of notes and context.
+
+    Two conditions are guided apart like this by Brooks et al. 2023 (section 3.2). Equal weights
+    give the result of `guide`.
+
+    Args:
+        both: prediction nc from notes and context.
+        notes: prediction n from notes without context.
+        neither: prediction u from neither; None if the weight of the notes is 1, which cancels it.
+        weights: the two weights.
+    """
+    guided = weights.context * both + (weights.notes - weights.context) * notes
+    return guided if neither is None else guided + (1.0 - weights.notes) * neither

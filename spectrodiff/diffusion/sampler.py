@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, Int
 
+from spectrodiff.core.config import require
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.schedule import Schedule, alpha_sigma
 
@@ -47,7 +48,7 @@ class Carry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """Sampling method from t = 1 to t = 0 and its number of steps.
+    """Sampling method from noise to t = 0, its number of steps and their times.
 
     Args:
         name: "ddpm" is ancestral sampling, the paper's choice with 1000 steps; "ddim" is its
@@ -57,12 +58,20 @@ class Sampler:
         variance: noise variance of ancestral steps: "large" is (1 - r) sigma_t^2, "small"
             (1 - r) sigma_s^2, and "medium:f" interpolates their logarithms, f = 1 being large.
         spacing: "time" for steps of equal length in time, "logsnr" in log signal-to-noise ratio.
+        times: decreasing times in (0, 1] that the steps start from, one per step; None to divide
+            [0, start] by `spacing`, of which both have no effect otherwise.
+        start: time of the first step, in (0, 1]. Sampling starts from unit noise at every time.
+
+    Raises:
+        ConfigError: if a value is invalid.
     """
 
     name: str = "ddpm"
     steps: int = 1000
     variance: str = "large"
     spacing: str = "time"
+    times: tuple[float, ...] | None = None
+    start: float = 1.0
 
     def __post_init__(self) -> None:
         if self.name not in get_args(SamplerName):
@@ -71,6 +80,15 @@ class Sampler:
             raise ConfigError("spacing", f"one of {', '.join(get_args(Spacing))}", self.spacing)
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
             raise ConfigError("steps", "a whole number >= 1", repr(self.steps))
+        require(0 < self.start <= 1, "start", "a time in (0, 1]", self.start)
+        if self.times is not None:
+            decreasing = all(
+                0 < s < t <= 1 for t, s in zip(self.times, self.times[1:], strict=False)
+            )
+            possible = decreasing and all(0 < t <= 1 for t in self.times)
+            require(possible, "times", "decreasing times in (0, 1]", self.times)
+            as_many = len(self.times) == self.steps
+            require(as_many, "times", f"{self.steps} times, one per step", self.times)
         large_fraction(self.variance)
 
     @property
@@ -80,7 +98,13 @@ class Sampler:
 
     def table(self, schedule: Schedule) -> Steps:
         """Computes the coefficients of every step."""
-        return step_table(self, schedule, grid(schedule, self.steps, self.spacing))
+        return step_table(self, schedule, self.grid(schedule))
+
+    def grid(self, schedule: Schedule) -> Float64[np.ndarray, " times"]:
+        """Returns the times that the steps start from, and 0, the time that the last ends at."""
+        if self.times is not None:
+            return np.array([*self.times, 0.0])
+        return grid(schedule, self.steps, self.spacing, self.start)
 
 
 def large_fraction(variance: str) -> float:
@@ -95,13 +119,15 @@ def large_fraction(variance: str) -> float:
     return value
 
 
-def grid(schedule: Schedule, steps: int, spacing: str = "time") -> Float64[np.ndarray, " times"]:
-    """Returns `steps` + 1 times from 1 down to 0."""
+def grid(
+    schedule: Schedule, steps: int, spacing: str = "time", start: float = 1.0
+) -> Float64[np.ndarray, " times"]:
+    """Returns `steps` + 1 times from `start` down to 0."""
     times = np.arange(steps, -1, -1) / steps
     if spacing == "time":
-        return times
+        return start * times
     # The inverses of the schedules differ; bisection works for every monotone schedule.
-    first, last = schedule.logsnr(np.array([1.0, 0.0]))
+    first, last = schedule.logsnr(np.array([start, 0.0]))
     wanted = first + (last - first) * (1.0 - times)
     low, high = np.zeros(steps + 1), np.ones(steps + 1)
     for _ in range(60):
@@ -109,7 +135,7 @@ def grid(schedule: Schedule, steps: int, spacing: str = "time") -> Float64[np.nd
         too_noisy = schedule.logsnr(middle) < wanted
         low, high = np.where(too_noisy, low, middle), np.where(too_noisy, middle, high)
     times = (low + high) / 2
-    times[0], times[-1] = 1.0, 0.0
+    times[0], times[-1] = start, 0.0
     return times
 
 

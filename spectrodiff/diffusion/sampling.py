@@ -2,10 +2,18 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
 from spectrodiff.core.config import check_types, require
-from spectrodiff.diffusion.sampler import Sampler, SamplerName
+from spectrodiff.diffusion.guidance import UNGUIDED, Branches
+from spectrodiff.diffusion.sampler import Sampler, SamplerName, Spacing
+from spectrodiff.diffusion.schedule import CosineSchedule, Schedule
+
+# Settings that explicit times of the steps belong to.
+_TIMED_BY = ("steps", "spacing", "start")
+# Times that differ by less count as equal, because 0.96 * 5 / 8 is not quite 0.6.
+_SAME_TIME = 1e-9
 
 
 class SamplingChanges(TypedDict, total=False):
@@ -16,6 +24,11 @@ class SamplingChanges(TypedDict, total=False):
     guidance: float | None
     variance: str | None
     mask_context: bool | None
+    spacing: Spacing | None
+    times: tuple[float, ...] | None
+    start: float | None
+    guidance_times: tuple[float, ...] | None
+    context_guidance: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +43,21 @@ class Sampling:
         variance: variance of the "ddpm" sampler: "large", "small", or "medium:f" with f in [0, 1].
         mask_context: whether every segment is generated without context, like the first of a song,
             to hear what the context does; models without context ignore it.
+        spacing: "time" for steps of equal length in time, "logsnr" in log signal-to-noise ratio.
+        times: decreasing times in (0, 1] that the steps start from, one per step, such as times
+            fitted to a model; None to divide [0, start] by `spacing`, of which both have no effect
+            otherwise. `but` drops them if it changes steps, spacing or start, and not the times.
+        start: time of the first step, in (0, 1]. Networks that predict eps tell nothing of x0 at
+            t = 1, where the signal scale they are divided by is 5e-5; 0.96 leaves such times out.
+        guidance_times: lowest and highest time of the steps that are guided (Kynkäänniemi et al.
+            2024), each in [0, 1]; other steps evaluate the network once instead of twice.
+        context_guidance: guidance weight of the context, beside `guidance` for the notes alone
+            (see `guidance.guide_apart`); None, or an equal number, for one weight for both. Another
+            weight adds an evaluation to every guided step. Ignored by models without context, and
+            with `mask_context`.
+
+    Raises:
+        ConfigError: if a setting is invalid.
     """
 
     sampler: SamplerName = "ddpm"
@@ -37,26 +65,72 @@ class Sampling:
     guidance: float = 2.0
     variance: str = "large"
     mask_context: bool = False
+    spacing: Spacing = "time"
+    times: tuple[float, ...] | None = None
+    start: float = 1.0
+    guidance_times: tuple[float, ...] = (0.0, 1.0)
+    context_guidance: float | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
-        require(math.isfinite(self.guidance), "Sampling.guidance", "a finite number", self.guidance)
+        for name in ("guidance", "context_guidance"):
+            weight = getattr(self, name)
+            finite = weight is None or math.isfinite(weight)
+            require(finite, f"Sampling.{name}", "a finite number", weight)
+        ends = self.guidance_times
+        inside = len(ends) == 2 and 0 <= ends[0] <= ends[1] <= 1
+        expected = "two times in [0, 1], the lower one first"
+        require(inside, "Sampling.guidance_times", expected, ends)
         self.solver()  # raises ConfigError for invalid settings
 
     def but(self, **changes: Unpack[SamplingChanges]) -> "Sampling":
-        """Returns these settings with some changes.
+        """Returns these settings with some changes; None means no change.
+
+        Times alone also set the number of steps. Another number of steps, spacing or start without
+        times drops the times of these settings.
 
         Raises:
             ConfigError: if a setting is invalid.
         """
-        given: dict[str, Any] = {
-            name: value for name, value in changes.items() if value is not None
-        }
-        return dataclasses.replace(self, **given)
+        return Sampling(**combine(changes, vars(self)))
 
     def solver(self) -> Sampler:
         """Returns the sampler with these settings."""
-        return Sampler(self.sampler, self.steps, self.variance)
+        return Sampler(
+            self.sampler, self.steps, self.variance, self.spacing, self.times, self.start
+        )
+
+    def branches(self, schedule: Schedule) -> list[Branches]:
+        """Returns the evaluations of each step, for a model with context."""
+        apart = self.context_guidance not in (None, self.guidance) and not self.mask_context
+        guided = Branches(notes=apart, neither=self.guidance != 1.0)
+        low, high = self.guidance_times
+        times = self.solver().grid(schedule)[:-1]
+        inside = (times >= low - _SAME_TIME) & (times <= high + _SAME_TIME)
+        return [guided if step else UNGUIDED for step in inside.tolist()]
+
+    @property
+    def evaluations(self) -> int:
+        """Number of network evaluations per segment, one for each branch of each step.
+
+        For a model with context and the cosine schedule. Another schedule matters only if steps
+        are spaced by log-SNR and a part of them is guided.
+        """
+        return sum(branches.evaluations for branches in self.branches(CosineSchedule()))
+
+
+def combine(changes: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns defaults with changes that are not None; times as in `Sampling.but`."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    combined = {**defaults, **given}
+    times = given.get("times")
+    if isinstance(times, list | tuple):
+        combined["steps"] = given.get("steps", len(times))
+    elif times is None and any(
+        name in given and given[name] != defaults.get(name) for name in _TIMED_BY
+    ):
+        combined["times"] = None
+    return combined
 
 
 PAPER_SAMPLING = Sampling()

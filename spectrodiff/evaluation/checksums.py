@@ -18,7 +18,10 @@ from spectrodiff.music.tokenization import Tokenization
 
 _BLOCK_BYTES = 1 << 24
 # Settings added since evaluations are stored.
-_LATER = {"estimates", "positions", "context_positions", "onsets_only", "mask_context"}
+_LATER = {
+    *("estimates", "positions", "context_positions", "onsets_only", "mask_context"),
+    *("spacing", "times", "start", "guidance_times", "context_guidance"),
+}
 
 
 def path_checksum(source: str | os.PathLike[str]) -> str:

@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.progress import Progress
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum, settings_dict
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.evaluation.protocol import EvaluationSong, Protocol
@@ -32,6 +34,7 @@ from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.programs import ProgramMap
+from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.songs import group_songs
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -113,11 +116,16 @@ def describe(
         "source": "model",
         "model": model.checksum,
         "precision": precision,
-        "tokenization": json.loads(json.dumps(settings_dict(tokenization))),
-        **settings_dict(sampling),
+        "tokenization": _as_json(tokenization),
+        **_as_json(sampling),
         "seed": row.seed,
         "inverter": inverter,
     }
+
+
+def _as_json(settings: Sampling | Tokenization) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(json.dumps(settings_dict(settings)))
+    return values
 
 
 class Inverters:

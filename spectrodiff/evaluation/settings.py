@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.diffusion.sampler import SamplerName
-from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
+from spectrodiff.diffusion.sampler import SamplerName, Spacing
+from spectrodiff.diffusion.sampling import Sampling, SamplingChanges, combine
 from spectrodiff.evaluation.protocol import ProtocolName
 from spectrodiff.music.programs import ProgramMap
 from spectrodiff.music.tokenization import Tokenization
@@ -52,6 +52,8 @@ class Row:
         variance: variance of the sampler; None for that of `Evaluation`.
         mask_context: True to generate every segment without context; None for the setting of
             `Evaluation`.
+        spacing, times, start, guidance_times, context_guidance: as in `Sampling`; None for those of
+            `Evaluation`, of which times are dropped as by `Sampling.but`.
         seed: seed of the sampling; None for that of `Evaluation`.
         inverter: an .onnx file or "griffin-lim"; None for that of `Evaluation`. Rows that differ
             only in the inverter share their features.
@@ -67,6 +69,11 @@ class Row:
     guidance: float | None = None
     variance: str | None = None
     mask_context: bool | None = None
+    spacing: Spacing | None = None
+    times: tuple[float, ...] | None = None
+    start: float | None = None
+    guidance_times: tuple[float, ...] | None = None
+    context_guidance: float | None = None
     seed: int | None = None
     inverter: str | None = None
     soundfont: str | None = None
@@ -110,6 +117,11 @@ class Evaluation:
     guidance: float | None = None
     variance: str | None = None
     mask_context: bool | None = None
+    spacing: Spacing | None = None
+    times: tuple[float, ...] | None = None
+    start: float | None = None
+    guidance_times: tuple[float, ...] | None = None
+    context_guidance: float | None = None
     program_map: ProgramMap | None = None
     seed: int = 0
     inverter: str | None = None  # an .onnx file or "griffin-lim"; None for the model's own
@@ -146,9 +158,9 @@ class Evaluation:
 
     def with_model_defaults(self, sampling: Sampling, tokenization: Tokenization) -> "Evaluation":
         """Returns a copy with the model's own settings in place of those that are None."""
-        ours = {**self._sampling, "program_map": self.program_map}
-        defaults = {**dataclasses.asdict(sampling), "program_map": tokenization.program_map}
-        return dataclasses.replace(self, **_for_missing(ours, defaults))
+        program_map = self.program_map or tokenization.program_map
+        ours = combine(self._sampling, vars(sampling))
+        return dataclasses.replace(self, **ours, program_map=program_map)
 
     def wanted_rows(self) -> list[Row]:
         """Returns the rows to compute; settings that they leave open are those of the evaluation.
@@ -170,9 +182,10 @@ class Evaluation:
         return _sampling_of(self)
 
     def _complete(self, row: Row) -> Row:
-        own = {**row.sampling, "seed": row.seed, "inverter": row.inverter}
-        ours = {**self._sampling, "seed": self.seed, "inverter": self.inverter}
-        return dataclasses.replace(row, **_for_missing(own, ours))
+        own = {"seed": row.seed, "inverter": row.inverter}
+        ours = {"seed": self.seed, "inverter": self.inverter}
+        sampling = combine(row.sampling, self._sampling)
+        return dataclasses.replace(row, **sampling, **_for_missing(own, ours))
 
 
 def _sampling_of(settings: Row | Evaluation) -> SamplingChanges:
@@ -182,6 +195,11 @@ def _sampling_of(settings: Row | Evaluation) -> SamplingChanges:
         guidance=settings.guidance,
         variance=settings.variance,
         mask_context=settings.mask_context,
+        spacing=settings.spacing,
+        times=settings.times,
+        start=settings.start,
+        guidance_times=settings.guidance_times,
+        context_guidance=settings.context_guidance,
     )
 
 

@@ -45,6 +45,24 @@ def _describe_soundfont(row: Mapping[str, object]) -> str:
     return f"soundfont {PurePath(str(soundfont)).name}" if soundfont else "soundfont TimGM6mb.sf2"
 
 
+def _describe_steps(settings: Mapping[str, object]) -> list[str]:
+    """Returns the settings of steps and guidance that differ from the usual ones."""
+    parts = []
+    times, start, ends = (settings.get(name) for name in ("times", "start", "guidance_times"))
+    if isinstance(times, list | tuple):
+        parts.append(f"at times {', '.join(map(str, times))}")
+    else:
+        if settings.get("spacing") == "logsnr":
+            parts.append("equal in log-SNR")
+        if start not in (None, 1.0):
+            parts.append(f"from time {start}")
+    if isinstance(ends, list | tuple) and list(ends) != [0.0, 1.0]:
+        parts.append(f"guided at times {' to '.join(map(str, ends))}")
+    if settings.get("context_guidance") is not None:
+        parts.append(f"guidance of the context {settings['context_guidance']}")
+    return parts
+
+
 def _describe(settings: Mapping[str, object], *, sampled: bool) -> str:
     parts = []
     if sampled:
@@ -55,6 +73,7 @@ def _describe(settings: Mapping[str, object], *, sampled: bool) -> str:
         # Only the sampler of the paper has one, nearly always this one.
         if variance not in (None, "large") and settings.get("sampler") == "ddpm":
             parts.append(f"variance {variance}")
+        parts += _describe_steps(settings)
         if settings.get("mask_context"):
             parts.append("without context")
     inverter = settings.get("inverter")

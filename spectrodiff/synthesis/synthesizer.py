@@ -113,7 +113,7 @@ class Synthesizer:
             strict: refuse a song with too many notes in a segment instead of leaving some out.
             batch_size: number of songs per batch.
             progress: show a progress bar, or log lines if there is no terminal.
-            **sampling: steps, guidance, sampler, variance, mask_context: override the model's own
+            **sampling: steps, guidance, sampler and other settings, which override the model's own
                 `sampling` (see `spectrodiff.diffusion.sampling.Sampling`). An autoregressive model
                 ignores them, and says so in the log.
 
@@ -292,9 +292,7 @@ class Synthesizer:
             self._params,
             schedule=self._schedule,
             prediction=self._prediction,
-            sampler=sampling.solver(),
-            guidance=sampling.guidance,
-            mask_context=sampling.mask_context,
+            sampling=sampling,
             dtype=self._dtype,
             mesh=mesh,
             tuning=self._tuning,
@@ -302,8 +300,8 @@ class Synthesizer:
 
     def _autoregressive(self, mesh: Mesh) -> SegmentModel:
         logger.info(
-            "this model is autoregressive: it ignores steps, sampler, guidance, variance and "
-            "mask_context"
+            "this model is autoregressive: it ignores steps, sampler, guidance and all other "
+            "settings of the sampling"
         )
         return AutoregressiveSegments(
             self.config, self._params, dtype=self._dtype, mesh=mesh, tuning=self._tuning

@@ -54,8 +54,11 @@ CHANGEABLE = frozenset(
     }
 )
 
+# As JSON, which has no tuples.
 _DEFAULTS = {
-    f"{settings.__name__}.{field.name}": field.default
+    f"{settings.__name__}.{field.name}": (
+        list(field.default) if isinstance(field.default, tuple) else field.default
+    )
     for settings in RUN_SETTINGS
     for field in dataclasses.fields(cast(Any, settings))
 }

@@ -47,6 +47,15 @@ def test_settings_that_older_versions_lack_count_if_they_are_used():
     assert "mask_context" not in settings_dict(Sampling())
     assert settings_dict(Sampling(mask_context=True))["mask_context"] is True
     assert settings_dict(Sampling()).keys() == {"sampler", "steps", "guidance", "variance"}
+    later = {
+        "spacing": "logsnr",
+        "times": (0.5,),
+        "start": 0.5,
+        "guidance_times": (0.0, 0.5),
+        "context_guidance": 1.0,
+    }
+    paper = settings_dict(Sampling(steps=1))
+    assert settings_dict(Sampling(steps=1, **later)) == paper | later
     assert settings_dict(Tokenization(ties=False, onsets_only=True))["onsets_only"] is True
     names = {field.name for field in dataclasses.fields(ModelConfig)}
     assert names - settings_dict(SIZES["tiny"]).keys() == {

@@ -24,9 +24,36 @@ def test_every_sampling_setting_can_be_changed():
     for owner in (Row("a"), Evaluation()):
         assert names <= vars(owner).keys()
     assert Row("a").sampling.keys() == names
-    changed = vars(Sampling("dpmpp", 7, 1.25, "small", mask_context=True))
+    changed = vars(
+        Sampling(
+            "dpmpp",
+            2,
+            1.25,
+            "small",
+            mask_context=True,
+            spacing="logsnr",
+            times=(0.5, 0.25),
+            start=0.9,
+            guidance_times=(0.1, 0.9),
+            context_guidance=2.0,
+        )
+    )
     (row,) = Evaluation(rows=(Row("a"),), **changed).wanted_rows()
     assert row.sampling == changed
+
+
+def test_times_belong_to_their_number_of_steps():
+    fitted = Sampling("dpmpp", 2, times=(0.9, 0.3))
+    rows = (Row("own"), Row("more", steps=3), Row("other", times=(0.8, 0.5, 0.2)))
+    settings = Evaluation(rows=rows).with_model_defaults(fitted, Tokenization())
+    found = {row.name: (row.steps, row.times) for row in settings.wanted_rows()}
+    assert found == {
+        "own": (2, (0.9, 0.3)),
+        "more": (3, None),
+        "other": (3, (0.8, 0.5, 0.2)),
+    }
+    settings = Evaluation(rows=rows, spacing="logsnr").with_model_defaults(fitted, Tokenization())
+    assert (settings.steps, settings.times) == (2, None)
 
 
 def test_rows_take_what_they_do_not_say():

@@ -35,7 +35,7 @@ class Synthesizer:
     def __init__(self, clock, segments=6):
         self.clock, self.count, self.runs = clock, segments, []
 
-    def segments(self, notes, *, sampler, steps, guidance, variance, mask_context, seed):
+    def segments(self, notes, *, sampler, steps, guidance, variance, seed, **others):
         self.runs.append((sampler, steps, guidance, variance, seed))
         for number in range(self.count):
             self.clock.seconds += 100 if len(self.runs) == 1 else 7 if number == 0 else steps / 20

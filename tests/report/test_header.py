@@ -62,6 +62,28 @@ def test_rows_without_context_and_of_another_variance_are_not_alike():
     ]
 
 
+def test_steps_and_guidance_that_are_not_the_usual_ones():
+    usual = {"spacing": "time", "times": None, "start": 1.0, "context_guidance": None}
+    rows = [
+        {"name": "usual", **usual, "guidance_times": [0.0, 1.0]},
+        {"name": "part", "guidance_times": [0.2, 0.8], "context_guidance": 2.0},
+        {"name": "late", "spacing": "logsnr", "start": 0.96},
+        # These two have no effect beside times.
+        {"name": "times", "spacing": "logsnr", "start": 0.96, "times": [0.9, 0.25]},
+    ]
+    listed = [(row["name"], row["name"].title(), "model") for row in rows]
+    found = header.how_rows_were_made(results(listed, steps=2, rows=rows))
+    assert found == [
+        ("Usual", "2 steps, the model's inverter"),
+        (
+            "Part",
+            "2 steps, guided at times 0.2 to 0.8, guidance of the context 2.0, the model's inverter",
+        ),
+        ("Late", "2 steps, equal in log-SNR, from time 0.96, the model's inverter"),
+        ("Times", "2 steps, at times 0.9, 0.25, the model's inverter"),
+    ]
+
+
 def test_older_and_empty_settings_tell_what_they_know():
     rows = [("model", "Model"), ("raw", "Raw")]
     assert header.how_rows_were_made(results(rows)) == []

@@ -72,7 +72,7 @@ class AutoregressiveSegments:
                 on_steps(count)
         return scale(writing.frames)
 
-    def try_steps(self, batch: SegmentBatch) -> Iterator[int]:
+    def try_steps(self, batch: SegmentBatch) -> Iterator[float]:
         """Generates the first frames again and again, and yields how many; the first compiles."""
         split = NamedSharding(self._mesh, BATCH)
         tokens, keys = jax.device_put((batch.tokens, batch.keys), split)

@@ -6,7 +6,10 @@ guidance, the unconditional half of the batch skips the cross-attention, which w
 zero.
 """
 
+import dataclasses
 import functools
+import itertools
+import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -16,9 +19,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
-from spectrodiff.diffusion.guidance import guide
+from spectrodiff.diffusion.guidance import Branches, Weights, guide, guide_apart
 from spectrodiff.diffusion.parameterization import Prediction, to_x0
-from spectrodiff.diffusion.sampler import Carry, Sampler, Steps, run, start
+from spectrodiff.diffusion.sampler import Carry, Steps, run, start
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.diffusion.schedule import Schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
@@ -26,6 +30,8 @@ from spectrodiff.models.denoiser import Denoiser, Films, Memory
 from spectrodiff.synthesis.segments.model import SegmentBatch
 from spectrodiff.synthesis.segments.programs import compile_steps, steps_per_call
 from spectrodiff.synthesis.tuning import Tuning, tuning_for
+
+logger = logging.getLogger(__name__)
 
 # Approximate: between two calls to the device the host can show progress or be stopped.
 STEPS_PER_CALL = 20
@@ -46,9 +52,7 @@ class DiffusionSegments:
         params: its parameters, on the devices of `mesh`.
         schedule: noise schedule the network was trained with.
         prediction: meaning of its output.
-        sampler: the steps to take.
-        guidance: guidance weight w; 1 evaluates the conditional branch only.
-        mask_context: mask the context of every segment.
+        sampling: steps, guidance and use of the context.
         dtype: type of the matrix products.
         mesh: devices with one axis `data`, over which a batch is split.
         tuning: settings of the programs; by default those for the devices.
@@ -61,25 +65,36 @@ class DiffusionSegments:
         *,
         schedule: Schedule,
         prediction: Prediction,
-        sampler: Sampler,
-        guidance: float,
+        sampling: Sampling,
         dtype: type,
         mesh: Mesh,
-        mask_context: bool = False,
         tuning: Tuning | None = None,
     ) -> None:
+        if not config.has_context and sampling.context_guidance is not None:
+            logger.info("this model has no context: it ignores context_guidance")
+            sampling = dataclasses.replace(sampling, context_guidance=None)
+        sampler = sampling.solver()
         self.config, self.steps = config, sampler.steps
-        self._mask_context = mask_context
+        self._mask_context = sampling.mask_context
         self.tuning = tuning or tuning_for(mesh)
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._params, self._mesh = params, mesh
         self._table = jax.device_put(sampler.table(schedule), NamedSharding(mesh, WHOLE))
         network = define(Denoiser, config, dtype=dtype)
         self._films = _films(network, params, self._table.time)
-        self._encode, self._advance = _compile(
-            network, prediction, guidance != 1.0, sampler.stochastic, mesh, self.tuning
+        self._branches = sampling.branches(schedule)
+        apart = any(branches.notes for branches in self._branches)
+        self._encode = _compile_encode(network, apart, mesh)
+        self._programs = {
+            branches: _compile_advance(
+                network, prediction, branches, sampler.stochastic, mesh, self.tuning
+            )
+            for branches in self._branches
+        }
+        context = (
+            sampling.guidance if sampling.context_guidance is None else sampling.context_guidance
         )
-        self._guidance = jnp.float32(guidance)
+        self._weights = Weights(jnp.float32(sampling.guidance), jnp.float32(context))
 
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
@@ -105,9 +120,7 @@ class DiffusionSegments:
     ) -> jax.Array:
         """Takes the sampler's steps; see `__call__`."""
         carry = self._begin(batch)
-        each = steps_per_call(self.steps, STEPS_PER_CALL)
-        for first in range(0, self.steps, each):
-            count = min(each, self.steps - first)
+        for first, count in self._calls():
             carry = self._take_steps(batch, carry, first, count)
             if on_steps is not None:
                 # Waiting keeps the host from queueing all calls, so that it can be stopped.
@@ -115,14 +128,24 @@ class DiffusionSegments:
                 on_steps(count)
         return carry.z
 
-    def try_steps(self, batch: SegmentBatch) -> Iterator[int]:
-        """Takes some steps per iteration, endlessly, and yields how many; the first compiles."""
+    def try_steps(self, batch: SegmentBatch) -> Iterator[float]:
+        """Takes some steps per iteration, endlessly, and yields how many; the first compiles.
+
+        Steps are counted by their evaluations: one of half the mean number is half a step.
+        """
         prepared = self.prepare(batch)
         carry = self._begin(prepared)
-        count = steps_per_call(self.steps, STEPS_PER_CALL) if self.tuning.static_steps else 1
+        _, count = next(self._calls())
+        count = count if self.tuning.static_steps else 1
+        taken = count * self._branches[0].evaluations * self.steps / self.evaluations
         while True:
             carry = jax.block_until_ready(self._take_steps(prepared, carry, 0, count))
-            yield count
+            yield taken
+
+    @property
+    def evaluations(self) -> int:
+        """Number of network evaluations per segment, one for each branch of each step."""
+        return sum(branches.evaluations for branches in self._branches[: self.steps])
 
     @property
     def num_devices(self) -> int:
@@ -132,15 +155,26 @@ class DiffusionSegments:
     def _begin(self, batch: PreparedBatch) -> Carry:
         return _first_carry(batch.keys, self.config.target_frames, self.config.mel_bins)
 
+    def _calls(self) -> Iterator[tuple[int, int]]:
+        """Yields the first step and the number of steps of each call; one program takes all."""
+        first = 0
+        for _, stretch in itertools.groupby(self._branches[: self.steps]):
+            end = first + len(list(stretch))
+            each = steps_per_call(end - first, STEPS_PER_CALL)
+            while first < end:
+                count = min(each, end - first)
+                yield first, count
+                first += count
+
     def _take_steps(self, batch: PreparedBatch, carry: Carry, first: int, count: int) -> Carry:
-        return self._advance(
+        return self._programs[self._branches[first]](
             self._params,
             carry,
             batch.memory,
             batch.keys,
             self._table,
             self._films,
-            self._guidance,
+            self._weights,
             first,
             count,
         )
@@ -168,21 +202,47 @@ def _noise(keys: jax.Array, number: int | jax.Array, frames: int, mels: int) -> 
 
 
 @functools.lru_cache(maxsize=32)
-def _compile(
-    network: Definition[Denoiser],
-    prediction: Prediction,
-    guided: bool,
-    stochastic: bool,
-    mesh: Mesh,
-    tuning: Tuning,
-) -> tuple[Callable[..., Memory], Callable[..., Carry]]:
-    """Returns the two functions that run on the devices, compiled once per shape of arguments."""
+def _compile_encode(
+    network: Definition[Denoiser], apart: bool, mesh: Mesh
+) -> Callable[..., Memory]:
+    """Returns the function that encodes segments, compiled once per shape of arguments.
+
+    Args:
+        network: the network.
+        apart: add the memory of the notes without context, as further segments.
+        mesh: devices.
+    """
 
     def encode(
         params: Params, tokens: jax.Array, context: jax.Array, context_mask: jax.Array
     ) -> Memory:
         model = network.merge(params)
-        return model.decoder.memory(model.encode(tokens, context, context_mask))
+        encodings = model.encode(tokens, context, context_mask)
+        if apart:
+            masked = model.context_encoder(context, jnp.zeros_like(context_mask))
+            alone = [*encodings[:-1], masked]
+            encodings = jax.tree.map(lambda *rows: jnp.concatenate(rows), encodings, alone)
+        return model.decoder.memory(encodings)
+
+    if mesh.size > 1:
+        # Each device works on its own segments; joining the branches of guidance along the batch
+        # axis would otherwise move some of them between devices.
+        encode = jax.shard_map(
+            encode, mesh=mesh, in_specs=(WHOLE, BATCH, BATCH, BATCH), out_specs=LAYERED_BATCH
+        )
+    return jax.jit(encode)
+
+
+@functools.lru_cache(maxsize=32)
+def _compile_advance(
+    network: Definition[Denoiser],
+    prediction: Prediction,
+    branches: Branches,
+    stochastic: bool,
+    mesh: Mesh,
+    tuning: Tuning,
+) -> Callable[..., Carry]:
+    """Returns the function that takes steps, compiled once per shape of arguments."""
 
     def advance(
         params: Params,
@@ -191,11 +251,15 @@ def _compile(
         keys: jax.Array,
         table: Steps,
         films: Films,
-        guidance: jax.Array,
+        weights: Weights,
         first: jax.Array,
         count: jax.Array | int,
     ) -> Carry:
         decoder = network.merge(params).decoder
+        conditioned = len(carry.z) * (1 + branches.notes)
+        if conditioned < memory[0].key.shape[1]:
+            # A step without guidance between steps that guide notes and context apart.
+            memory = jax.tree.map(lambda layers: layers[:, :conditioned], memory)
         few_segments = len(carry.z) <= tuning.unrolled_segments
         if few_segments and len(table.time) >= tuning.unrolled_steps:
             decode = decoder.unrolled(memory)
@@ -204,11 +268,13 @@ def _compile(
 
         def denoise(z: jax.Array, time: tuple[Steps, Films]) -> jax.Array:
             row, films = time
-            if guided:
-                both = decode(jnp.concatenate([z, z]), films)
-                output = guide(both[: len(z)], both[len(z) :], guidance)
-            else:
-                output = decode(z, films)
+            outputs = decode(jnp.concatenate([z] * branches.evaluations), films)
+            output, *others = jnp.split(outputs, branches.evaluations)
+            if branches.notes:
+                neither = others[1] if branches.neither else None
+                output = guide_apart(output, others[0], neither, weights)
+            elif branches.neither:
+                output = guide(output, others[0], weights.notes)
             return jnp.clip(to_x0(prediction, output, z, row.alpha, row.sigma), -1.0, 1.0)
 
         def noise(number: jax.Array) -> jax.Array:
@@ -224,11 +290,5 @@ def _compile(
             count=count,
         )
 
-    if mesh.size > 1:
-        # Each device works on its own segments; joining the two guidance branches along the batch
-        # axis would otherwise move half of them between devices.
-        encode = jax.shard_map(
-            encode, mesh=mesh, in_specs=(WHOLE, BATCH, BATCH, BATCH), out_specs=LAYERED_BATCH
-        )
     specs = (WHOLE, BATCH, LAYERED_BATCH, BATCH, WHOLE, WHOLE, WHOLE, WHOLE)
-    return jax.jit(encode), compile_steps(advance, mesh, specs, BATCH, tuning)
+    return compile_steps(advance, mesh, specs, BATCH, tuning)

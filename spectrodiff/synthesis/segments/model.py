@@ -48,9 +48,10 @@ class SegmentModel(Protocol):
         """Returns scaled features [B, F, M] in [-1, 1]."""
         ...
 
-    def try_steps(self, batch: SegmentBatch) -> Iterator[int]:
+    def try_steps(self, batch: SegmentBatch) -> Iterator[float]:
         """Takes some steps per iteration, endlessly, and yields how many; the first compiles.
 
-        The program is the one that generates segments, so that it can be timed.
+        If steps differ in their cost, they are counted in steps of mean cost. The program is the
+        one that generates segments, so that it can be timed.
         """
         ...

@@ -196,9 +196,7 @@ class Denoise(SynthesizerTask):
             params,
             schedule=make_schedule(self.settings.schedule),
             prediction=self.settings.prediction,
-            sampler=self.sampling.solver(),
-            guidance=self.sampling.guidance,
-            mask_context=self.sampling.mask_context,
+            sampling=self.sampling,
             dtype=self.dtype,
             mesh=mesh,
         )

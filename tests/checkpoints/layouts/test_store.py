@@ -14,6 +14,7 @@ from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.music.tokenization import Tokenization
 
+SINCE_FORMAT_4 = ("spacing", "times", "start", "guidance_times", "context_guidance")
 TOKENS, SAMPLES = dataclasses.asdict(Tokenization()), dataclasses.asdict(Sampling())
 
 
@@ -25,7 +26,18 @@ def checkpoint(golden):
         prediction="v",
         schedule="linear:1e-3:0.05:100",
         tokenization=Tokenization(127, False, "full", (0, 40), (35,), True, onsets_only=True),
-        sampling=Sampling("ddim", 7, 1.25, "medium:0.5", mask_context=True),
+        sampling=Sampling(
+            "ddim",
+            3,
+            1.25,
+            "medium:0.5",
+            mask_context=True,
+            spacing="logsnr",
+            times=(1.0, 0.5, 0.25),
+            start=0.9,
+            guidance_times=(0.25, 0.5),
+            context_guidance=3.0,
+        ),
     )
 
 
@@ -75,19 +87,38 @@ def test_models_of_format_2_have_the_defaults_of_later_settings(checkpoint, fold
     settings = json.loads(path.read_text()) | {"format": 2}
     assert settings["tokenization"].pop("onsets_only")
     assert settings["sampling"].pop("mask_context")
+    for name in SINCE_FORMAT_4:
+        del settings["sampling"][name]
     for name in ("estimates", "positions", "context_positions"):
         del settings["model"][name]
     path.write_text(json.dumps(settings))
     loaded = load_model(folder)
     assert loaded.config == checkpoint.config
-    tokenization, sampling = checkpoint.tokenization, checkpoint.sampling
+    tokenization = checkpoint.tokenization
     assert loaded.tokenization == dataclasses.replace(tokenization, onsets_only=False)
-    assert loaded.sampling == dataclasses.replace(sampling, mask_context=False)
+    assert loaded.sampling == Sampling("ddim", 3, 1.25, "medium:0.5")
     # Other settings are still required.
     del settings["sampling"]["steps"]
     path.write_text(json.dumps(settings))
     with pytest.raises(CheckpointError, match=r"Sampling\.steps, got none"):
         load_model(folder)
+
+
+def test_models_of_format_3_have_the_defaults_of_later_settings(checkpoint, folder):
+    path = folder / "model.json"
+    settings = json.loads(path.read_text())
+    assert settings["format"] == 4
+    assert settings["sampling"]["times"] == [1.0, 0.5, 0.25]
+    for name in SINCE_FORMAT_4:
+        del settings["sampling"][name]
+    # The newest format has all settings.
+    path.write_text(json.dumps(settings))
+    with pytest.raises(CheckpointError, match=r"Sampling\.context_guidance, got none"):
+        load_model(folder)
+    path.write_text(json.dumps(settings | {"format": 3}))
+    loaded = load_model(folder)
+    assert loaded.tokenization == checkpoint.tokenization
+    assert loaded.sampling == Sampling("ddim", 3, 1.25, "medium:0.5", mask_context=True)
 
 
 def test_without_inverter(checkpoint, tmp_path):
@@ -133,8 +164,8 @@ def edit(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 4}, "format = 1 or 2 or 3, got 4"),
-        ({"format": True}, "format = 1 or 2 or 3, got True"),
+        ({"format": 5}, "format = 1 or 2 or 3 or 4, got 5"),
+        ({"format": True}, "format = 1 or 2 or 3 or 4, got True"),
         ({"prediction": "noise"}, "'eps' or 'x0' or 'v'"),
         ({"prediction": "x0_and_eps"}, "estimates = 2, got 1"),
         ({"schedule": ["cosine"]}, "schedule"),
@@ -147,9 +178,11 @@ def edit(folder, **changes):
         ({"tokenization": TOKENS | {"velocity_bins": 1_000_000_000}}, "velocity_bins"),
         ({"tokenization": TOKENS | {"bins": 1}}, "a tokenization, got .*'bins'"),
         ({"tokenization": {}}, "expected Tokenization.drums, got none"),
-        ({"sampling": {"sampler": "ddpm"}}, "expected Sampling.guidance, got none"),
+        ({"sampling": {"sampler": "ddpm"}}, "expected Sampling.context_guidance, got none"),
         ({"tokenization": None}, "a tokenization, got None"),
         ({"sampling": SAMPLES | {"sampler": "euler"}}, "sampler: one of 'ddpm'"),
+        ({"sampling": SAMPLES | {"times": [0.5]}}, "times: 1000 times, one per step"),
+        ({"sampling": SAMPLES | {"guidance_times": [0.5]}}, "guidance_times: two times in"),
         ({"sampling": [10]}, "a sampling, got"),
         ({"model": {}}, "sizes of a network"),
         ({"model": {"width": 1, "depth": 2}}, "sizes of a network"),

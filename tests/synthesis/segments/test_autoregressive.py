@@ -78,8 +78,8 @@ def test_settings_of_diffusion_are_ignored_with_a_message(run_folder, midi, capl
     np.testing.assert_array_equal(plain.log_mel, other.log_mel)
     logged = [record.message for record in caplog.records if "autoregressive" in record.message]
     assert logged == [
-        "this model is autoregressive: it ignores steps, sampler, guidance, variance and "
-        "mask_context"
+        "this model is autoregressive: it ignores steps, sampler, guidance and all other "
+        "settings of the sampling"
     ]
     with pytest.raises(ConfigError, match=r"sampler: expected one of .*, got 'euler'"):
         synth.render(midi / "overlaps.mid", sampler="euler")

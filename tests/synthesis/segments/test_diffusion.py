@@ -46,11 +46,9 @@ def segments(checkpoint, **settings):
         checkpoint.params,
         schedule=make_schedule(checkpoint.schedule),
         prediction=checkpoint.prediction,
-        sampler=checkpoint.sampling.solver(),
-        guidance=checkpoint.sampling.guidance,
+        sampling=checkpoint.sampling.but(**settings),
         dtype=np.float32,
         mesh=make_mesh(jax.devices()[:1]),
-        **settings,
     )
 
 
