@@ -41,6 +41,7 @@ MILLIONS = {
     "mini/narrow.gin": 15.7,
     "mini/narrow_notes.gin": 15.7,
     "mini/full.gin": 20,
+    "mini/distill.gin": 15.7,
 }
 
 

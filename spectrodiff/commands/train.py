@@ -97,6 +97,7 @@ def main(arguments: Sequence[str]) -> None:
 
         # Train
         shardings = shardings_of(begin)
+        frozen = jax.device_put(task.frozen, replicated(mesh))
         train_step = make_train_step(task, optimizer, mesh, shardings, training, optimization)
         evaluator = Evaluator(
             task,
@@ -104,13 +105,14 @@ def main(arguments: Sequence[str]) -> None:
             batch_size=mesh.size * max(1, 16 // mesh.size),
             mesh=mesh,
             shardings=shardings,
+            frozen=frozen,
         )
         run = Run(
             flags.run_dir,
             mesh,
             task,
             train_step,
-            jax.device_put(task.frozen, replicated(mesh)),
+            frozen,
             rate,
             batches,
             examples,

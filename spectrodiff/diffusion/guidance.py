@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
@@ -22,16 +23,33 @@ UNGUIDED = Branches(notes=False, neither=False)
 
 
 class Weights(NamedTuple):
-    """Guidance weights."""
+    """Guidance weights, which broadcast against the features."""
 
-    notes: float | Float[Array, ""]
-    context: float | Float[Array, ""]  # not used without the branch of notes alone
+    notes: float | Float[Array, "*#shape"]
+    context: float | Float[Array, "*#shape"]  # not used without the branch of notes alone
+
+
+def guided(
+    outputs: Float[Array, "rows F M"], branches: Branches, weights: Weights
+) -> Float[Array, "B F M"]:
+    """Returns the guided prediction of a step, from the predictions of its branches.
+
+    Args:
+        outputs: predictions from notes and context, then those of the branches there are: notes
+            without context, neither of them.
+        branches: branches of the step.
+        weights: guidance weights.
+    """
+    both, *others = jnp.split(outputs, branches.evaluations)
+    if branches.notes:
+        return guide_apart(both, others[0], others[1] if branches.neither else None, weights)
+    return guide(both, others[0], weights.notes) if branches.neither else both
 
 
 def guide(
     conditional: Float[Array, "*shape"],
     unconditional: Float[Array, "*shape"],
-    weight: float | Float[Array, ""],
+    weight: float | Float[Array, "*#shape"],
 ) -> Float[Array, "*shape"]:
     """Returns w * conditional + (1 - w) * unconditional.
 

@@ -140,7 +140,10 @@ def grid(
 
 
 def step_table(sampler: Sampler, schedule: Schedule, times: Float64[np.ndarray, " times"]) -> Steps:
-    """Computes the coefficients for decreasing times; the result of the last step is x0."""
+    """Computes the coefficients of the steps between decreasing times.
+
+    The result of a step to t = 0 is x0, without the noise that the schedule leaves there.
+    """
     logsnr = schedule.logsnr(times)
     alpha, sigma = alpha_sigma(logsnr)
     alpha_t, sigma_t, alpha_s, sigma_s = alpha[:-1], sigma[:-1], alpha[1:], sigma[1:]
@@ -159,8 +162,9 @@ def step_table(sampler: Sampler, schedule: Schedule, times: Float64[np.ndarray, 
         a, (b, c), d = sigma_s / sigma_t, _dpmpp(alpha_s, logsnr / 2), nothing
     else:
         raise NotImplementedError(f"coefficients of the sampler {sampler.name!r}")
-    a, c, d = (np.append(column[:-1], 0.0) for column in (a, c, d))
-    b = np.append(b[:-1], 1.0)
+    if times[-1] == 0.0:
+        a, c, d = (np.append(column[:-1], 0.0) for column in (a, c, d))
+        b = np.append(b[:-1], 1.0)
     columns = (times[:-1], alpha_t, sigma_t, a, b, c, d)
     return Steps(*(jnp.asarray(column, jnp.float32) for column in columns))
 

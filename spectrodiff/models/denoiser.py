@@ -262,6 +262,18 @@ class Denoiser(nnx.Module):
             encodings.append(self.context_encoder(context, context_mask, key=keys[1]))
         return encodings
 
+    def encode_apart(
+        self,
+        tokens: Int[Array, "B n"],
+        context: Float[Array, "B C M"],
+        context_mask: Bool[Array, "B C"],
+    ) -> list[Encoding]:
+        """Encodes notes with their context, then, as further rows, notes without context."""
+        both = self.encode(tokens, context, context_mask)
+        alone = [both[0], self.context_encoder(context, jnp.zeros_like(context_mask))]
+        joined: list[Encoding] = jax.tree.map(lambda *rows: jnp.concatenate(rows), both, alone)
+        return joined
+
     def __call__(
         self,
         tokens: Int[Array, "B n"],

@@ -61,6 +61,7 @@ class Evaluator:
         batch_size: number of examples scored at once, over all devices; changes only the time.
         mesh: the devices.
         shardings: of the arrays of a state.
+        frozen: arrays of `task.frozen` on the devices, if they are there already.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Evaluator:
         batch_size: int,
         mesh: Mesh,
         shardings: TrainState,
+        frozen: Params | None = None,
     ) -> None:
         self._examples = {
             **examples,
@@ -80,6 +82,7 @@ class Evaluator:
         }
         self._count = len(examples["tokens"])
         self._batch_size, self._mesh = batch_size, mesh
+        self._frozen = jax.device_put(task.frozen, replicated(mesh)) if frozen is None else frozen
         self._score = _compile(task, mesh, shardings)
 
     def __call__(
@@ -96,7 +99,7 @@ class Evaluator:
         for batch, valid in self._batches():
             if stopping():
                 return {}
-            answers = self._score(params, to_devices(batch, self._mesh))
+            answers = self._score(params, self._frozen, to_devices(batch, self._mesh))
             for name, values in jax.device_get(answers).items():
                 scores.setdefault(name, []).append(values[:valid])
         return {
@@ -125,18 +128,18 @@ def example_seeds(examples: HostBatch) -> np.ndarray:
 
 
 def _compile(task: Task, mesh: Mesh, shardings: TrainState) -> Any:
-    def score(params: Params, batch: dict[str, jax.Array]) -> Scores:
+    def score(params: Params, frozen: Params, batch: dict[str, jax.Array]) -> Scores:
         examples = read_examples(batch, task.sizes, mesh)
         base = jax.random.key(0, impl="threefry2x32")
         keys = jax.vmap(lambda seed: jax.random.fold_in(base, seed))(batch["seeds"])
-        params = gathered(params, shardings.params)
+        params = gathered(params, shardings.params) | frozen
         with traced_for(mesh):
             scores = task.scores(params, examples, keys)
             return scores | task.notes_gap(params, examples, batch["other_tokens"], keys)
 
     return jax.jit(
         score,
-        in_shardings=(shardings.params, batch_split(mesh)),
+        in_shardings=(shardings.params, replicated(mesh), batch_split(mesh)),
         out_shardings=replicated(mesh),
     )
 

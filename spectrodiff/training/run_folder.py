@@ -11,7 +11,7 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,9 +50,10 @@ CHANGEABLE = frozenset(
         "Data.workers",
         "Tokenization.programs",
         "Tokenization.drums",
-        *(f"Sampling.{field.name}" for field in dataclasses.fields(Sampling)),
     }
 )
+# They may change as well, unless the task trains the steps of the sampling.
+_SAMPLING = frozenset(f"Sampling.{field.name}" for field in dataclasses.fields(Sampling))
 
 # As JSON, which has no tuples.
 _DEFAULTS = {
@@ -82,7 +83,8 @@ def open_run(folder: Path, settings: RunSettings, *, write: bool) -> Path:
     path, checkpoints = folder / SETTINGS, folder / CHECKPOINTS
     # Settings may change before the first checkpoint.
     if path.is_file() and steps_of(checkpoints):
-        _check_same(path, _settings_before(path), as_dict(settings))
+        changeable = CHANGEABLE if settings.task.trains_sampling else CHANGEABLE | _SAMPLING
+        _check_same(path, _settings_before(path), as_dict(settings), changeable)
     elif write:
         _check_ours(folder)
     if write:
@@ -164,7 +166,10 @@ def _settings_before(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _check_same(
-    path: Path, before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+    path: Path,
+    before: Mapping[str, Mapping[str, Any]],
+    now: Mapping[str, Mapping[str, Any]],
+    changeable: Set[str],
 ) -> None:
     for part, values in now.items():
         for name, value in values.items():
@@ -173,7 +178,7 @@ def _check_same(
             full_name = f"{part}.{name}"
             if was == value:
                 continue
-            if full_name not in CHANGEABLE:
+            if full_name not in changeable:
                 raise ConfigError(full_name, f"{was!r}, as in the run {path.parent}", repr(value))
             # With another length the rate would jump, at worst from nearly zero back to its peak.
             # Other schedules do not depend on the length.

@@ -50,9 +50,9 @@ class Task(Protocol):
 
     @property
     def frozen(self) -> Params:
-        """Arrays of other models that the loss needs, which are neither trained nor saved.
+        """Arrays of other models that losses and scores need; neither trained nor saved.
 
-        They are arguments of the compiled step, which would otherwise contain them as constants.
+        They are arguments of compiled programs, which would otherwise contain them as constants.
         """
         return {}
 
@@ -90,7 +90,7 @@ class Task(Protocol):
         """Returns one number per example, [B], for each name; "loss" is among the names.
 
         Args:
-            params: of the network.
+            params: of the network, and those of `frozen` beside them.
             examples: a batch.
             keys: one key per example, the same whenever the example is scored.
         """
@@ -118,6 +118,11 @@ class TaskSettings(Protocol):
     Every field has a default, so that the settings of tasks that a run does not have can be left
     out.
     """
+
+    @property
+    def trains_sampling(self) -> bool:
+        """True if a network is trained for the run's settings of `Sampling` in particular."""
+        return False
 
     @abc.abstractmethod
     def description(self, run: "RunSettings") -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from spectrodiff.core.parallel import BATCH, LAYERED_BATCH, WHOLE
-from spectrodiff.diffusion.guidance import Branches, Weights, guide, guide_apart
+from spectrodiff.diffusion.guidance import Branches, Weights, guided
 from spectrodiff.diffusion.parameterization import Prediction, to_x0
 from spectrodiff.diffusion.sampler import Carry, Steps, run, start
 from spectrodiff.diffusion.sampling import Sampling
@@ -217,11 +217,10 @@ def _compile_encode(
         params: Params, tokens: jax.Array, context: jax.Array, context_mask: jax.Array
     ) -> Memory:
         model = network.merge(params)
-        encodings = model.encode(tokens, context, context_mask)
         if apart:
-            masked = model.context_encoder(context, jnp.zeros_like(context_mask))
-            alone = [*encodings[:-1], masked]
-            encodings = jax.tree.map(lambda *rows: jnp.concatenate(rows), encodings, alone)
+            encodings = model.encode_apart(tokens, context, context_mask)
+        else:
+            encodings = model.encode(tokens, context, context_mask)
         return model.decoder.memory(encodings)
 
     if mesh.size > 1:
@@ -269,12 +268,7 @@ def _compile_advance(
         def denoise(z: jax.Array, time: tuple[Steps, Films]) -> jax.Array:
             row, films = time
             outputs = decode(jnp.concatenate([z] * branches.evaluations), films)
-            output, *others = jnp.split(outputs, branches.evaluations)
-            if branches.notes:
-                neither = others[1] if branches.neither else None
-                output = guide_apart(output, others[0], neither, weights)
-            elif branches.neither:
-                output = guide(output, others[0], weights.notes)
+            output = guided(outputs, branches, weights)
             return jnp.clip(to_x0(prediction, output, z, row.alpha, row.sigma), -1.0, 1.0)
 
         def noise(number: jax.Array) -> jax.Array:

@@ -12,11 +12,13 @@ from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.task import TaskSettings
 from spectrodiff.training.tasks.autoregress import Autoregression
 from spectrodiff.training.tasks.denoise import Diffusion
+from spectrodiff.training.tasks.distill import Distillation
 from spectrodiff.training.tasks.invert import Inversion
 
 TASKS: dict[str, type[TaskSettings]] = {
     "denoise": Diffusion,
     "autoregress": Autoregression,
+    "distill": Distillation,
     "invert": Inversion,
 }
 # Classes of all settings that a run may have, which gin fills.
