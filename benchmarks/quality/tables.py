@@ -43,20 +43,12 @@ def _summary(points: Sequence[Point], judged: dict[int, list[Verdict]]) -> str:
     for point in points:
         found = judged[id(point)]
         passed = sum(verdict.passes for verdict in found)
-        alone = sum(_passes_alone(verdict) for verdict in found)
+        alone = sum(verdict.passes_alone for verdict in found)
         count = len(found)
         lines.append(
             f"| {point.title} | {point.evaluations} | {passed} of {count} | {alone} of {count} |"
         )
     return "\n".join(lines)
-
-
-def _passes_alone(verdict: Verdict) -> bool:
-    """Returns whether a column passes without its interval."""
-    if verdict.difference is None:
-        return verdict.passes
-    near = verdict.relative is not None and abs(verdict.relative) <= TOLERANCE
-    return verdict.better or near or verdict.difference == 0
 
 
 def _values(

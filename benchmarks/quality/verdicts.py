@@ -8,8 +8,9 @@ from spectrodiff.evaluation.metrics.uncertainty import Interval
 
 from .points import Curve, Measure, Point
 
-# Relative difference that counts as none.
+# Relative difference that counts as none, and rounding errors of values at its end.
 TOLERANCE = 0.02
+_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,16 +22,16 @@ class Verdict:
         difference: value minus the reference's; None if one of them could not be measured.
         relative: the difference divided by the reference's magnitude; None if that is 0, too.
         interval: paired 95 % interval of the difference; None for a single number.
-        better: whether the value is at least as good as the reference's.
-        passes: whether the value is better, within 2 % of the reference's, or the interval contains
-            0. Values that could be measured on neither side pass, those on one side fail.
+        passes_alone: whether the value is better than the reference's, as good or within 2 % of it.
+            Values that could be measured on neither side pass, those on one side fail.
+        passes: whether that holds or the interval contains 0.
     """
 
     measure: Measure | None
     difference: float | None
     relative: float | None
     interval: Interval | None
-    better: bool
+    passes_alone: bool
     passes: bool
 
 
@@ -46,7 +47,7 @@ def judge(ours: Measure | None, reference: Measure, target: float | None) -> Ver
     value = ours.value if ours is not None else None
     if ours is None or value is None or reference.value is None:
         nothing = value is None and reference.value is None
-        return Verdict(ours, None, None, None, False, nothing)
+        return Verdict(ours, None, None, None, nothing, nothing)
     difference = value - reference.value
     size = abs(reference.value)
     interval = None
@@ -56,11 +57,10 @@ def judge(ours: Measure | None, reference: Measure, target: float | None) -> Ver
         better = target is not None and abs(value - target) <= abs(reference.value - target)
     else:
         better = difference >= 0 if reference.better == "higher" else difference <= 0
-    same = abs(difference) <= TOLERANCE * size or (
-        interval is not None and interval.low <= 0 <= interval.high
-    )
+    alone = better or abs(difference) <= (TOLERANCE + _ROUNDING) * size
+    same = interval is not None and interval.low <= 0 <= interval.high
     relative = difference / size if size else None
-    return Verdict(ours, difference, relative, interval, better, better or same)
+    return Verdict(ours, difference, relative, interval, alone, alone or same)
 
 
 def verdicts(curve: Curve, point: Point) -> list[Verdict]:
