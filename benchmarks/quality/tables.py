@@ -22,8 +22,8 @@ def curve_table(curve: Curve) -> str:
     parts = [
         f"{curve.form} form, seed {curve.seed}, soundfonts at gain {curve.gain:g}. Reference: "
         f"{reference.title} ({reference.evaluations} evaluations per segment).",
-        f"A column passes if it is within {100 * TOLERANCE:g} % of the reference, better, or if the "
-        "paired 95 % interval of the difference (bootstrap over items: songs, notes, joins or "
+        f"A column passes if it is within {100 * TOLERANCE:g} % of the reference, better, or if "
+        "the paired 95 % interval of the difference (bootstrap over items: songs, notes, joins or "
         "windows of 0.5 s) contains 0. Intervals of fewer than six items are too narrow. In "
         "the tables, " + FAILS + " marks columns that fail. Single numbers, judged without an "
         f"interval: {'; '.join(single) or 'none'}.",
