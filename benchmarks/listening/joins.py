@@ -11,6 +11,28 @@ from .levels import level_db
 WINDOW_SECONDS = 0.1
 
 
+def join_changes(log_mels: Sequence[np.ndarray], segment_frames: int) -> np.ndarray:
+    """Returns the spectral changes of each song at joins and elsewhere.
+
+    Args:
+        log_mels: features [frames, M] of each song, which start with a segment.
+        segment_frames: length of a segment.
+
+    Returns:
+        For each song the sum of changes at joins, their number, the sum of all other changes and
+        their number; float64 [songs, 4]. A change is the mean absolute difference of adjacent
+        frames.
+    """
+    rows = []
+    for log_mel in log_mels:
+        changes = np.abs(np.diff(log_mel.astype(np.float64), axis=0)).mean(axis=1)
+        # Change number i leads to frame i + 1.
+        joined = np.arange(1, len(log_mel)) % segment_frames == 0
+        here, there = changes[joined], changes[~joined]
+        rows.append((here.sum(), len(here), there.sum(), len(there)))
+    return np.array(rows)
+
+
 def join_ratio(log_mels: Sequence[np.ndarray], segment_frames: int) -> float:
     """Returns the ratio of spectral change at joins to spectral change inside segments.
 
@@ -22,18 +44,10 @@ def join_ratio(log_mels: Sequence[np.ndarray], segment_frames: int) -> float:
         The mean absolute change from the last frame of a segment to the first of the next, divided
         by that between all other adjacent frames; NaN if a song has no join, or nothing changes.
     """
-    at_joins: list[np.ndarray] = []
-    elsewhere: list[np.ndarray] = []
-    for log_mel in log_mels:
-        changes = np.abs(np.diff(log_mel.astype(np.float64), axis=0)).mean(axis=1)
-        # Change number i leads to frame i + 1.
-        joined = np.arange(1, len(log_mel)) % segment_frames == 0
-        at_joins.append(changes[joined])
-        elsewhere.append(changes[~joined])
-    here, there = np.concatenate(at_joins), np.concatenate(elsewhere)
-    if not len(here) or not there.any():
+    here, num_here, there, num_there = join_changes(log_mels, segment_frames).sum(axis=0)
+    if not num_here or not there:
         return float("nan")
-    return float(here.mean() / there.mean())
+    return float(here / num_here / (there / num_there))
 
 
 def level_jumps_db(

@@ -11,13 +11,15 @@ from spectrodiff.music.notes import Notes
 SILENT_DB = -20.0
 # Level below which a note counts as silent in any case, relative to full scale.
 _SILENCE_DB = -80.0
-_LEAST_RMS = 1e-7
+# Level of silence, -140 dB.
+LEAST_RMS = 1e-7
+BLOCK_SECONDS = 0.5
 
 
 def level_db(audio: np.ndarray) -> float:
     """Returns the RMS level in dB relative to full scale; -140 for silence."""
     rms = np.sqrt(np.mean(audio.astype(np.float64) ** 2)) if len(audio) else 0.0
-    return float(20 * np.log10(max(rms, _LEAST_RMS)))
+    return float(20 * np.log10(max(rms, LEAST_RMS)))
 
 
 def note_levels_db(audio: np.ndarray, notes: Notes) -> np.ndarray:
@@ -25,6 +27,16 @@ def note_levels_db(audio: np.ndarray, notes: Notes) -> np.ndarray:
     onsets = np.round(notes.onset_seconds * SAMPLE_RATE).astype(int)
     offsets = np.round(notes.offset_seconds * SAMPLE_RATE).astype(int)
     return np.array([level_db(audio[a:b]) for a, b in zip(onsets, offsets, strict=True)])
+
+
+def block_energies(audio: np.ndarray) -> np.ndarray:
+    """Returns the sum of squares and the number of samples of blocks of 0.5 s, [blocks, 2].
+
+    The last block may be shorter.
+    """
+    size = round(BLOCK_SECONDS * SAMPLE_RATE)
+    blocks = [audio[start : start + size] for start in range(0, len(audio), size)]
+    return np.array([(np.sum(block.astype(np.float64) ** 2), len(block)) for block in blocks])
 
 
 class Evenness(NamedTuple):
@@ -50,7 +62,7 @@ def evenness(levels_db: np.ndarray, reference_db: np.ndarray) -> Evenness:
     differences = levels_db - reference_db
     offset = float(np.median(differences))
     differences = differences - offset
-    silent = (differences < SILENT_DB) | (levels_db < _SILENCE_DB)
+    silent = silent_notes(levels_db, reference_db)
     absolute = np.abs(differences)
     return Evenness(
         offset,
@@ -59,3 +71,11 @@ def evenness(levels_db: np.ndarray, reference_db: np.ndarray) -> Evenness:
         float(differences.std()),
         int(silent.sum()),
     )
+
+
+def silent_notes(levels_db: np.ndarray, reference_db: np.ndarray) -> np.ndarray:
+    """Returns True for notes 20 dB softer than the median difference, or inaudible, bool [n]."""
+    differences = levels_db - reference_db
+    too_soft = differences - np.median(differences) < SILENT_DB
+    silent: np.ndarray = too_soft | (levels_db < _SILENCE_DB)
+    return silent

@@ -1,6 +1,7 @@
 """Detection of notes and drum hits in audio."""
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,8 +10,13 @@ from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
 from spectrodiff.evaluation.metrics.transcription.scores import Agreement, score_onsets
 from spectrodiff.music.notes import Notes
 
+from .pitch import frequency_hz
+
 TOLERANCE_SECONDS = 0.05
 PEAK = 0.5  # threshold of onsets in basic-pitch
+
+# Length of the windows in which pairs are counted.
+WINDOW_SECONDS = 0.5
 
 _LOWEST_PITCH = 21
 _PEAK_SECONDS = 0.1
@@ -28,14 +34,17 @@ class NoteDetector:
 
     def __init__(self) -> None:
         self._transcribe = BasicPitch()
-        self._detected: dict[int, Notes] = {}  # by checksum, because references are repeated
+        # By checksum, because references are repeated.
+        self._detected: dict[int, Notes] = {}
+        self._peaks: dict[int, Notes] = {}
 
     def agreement(self, written: Notes, audio: np.ndarray) -> Agreement:
         """Returns the scores of pitches and onsets within 50 ms, without drums."""
-        checksum = zlib.crc32(audio.tobytes())
-        if checksum not in self._detected:
-            self._detected[checksum] = self._transcribe(audio)
-        return score_onsets(written, self._detected[checksum])
+        return score_onsets(written, self._notes(audio))
+
+    def agreement_windows(self, written: Notes, audio: np.ndarray) -> np.ndarray:
+        """Returns the counts of `agreement` by windows, [windows, 3] (see `count_windows`)."""
+        return onset_windows(written, self._notes(audio))
 
     def dense_recall(self, written: Notes, audio: np.ndarray) -> float:
         """Returns the fraction of notes with a peak of basic-pitch's onset activations.
@@ -43,13 +52,29 @@ class NoteDetector:
         The notes of basic-pitch last at least 128 ms, so it could find only half of ten repetitions
         per second. Peaks of its onset activations have no such limit.
         """
+        return score_onsets(written, self._onset_peaks(audio)).recall
+
+    def dense_windows(self, written: Notes, audio: np.ndarray) -> np.ndarray:
+        """Returns the counts of `dense_recall` by windows, [windows, 3] (see `count_windows`)."""
+        return onset_windows(written, self._onset_peaks(audio))
+
+    def _notes(self, audio: np.ndarray) -> Notes:
+        checksum = zlib.crc32(audio.tobytes())
+        if checksum not in self._detected:
+            self._detected[checksum] = self._transcribe(audio)
+        return self._detected[checksum]
+
+    def _onset_peaks(self, audio: np.ndarray) -> Notes:
         import librosa
         from basic_pitch.note_creation import model_frames_to_time
 
-        resampled = librosa.resample(audio, orig_sr=SAMPLE_RATE, target_sr=_BASIC_PITCH_RATE)
-        _, activations = self._transcribe.activations(resampled)
-        detected = peaks_as_notes(activations, model_frames_to_time(len(activations)))
-        return score_onsets(written, detected).recall
+        checksum = zlib.crc32(audio.tobytes())
+        if checksum not in self._peaks:
+            resampled = librosa.resample(audio, orig_sr=SAMPLE_RATE, target_sr=_BASIC_PITCH_RATE)
+            _, activations = self._transcribe.activations(resampled)
+            seconds = model_frames_to_time(len(activations))
+            self._peaks[checksum] = peaks_as_notes(activations, seconds)
+        return self._peaks[checksum]
 
 
 def peaks_as_notes(activations: np.ndarray, seconds: np.ndarray) -> Notes:
@@ -118,6 +143,67 @@ def hits_f1(written_seconds: np.ndarray, detected_seconds: np.ndarray) -> float:
         return 0.0
     pairs = match_events(written_seconds, detected_seconds, TOLERANCE_SECONDS)
     return 2 * len(pairs) / (len(written_seconds) + len(detected_seconds))
+
+
+def hit_windows(written_seconds: np.ndarray, detected_seconds: np.ndarray) -> np.ndarray:
+    """Returns the counts of `hits_f1` by windows, [windows, 3] (see `count_windows`)."""
+    from mir_eval.util import match_events
+
+    pairs: list[tuple[int, int]] = []
+    if len(written_seconds) and len(detected_seconds):
+        pairs = match_events(written_seconds, detected_seconds, TOLERANCE_SECONDS)
+    return count_windows(written_seconds, detected_seconds, pairs)
+
+
+def onset_windows(written: Notes, detected: Notes) -> np.ndarray:
+    """Returns the counts of `score_onsets` by windows, [windows, 3] (see `count_windows`)."""
+    from mir_eval.transcription import match_notes
+
+    # As there, drums and notes without duration do not count.
+    sides = [
+        notes.select(~notes.is_drum & (notes.offset_seconds > notes.onset_seconds))
+        for notes in (written, detected)
+    ]
+    pairs: list[tuple[int, int]] = []
+    if all(map(len, sides)):
+        arguments: list[np.ndarray] = []
+        for notes in sides:
+            arguments.append(np.stack([notes.onset_seconds, notes.offset_seconds], axis=1))
+            arguments.append(frequency_hz(notes.pitch))
+        pairs = match_notes(*arguments, onset_tolerance=TOLERANCE_SECONDS, offset_ratio=None)
+    return count_windows(sides[0].onset_seconds, sides[1].onset_seconds, pairs)
+
+
+def count_windows(
+    written_seconds: np.ndarray,
+    detected_seconds: np.ndarray,
+    pairs: Sequence[tuple[int, int]],
+) -> np.ndarray:
+    """Counts pairs, written onsets and detected onsets in windows of 0.5 s.
+
+    A detected onset that has a partner counts in the window of its partner. Windows without a
+    written onset are joined to the last one before that has one, so that the windows are the same
+    for all renderings of a song.
+
+    Args:
+        written_seconds: [n].
+        detected_seconds: [m].
+        pairs: indices of matched onsets.
+
+    Returns:
+        float64 [windows, 3], whose sums are the counts of the whole song.
+    """
+    if not len(written_seconds):
+        return np.zeros((0, 3))
+    matched = np.array(pairs, int).reshape(-1, 2)
+    detected_seconds = np.array(detected_seconds, np.float64)
+    detected_seconds[matched[:, 1]] = written_seconds[matched[:, 0]]
+    starts = np.unique(np.floor_divide(written_seconds, WINDOW_SECONDS)) * WINDOW_SECONDS
+    columns = []
+    for seconds in (written_seconds[matched[:, 0]], written_seconds, detected_seconds):
+        windows = np.maximum(np.searchsorted(starts, seconds, side="right") - 1, 0)
+        columns.append(np.bincount(windows, minlength=len(starts)))
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def drum_hits(notes: Notes) -> np.ndarray:

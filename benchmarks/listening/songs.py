@@ -58,7 +58,7 @@ class Form:
     """Amount of music in a form of the bench.
 
     Attributes:
-        name: "short" or "long".
+        name: "quick", "short" or "long".
         held_back: number of held-back songs, evenly spread; None for all.
         held_back_seconds: length of each; None for the whole song.
         band_seconds: length of the two songs of bands.
@@ -77,6 +77,7 @@ class Form:
 
 
 FORMS = {
+    "quick": Form("quick", 2, 4.0, 4.0, (PIANO,), 12, 4),
     "short": Form("short", 6, 15.0, 15.0, (PIANO,), 4, 60),
     "long": Form("long", None, None, 30.0, (PIANO, 40, STRINGS, 33, 24, 56), 1, 240),
 }

@@ -52,7 +52,13 @@ Renderings = dict[str, Rendered]  # by name of the song
 
 
 class Source(Protocol):
-    """A model or soundfont to measure, with an inverter to measure by itself."""
+    """A model or soundfont to measure, with an inverter to measure by itself.
+
+    Attributes:
+        key: settings and checksums that the features of a song depend on.
+    """
+
+    key: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -136,7 +142,7 @@ class SoundfontSource:
     ) -> None:
         self._renderer = SoundfontRenderer(soundfont, gain)
         self._cache, self._gain, self._inverter = cache, gain, inverter
-        self._key = {"soundfont": path_checksum(str(self._renderer.soundfont)), "gain": gain}
+        self.key = {"soundfont": path_checksum(str(self._renderer.soundfont)), "gain": gain}
 
     @property
     def name(self) -> str:
@@ -151,7 +157,7 @@ class SoundfontSource:
     def render(self, songs: Sequence[BenchSong]) -> Renderings:
         renderings = {}
         for song in songs:
-            path = _cached(self._cache, self._key, song)
+            path = _cached(self._cache, self.key, song)
             if not path.is_file():
                 _store(path, self._renderer.render(song.notes))
             samples = np.load(path)
@@ -187,7 +193,7 @@ class ModelSource:
         self.name, self._cache, self._synth, self.sampling = name, cache, synth, sampling
         self._batch_size, self._seed = batch_size, seed
         checksum = path_checksum(bundled_models().get(name, Path(name)))
-        self._key = {
+        self.key = {
             "model": checksum,
             "seed": seed,
             **settings_dict(sampling),
@@ -205,7 +211,7 @@ class ModelSource:
         return self._synth.config.target_frames
 
     def render(self, songs: Sequence[BenchSong]) -> Renderings:
-        paths = {song.name: _cached(self._cache, self._key, song) for song in songs}
+        paths = {song.name: _cached(self._cache, self.key, song) for song in songs}
         missing = [song for song in songs if not paths[song.name].is_file()]
         logger.info("%s: %d of %d songs to render", self.name, len(missing), len(songs))
         for first in range(0, len(missing), self._batch_size):

@@ -47,7 +47,7 @@ class Results:
     Attributes:
         model: name of the model or soundfont.
         inverter: name of the inverter.
-        form: "short" or "long".
+        form: "quick", "short" or "long".
         steps: number of sampling steps.
         guidance: guidance weight.
         seed: of sampling.

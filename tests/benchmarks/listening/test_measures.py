@@ -34,8 +34,16 @@ class PerfectDetector:
 
         return score_onsets(written, written if np.abs(audio).max() > 1e-3 else silence())
 
+    def agreement_windows(self, written, audio):
+        from listening.onsets import onset_windows
+
+        return onset_windows(written, written if np.abs(audio).max() > 1e-3 else silence())
+
     def dense_recall(self, written, audio):
         return self.agreement(written, audio).recall
+
+    def dense_windows(self, written, audio):
+        return self.agreement_windows(written, audio)
 
 
 def silence():
@@ -73,6 +81,8 @@ def test_all_measures_of_known_differences():
         )
     )
     found = {(v.group, v.name): v.value for v in measure(bench, softer)}
+    for renderings in (reference, softer):
+        assert_values_are_statistics(measure(bench, renderings))
     assert list(found) == list(own)
 
     for group in ("held back", "bands"):
@@ -95,6 +105,22 @@ def test_all_measures_of_known_differences():
     assert found["peak", "largest sample before clipping"] == pytest.approx(
         max(np.abs(rendered.audio).max() for rendered in softer.values())
     )
+
+
+def assert_values_are_statistics(values):
+    from listening.statistics import compute
+
+    single = []
+    for value in values:
+        if value.statistic is None:
+            single.append(value.name)
+        else:
+            computed = compute(value.statistic, np.array(value.items, np.float64))
+            assert computed == pytest.approx(value.value, abs=1e-9, nan_ok=True), value.name
+    assert single == [
+        "string ensemble chord, level jump, largest",
+        "largest sample before clipping",
+    ]
 
 
 def test_the_pitch_of_a_note_is_measured_in_its_middle():

@@ -1,0 +1,1 @@
+"""Quality of models by the number of network evaluations, for evaluations.py."""
