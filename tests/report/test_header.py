@@ -77,7 +77,8 @@ def test_steps_and_guidance_that_are_not_the_usual_ones():
         ("Usual", "2 steps, the model's inverter"),
         (
             "Part",
-            "2 steps, guided at times 0.2 to 0.8, guidance of the context 2.0, the model's inverter",
+            "2 steps, guided at times 0.2 to 0.8, guidance of the context 2.0, "
+            "the model's inverter",
         ),
         ("Late", "2 steps, equal in log-SNR, from time 0.96, the model's inverter"),
         ("Times", "2 steps, at times 0.9, 0.25, the model's inverter"),
