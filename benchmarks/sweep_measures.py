@@ -21,9 +21,11 @@ from spectrodiff.core.parallel import make_mesh
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import load_source
+from spectrodiff.diffusion.sampler import SamplerName, Spacing
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.evaluation.checksums import checkpoint_checksum, recording_checksum
+from spectrodiff.evaluation.metrics.joins import join_ratio
 from spectrodiff.evaluation.metrics.signal_distances import aligned_log_mel_l1, blockwise_log_mel
 from spectrodiff.evaluation.metrics.transcription.basic_pitch import BasicPitch
 from spectrodiff.evaluation.metrics.transcription.scores import score_onsets
@@ -41,17 +43,44 @@ logger = logging.getLogger("spectrodiff.sweeps")
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A setting to measure."""
+    """A setting to measure: those of `Sampling`, and a name for tables."""
 
     model: str
-    sampler: str
+    sampler: SamplerName
     steps: int
     guidance: float
     context: bool = True
+    spacing: Spacing = "time"
+    times: tuple[float, ...] | None = None
+    start: float = 1.0
+    guidance_times: tuple[float, ...] = (0.0, 1.0)
+    context_guidance: float | None = None
+    setting: str = ""
 
     def __str__(self) -> str:
         context = "" if self.context else ", no context"
-        return f"{self.model}, {self.sampler}, {self.steps} steps, w {self.guidance:g}{context}"
+        setting = f", {self.setting}" if self.setting else ""
+        what = f"{self.model}, {self.sampler}, {self.steps} steps, w {self.guidance:g}"
+        return what + setting + context
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Everything that the features depend on, besides the model."""
+        return {**dataclasses.asdict(self), "setting": None}
+
+    @property
+    def sampling(self) -> Sampling:
+        """Settings of the model's sampling."""
+        return Sampling(
+            self.sampler,
+            self.steps,
+            self.guidance,
+            spacing=self.spacing,
+            times=self.times,
+            start=self.start,
+            guidance_times=self.guidance_times,
+            context_guidance=self.context_guidance,
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,7 +198,7 @@ class Model:
             self.checkpoint.params,
             schedule=make_schedule(self.checkpoint.schedule),
             prediction=self.checkpoint.prediction,
-            sampling=Sampling(cell.sampler, cell.steps, guidance=cell.guidance),
+            sampling=cell.sampling,
             dtype=jnp.float32,
             mesh=make_mesh(jax.devices()[:1]),
         )
@@ -243,6 +272,7 @@ def measure(
                 "log_mel_l1": float(l1.mean()),
                 "aligned_l1": aligned_log_mel_l1(log_mel, song.log_mel).whole,
                 "onset_f1": f1,
+                "joins": join_ratio(log_mel, segment_frames).whole,
                 "segment_seconds": ((starts + sizes / 2) / FRAMES_PER_SECOND).tolist(),
                 "l1_by_segment": (np.add.reduceat(l1, starts) / sizes).tolist(),
             }
@@ -257,13 +287,14 @@ def frame_l1(log_mel: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def measure_recordings(
-    music: Sequence[SweepSong], transcriber: Transcriber | None
+    music: Sequence[SweepSong], transcriber: Transcriber | None, segment_frames: int
 ) -> list[dict[str, Any]]:
-    """Measures the transcription of the recordings themselves."""
+    """Measures the recordings themselves: transcription, and changes where a model has joins."""
     return [
         {
             "id": song.id,
             "onset_f1": transcriber.onset_f1(song, song.audio) if transcriber else None,
+            "joins": join_ratio(song.log_mel, segment_frames).whole,
         }
         for song in music
     ]

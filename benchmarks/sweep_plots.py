@@ -1,5 +1,6 @@
 """Plots of sweeps.py."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ def plot_settings(rows: Sequence[Row], path: Path) -> None:
     _curves(rows, path, "steps", by=("model", "guidance"), scale="log")
 
 
+def plot_free(rows: Sequence[Row], path: Path) -> None:
+    """Plots all measures by the evaluations per segment, with a line per kind of setting."""
+    kinds = [{**row, "kind": re.sub(r"\d+ (steps, )?", "", row.get("setting", ""))} for row in rows]
+    _curves(kinds, path, "evaluations", by=("model", "kind"))
+
+
 def plot_models(rows: Sequence[Row], path: Path) -> None:
     """Plots all measures with a bar per model."""
     recordings, *models = rows
@@ -64,6 +71,7 @@ def plot_drift(rows: Sequence[Row], path: Path) -> None:
 
 
 PLOTS: dict[str, Callable[[Sequence[Row], Path], None]] = {
+    "free": plot_free,
     "steps": plot_steps,
     "guidance": plot_guidance,
     "drift": plot_drift,

@@ -21,7 +21,7 @@ from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError, printable
 from spectrodiff.core.files import check_writable
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
-from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, combine
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
@@ -345,6 +345,8 @@ def configure(flags: argparse.Namespace) -> Settings:
     def asked(settings: type) -> dict[str, Any]:
         names = [field.name for field in dataclasses.fields(settings)]
         flagged = {name: given[name] for name in names if given.get(name) is not None}
+        if settings is Sampling:
+            return combine(flagged, gin_files.given(settings))
         return {**gin_files.given(settings), **flagged}
 
     sampling, tokenization = asked(Sampling), asked(Tokenization)

@@ -11,6 +11,7 @@ starts from, s < t the time it ends at, r = SNR(t) / SNR(s), and lambda = logsnr
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -82,9 +83,7 @@ class Sampler:
             raise ConfigError("steps", "a whole number >= 1", repr(self.steps))
         require(0 < self.start <= 1, "start", "a time in (0, 1]", self.start)
         if self.times is not None:
-            decreasing = all(
-                0 < s < t <= 1 for t, s in zip(self.times, self.times[1:], strict=False)
-            )
+            decreasing = all(0 < s < t <= 1 for t, s in itertools.pairwise(self.times))
             possible = decreasing and all(0 < t <= 1 for t in self.times)
             require(possible, "times", "decreasing times in (0, 1]", self.times)
             as_many = len(self.times) == self.steps

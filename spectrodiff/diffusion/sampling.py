@@ -123,13 +123,13 @@ def combine(changes: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
     """Returns defaults with changes that are not None; times as in `Sampling.but`."""
     given = {name: value for name, value in changes.items() if value is not None}
     combined = {**defaults, **given}
-    times = given.get("times")
+    times, before = given.get("times"), defaults.get("times")
     if isinstance(times, list | tuple):
         combined["steps"] = given.get("steps", len(times))
-    elif times is None and any(
-        name in given and given[name] != defaults.get(name) for name in _TIMED_BY
-    ):
-        combined["times"] = None
+    elif times is None and isinstance(before, list | tuple):
+        belongs_to = {**defaults, "steps": len(before)}
+        if any(name in given and given[name] != belongs_to.get(name) for name in _TIMED_BY):
+            combined["times"] = None
     return combined
 
 

@@ -11,11 +11,12 @@ import pytest
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan, Recording, RecordingGroup, StemReader
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.synthesis.synthesizer import Synthesizer
 from tests.support.corpora import table, tone
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-MODULES = ("sweeps", "sweep_measures", "sweep_plots", "listening")
+MODULES = ("sweeps", "sweep_measures", "sweep_plots", "listening", "fit_times")
 SECONDS = 1.2
 
 
@@ -125,6 +126,56 @@ def test_settings_are_compared_with_the_fixed_ones(modules, corpus, tmp_path, ge
     # Without a transcriber, there is no onset F1.
     assert {row["onset_f1_change"] for row in others} == {""}
     assert (tmp_path / "settings.png").is_file()
+
+
+def test_free_settings_are_compared_with_the_plain_one_of_equal_cost(
+    modules, corpus, tmp_path, generated
+):
+    sweeps, *_ = modules
+    (tmp_path / "times.json").write_text('{"3": [0.9, 0.8, 0.1]}')
+    options = ["--evaluations", "4", "6", "--guidance", "1.5"]
+    sweep(sweeps, corpus, tmp_path, "free", *options, "--times", str(tmp_path / "times.json"))
+    rows = read(tmp_path / "free.csv")[1:]
+    # 4 evaluations: the plain setting, spacing, start, three places of guidance, none at all.
+    # 6 evaluations: fitted times, too, and two weights of the context.
+    assert [row["evaluations"] for row in rows] == ["4"] * 7 + ["6"] * 10
+    by_name = {(row["evaluations"], row["setting"]): row for row in rows}
+    cells = {(cell.sampling.evaluations, cell.setting): cell for cell in generated}
+    assert cells.keys() == {(int(cost), name) for cost, name in by_name}
+    for cost in ("4", "6"):
+        assert by_name[cost, "plain"]["aligned_l1_change"] == "+0.000 (+0.000 to +0.000)"
+    assert cells[6, "fitted times"].times == (0.9, 0.8, 0.1)
+    assert cells[6, "start 0.96"].sampling == Sampling("dpmpp", 3, 1.5, start=0.96)
+    # Four steps start at 1, 3/4, 1/2 and 1/4.
+    assert cells[6, "4 steps, first 2 guided"].guidance_times == (0.75, 1.0)
+    assert cells[6, "4 steps, middle 2 guided"].guidance_times == (0.5, 0.75)
+    assert cells[6, "4 steps, last 2 guided"].guidance_times == (0.25, 0.5)
+    weights = [cell.context_guidance for cell in generated if cell.context_guidance]
+    assert weights == [0.75, 2.25]
+    # The features of the stand-in depend on the number of steps alone, and songs have no joins.
+    assert {row["joins"] for row in rows} == {""}
+    assert (tmp_path / "free.png").is_file()
+
+
+def test_fitted_times(modules):
+    import fit_times
+
+    wanted = (0.9, 0.35, 0.3)
+    asked = []
+
+    def distance(times):
+        asked.append(times)
+        return sum((a - b) ** 2 for a, b in zip(times, wanted, strict=True))
+
+    times, closest = fit_times.fit(distance, (1.0, 0.6, 0.3), 0.01)
+    np.testing.assert_allclose(times, wanted, atol=0.01)
+    assert closest == distance(times) <= 3 * 0.01**2
+    for some in asked:
+        assert 1 >= some[0] > some[1] > some[2] > 0
+    # The best first time is outside the range.
+    times, _ = fit_times.fit(lambda times: abs(times[0] - 1.2), (0.5,), 0.01)
+    assert times[0] == pytest.approx(1.0, abs=0.01)
+    assert times[0] <= 1
 
 
 def test_differences_are_between_the_same_songs(modules):

@@ -14,8 +14,8 @@ import soundfile
 from spectrodiff.audio.loudness import integrated_loudness
 from spectrodiff.commands import sample
 from spectrodiff.commands.shared.songs import Songs, check_song
-from spectrodiff.core.errors import MidiError
-from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.core.errors import ConfigError, MidiError
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.tokenizer import SongTokens
@@ -257,6 +257,25 @@ def test_flags_win_over_bindings_and_other_settings_stay_unset(tmp_path):
     assert (settings.rendering.seed, settings.rendering.batch_size) == (4, 2)
     unasked = sample.configure(sample.parse_flags(["a.mid"]))
     assert (unasked.sampling, unasked.tokenization) == ({}, {})
+
+
+def test_flags_of_steps_and_guidance():
+    flags = ["--spacing", "logsnr", "--start", "0.96", "--guidance_times", "0.2", "0.8"]
+    asked = sample.parse_flags(["a.mid", *flags, "--context_guidance", "2.5"])
+    assert sample.configure(asked).sampling == {
+        "spacing": "logsnr",
+        "start": 0.96,
+        "guidance_times": [0.2, 0.8],
+        "context_guidance": 2.5,
+    }
+    binding = ["--gin_bindings", "Sampling.times = (0.9, 0.5)"]
+    bound = sample.configure(sample.parse_flags(["a.mid", *binding]))
+    assert PAPER_SAMPLING.but(**bound.sampling).times == (0.9, 0.5)
+    # A flag that changes the number of steps drops the times.
+    flagged = sample.configure(sample.parse_flags(["a.mid", "--steps", "3", *binding]))
+    assert PAPER_SAMPLING.but(**flagged.sampling) == Sampling(steps=3)
+    with pytest.raises(ConfigError, match="guidance_times: expected two times in"):
+        sample.configure(sample.parse_flags(["a.mid", "--guidance_times", "0.8", "0.2"]))
 
 
 def test_programs_are_not_checked_without_the_model():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.diffusion.guidance import guide
+from spectrodiff.diffusion.guidance import Weights, guide, guide_apart
 from spectrodiff.diffusion.sampler import (
     Carry,
     Sampler,
@@ -158,6 +158,77 @@ def test_steps_equal_in_logsnr():
         np.testing.assert_allclose(differences, differences.mean(), rtol=1e-6)
 
 
+def test_the_first_time():
+    np.testing.assert_allclose(grid(COSINE, 4, start=0.8), [0.8, 0.6, 0.4, 0.2, 0.0], atol=1e-15)
+    times = grid(COSINE, 5, "logsnr", 0.96)
+    assert (times[0], times[-1]) == (0.96, 0.0)
+    # logsnr(t) = -2 ln tan(a t + b) reaches 20 at t = 0 and -20 at t = 1. The first of five equal
+    # steps ends at logsnr(0.96) + (20 - logsnr(0.96)) / 5.
+    b = np.arctan(np.exp(-10))
+    a = np.pi / 2 - 2 * b
+    first = -2 * np.log(np.tan(a * 0.96 + b))
+    wanted = (np.arctan(np.exp(-(first + (20 - first) / 5) / 2)) - b) / a
+    assert times[1] == pytest.approx(wanted, abs=1e-9)
+    np.testing.assert_array_equal(grid(COSINE, 7, start=1.0), np.arange(7, -1, -1) / 7)
+
+
+def test_times_are_those_of_the_steps():
+    sampler = Sampler("ddim", 3, spacing="logsnr", start=0.5, times=(0.9, 0.75, 0.2))
+    np.testing.assert_array_equal(sampler.grid(COSINE), [0.9, 0.75, 0.2, 0.0])
+    np.testing.assert_allclose(sampler.table(COSINE).time, [0.9, 0.75, 0.2], rtol=1e-7)
+
+
+def exact_gaussian_step(z, t, s):
+    """DDIM step for x0 ~ N(0.3, 0.25^2): alpha_s x0 + sigma_s eps, x0 and eps expected from z."""
+    (alpha, alpha_s), (sigma, sigma_s) = (f(np.pi / 2 * np.array([t, s])) for f in (np.cos, np.sin))
+    x0 = (alpha * 0.25**2 * z + sigma**2 * 0.3) / (alpha**2 * 0.25**2 + sigma**2)
+    return x0 if s == 0 else alpha_s * x0 + sigma_s * (z - alpha * x0) / sigma
+
+
+def sample_gaussian(sampler, z):
+    with jax.enable_x64(True):
+        rows = jax.tree.map(lambda column: column.astype(jnp.float64), sampler.table(COSINE))
+        return np.asarray(run(gaussian_denoiser(0.3, 0.25), start(jnp.asarray(z)), rows).z)
+
+
+@pytest.mark.parametrize(
+    ("settings", "times"),
+    [
+        ({"times": (0.9, 0.75, 0.2)}, (0.9, 0.75, 0.2)),
+        ({"start": 0.96}, (0.96, 0.64, 0.32)),
+        ({}, (1.0, 2 / 3, 1 / 3)),
+    ],
+)
+def test_few_steps_of_gaussian_data_by_hand(settings, times):
+    z = np.linspace(-2.0, 2.0, 9)[None, :, None]
+    wanted = z
+    for t, s in zip(times, (*times[1:], 0), strict=True):
+        wanted = exact_gaussian_step(wanted, t, s)
+    # Limits of the schedule change signal and noise by 5e-5.
+    np.testing.assert_allclose(
+        sample_gaussian(Sampler("ddim", 3, **settings), z), wanted, atol=2e-4
+    )
+
+
+@pytest.mark.parametrize("spacing", ["time", "logsnr"])
+def test_sampling_from_a_later_time_follows_the_flow_from_there(spacing):
+    z = np.linspace(-2.0, 2.0, 9)[None, :, None]
+    # The flow keeps the standard score; at t = 0.7 z has deviation sqrt(alpha^2 0.25^2 + sigma^2).
+    alpha, sigma = np.cos(0.35 * np.pi), np.sin(0.35 * np.pi)
+    wanted = 0.3 + 0.25 * (z - alpha * 0.3) / np.sqrt(alpha**2 * 0.25**2 + sigma**2)
+    found = sample_gaussian(Sampler("dpmpp", 300, spacing=spacing, start=0.7), z)
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_weights_of_two_conditions():
+    both, notes, neither = (jnp.array([value]) for value in (5.0, 3.0, 1.0))
+    # 1 + 2 (3 - 1) + 4 (5 - 3)
+    assert guide_apart(both, notes, neither, Weights(2.0, 4.0)) == 13.0
+    # 3 + 4 (5 - 3)
+    assert guide_apart(both, notes, None, Weights(1.0, 4.0)) == 11.0
+    assert guide_apart(both, notes, neither, Weights(2.0, 2.0)) == guide(both, neither, 2.0) == 9.0
+
+
 def test_guidance_extrapolates():
     np.testing.assert_array_equal(guide(jnp.array([3.0]), jnp.array([1.0]), 2.0), [5.0])
     np.testing.assert_array_equal(guide(jnp.array([3.0]), jnp.array([1.0]), 1.0), [3.0])
@@ -172,6 +243,15 @@ def test_guidance_extrapolates():
         ({"variance": "huge"}, "variance: expected 'small', 'large' or 'medium:f'"),
         ({"variance": "medium:2"}, "got medium:2"),
         ({"variance": "large:0.5"}, "got large:0.5"),
+        ({"start": 0.0}, r"start: expected a time in \(0, 1\], got 0.0"),
+        ({"start": 1.1}, "start: expected a time"),
+        ({"start": float("nan")}, "start: expected a time"),
+        ({"steps": 2, "times": (0.5, 0.7)}, r"times: expected decreasing times in \(0, 1\]"),
+        ({"steps": 2, "times": (0.5, 0.5)}, "times: expected decreasing times"),
+        ({"steps": 2, "times": (0.5, 0.0)}, "times: expected decreasing times"),
+        ({"steps": 1, "times": (1.5,)}, "times: expected decreasing times"),
+        ({"steps": 1, "times": (float("nan"),)}, "times: expected decreasing times"),
+        ({"steps": 3, "times": (0.5, 0.2)}, "times: expected 3 times, one per step"),
         ({"spacing": "sigma"}, "spacing: expected one of time, logsnr, got sigma"),
     ],
 )

@@ -1,6 +1,6 @@
 """Schedules, conversions, losses and samplers in closed form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -69,16 +69,23 @@ def ddim_step(z: Array, x0: Array, t: Array, s: Array) -> Array:
 
 
 def sample(
-    predict: Callable[[Array, Array], Array], sampler: str, steps: int, z: Array, noises: Array
+    predict: Callable[[Array, Array], Array],
+    sampler: str,
+    steps: int,
+    z: Array,
+    noises: Array,
+    times: Sequence[float] | None = None,
 ) -> Array:
     """A whole run from z at time 1 with the noise `noises[i]` in step i, counted down to 0.
 
     Args:
         predict: (z, times [B]) -> noise in z, guidance included.
+        times: what the steps start from, the first one first; None for equal steps from time 1.
     """
     z = z.astype(np.float64)
+    ends = np.array([*times, 0.0]) if times else np.arange(steps, -1, -1) / steps
     for step in range(steps - 1, -1, -1):
-        t, s = (np.full(len(z), number / steps) for number in (step + 1, step))
+        t, s = (np.full(len(z), ends[steps - number]) for number in (step + 1, step))
         x0 = np.clip(x0_of("eps", predict(z, t), z, *alpha_sigma(t)), -1, 1)
         if step == 0:
             return x0
