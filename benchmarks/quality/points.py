@@ -12,7 +12,6 @@ from listening.statistics import Items, Statistic
 
 from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.errors import ReportError
-from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation.dataclass_json import read_dataclass, write_dataclass
 
 FORMAT = 1
@@ -190,8 +189,3 @@ class PointStore:
 def point_key(settings: dict[str, Any]) -> str:
     """Returns the checksum of everything that the measures of a point depend on."""
     return json_checksum({**settings, "measures": MEASURES})
-
-
-def evaluations(sampling: Sampling) -> int:
-    """Returns the number of network evaluations per segment; guidance needs two a step."""
-    return sampling.steps * (1 if sampling.guidance == 1 else 2)

@@ -18,7 +18,7 @@ from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation.checksums import path_checksum
 from spectrodiff.inverter.loading import default_name
 
-from .points import Point, Role, evaluations, point_key
+from .points import Point, Role, point_key
 
 logger = logging.getLogger("spectrodiff.evaluations")
 
@@ -101,7 +101,7 @@ class Workshop:
             sampling.sampler,
             sampling.steps,
             sampling.guidance,
-            evaluations(sampling),
+            sampling.evaluations,
             (),
         )
         return Planned(

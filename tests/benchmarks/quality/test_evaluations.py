@@ -154,14 +154,6 @@ def test_values_that_are_not_finite_are_stored_as_missing():
     assert Measure.of(value) == Measure("a", "b", "dB", "lower", None, "mean", ((None,), (1.0,)))
 
 
-def test_evaluations_of_a_segment():
-    from quality.points import evaluations
-
-    assert evaluations(Sampling("dpmpp", 10, 1.5)) == 20
-    assert evaluations(Sampling("ddim", 4, 1.0)) == 4
-    assert evaluations(Sampling("ddim", 4, 0.0)) == 8
-
-
 class MadeUpWorkshop:
     """Points whose onset F1 is 1 - 1 / evaluations, without rendering."""
 
@@ -177,9 +169,9 @@ class MadeUpWorkshop:
         return SAMPLINGS[name]
 
     def plan_model(self, role, name, label, sampling, seed):
-        from quality.points import Point, evaluations, point_key
+        from quality.points import Point, point_key
 
-        count = evaluations(sampling)
+        count = sampling.evaluations
         settings = {"model": name, "seed": seed, **dataclasses.asdict(sampling)}
         key = point_key({**settings, "form": self.form.name})
         settings = sampling.sampler, sampling.steps, sampling.guidance, count
