@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.commands import evaluate as evaluation
 from spectrodiff.commands import train
 from spectrodiff.core.errors import ConfigError
@@ -15,12 +16,18 @@ from spectrodiff.diffusion.sampler import Sampler
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.training.optimizers import learning_rate, make_optimizer, split_fixed
+from spectrodiff.training.tasks import teacher as teachers
 
 CONFIGS = Path(train.CONFIGS)
 MODELS = sorted(
     path.relative_to(CONFIGS).as_posix()
     for pattern in ("*.gin", "ablations/*.gin", "mini/*.gin")
     for path in CONFIGS.glob(pattern)
+)
+STUDENTS = sorted(
+    path.relative_to(CONFIGS).as_posix()
+    for path in CONFIGS.glob("students/*.gin")
+    if path.name != "base.gin"
 )
 CORPORA = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("corpora/*.gin"))
 INVERTERS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("inverter/*.gin"))
@@ -41,7 +48,6 @@ MILLIONS = {
     "mini/narrow.gin": 15.7,
     "mini/narrow_notes.gin": 15.7,
     "mini/full.gin": 20,
-    "mini/distill.gin": 15.7,
 }
 
 
@@ -63,6 +69,26 @@ def test_models(config):
     if config in MILLIONS:
         count = sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(params)) / 1e6
         assert count == pytest.approx(MILLIONS[config], abs=1)
+
+
+@pytest.mark.parametrize("config", STUDENTS)
+def test_students(config, monkeypatch):
+    """With a teacher that has the settings, but none of the weights, of its config."""
+    settings = train.configure([str(CONFIGS / config)], [])
+    teacher_config, steps = {
+        "runs/mini": ("mini/narrow.gin", {"mini.gin": 4, "mini_two_steps.gin": 2}),
+        "base_with_context": ("base_context.gin", {"base_context.gin": 4}),
+    }[settings.task.teacher]
+    run = train.configure([teacher_config], [])
+    description = run.task.description(run)
+    teacher = Checkpoint(
+        run.make_task().config, {}, run.task.prediction, "cosine", run.tokenization, run.sampling
+    )
+    monkeypatch.setattr(teachers, "open_checkpoint", lambda name: teacher)
+    task = settings.make_task()
+    assert settings.sampling.evaluations == steps[Path(config).name]
+    assert task.teacher.checkpoint.sampling.guidance == description["sampling"]["guidance"] > 1
+    assert settings.network.config().dropout == 0
 
 
 @pytest.mark.parametrize("config", INVERTERS)
