@@ -10,6 +10,7 @@ the generation, so the rest may be negative.
 """
 
 import argparse
+import logging
 import os
 import statistics
 import time
@@ -37,8 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="mini")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=180.0, help="length of the long song")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the long song")
     flags = parser.parse_args()
+    logging.disable(logging.WARNING)  # remarks on replaced instruments, for every rendering
     enable_compilation_cache()
     synth = spectrodiff.load(flags.model)
     print(f"Processor: {processor()}, {len(os.sched_getaffinity(0))} used\n")
