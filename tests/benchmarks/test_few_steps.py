@@ -74,3 +74,11 @@ def test_songs_are_joined_one_after_another(benchmark):
     assert joined.onset_seconds[second] == pytest.approx(
         examples[0].total_seconds + 0.5 + examples[1].onset_seconds[0]
     )
+
+
+def test_a_row_of_the_table_at_base_size(benchmark):
+    """Segments of 5.12 s in 2 s, and in rounds 102 to 402 s: 51, 101 and 201 times longer."""
+    base_speed = benchmark("base_speed")
+    port = [base_speed.whole(2.0, evaluation, 100) for evaluation in (1.0, 2.0, 4.0)]
+    line = base_speed.line_of(2048, [base_speed.whole(1.2, 0.2, 4)] * 3, port)
+    assert line == "| 2048 | 2.56 | 0.025 | 101 (51 to 201) |"
