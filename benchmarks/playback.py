@@ -14,7 +14,7 @@ class Part(NamedTuple):
 
 
 class Playback(NamedTuple):
-    """What a listener hears."""
+    """Result of playing parts as they arrive."""
 
     first_sound_seconds: float
     smallest_reserve_seconds: float  # audio that waited to be played when the next part arrived
