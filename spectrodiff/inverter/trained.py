@@ -23,8 +23,9 @@ from spectrodiff.inverter.networks.generators import (
 from spectrodiff.inverter.networks.recurrent import Heads, State, to_audio, unrolled
 from spectrodiff.models.definition import Params
 
-# Frames of a window without the reach around it. All windows have one shape: one compilation.
-WINDOW_FRAMES = 512
+# Frames of a window without the reach around it. All windows have one of two shapes: few
+# compilations. The short one is for what is left at the end, and for the parts of a stream.
+WINDOW_FRAMES, SHORT_WINDOW_FRAMES = 512, 192
 
 
 def trained_inverter(stored: StoredInverter, device: jax.Device | None = None) -> Inverter:
@@ -77,12 +78,12 @@ class TrainedInverter(Inverter):
         """
         log_mel = check_log_mel(log_mel)
         before = padding_frames(self._config)
-        windows = -(-len(log_mel) // WINDOW_FRAMES)
-        after = windows * WINDOW_FRAMES - len(log_mel) + before
+        widths = window_widths(len(log_mel))
+        after = sum(widths) - len(log_mel) + before
         padded = np.pad(log_mel, ((before, after), (0, 0)), constant_values=MIN_LOG_MEL)
         parts = []
-        for start in range(0, windows * WINDOW_FRAMES, WINDOW_FRAMES):
-            window = padded[start : start + WINDOW_FRAMES + 2 * before]
+        for number, width in enumerate(widths):
+            window = padded[number * WINDOW_FRAMES :][: width + 2 * before]
             parts.append(np.asarray(_invert_window(self._config, self._params, window)))
         return np.concatenate(parts)[: len(log_mel) * HOP_SAMPLES]
 
@@ -121,6 +122,13 @@ class RecurrentInverter(TrainedInverter):
         return np.concatenate(parts), state
 
 
+def window_widths(frames: int) -> list[int]:
+    """Returns the frames of each window for a number of frames; the last may be a short one."""
+    whole, rest = divmod(frames, WINDOW_FRAMES)
+    last = [SHORT_WINDOW_FRAMES if rest <= SHORT_WINDOW_FRAMES else WINDOW_FRAMES] if rest else []
+    return [WINDOW_FRAMES] * whole + last
+
+
 def padding_frames(config: InverterConfig) -> int:
     """Returns the frames around a window on each side: its reach, rounded up to the period."""
     return -(-reach_frames(config) // period(config)) * period(config)
@@ -130,7 +138,7 @@ def padding_frames(config: InverterConfig) -> int:
 def _invert_window(
     config: InverterConfig, params: Params, log_mel: Float[Array, "padded M"]
 ) -> Float32[Array, " samples"]:
-    """Inverts a window of `WINDOW_FRAMES` with `padding_frames` on both sides."""
+    """Inverts a window that has `padding_frames` on both sides."""
     audio = generate(config, params, log_mel[None])[0]
     padding_samples = padding_frames(config) * HOP_SAMPLES
     return audio[padding_samples:-padding_samples]

@@ -3,6 +3,7 @@
 The batch axis is songs. A song does not depend on the songs it shares a batch with.
 """
 
+import functools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -50,11 +51,12 @@ def generate_songs(
     for number in range(len(songs[order[0]])):
         active = [song for song in order if len(songs[song]) > number]
         size = _batch_size(len(active), model.num_devices)
+        context, keys = _conditions(past[:size], song_keys[:size], number, config.context_frames)
         batch = SegmentBatch(
             tokens=_padded([songs[song][number] for song in active], size, model),
-            context=_filled(past[:size], config.context_frames),
+            context=context,
             context_mask=np.tile(np.arange(config.context_frames) < past.shape[1], (size, 1)),
-            keys=jax.vmap(jax.random.fold_in, (0, None))(song_keys[:size], number),
+            keys=keys,
         )
         features = model(batch, on_steps)
         past = _newest(past[:size], features, config.context_frames)
@@ -94,6 +96,16 @@ def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), np.uint32(checksum))
 
 
+@functools.partial(jax.jit, static_argnums=3)
+def _conditions(
+    past: jax.Array, song_keys: jax.Array, number: int | jax.Array, frames: int
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the context [B, C, M] and the keys [B] of segments, in one call to the device."""
+    keys = jax.vmap(jax.random.fold_in, (0, None))(song_keys, number)
+    return _filled(past, frames), keys
+
+
+@functools.partial(jax.jit, static_argnums=2)
 def _newest(past: jax.Array, features: jax.Array, frames: int) -> jax.Array:
     """Returns the last frames of the past [B, h, M] and the features [B, F, M] after it."""
     kept = max(frames - features.shape[1], 0)  # a context that is longer than a segment

@@ -29,10 +29,11 @@ def inverters(stored):
     return {kind: TrainedInverter(*inverter) for kind, inverter in stored.items()}
 
 
+@pytest.mark.parametrize("frames", [40, 600])  # a short window; one of 512 frames before it
 @pytest.mark.parametrize("kind", KINDS)
-def test_beyond_the_ends_is_silence(kind, stored, inverters):
+def test_beyond_the_ends_is_silence(kind, frames, stored, inverters):
     """One pass of the generator over the song with silence around it, without any windows."""
-    features = random_features(40)
+    features = random_features(frames)
     before = 128  # two periods
     around = np.full((before, 128), SILENCE, np.float32)
     padded = jnp.asarray(np.concatenate([around, features, around]))
