@@ -389,3 +389,13 @@ def test_the_configs_of_a_small_model(home, golden):
     )
     assert np.isfinite(song.audio).all()
     assert song.log_mel.shape[1] == 128
+
+    # A student of it, which knows its own steps.
+    recipe = ["--gin_file", "students/mini_two_steps.gin", "--gin_file", home / "small.gin"]
+    teacher = ["--gin_bindings", f"Distillation.teacher = '{home / 'narrow'}'"]
+    done = run(home, "student", *recipe, *teacher)
+    assert done.returncode == 0, done.stderr
+    assert metrics(home, "student")[-1]["evaluation/sample_x0_error"] < 2
+    student = sd.load(home / "student", inverter="griffin-lim")
+    assert student.sampling.evaluations == 2
+    assert np.isfinite(student.render(golden / "midi" / "overlaps.mid").audio).all()
