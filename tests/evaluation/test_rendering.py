@@ -208,10 +208,19 @@ def test_descriptions(tmp_path):
         "inverter": "griffin-lim",
     }
     # Another value of any setting of the sampling is other audio.
-    sampling = BARE.bare.sampling
-    masked = describe(dataclasses.replace(ROWS[0], mask_context=True), BARE, "float32")
-    assert masked == {**model, "mask_context": True}
-    assert {field.name for field in dataclasses.fields(sampling)} <= masked.keys()
+    later = {
+        "mask_context": True,
+        "spacing": "logsnr",
+        "times": (0.9, 0.5),
+        "start": 0.9,
+        "guidance_times": (0.25, 0.75),
+        "context_guidance": 3.0,
+    }
+    changed = describe(dataclasses.replace(ROWS[0], steps=2, **later), BARE, "float32")
+    # As stored, in JSON.
+    lists = {"times": [0.9, 0.5], "guidance_times": [0.25, 0.75]}
+    assert changed == {**model, "steps": 2, **later, **lists}
+    assert {field.name for field in dataclasses.fields(BARE.bare.sampling)} <= changed.keys()
     assert describe(Row("raw", "raw"), BARE, "float32") == {"source": "raw"}
     file = tmp_path / "inverter.onnx"
     file.write_bytes(b"123456789")
