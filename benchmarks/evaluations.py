@@ -3,12 +3,12 @@
     python benchmarks/evaluations.py --teacher mini --students out/student4 out/student2 \
         --out out/evaluations
 
-renders the songs of listen.py with the teacher at several numbers of steps, and with each student
-at its own settings, and compares every column of listen.py with the reference: the teacher at
---reference_steps. A column passes if it is within 2 % of the reference, better, or if the paired
-95 % bootstrap interval of the difference contains 0. The reference is also measured with another
-seed, which shows how many columns fail by chance. Columns of the inverter alone (steady tones) do
-not depend on sampling and are left out.
+renders the songs of listen.py with the teacher at several numbers of steps (with --late_guidance
+also guided in the last of them only), and with each student at its own settings, and compares every
+column of listen.py with the reference: the teacher at --reference_steps. A column passes if it is
+within 2 % of the reference, better, or if the paired 95 % bootstrap interval of the difference
+contains 0. The reference is also measured with another seed, which shows how many columns fail by
+chance. Columns of the inverter alone (steady tones) do not depend on sampling and are left out.
 
 Writes table.md, results.json, evaluations.svg and evaluations.png to OUT. Measured points are kept
 in OUT/points and features in OUT/cache, under names that depend on the model and all settings: the
@@ -70,6 +70,14 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add("--teacher", default="mini", help="model as spectrodiff.load takes it")
     add("--students", nargs="*", default=[], help="models distilled from the teacher")
     add("--teacher_steps", nargs="*", type=int, default=TEACHER_STEPS, help="numbers of steps")
+    add(
+        "--late_guidance",
+        nargs="*",
+        type=late_guidance,
+        default=[],
+        metavar="STEPS:GUIDED",
+        help="the teacher at STEPS steps, of which only the last GUIDED are guided",
+    )
     add("--student_steps", nargs="*", type=int, default=[], help="besides each student's own")
     add("--reference_steps", type=int, default=REFERENCE_STEPS, help="steps of the reference")
     add("--inverter", help="inverter of all models instead of their own")
@@ -86,6 +94,14 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     if flags.quick:
         flags.form = "quick"
     return flags
+
+
+def late_guidance(text: str) -> tuple[int, int]:
+    """Parses "STEPS:GUIDED"."""
+    steps, _, guided = text.partition(":")
+    if not (steps.isdecimal() and guided.isdecimal() and 1 <= int(guided) < int(steps)):
+        raise argparse.ArgumentTypeError(f"expected STEPS:GUIDED such as 3:1, got {text!r}")
+    return int(steps), int(guided)
 
 
 def measure_curve(flags: argparse.Namespace) -> Curve:
@@ -123,6 +139,10 @@ def plan(workshop: Workshop, flags: argparse.Namespace) -> list[Planned]:
         workshop.plan_model("teacher", flags.teacher, teacher, own.but(steps=n), flags.seed)
         for n in steps
     ]
+    for n, guided in flags.late_guidance:
+        late = own.but(steps=n, guidance_times=(0.0, (guided + 0.5) / n))
+        name = f"{teacher}, guided late"
+        plans.append(workshop.plan_model("late", flags.teacher, name, late, flags.seed))
     reference = own.but(steps=flags.reference_steps)
     plans.append(workshop.plan_model("seed", flags.teacher, teacher, reference, flags.seed + 1))
     for student in dict.fromkeys(flags.students):

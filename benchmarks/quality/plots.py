@@ -141,8 +141,9 @@ def _lines(points: Sequence[Point]) -> dict[str, list[Point]]:
     """Returns the points of the teacher and of each student by name, in order of evaluations."""
     lines: dict[str, list[Point]] = {}
     for point in points:
-        if point.role in ("teacher", "student"):
-            lines.setdefault(f"{point.name} ({point.role})", []).append(point)
+        if point.role in ("teacher", "late", "student"):
+            role = "student" if point.role == "student" else "teacher"
+            lines.setdefault(f"{point.name} ({role})", []).append(point)
     return {
         name: sorted(line, key=lambda point: point.evaluations or 0) for name, line in lines.items()
     }

@@ -18,7 +18,7 @@ FORMAT = 1
 # Changes when measures do, so that stored points are not used for new ones.
 MEASURES = 1
 
-Role = Literal["teacher", "student", "seed", "soundfont", "inverter"]
+Role = Literal["teacher", "late", "student", "seed", "soundfont", "inverter"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,9 @@ class Point:
     """A model with its settings, or a soundfont or inverter to compare with, and its measures.
 
     Attributes:
-        role: "teacher", "student", "seed" (the reference with another seed), "soundfont", or
-            "inverter" (the inverter on the features of the first soundfont).
+        role: "teacher", "late" (the teacher, guided in its last steps only), "student", "seed" (the
+            reference with another seed), "soundfont", or "inverter" (the inverter on the features
+            of the first soundfont).
         name: of the model, soundfont or inverter.
         key: checksum of everything that the measures depend on.
         sampler: name of the sampler; None for soundfonts and inverters, as the next three.

@@ -8,7 +8,7 @@ from .points import Curve, Measure, Point
 from .verdicts import TOLERANCE, Verdict, verdicts
 
 FAILS = "✗"
-_MODELS = ("teacher", "student", "seed")
+_MODELS = ("teacher", "late", "student", "seed")
 
 
 def curve_table(curve: Curve) -> str:

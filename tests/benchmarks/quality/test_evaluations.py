@@ -275,6 +275,23 @@ def test_bad_input_is_named_before_anything_is_measured(tmp_path, measured):
         run(tmp_path)
 
 
+def test_late_guidance_costs_one_evaluation_in_the_other_steps(tmp_path, measured):
+    from evaluations import main
+    from quality.points import Curve
+
+    main(["--late_guidance", "3:1", "4:2", "--teacher_steps", "4", "--out", str(tmp_path)])
+    late = [point for point in Curve.read(tmp_path / "results.json").points if point.role == "late"]
+    assert [(point.steps, point.evaluations) for point in late] == [(3, 4), (4, 6)]
+
+
+@pytest.mark.parametrize("text", ["3", "3:3", "3:0", "a:1"])
+def test_late_guidance_has_fewer_guided_steps_than_steps(text):
+    from evaluations import parse_flags
+
+    with pytest.raises(SystemExit):
+        parse_flags(["--late_guidance", text])
+
+
 def test_models_of_one_name_are_told_apart():
     from evaluations import short_names
 
