@@ -282,3 +282,15 @@ def test_the_steps_of_a_run_may_not_change(tmp_path):
     other = now._replace(sampling=dataclasses.replace(STUDENT, steps=4))
     with pytest.raises(ConfigError, match=r"Sampling.steps: expected 2, as in the run"):
         open_run(tmp_path / "run", other, write=False)
+
+
+@pytest.mark.parametrize("taught", [None, 1])
+def test_a_step_is_the_same_on_any_number_of_devices(tmp_path, taught):
+    """Examples of a batch have leaps of their own, wherever they are computed."""
+    save_teacher(tmp_path / "teacher", guidance=2.0)
+    task = make_task(tmp_path / "teacher", taught=taught)
+    alone, shared = (tiny.Trainer(task=task, devices=count) for count in (1, 4))
+    batch = tiny.batch(8)
+    ours, theirs = alone.take(batch), shared.take(batch)
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-4)
