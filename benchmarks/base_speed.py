@@ -2,7 +2,8 @@
 
     python benchmarks/base_speed.py --port_python PYTHON
 
-(`denoising_step.py` says how to make that Python.) Both sides have random weights, a context of 256
+(`denoising_step.py` says how to make that Python; the port's encoders need the versions
+`diffusers==0.36.*` and `transformers==4.44.*`.) Both sides have random weights, a context of 256
 frames and segments of 256 frames, and compute in float32, from tokens to features. Ours takes 4
 evaluations of the network without guidance. The pipeline of the port takes 100 by default, without
 guidance, too: its encoders and a few evaluations are timed, and the time of an evaluation is
