@@ -131,7 +131,8 @@ def measure_curve(flags: argparse.Namespace) -> Curve:
 
 def plan(workshop: Workshop, flags: argparse.Namespace) -> list[Planned]:
     """Returns the points of a run in the order of the table, each once."""
-    own = workshop.sampling(flags.teacher)
+    # Guided in all steps, also where the teacher's own settings guide a part of them.
+    own = workshop.sampling(flags.teacher).but(guidance_times=(0.0, 1.0))
     labels = short_names([flags.teacher, *flags.students])
     teacher = labels[flags.teacher]
     steps = sorted({*flags.teacher_steps, flags.reference_steps})

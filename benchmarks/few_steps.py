@@ -147,8 +147,7 @@ def denoiser(model: str, settings: dict[str, Any]) -> DiffusionSegments:
         checkpoint.params,
         schedule=make_schedule(checkpoint.schedule),
         prediction=checkpoint.prediction,
-        sampler=sampling.solver(),
-        guidance=sampling.guidance,
+        sampling=sampling,
         dtype=jax.numpy.float32,
         mesh=make_mesh(jax.devices()[:1]),
     )

@@ -14,10 +14,15 @@ GAP_SECONDS = 0.5  # between joined songs
 
 # A student with fewer steps has the network of its teacher, so the teacher's weights time it, too.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "10 guided steps": {"sampler": "dpmpp", "steps": 10, "guidance": 1.5},
-    "4 evaluations": {"sampler": "ddim", "steps": 4, "guidance": 1.0},
-    "2 evaluations": {"sampler": "ddim", "steps": 2, "guidance": 1.0},
-}
+    "10 guided steps": {
+        "sampler": "dpmpp", "steps": 10, "guidance": 1.5, "guidance_times": (0.0, 1.0),
+    },
+    "3 steps, the last guided": {
+        "sampler": "dpmpp", "steps": 3, "guidance": 1.5, "guidance_times": (0.0, 0.35),
+    },
+    "4 unguided steps": {"sampler": "ddim", "steps": 4, "guidance": 1.0},
+    "2 unguided steps": {"sampler": "ddim", "steps": 2, "guidance": 1.0},
+}  # fmt: skip
 
 
 def example_songs() -> list[Notes]:

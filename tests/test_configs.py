@@ -13,7 +13,7 @@ from spectrodiff.commands import evaluate as evaluation
 from spectrodiff.commands import train
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampler import Sampler
-from spectrodiff.diffusion.sampling import PAPER_SAMPLING
+from spectrodiff.diffusion.sampling import FEW_STEPS
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.training.optimizers import learning_rate, make_optimizer, split_fixed
 from spectrodiff.training.tasks import teacher as teachers
@@ -76,7 +76,7 @@ def test_students(config, monkeypatch):
     """With a teacher that has the settings, but none of the weights, of its config."""
     settings = train.configure([str(CONFIGS / config)], [])
     teacher_config, steps = {
-        "runs/mini": ("mini/narrow.gin", {"mini.gin": 4, "mini_two_steps.gin": 2}),
+        "runs/mini": ("mini/narrow.gin", {"mini.gin": 2, "mini_four_steps.gin": 4}),
         "base_with_context": ("base_context.gin", {"base_context.gin": 4}),
     }[settings.task.teacher]
     run = train.configure([teacher_config], [])
@@ -125,7 +125,7 @@ def test_corpora(config):
 def test_evaluations(config):
     flags = evaluation.parse_flags(["--gin_file", config, "--dataset", "any", "--out", "report"])
     settings = evaluation.configure(flags)
-    wanted = settings.with_model_defaults(PAPER_SAMPLING, RELEASED_TOKENIZATION).wanted_rows()
+    wanted = settings.with_model_defaults(FEW_STEPS, RELEASED_TOKENIZATION).wanted_rows()
     for row in wanted:
         if row.source == "model":
             Sampler(row.sampler, row.steps, row.variance)

@@ -14,6 +14,8 @@ _SILENCE_DB = -80.0
 # Level of silence, -140 dB.
 LEAST_RMS = 1e-7
 BLOCK_SECONDS = 0.5
+# Log-mel magnitude below which changes are not heard.
+_QUIET = -8.0
 
 
 def level_db(audio: np.ndarray) -> float:
@@ -79,3 +81,9 @@ def silent_notes(levels_db: np.ndarray, reference_db: np.ndarray) -> np.ndarray:
     too_soft = differences - np.median(differences) < SILENT_DB
     silent: np.ndarray = too_soft | (levels_db < _SILENCE_DB)
     return silent
+
+
+def frame_change(log_mel: np.ndarray) -> float:
+    """Returns the mean absolute change from frame to frame of features [frames, M]."""
+    loud = np.maximum(log_mel.astype(np.float64), _QUIET)
+    return float(np.abs(np.diff(loud, axis=0)).mean())

@@ -12,7 +12,7 @@ from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.programs import SLAKH_CLASSES
 
 from .joins import join_changes, join_ratio, level_jumps_db
-from .levels import block_energies, evenness, level_db, note_levels_db, silent_notes
+from .levels import block_energies, evenness, frame_change, level_db, note_levels_db, silent_notes
 from .onsets import NoteDetector, detect_hits, drum_hits, hit_windows, hits_f1
 from .pitch import cents_off, frequency_hz, harmonic_tone
 from .songs import CHORD_SECONDS, STRINGS, VELOCITIES, BenchSong, Form
@@ -99,6 +99,12 @@ def _music(bench: Bench, renderings: Renderings) -> list[Value]:
             ),
             _mean_of_songs(group, "log-mel L1 of the features", of_features, "lower"),
             _mean_of_songs(group, "log-mel L1 of the audio", of_audio, "lower"),
+            _mean_of_songs(
+                group,
+                "change between frames / FluidR3's",
+                _texture(bench, renderings, group),
+                "reference",
+            ),
         ]
     return values
 
@@ -110,6 +116,20 @@ def _mean_of_songs(group: str, name: str, of_songs: Sequence[float], better: Bet
 def _f1_of_songs(bench: Bench, renderings: Renderings, group: str) -> list[float]:
     return [
         bench.detector.agreement(song.notes, renderings[song.name].audio).f1
+        for song in bench.group(group)
+    ]
+
+
+def _texture(bench: Bench, renderings: Renderings, group: str) -> list[float]:
+    """Returns the change between frames of the features, relative to the reference's.
+
+    L1 favors features that are too smooth; here they have less than 1.
+    """
+    return [
+        _ratio(
+            frame_change(renderings[song.name].log_mel),
+            frame_change(bench.reference[song.name].log_mel),
+        )
         for song in bench.group(group)
     ]
 

@@ -18,7 +18,7 @@ from .verdicts import TOLERANCE, judge
 PANELS: tuple[tuple[tuple[str, str], str], ...] = (
     (("held back", "onset F1"), "held-back songs: onset F1 ↑"),
     (("held back", "log-mel L1 of the features"), "held-back songs: log-mel L1 ↓"),
-    (("bands", "log-mel L1 of the features"), "bands: log-mel L1 ↓"),
+    (("held back", "change between frames / FluidR3's"), "change between frames / FluidR3's"),
     (("joins", "change at joins / elsewhere of the features"), "change at joins / elsewhere"),
     (("dense music", "240 bpm: recall"), "240 bpm: recall ↑"),
     (("dense music", "10 repeats a second: recall"), "10 repeats a second: recall ↑"),

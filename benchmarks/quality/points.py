@@ -16,7 +16,7 @@ from spectrodiff.evaluation.dataclass_json import read_dataclass, write_dataclas
 
 FORMAT = 1
 # Changes when measures do, so that stored points are not used for new ones.
-MEASURES = 1
+MEASURES = 2
 
 Role = Literal["teacher", "late", "student", "seed", "soundfont", "inverter"]
 

@@ -391,7 +391,7 @@ def test_the_configs_of_a_small_model(home, golden):
     assert song.log_mel.shape[1] == 128
 
     # A student of it, which knows its own steps.
-    recipe = ["--gin_file", "students/mini_two_steps.gin", "--gin_file", home / "small.gin"]
+    recipe = ["--gin_file", "students/mini.gin", "--gin_file", home / "small.gin"]
     teacher = ["--gin_bindings", f"Distillation.teacher = '{home / 'narrow'}'"]
     done = run(home, "student", *recipe, *teacher)
     assert done.returncode == 0, done.stderr

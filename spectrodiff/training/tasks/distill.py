@@ -20,7 +20,7 @@ from spectrodiff.diffusion.leaps import Leap, Leaps, choose
 from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction, estimates, to_eps, to_x0
 from spectrodiff.diffusion.sampler import SamplerName
-from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import define
@@ -48,6 +48,8 @@ class Distillation(TaskSettings):
     teacher: str | None = None  # a diffusion model that `spectrodiff.load` takes
     # Guidance weight that the student learns; None for the one that the teacher is used with.
     guidance: float | None = None
+    # Lowest and highest time at which the teacher is guided; None as it is used.
+    guidance_times: tuple[float, ...] | None = None
     solver: SamplerName = "ddim"  # sampler of the teacher: "ddim", or "dpmpp" for few substeps
     # Number of the teacher's steps that a student's step stands for: 2 halves the steps of a
     # teacher with twice as many (progressive distillation).
@@ -91,7 +93,7 @@ class Distillation(TaskSettings):
         guidance = run.sampling.guidance
         require(guidance == 1.0, "Sampling.guidance", "1.0: students need no guidance", guidance)
         self.leaps(run.sampling)  # raises ConfigError for impossible steps
-        teacher = open_teacher(self.teacher, self.guidance, run.training.dtype)
+        teacher = open_teacher(self.teacher, self._changes(), run.training.dtype)
         config = self._config(run)
         check_matches(teacher.checkpoint, config, run.tokenization, self.schedule)
         return Distill(
@@ -108,6 +110,10 @@ class Distillation(TaskSettings):
         """Returns the leaps that a student with some sampling settings is trained on."""
         taught = self.substeps if self.taught is None else self.taught
         return Leaps(sampling.solver(), self.solver, self.substeps, taught)
+
+    def _changes(self) -> SamplingChanges:
+        """Returns the changes to the teacher's guidance."""
+        return {"guidance": self.guidance, "guidance_times": self.guidance_times}
 
     def _config(self, run: RunSettings) -> ModelConfig:
         config = run.network.config(run.tokenization)

@@ -12,6 +12,7 @@ from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.guidance import Branches, Weights, guided
 from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.sampler import Steps
+from spectrodiff.diffusion.sampling import SamplingChanges
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Params, define
 from spectrodiff.models.denoiser import Denoiser
@@ -89,17 +90,17 @@ class Teacher:
         return Weights(*(jnp.where(inside, weight, 1.0) for weight in (sampling.guidance, context)))
 
 
-def open_teacher(name: str | None, guidance: float | None, dtype: type) -> Teacher:
+def open_teacher(name: str | None, changes: SamplingChanges, dtype: type) -> Teacher:
     """Opens a diffusion model as a teacher.
 
     Args:
         name: as `spectrodiff.load` takes it.
-        guidance: guidance weight; by default the one that the model is used with.
+        changes: to the guidance that it is used with.
         dtype: type of the matrix products.
 
     Raises:
         CheckpointError: if it cannot be read.
-        ConfigError: if there is no name, or the model is of another kind.
+        ConfigError: if there is no name, the model is of another kind, or a change is invalid.
     """
     if name is None:
         raise ConfigError("Distillation.teacher", "a model that spectrodiff.load takes", "None")
@@ -107,7 +108,7 @@ def open_teacher(name: str | None, guidance: float | None, dtype: type) -> Teach
     if checkpoint.config.kind != "diffusion":
         got = f"{name}, which is {checkpoint.config.kind}"
         raise ConfigError("Distillation.teacher", "a diffusion model", got)
-    sampling = checkpoint.sampling.but(guidance=guidance)
+    sampling = checkpoint.sampling.but(**changes)
     return Teacher(dataclasses.replace(checkpoint, sampling=sampling), dtype)
 
 

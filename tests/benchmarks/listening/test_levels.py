@@ -69,3 +69,11 @@ def test_level_jumps_have_the_right_sign_and_place():
     seconds = segment / RATE
     jumps = level_jumps_db(audio, 64, 1.5 * seconds, 3.05 * seconds)
     np.testing.assert_allclose(jumps, [6.0206], atol=1e-3)
+
+
+def test_change_between_frames():
+    from listening.levels import frame_change
+
+    # The first bin changes by 2, 2 and 1, the second by 1: what is below -8 does not count.
+    rows = np.array([[0.0, -9.0], [2.0, -20.0], [0.0, -8.5], [-1.0, -7.0]], np.float32)
+    assert frame_change(rows) == pytest.approx((2 + 2 + 1 + 0 + 0 + 1) / 6)

@@ -89,12 +89,15 @@ def ddim(z, x0, begin, end):
     return alpha_s * x0 + sigma_s * (z - alpha_t * x0) / sigma_t
 
 
-@pytest.mark.parametrize(("prediction", "guidance"), [("v", 2.0), ("eps", 1.5)])
-def test_scores_equal_the_teachers_steps_written_out(tmp_path, examples, prediction, guidance):
-    model = save_teacher(tmp_path / "teacher", prediction=prediction, guidance=guidance)
+@pytest.mark.parametrize(("prediction", "guidance", "latest"), [("v", 2.0, 0.5), ("eps", 1.5, 1.0)])
+def test_scores_equal_the_teachers_steps_written_out(
+    tmp_path, examples, prediction, guidance, latest
+):
+    model = save_teacher(tmp_path / "teacher", prediction=prediction, guidance=3.0)
     # Away from t = 1, where eps tells nothing of x0.
     sampling = dataclasses.replace(STUDENT, start=0.8)
-    task = make_task(tmp_path / "teacher", sampling=sampling, substeps=3)
+    guided = {"guidance": guidance, "guidance_times": (0.0, latest)}
+    task = make_task(tmp_path / "teacher", sampling=sampling, substeps=3, **guided)
     keys = keys_of(4)
     params = task.init_params(0)
     scores = jax.jit(task.scores)(params | task.frozen, examples, keys)
@@ -107,7 +110,8 @@ def test_scores_equal_the_teachers_steps_written_out(tmp_path, examples, predict
         z = alpha * x0 + sigma * np.asarray(example_noise(keys, number, x0.shape[1:]))
         arrival = z
         for t, s in itertools.pairwise(np.linspace(begin, end, 4)):
-            arrival = ddim(arrival, guided_x0(model, guidance, examples, arrival, t), t, s)
+            weight = guidance if t <= latest else 1.0
+            arrival = ddim(arrival, guided_x0(model, weight, examples, arrival, t), t, s)
         alpha_s, sigma_s = scales(end)
         target = arrival
         if end:
