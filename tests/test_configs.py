@@ -76,7 +76,11 @@ def test_students(config, monkeypatch):
     """With a teacher that has the settings, but none of the weights, of its config."""
     settings = train.configure([str(CONFIGS / config)], [])
     teacher_config, steps = {
-        "runs/mini": ("mini/narrow.gin", {"mini.gin": 2, "mini_four_steps.gin": 4}),
+        "runs/mini": (
+            "mini/narrow.gin",
+            {"mini.gin": 2, "mini_four_steps.gin": 4, "mini_late.gin": 2},
+        ),
+        "runs/tiny": ("tiny.gin", {"tiny.gin": 4}),
         "base_with_context": ("base_context.gin", {"base_context.gin": 4}),
     }[settings.task.teacher]
     run = train.configure([teacher_config], [])

@@ -23,6 +23,7 @@ PAGES = (
     "docs/rendering",
     "docs/data",
     "docs/training",
+    "docs/distillation",
     "docs/inverter",
 )
 OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/performance", "docs/transcription")
@@ -55,6 +56,7 @@ NEEDS_FLUIDSYNTH = {
     "soundfont",
     "out/data",
     "out/tiny-run",
+    "out/tiny-student",
     "out/tiny-inverter",
     "out/inverter.onnx",
     "out/report",
