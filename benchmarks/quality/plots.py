@@ -143,7 +143,8 @@ def _lines(points: Sequence[Point]) -> dict[str, list[Point]]:
     for point in points:
         if point.role in ("teacher", "late", "student"):
             role = "student" if point.role == "student" else "teacher"
-            lines.setdefault(f"{point.name} ({role})", []).append(point)
+            label = point.name if point.name.startswith(role) else f"{point.name} ({role})"
+            lines.setdefault(label, []).append(point)
     return {
         name: sorted(line, key=lambda point: point.evaluations or 0) for name, line in lines.items()
     }
