@@ -16,6 +16,7 @@ from spectrodiff.audio.features import scale
 from spectrodiff.checkpoints.model import Description, as_json
 from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.core.config import check_types, require
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.leaps import Leap, Leaps, choose
 from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction, estimates, to_eps, to_x0
@@ -35,6 +36,7 @@ from spectrodiff.training.tasks.teacher import Teacher, check_matches, open_teac
 
 TEACHER = "teacher"  # its frozen parameters, beside those of the student
 OUTPUT = "decoder/output/kernel"
+BOTH = "x0_and_eps"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,11 @@ class Distillation(TaskSettings):
         for name in ("drop_context", "disturb_context", "disturb_context_level"):
             value = getattr(self, name)
             require(value >= 0, f"Distillation.{name}", "a number >= 0", value)
+        try:
+            Sampling().but(**self._changes())
+        except ConfigError as error:
+            name = error.subject.replace("Sampling", "Distillation")
+            raise ConfigError(name, error.expected, error.got) from None
         require(self.drop_context < 1, "Distillation.drop_context", "below 1", self.drop_context)
 
     @property
@@ -92,8 +99,12 @@ class Distillation(TaskSettings):
         """Makes the task with the network, precision and tokenization of a run."""
         guidance = run.sampling.guidance
         require(guidance == 1.0, "Sampling.guidance", "1.0: students need no guidance", guidance)
+        context = run.sampling.context_guidance
+        expected = "None: students need no guidance"
+        require(context in (None, 1.0), "Sampling.context_guidance", expected, context)
         self.leaps(run.sampling)  # raises ConfigError for impossible steps
         teacher = open_teacher(self.teacher, self._changes(), run.training.dtype)
+        check_prediction(teacher.checkpoint.prediction, self.prediction)
         config = self._config(run)
         check_matches(teacher.checkpoint, config, run.tokenization, self.schedule)
         return Distill(
@@ -140,9 +151,10 @@ class Distill(SynthesizerTask):
         return {TEACHER: self.teacher.checkpoint.params}
 
     def init_params(self, seed: int) -> Params:
-        """Returns the teacher's parameters; additional estimates of the output start at zero."""
+        """Returns the teacher's parameters, fitted to the student's output."""
         del seed
-        return student_params(self.teacher.checkpoint.params, self._teacher_prediction, self.config)
+        teacher = self.teacher.checkpoint
+        return student_params(teacher.params, teacher.prediction, self.settings.prediction)
 
     def loss(self, params: Params, examples: Examples, key: jax.Array) -> Scores:
         """Returns the mean loss at one random leap per example, with dropout and hiding."""
@@ -195,11 +207,15 @@ class Distill(SynthesizerTask):
             step, (noise, noise), jnp.arange(len(table.whole.time))
         )
         times = self.sampling.solver().grid(make_schedule(self.settings.schedule))[:-1]
+        # With the digits that tell them apart: steps of equal log-SNR crowd at both ends.
+        digits = 3
+        while len({round(time, digits) for time in times}) < len(times):
+            digits += 1
         return {
             "loss": losses.mean(axis=0),
             "sample_x0_error": jnp.abs(student - teacher).mean(axis=(1, 2)),
             "x0_error": jnp.abs(student - x0).mean(axis=(1, 2)),
-            **{f"loss_t{time:.3f}": losses[index] for index, time in enumerate(times)},
+            **{f"loss_t{time:.{digits}f}": losses[index] for index, time in enumerate(times)},
         }
 
     def notes_gap(
@@ -228,10 +244,6 @@ class Distill(SynthesizerTask):
             dtype=self.dtype,
             mesh=mesh,
         )
-
-    @property
-    def _teacher_prediction(self) -> Prediction:
-        return self.teacher.checkpoint.prediction
 
     def _table(self, leaps: Leaps) -> Leap:
         return leaps.table(make_schedule(self.settings.schedule))
@@ -281,20 +293,36 @@ class Distill(SynthesizerTask):
         return network(*conditioning, z, time.reshape(-1), key=dropout_key)
 
 
-def student_params(teacher: Params, prediction: Prediction, config: ModelConfig) -> Params:
+def student_params(teacher: Params, theirs: Prediction, ours: Prediction) -> Params:
     """Returns the first parameters of a student: those of its teacher.
+
+    A student with one estimate fewer takes the half of the output that it has; one with another
+    estimate more, which the teacher does not have, starts with zeros there.
 
     Args:
         teacher: parameters of the teacher.
-        prediction: quantity that the teacher's network outputs.
-        config: sizes of the student. With two estimates, x0 and eps, the one that the teacher does
-            not have starts at zero.
+        theirs: quantity that the teacher's network outputs.
+        ours: quantity that the student's network outputs; see `check_prediction`.
     """
     flat = {name: np.asarray(values, np.float32) for name, values in flatten(teacher).items()}
-    missing = config.estimates * config.mel_bins - flat[OUTPUT].shape[-1]
-    if missing:
-        x0_is_missing = prediction == "eps"
-        zeros = np.zeros((len(flat[OUTPUT]), missing), np.float32)
-        kernels = (zeros, flat[OUTPUT]) if x0_is_missing else (flat[OUTPUT], zeros)
-        flat[OUTPUT] = np.concatenate(kernels, axis=-1)
+    if estimates(theirs) != estimates(ours):
+        kernel = flat[OUTPUT]
+        if theirs == BOTH:
+            halves = dict(zip(("x0", "eps"), np.split(kernel, 2, axis=-1), strict=True))
+            flat[OUTPUT] = halves[ours]
+        else:
+            zeros = np.zeros_like(kernel)
+            kernels = (kernel, zeros) if theirs == "x0" else (zeros, kernel)
+            flat[OUTPUT] = np.concatenate(kernels, axis=-1)
     return nest(flat)
+
+
+def check_prediction(theirs: Prediction, ours: Prediction) -> None:
+    """Checks that a student can start with the output of a network that predicts `theirs`.
+
+    Raises:
+        ConfigError: if one of the two outputs x0 and eps, and the other one v.
+    """
+    possible = {theirs, ours} != {BOTH, "v"}
+    expected = f"an output that can start as {theirs!r}, the teacher's"
+    require(possible, "Distillation.prediction", expected, ours)

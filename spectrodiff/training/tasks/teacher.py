@@ -25,7 +25,7 @@ _MAY_DIFFER = {"dropout", "estimates"}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Teacher:
-    """A trained diffusion model with the guidance that it is used with.
+    """A trained diffusion model with the guidance and context that it is used with.
 
     Attributes:
         checkpoint: the model.
@@ -51,6 +51,8 @@ class Teacher:
         model, branches = self.checkpoint, self.branches
         network = define(Denoiser, model.config, dtype=self.dtype).merge(params)
         tokens, context, context_mask = examples[:3]
+        if model.sampling.mask_context and context_mask is not None:
+            context_mask = jnp.zeros_like(context_mask)
         if branches.notes:
             assert context is not None
             assert context_mask is not None
@@ -77,9 +79,8 @@ class Teacher:
         """Conditions that every step is evaluated under."""
         sampling = self.checkpoint.sampling
         apart = sampling.context_guidance not in (None, sampling.guidance)
-        return Branches(
-            notes=apart and self.checkpoint.config.has_context, neither=sampling.guidance != 1.0
-        )
+        sees = self.checkpoint.config.has_context and not sampling.mask_context
+        return Branches(notes=apart and sees, neither=sampling.guidance != 1.0)
 
     def _weights(self, time: jax.Array) -> Weights:
         """Returns the weights at times [B, 1, 1], 1 where steps are not guided."""

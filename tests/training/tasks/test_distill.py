@@ -15,6 +15,7 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.diffusion.schedule import CosineSchedule
 from spectrodiff.models.definition import init_params
 from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.synthesis.segments.model import SegmentBatch
@@ -37,14 +38,23 @@ def scales(time):
     return np.float32(np.cos(angle)), np.float32(np.sin(angle))
 
 
-def save_teacher(folder, *, network=tiny.NETWORK, prediction="v", guidance=1.0, params=None):
-    config = network.config()
+def save_teacher(
+    folder,
+    *,
+    network=tiny.NETWORK,
+    config=None,
+    prediction="v",
+    guidance=1.0,
+    sampling=None,
+    params=None,
+):
+    config = config or network.config()
     params = init_params(Denoiser, config, 3) if params is None else params
     model = Checkpoint(
         config,
         jax.tree.map(np.asarray, params),
         prediction,
-        sampling=Sampling("dpmpp", steps=8, guidance=guidance),
+        sampling=sampling or Sampling("dpmpp", steps=8, guidance=guidance),
     )
     save_model(model, folder, "float32")
     return model
@@ -245,6 +255,50 @@ def test_a_teacher_of_eps_gives_its_half_to_a_student_of_both(tmp_path, examples
     np.testing.assert_allclose(output[..., 128:], eps, atol=1e-6)
 
 
+@pytest.mark.parametrize(("prediction", "half"), [("x0", slice(128)), ("eps", slice(128, 256))])
+def test_a_teacher_of_both_gives_one_half_to_a_student_of_it(tmp_path, prediction, half):
+    config = dataclasses.replace(tiny.NETWORK.config(), estimates=2)
+    params = init_params(Denoiser, config, 3)
+    save_teacher(tmp_path / "teacher", config=config, prediction="x0_and_eps", params=params)
+    task = make_task(tmp_path / "teacher", prediction=prediction)
+    kernel = task.init_params(0)["decoder"]["output"]["kernel"]
+    np.testing.assert_array_equal(kernel, params["decoder"]["output"]["kernel"][:, half])
+    with pytest.raises(ConfigError) as raised:
+        make_task(tmp_path / "teacher", prediction="v")
+    assert raised.value.subject == "Distillation.prediction"
+
+
+def test_a_teacher_that_is_used_without_context_teaches_without_it(tmp_path, examples):
+    """Whatever the context is, the target is the same."""
+    sampling = Sampling("dpmpp", steps=8, guidance=1.5, mask_context=True, context_guidance=2.0)
+    save_teacher(tmp_path / "teacher", sampling=sampling)
+    task = make_task(tmp_path / "teacher")
+    step = jax.tree.map(lambda column: column[0], STUDENT.solver().table(CosineSchedule()))
+    step = jax.tree.map(lambda value: jnp.full((4, 1, 1), value), step)
+    z = scale(examples.log_mel)
+    none = jnp.zeros_like(examples.context_mask)
+
+    @jax.jit
+    def teach(params, mask):
+        return task.teacher.denoiser(params, examples._replace(context_mask=mask))(z, step)
+
+    given, hidden = (teach(task.frozen[TEACHER], mask) for mask in (examples.context_mask, none))
+    np.testing.assert_array_equal(given, hidden)
+    without = examples._replace(context_mask=none)
+    plain = guided_x0(task.teacher.checkpoint, 1.5, without, np.asarray(z), 1.0)
+    np.testing.assert_allclose(given, plain, atol=1e-5)
+
+
+def test_every_step_has_a_loss_of_its_own(tmp_path, examples):
+    """Steps of equal log-SNR lie close together near t = 0 and t = 1."""
+    save_teacher(tmp_path / "teacher")
+    task = make_task(tmp_path / "teacher", sampling=Sampling("ddim", 8, 1.0, spacing="logsnr"))
+    scores = jax.jit(task.scores)(task.init_params(0) | task.frozen, examples, keys_of(4))
+    losses = [values for name, values in scores.items() if name.startswith("loss_t")]
+    np.testing.assert_allclose(np.mean(losses, axis=0), scores["loss"], rtol=1e-5)
+    assert len(losses) == 8
+
+
 @pytest.mark.parametrize(
     ("changes", "subject"),
     [
@@ -255,6 +309,10 @@ def test_a_teacher_of_eps_gives_its_half_to_a_student_of_both(tmp_path, examples
         ({"substeps": 3, "taught": 2}, "Distillation.taught"),
         ({"solver": "ddpm"}, "Distillation.solver"),
         ({"disturb_context": -1.0}, "Distillation.disturb_context"),
+        ({"sampling": Sampling("ddim", 2, 1.0, context_guidance=1.5)}, "Sampling.context_guidance"),
+        ({"prediction": "x0_and_eps"}, "Distillation.prediction"),
+        ({"guidance": float("nan")}, "Distillation.guidance"),
+        ({"guidance_times": (0.5, 0.2)}, "Distillation.guidance_times"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(tmp_path, changes, subject):
