@@ -1,6 +1,6 @@
 """Measures quality against network evaluations, of a teacher and its distilled students.
 
-    python benchmarks/evaluations.py --teacher mini --students out/student4 out/student2 \
+    python benchmarks/evaluations.py --teacher runs/mini --students runs/student4 mini \
         --out out/evaluations
 
 renders the songs of listen.py with the teacher at several numbers of steps (with --late_guidance

@@ -1,4 +1,6 @@
-"""Fits the times of few sampling steps to a model: python benchmarks/fit_times.py --out times.json
+"""Fits the times of few sampling steps to a model.
+
+    python benchmarks/fit_times.py --model runs/mini --out times.json
 
 Songs of the seeded composer are sampled with many steps. Then the times of few steps are changed
 one after another, by smaller and smaller amounts, so that samples of the same noise, notes and
@@ -146,7 +148,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--model", default="mini", help="diffusion model as sample.py takes it (default: mini)")
+    # No default: the bundled model is a student, which knows no steps but its own.
+    add("--model", required=True, help="diffusion model as sample.py takes it, not a student")
     add("--out", type=Path, required=True, help="JSON file of the times")
     add("--steps", type=int, nargs="+", default=[2, 3, 4, 5], help="numbers of steps")
     add("--sampler", default="dpmpp", help="ddim or dpmpp (default: dpmpp)")

@@ -40,8 +40,7 @@ Sampling.steps = 4
 """
 # Runs train.py on a disk that is full while step 4 is saved.
 FULL_AT_STEP_4 = """
-import contextlib, resource, signal, sys
-import jax
+import contextlib, resource, signal, sys, jax
 from spectrodiff.commands import program, train
 from spectrodiff.core.errors import OutputError
 from spectrodiff.training.checkpointing import Checkpoints
