@@ -21,7 +21,7 @@ from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.synthesis import synthesizer
 from spectrodiff.synthesis.segments import diffusion as segments
 from spectrodiff.training.run_folder import open_run
-from spectrodiff.training.tasks import denoise as diffusion_task
+from spectrodiff.training.tasks import shared as diffusion_task
 from tests.support import tiny
 from tests.support.corpora import write_notes, write_tone
 from tests.support.notation import note_table

@@ -6,25 +6,21 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from spectrodiff.audio.features import scale
 from spectrodiff.checkpoints.model import Description, as_json
 from spectrodiff.core.config import check_types, require
 from spectrodiff.diffusion.loss import DenoisingLoss, LossNorm, LossTarget
 from spectrodiff.diffusion.parameterization import Prediction, estimates, to_x0
-from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import define, init_params
 from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.models.initialization import align_attention
-from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
-from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.settings import Initialization
 from spectrodiff.training.task import Params, RunSettings, Scores, TaskSettings
-from spectrodiff.training.tasks.shared import SynthesizerTask
+from spectrodiff.training.tasks.shared import DiffusionTask
 
 # Time of the notes gap: hardly any signal is left, so only the notes tell what x0 is.
 GAP_TIME = 0.99
@@ -115,18 +111,16 @@ class Conditions(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Denoise(SynthesizerTask):
+class Denoise(DiffusionTask):
     """Denoising at random times.
 
     Attributes:
         settings: loss and conditions.
         initialization: "t5", or "aligned" (see `models.initialization`).
-        sampling: settings that the model will be used with, and previews are rendered with.
     """
 
     settings: Diffusion = Diffusion()
     initialization: Initialization = "t5"
-    sampling: Sampling = PAPER_SAMPLING
 
     def init_params(self, seed: int) -> Params:
         """Returns random parameters."""
@@ -188,18 +182,6 @@ class Denoise(SynthesizerTask):
 
         own, other = error(examples.tokens), error(other_tokens)
         return {"x0_error_own_notes": own, "x0_error_other_notes": other, "notes_gap": other - own}
-
-    def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
-        """Returns the network with the sampling settings of the trained model."""
-        return DiffusionSegments(
-            self.config,
-            params,
-            schedule=make_schedule(self.settings.schedule),
-            prediction=self.settings.prediction,
-            sampling=self.sampling,
-            dtype=self.dtype,
-            mesh=mesh,
-        )
 
     def _denoise(
         self,

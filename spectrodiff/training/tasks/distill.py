@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from spectrodiff.audio.features import scale
 from spectrodiff.checkpoints.model import Description, as_json
@@ -26,12 +25,10 @@ from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import define
 from spectrodiff.models.denoiser import Denoiser
-from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
-from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.task import Params, RunSettings, Scores, TaskSettings
 from spectrodiff.training.tasks.denoise import Conditions, disturb, example_noise, hide
-from spectrodiff.training.tasks.shared import SynthesizerTask
+from spectrodiff.training.tasks.shared import DiffusionTask
 from spectrodiff.training.tasks.teacher import Teacher, check_matches, open_teacher
 
 TEACHER = "teacher"  # its frozen parameters, beside those of the student
@@ -132,7 +129,7 @@ class Distillation(TaskSettings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Distill(SynthesizerTask):
+class Distill(DiffusionTask):
     """Leaps of a student to where its teacher's steps lead.
 
     Attributes:
@@ -142,7 +139,6 @@ class Distill(SynthesizerTask):
     """
 
     settings: Distillation
-    sampling: Sampling
     teacher: Teacher
 
     @property
@@ -232,18 +228,6 @@ class Distill(SynthesizerTask):
 
         own, other = error(examples.tokens), error(other_tokens)
         return {"x0_error_own_notes": own, "x0_error_other_notes": other, "notes_gap": other - own}
-
-    def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
-        """Returns the student with the sampling settings that it is trained for."""
-        return DiffusionSegments(
-            self.config,
-            params,
-            schedule=make_schedule(self.settings.schedule),
-            prediction=self.settings.prediction,
-            sampling=self.sampling,
-            dtype=self.dtype,
-            mesh=mesh,
-        )
 
     def _table(self, leaps: Leaps) -> Leap:
         return leaps.table(make_schedule(self.settings.schedule))

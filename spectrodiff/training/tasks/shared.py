@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,14 @@ from spectrodiff.audio.features import unscale
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.inverter import GriffinLim
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.music.vocabulary import Vocabulary
+from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.segments.model import SegmentBatch, SegmentModel
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.optimizers import FIXED
@@ -76,6 +80,45 @@ class SynthesizerTask(Task):
         batch = SegmentBatch(np.asarray(examples.tokens), context, np.asarray(mask), keys)
         log_mel = np.asarray(unscale(self.segment_model(params, mesh)(batch)))
         return Rendered(log_mel, [GriffinLim()(rows) for rows in log_mel])
+
+
+class DiffusionSettings(Protocol):
+    """Settings of tasks whose network denoises."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """Quantity that the network outputs."""
+        ...
+
+    @property
+    def schedule(self) -> str:
+        """Noise schedule, a name that `diffusion.schedule.make_schedule` takes."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiffusionTask(SynthesizerTask):
+    """A task whose network denoises.
+
+    Attributes:
+        settings: loss and conditions.
+        sampling: settings that the model will be used with, and previews are rendered with.
+    """
+
+    settings: DiffusionSettings
+    sampling: Sampling = PAPER_SAMPLING
+
+    def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
+        """Returns the network with the sampling settings of the trained model."""
+        return DiffusionSegments(
+            self.config,
+            params,
+            schedule=make_schedule(self.settings.schedule),
+            prediction=self.settings.prediction,
+            sampling=self.sampling,
+            dtype=self.dtype,
+            mesh=mesh,
+        )
 
 
 def load_synthesizer(
