@@ -87,7 +87,7 @@ def our_segment(notes: int) -> tuple[Callable[[], object], Callable[[], object],
 
     from spectrodiff.checkpoints.tree import expected_shapes, nest
     from spectrodiff.core.parallel import make_mesh
-    from spectrodiff.diffusion.sampler import Sampler
+    from spectrodiff.diffusion.sampling import Sampling
     from spectrodiff.diffusion.schedule import CosineSchedule
     from spectrodiff.models.config import SIZES
     from spectrodiff.models.padding import note_bucket
@@ -102,8 +102,7 @@ def our_segment(notes: int) -> tuple[Callable[[], object], Callable[[], object],
         nest(params),
         schedule=CosineSchedule(),
         prediction="eps",
-        sampler=Sampler("ddim", OURS),
-        guidance=1.0,
+        sampling=Sampling("ddim", OURS, guidance=1.0),
         dtype=jax.numpy.float32,
         mesh=make_mesh(jax.devices()[:1]),
     )
