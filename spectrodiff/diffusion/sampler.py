@@ -83,9 +83,9 @@ class Sampler:
             raise ConfigError("steps", "a whole number >= 1", repr(self.steps))
         require(0 < self.start <= 1, "start", "a time in (0, 1]", self.start)
         if self.times is not None:
-            decreasing = all(0 < s < t <= 1 for t, s in itertools.pairwise(self.times))
-            possible = decreasing and all(0 < t <= 1 for t in self.times)
-            require(possible, "times", "decreasing times in (0, 1]", self.times)
+            possible = all(0 < time <= 1 for time in self.times)
+            decreasing = all(s < t for t, s in itertools.pairwise(self.times))
+            require(possible and decreasing, "times", "decreasing times in (0, 1]", self.times)
             as_many = len(self.times) == self.steps
             require(as_many, "times", f"{self.steps} times, one per step", self.times)
         large_fraction(self.variance)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
 from spectrodiff.core.config import check_types, require
-from spectrodiff.diffusion.guidance import UNGUIDED, Branches
+from spectrodiff.diffusion.guidance import UNGUIDED, Branches, Weights
 from spectrodiff.diffusion.sampler import Sampler, SamplerName, Spacing
 from spectrodiff.diffusion.schedule import CosineSchedule, Schedule
 
@@ -100,10 +100,21 @@ class Sampling:
             self.sampler, self.steps, self.variance, self.spacing, self.times, self.start
         )
 
+    @property
+    def guided_branches(self) -> Branches:
+        """Conditions that a guided step is evaluated under, for a model with context."""
+        apart = self.context_guidance not in (None, self.guidance) and not self.mask_context
+        return Branches(notes=apart, neither=self.guidance != 1.0)
+
+    @property
+    def weights(self) -> Weights:
+        """Guidance weights of a guided step."""
+        context = self.guidance if self.context_guidance is None else self.context_guidance
+        return Weights(self.guidance, context)
+
     def branches(self, schedule: Schedule) -> list[Branches]:
         """Returns the evaluations of each step, for a model with context."""
-        apart = self.context_guidance not in (None, self.guidance) and not self.mask_context
-        guided = Branches(notes=apart, neither=self.guidance != 1.0)
+        guided = self.guided_branches
         low, high = self.guidance_times
         times = self.solver().grid(schedule)[:-1]
         inside = (times >= low - _SAME_TIME) & (times <= high + _SAME_TIME)

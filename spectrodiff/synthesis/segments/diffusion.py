@@ -91,10 +91,7 @@ class DiffusionSegments:
             )
             for branches in self._branches
         }
-        context = (
-            sampling.guidance if sampling.context_guidance is None else sampling.context_guidance
-        )
-        self._weights = Weights(jnp.float32(sampling.guidance), jnp.float32(context))
+        self._weights = Weights(*map(jnp.float32, sampling.weights))
 
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.diffusion.guidance import Branches, Weights, guided
+from spectrodiff.diffusion.guidance import Weights, guided
 from spectrodiff.diffusion.parameterization import to_x0
 from spectrodiff.diffusion.sampler import Steps
 from spectrodiff.diffusion.sampling import SamplingChanges
@@ -48,7 +48,8 @@ class Teacher:
             A function from z [B, F, M] and a step, whose columns are [B, 1, 1], to x0 [B, F, M] in
             [-1, 1].
         """
-        model, branches = self.checkpoint, self.branches
+        model = self.checkpoint
+        branches = model.sampling.guided_branches
         network = define(Denoiser, model.config, dtype=self.dtype).merge(params)
         tokens, context, context_mask = examples[:3]
         if model.sampling.mask_context and context_mask is not None:
@@ -74,21 +75,12 @@ class Teacher:
 
         return denoise
 
-    @property
-    def branches(self) -> Branches:
-        """Conditions that every step is evaluated under."""
-        sampling = self.checkpoint.sampling
-        apart = sampling.context_guidance not in (None, sampling.guidance)
-        sees = self.checkpoint.config.has_context and not sampling.mask_context
-        return Branches(notes=apart and sees, neither=sampling.guidance != 1.0)
-
     def _weights(self, time: jax.Array) -> Weights:
         """Returns the weights at times [B, 1, 1], 1 where steps are not guided."""
         sampling = self.checkpoint.sampling
         low, high = sampling.guidance_times
         inside = (time >= low) & (time <= high)
-        context = sampling.guidance if (w := sampling.context_guidance) is None else w
-        return Weights(*(jnp.where(inside, weight, 1.0) for weight in (sampling.guidance, context)))
+        return Weights(*(jnp.where(inside, weight, 1.0) for weight in sampling.weights))
 
 
 def open_teacher(name: str | None, changes: SamplingChanges, dtype: type) -> Teacher:
@@ -110,6 +102,8 @@ def open_teacher(name: str | None, changes: SamplingChanges, dtype: type) -> Tea
         got = f"{name}, which is {checkpoint.config.kind}"
         raise ConfigError("Distillation.teacher", "a diffusion model", got)
     sampling = checkpoint.sampling.but(**changes)
+    if not checkpoint.config.has_context:
+        sampling = dataclasses.replace(sampling, context_guidance=None)
     return Teacher(dataclasses.replace(checkpoint, sampling=sampling), dtype)
 
 

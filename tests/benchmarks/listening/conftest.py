@@ -1,17 +1,8 @@
 """Makes the modules of the listening bench importable in the tests of this folder."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def modules():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield
-    for name in [name for name in sys.modules if name.split(".")[0] in ("listen", "listening")]:
-        sys.modules.pop(name)
+def modules(benchmark):
+    """The path of benchmarks/, which tests import from by themselves."""
