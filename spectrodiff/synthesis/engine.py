@@ -14,6 +14,7 @@ from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.inverter import Inverter
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.tokenization import Tokenization
+from spectrodiff.music.vocabulary import END_ID
 from spectrodiff.synthesis.parts import PartStream
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.synthesis.songs import generate_segments
@@ -38,6 +39,18 @@ class Engine:
     sampling: Sampling
     inverter: Inverter
     segments: Callable[[Sampling], SegmentModel]
+
+    def warm_up(self) -> None:
+        """Compiles everything that songs need with the model's own sampling settings."""
+        model = self.segments(self.sampling)
+        for bucket in sorted({*model.tuning.note_buckets, self.config.note_tokens}):
+            if bucket <= self.config.note_tokens:
+                tokens = np.zeros(self.config.note_tokens, np.int32)
+                tokens[:bucket] = END_ID
+                song = Continuation(self.inverter, self.config.mel_bins)
+                for _ in range(2):  # without and with a context
+                    song.parts.push(song.generate(model, tokens, jax.random.key(0)))
+                song.parts.finish()
 
 
 class Continuation:

@@ -74,6 +74,11 @@ class Take:
         self.steer(0, seed=seed, steering=steering, sampling=sampling)
 
     @property
+    def course(self) -> Course:
+        """The steering over the whole time of the song."""
+        return self._course
+
+    @property
     def segments(self) -> int:
         """Number of segments of the song."""
         return len(self.score.tokens.tokens)
