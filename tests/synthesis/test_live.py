@@ -158,11 +158,11 @@ def test_steering_holds_from_the_next_segment_on():
     live.note_off(64)
     live.pull()
     # The key that was held before keeps its sound to its end.
+    both = (program(0), pitch(60), program(9), pitch(66))
     assert tokens == [
         (TIE, program(0), ON, pitch(60), END),
         (program(0), pitch(60), TIE, shift(10), program(9), ON, pitch(66), END),
-        (program(0), pitch(60), program(9), pitch(66), TIE)
-        + (program(0), OFF, pitch(60), program(9), pitch(66), END),
+        (*both, TIE, program(0), OFF, pitch(60), program(9), pitch(66), END),
     ]
 
 
