@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spectrodiff.music.notes import Notes
     from spectrodiff.music.tokenizer import tokenize
     from spectrodiff.synthesis.loading import load
-    from spectrodiff.synthesis.rendering import Song
+    from spectrodiff.synthesis.parts import Song
     from spectrodiff.synthesis.synthesizer import Synthesizer
 
 __version__ = "0.1.0"
@@ -40,7 +40,7 @@ __all__ = [
 # costs nothing.
 _HOMES = {
     "Notes": "music.notes",
-    "Song": "synthesis.rendering",
+    "Song": "synthesis.parts",
     "Synthesizer": "synthesis.synthesizer",
     "load": "synthesis.loading",
     "log_mel": "audio.features",

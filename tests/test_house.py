@@ -22,7 +22,7 @@ FLOORS = (
     ("synthesis",),
     ("data", "composer"),
     ("training", "evaluation"),
-    ("report", "recipe"),
+    ("report", "recipe", "player"),
     ("commands",),
 )
 # Imports that are allowed within a floor.

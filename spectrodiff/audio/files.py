@@ -72,6 +72,12 @@ def write_audio(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: in
         temporary.write_bytes(encoded)
 
 
+def encode_audio(audio: np.ndarray, sample_rate: int, suffix: str) -> bytes:
+    """Encodes (interim)."""
+    pcm = audio if audio.dtype == np.int16 else to_int16(audio)
+    return _encode(pcm, sample_rate, *_ENCODINGS[suffix])
+
+
 def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> np.ndarray:
     """Reads a whole audio file as mono at `sample_rate`.
 

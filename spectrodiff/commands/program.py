@@ -16,6 +16,7 @@ from spectrodiff.core.errors import ConfigError, SpectrodiffError
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
     "sample": "render MIDI files to audio",
+    "play": "play songs in the browser while they are rendered",
     "transcribe": "turn audio into MIDI files",
     "inspect": "say what is in a MIDI file, without rendering it",
     "train": "train a model on prepared corpora",
@@ -32,7 +33,12 @@ COMMANDS = {
     "recipe": "train a model and its inverter from a soundfont in a given time",
 }
 # Commands that are in other modules than those of their names.
-MODULES = {"fad": "embeddings.fad", "export-embedding": "embeddings.export"}
+MODULES = {
+    "fad": "embeddings.fad",
+    "export-embedding": "embeddings.export",
+    "listen": "listening.listen",
+    "tally": "listening.tally",
+}
 
 
 def spectrodiff() -> NoReturn:

@@ -26,7 +26,7 @@ from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
     from spectrodiff.music.tokenizer import SongTokens
-    from spectrodiff.synthesis.rendering import Song
+    from spectrodiff.synthesis.parts import Song
     from spectrodiff.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)

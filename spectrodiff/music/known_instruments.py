@@ -6,7 +6,7 @@ drums are left out, since no other drum is a suitable replacement.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -103,7 +103,13 @@ def check_instruments(known: Instruments) -> None:
 
 
 def adapt(
-    notes: Notes, known: Instruments, *, song: str = "song", model: str = "this model"
+    notes: Notes,
+    known: Instruments,
+    *,
+    chosen: Mapping[int, int] | None = None,
+    strict: bool = True,
+    song: str = "song",
+    model: str = "this model",
 ) -> Adaptation:
     """Replaces unknown programs by known ones and leaves out unknown drums.
 
@@ -115,18 +121,21 @@ def adapt(
     Args:
         notes: the song.
         known: instruments of the model, usually its tokenization.
+        chosen: replacements, by program, that were chosen before, from other notes of the song;
+            only for programs that are not among them one is chosen.
+        strict: whether a song without any notes left is an error.
         song: name of the song in errors.
         model: name of the model in errors.
 
     Raises:
-        MidiError: if the song has notes and none is left.
+        MidiError: if `strict`, and the song has notes and none is left.
         ConfigError: see `check_instruments`.
     """
     check_instruments(known)
     notes, left_out = _leave_out_drums(notes, known.drums)
-    if left_out and not len(notes):
+    if strict and left_out and not len(notes):
         raise _nothing_left(left_out, known, song, model)
-    notes, replacements = _replace_programs(notes, known)
+    notes, replacements = _replace_programs(notes, known, chosen or {})
     return Adaptation(notes, replacements, left_out, bool(notes.is_drum.any()))
 
 
@@ -139,16 +148,28 @@ def describe(adaptation: Adaptation, known: Instruments, *, song: str, model: st
         song: name of the song.
         model: name of the model.
     """
+    changes = describe_changes(adaptation, known)
+    if not changes:
+        return None
+    targets = {replacement.replaced_by for replacement in adaptation.replacements}
+    separator = "; " if len(targets) > 1 else ", "
+    return f"{song}: {separator.join(changes)} ({model} knows {describe_known(known)})"
+
+
+def describe_changes(adaptation: Adaptation, known: Instruments) -> list[str]:
+    """Describes an adaptation in phrases, such as "trumpet replaced by flute".
+
+    Args:
+        adaptation: result of `adapt`.
+        known: instruments of the model.
+    """
     changes = _describe_replacements(adaptation.replacements, known)
-    separator = "; " if len(changes) > 1 else ", "
     if adaptation.left_out and adaptation.has_drums:
         drums = [drum_name(drum.key) for drum in adaptation.left_out]
         changes.append(f"{_abbreviated(drums, 'other drums')} left out")
     elif adaptation.left_out:
         changes.append("drums left out")
-    if not changes:
-        return None
-    return f"{song}: {separator.join(changes)} ({model} knows {_describe_known(known)})"
+    return changes
 
 
 def _leave_out_drums(
@@ -171,7 +192,9 @@ def _nothing_left(
     return MidiError(song, f"notes, or drums that {model} knows", f"only {names}")
 
 
-def _replace_programs(notes: Notes, known: Instruments) -> tuple[Notes, tuple[Replacement, ...]]:
+def _replace_programs(
+    notes: Notes, known: Instruments, chosen: Mapping[int, int]
+) -> tuple[Notes, tuple[Replacement, ...]]:
     if known.programs is None:
         return notes, ()
     target = np.where(notes.is_drum, -1, map_program_numbers(notes.program, known.program_map))
@@ -179,7 +202,9 @@ def _replace_programs(notes: Notes, known: Instruments) -> tuple[Notes, tuple[Re
     program, replacements = notes.program.copy(), []
     for part in np.unique(notes.program[unknown]).tolist():
         rows = unknown & (notes.program == part)
-        replaced_by = choose(part, find_register(notes.select(rows)), known.programs)
+        replaced_by = chosen.get(part)
+        if replaced_by is None:
+            replaced_by = choose(part, find_register(notes.select(rows)), known.programs)
         program[rows] = target[rows] = replaced_by
         replacements.append(Replacement(part, replaced_by, int(rows.sum())))
     # Only instruments that now hold several parts can have conflicting notes.
@@ -250,7 +275,8 @@ def _describe_replacements(replacements: Sequence[Replacement], known: Instrumen
     return phrases
 
 
-def _describe_known(known: Instruments) -> str:
+def describe_known(known: Instruments) -> str:
+    """Returns the instruments that a model knows as a phrase, "piano, flute and drums"."""
     names = ["all instruments"]
     if known.programs is not None:
         programs = sorted(set(known.programs))

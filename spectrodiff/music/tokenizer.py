@@ -103,7 +103,23 @@ def tokenize_song(
     adaptation = adapt(notes, tokenization, song=name, model=model)
     if line := describe(adaptation, tokenization, song=os.path.basename(name), model=model):
         logger.warning(line)
-    events = tokenization.index(adaptation.notes)
+    song_tokens = tokenize_adapted(adaptation.notes, tokenization, max_tokens, segment_frames)
+    _report(song_tokens.overflows, name, max_tokens, segment_frames, strict)
+    return song_tokens
+
+
+def tokenize_adapted(
+    notes: Notes, tokenization: Tokenization, max_tokens: int, segment_frames: int
+) -> SongTokens:
+    """Tokenizes all segments of a song that has only instruments that the model knows.
+
+    Args:
+        notes: the song; without notes it is silent.
+        tokenization: tokenization of the model.
+        max_tokens: number of tokens per segment, N; longer segments are truncated.
+        segment_frames: length of the segments in frames.
+    """
+    events = tokenization.index(notes)
     starts = range(0, events.num_frames, segment_frames)
     segments = [events.segment(start, max_tokens, segment_frames) for start in starts]
     overflows = tuple(
@@ -111,7 +127,6 @@ def tokenize_song(
         for number, segment in enumerate(segments)
         if segment.left_out_events
     )
-    _report(overflows, name, max_tokens, segment_frames, strict)
     tokens = np.stack([segment.padded(max_tokens) for segment in segments])
     return SongTokens(tokens, events.num_frames, events.num_samples, overflows)
 

@@ -1,7 +1,6 @@
 """Rendering of songs: a thread generates features while those before are inverted."""
 
 import contextlib
-import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -9,31 +8,17 @@ import numpy as np
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
-from spectrodiff.inverter import InversionStream, Inverter, invert
+from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.meter import Meter
+from spectrodiff.synthesis.parts import PartStream, Song
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.synthesis.songs import Segment, generate_songs, group_songs
 
 # Number of segments that wait at most for their inversion; 8 MB at the released lengths. Generation
 # goes on while a long song is inverted.
 WAITING_SEGMENTS = 64
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Song:
-    """A rendered song, or a part of one.
-
-    Attributes:
-        audio: float32 [samples] in [-1, 1].
-        sample_rate: of the audio, in Hz.
-        log_mel: the features it was inverted from, float32 [frames, 128], unscaled.
-    """
-
-    audio: np.ndarray
-    sample_rate: int
-    log_mel: np.ndarray
 
 
 def render_songs(
@@ -75,20 +60,15 @@ def stream_song(
     model: SegmentModel, inverter: Inverter, song: SongTokens, *, seed: int, progress: bool
 ) -> Iterator[Song]:
     """Renders a song and yields it part by part; the arguments are those of `render_songs`."""
-    inversion = InversionStream(inverter)
-    log_mel = np.zeros((0, model.config.mel_bins), np.float32)
-    done = 0  # samples yielded so far
+    parts = PartStream(inverter)
     with _generated(model, [song], [[0]], seed, progress, waiting=1) as segments:
         for segment in segments:
             frames = np.asarray(unscale(segment.scaled_mel))
             frames = frames[: song.num_frames - segment.number * len(frames)]
-            log_mel = np.concatenate([log_mel, frames])
-            audio = inversion.push(frames)
-            if segment.number == len(song.tokens) - 1:
-                audio = np.concatenate([audio, inversion.finish()])
-            complete = len(audio) // HOP_SAMPLES
-            yield Song(audio[: song.num_samples - done], SAMPLE_RATE, log_mel[:complete])
-            log_mel, done = log_mel[complete:], done + len(audio)
+            if segment.number < len(song.tokens) - 1:
+                yield parts.push(frames)
+            else:
+                yield parts.finish(frames, song.num_samples)
 
 
 class _ClosedError(Exception):

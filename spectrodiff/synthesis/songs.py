@@ -47,21 +47,49 @@ def generate_songs(
     order = sorted(range(len(songs)), key=lambda song: -len(songs[song]))
     size = _batch_size(len(songs), model.num_devices)
     song_keys = jnp.stack([song_key(seed, songs[order[row % len(order)]]) for row in range(size)])
-    past = jnp.zeros((size, 0, config.mel_bins))  # the last frames so far, at most C of them
+    past = jnp.zeros((size, 0, config.mel_bins))
     for number in range(len(songs[order[0]])):
         active = [song for song in order if len(songs[song]) > number]
         size = _batch_size(len(active), model.num_devices)
-        context, keys = _conditions(past[:size], song_keys[:size], number, config.context_frames)
-        batch = SegmentBatch(
-            tokens=_padded([songs[song][number] for song in active], size, model),
-            context=context,
-            context_mask=np.tile(np.arange(config.context_frames) < past.shape[1], (size, 1)),
-            keys=keys,
+        rows = [songs[song][number] for song in active]
+        features, past = generate_segments(
+            model, rows, past[:size], song_keys[:size], number, on_steps
         )
-        features = model(batch, on_steps)
-        past = _newest(past[:size], features, config.context_frames)
         for song, scaled_mel in zip(active, np.asarray(features), strict=False):
             yield Segment(song, number, scaled_mel)
+
+
+def generate_segments(
+    model: SegmentModel,
+    rows: Sequence[np.ndarray],
+    past: jax.Array,
+    song_keys: jax.Array,
+    number: int,
+    on_steps: Callable[[int], None] | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Generates the next segment of each of some songs.
+
+    Args:
+        model: generates a batch of segments.
+        rows: tokens of the songs' segments, int32 [N] each, at most B.
+        past: the last frames of each song so far, at most C of them, scaled [B, h, M].
+        song_keys: random keys of the songs, [B].
+        number: index of the segment, the same in all songs.
+        on_steps: passed on to the model.
+
+    Returns:
+        Scaled features [B, F, M], and `past` for the segments that follow.
+    """
+    config = model.config
+    context, keys = _conditions(past, song_keys, number, config.context_frames)
+    batch = SegmentBatch(
+        tokens=_padded(rows, len(past), model),
+        context=context,
+        context_mask=np.tile(np.arange(config.context_frames) < past.shape[1], (len(past), 1)),
+        keys=keys,
+    )
+    features = model(batch, on_steps)
+    return features, _newest(past, features, config.context_frames)
 
 
 def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
@@ -23,15 +24,21 @@ from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.inverter import Inverter
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.denoiser import Denoiser
+from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes
+from spectrodiff.music.steering import Steering
 from spectrodiff.music.tokenizer import SongTokens, tokenize_song
+from spectrodiff.synthesis.engine import Engine
+from spectrodiff.synthesis.live import Live
 from spectrodiff.synthesis.meter import ExpectedSeconds
 from spectrodiff.synthesis.parameters import compute_type, place
-from spectrodiff.synthesis.rendering import Song, render_songs, stream_song
+from spectrodiff.synthesis.parts import Song
+from spectrodiff.synthesis.rendering import render_songs, stream_song
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.synthesis.songs import first_batch, generate_songs, group_songs
+from spectrodiff.synthesis.take import Take
 from spectrodiff.synthesis.tuning import Tuning
 
 logger = logging.getLogger(__name__)
@@ -39,6 +46,9 @@ logger = logging.getLogger(__name__)
 # Calls and frames that are timed to estimate the time of a song; the fastest call counts.
 TRIALS = 2
 TRIAL_FRAMES = 512  # 10 s
+
+# Sampling settings whose generators are kept; two that are compared take turns.
+KEPT_MODELS = 4
 
 SongInput = str | os.PathLike[str] | Notes | SongTokens
 
@@ -83,6 +93,7 @@ class Synthesizer:
         self._tuning = tuning
         self._params = place(checkpoint.params, replicated(make_mesh(self._devices)), precision)
         self._segment_models: dict[tuple[Sampling | None, bool], SegmentModel] = {}
+        self._lock = threading.Lock()
 
     def render(self, song: SongInput, **settings: Any) -> Song:
         """Renders one song; the settings are those of `render_each`."""
@@ -151,6 +162,50 @@ class Synthesizer:
         tokens = self.tokenize(song, strict=strict)
         model = self._segment_model(self.sampling.but(**sampling), many=False)
         return stream_song(model, self.inverter, tokens, seed=seed, progress=progress)
+
+    def live(
+        self,
+        *,
+        seed: int = 0,
+        steering: Steering | None = None,
+        **sampling: Unpack[SamplingChanges],
+    ) -> Live:
+        """Returns a song that is played live: push notes, pull audio (see `Live`).
+
+        Args:
+            seed: of the randomness.
+            steering: instruments, transposition and tempo; can be changed later.
+            **sampling: as in `render_each`.
+
+        Raises:
+            ConfigError: if a setting is impossible.
+        """
+        changed = self.sampling.but(**sampling)
+        return Live(self.engine, seed=seed, steering=steering, sampling=changed)
+
+    def take(
+        self,
+        song: str | os.PathLike[str] | Notes,
+        *,
+        seed: int = 0,
+        steering: Steering | None = None,
+        **sampling: Unpack[SamplingChanges],
+    ) -> Take:
+        """Returns a rendering of a song that can be steered while it plays (see `Take`).
+
+        Args:
+            song: a MIDI file or notes.
+            seed: of the randomness.
+            steering: instruments, transposition and tempo from the start on.
+            **sampling: as in `render_each`.
+
+        Raises:
+            MidiError: if the song cannot be read.
+            ConfigError: if a setting is impossible.
+        """
+        notes = song if isinstance(song, Notes) else read_midi(song)
+        changed = self.sampling.but(**sampling)
+        return Take(self.engine, notes, seed=seed, steering=steering, sampling=changed)
 
     def segments(
         self,
@@ -274,17 +329,35 @@ class Synthesizer:
         """Length of a segment."""
         return self.config.target_frames * HOP_SAMPLES / SAMPLE_RATE
 
+    @property
+    def engine(self) -> Engine:
+        """The model and its settings, for songs that are rendered segment by segment."""
+        return Engine(
+            self.name,
+            self.config,
+            self.tokenization,
+            self.sampling,
+            self.inverter,
+            lambda sampling: self._segment_model(sampling, many=False),
+        )
+
     def _segment_model(self, sampling: Sampling, many: bool) -> SegmentModel:
-        """Returns the model with some sampling settings; the last one is kept for the next call."""
+        """Returns the model with some sampling settings; the last ones are kept for later calls."""
         autoregressive = self.config.kind == "autoregressive"
         settings = None if autoregressive else sampling, many
-        if settings not in self._segment_models:
-            self._segment_models.clear()
-            mesh = make_mesh(self._devices if many else self._devices[:1])
-            self._segment_models[settings] = (
-                self._autoregressive(mesh) if autoregressive else self._diffusion(sampling, mesh)
-            )
-        return self._segment_models[settings]
+        with self._lock:
+            model = self._segment_models.pop(settings, None)
+            if model is None:
+                mesh = make_mesh(self._devices if many else self._devices[:1])
+                model = (
+                    self._autoregressive(mesh)
+                    if autoregressive
+                    else self._diffusion(sampling, mesh)
+                )
+            self._segment_models[settings] = model  # the last one was used last
+            if len(self._segment_models) > KEPT_MODELS:
+                del self._segment_models[next(iter(self._segment_models))]
+            return model
 
     def _diffusion(self, sampling: Sampling, mesh: Mesh) -> SegmentModel:
         return DiffusionSegments(

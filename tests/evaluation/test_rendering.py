@@ -25,7 +25,7 @@ from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.inverter import GriffinLim, Inverter
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
-from spectrodiff.synthesis.rendering import Song
+from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.songs import group_songs
 from tests.support.notation import note_table
 

@@ -40,7 +40,7 @@ class FakeSynthesizer:
         return notes
 
     def render_each(self, songs, **settings):
-        from spectrodiff.synthesis.rendering import Song
+        from spectrodiff.synthesis.parts import Song
 
         assert settings["sampler"] == "dpmpp"
         self.rendered += songs

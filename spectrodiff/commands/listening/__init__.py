@@ -1,0 +1,1 @@
+"""Commands for listeners: a blind listening test, and the count of its answers."""

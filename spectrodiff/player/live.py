@@ -1,0 +1,102 @@
+"""Live sessions on the page: keys come in as they are pressed, a part goes out per segment."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.player.renderings import SentPart, encode_part
+from spectrodiff.synthesis.live import Live
+from spectrodiff.synthesis.parts import Song
+
+# Time that keys take from the page to here.
+GRACE_SECONDS = 0.03
+MAX_EVENTS = 1000
+
+
+class LiveSession:
+    """One keyboard that is heard in the model's sound.
+
+    Args:
+        id: what the page calls it.
+        live: the song that grows.
+        program: General MIDI program of the keyboard.
+
+    Attributes:
+        program: General MIDI program of notes that begin from now on.
+    """
+
+    def __init__(self, id: str, live: Live, program: int) -> None:
+        self.id, self.live, self.program = id, live, program
+        self._programs: dict[int, int] = {}  # of the keys that are held
+        self._ended = asyncio.Event()
+
+    def take(self, events: Sequence[Sequence[float]]) -> None:
+        """Takes keys that were pressed or released.
+
+        Args:
+            events: for each the seconds since the session began, pitch, and velocity, 0 for a
+                release.
+
+        Raises:
+            ConfigError: if an event is none of this.
+            MidiError: if pitch or velocity is out of range.
+        """
+        if len(events) > MAX_EVENTS or any(len(event) != 3 for event in events):
+            expected = f"at most {MAX_EVENTS} of seconds, pitch and velocity"
+            raise ConfigError("events", expected, f"{len(events)} others")
+        for seconds, pitch, velocity in events:
+            key = int(pitch)
+            if velocity:
+                self._programs[key] = self.program
+                self.live.note_on(key, int(velocity), program=self.program, seconds=seconds)
+            else:
+                # A key sounds on the instrument that it was pressed for.
+                program = self._programs.pop(key, self.program)
+                self.live.note_off(key, program=program, seconds=seconds)
+
+    def end(self) -> None:
+        """Ends the stream of parts."""
+        self._ended.set()
+
+    async def parts(
+        self, render: Callable[[Callable[[], Song]], Awaitable[Song]]
+    ) -> AsyncIterator[SentPart]:
+        """Yields a part after each segment's time has passed, from now on.
+
+        Args:
+            render: runs a function that renders, in another thread.
+        """
+        loop = asyncio.get_running_loop()
+        begin, number, samples, frames = loop.time(), 0, 0, 0
+        while not self._ended.is_set():
+            end = begin + (number + 1) * self.live.segment_seconds + GRACE_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), max(end - loop.time(), 0))
+                return
+            start = time.perf_counter()
+            part = await render(self.live.pull)
+            seconds = time.perf_counter() - start
+            yield encode_part(part, number, samples, frames, seconds, False)
+            number, samples = number + 1, samples + len(part.audio)
+            frames += len(part.log_mel)
+
+
+def read_events(body: dict[str, Any]) -> Sequence[Sequence[float]]:
+    """Returns the events that a request names.
+
+    Raises:
+        ConfigError: if they are not lists of numbers.
+    """
+    events = body.get("events")
+    numbers = isinstance(events, list) and all(
+        isinstance(event, list)
+        and all(isinstance(value, int | float) and not isinstance(value, bool) for value in event)
+        for event in events
+    )
+    if not numbers:
+        raise ConfigError("events", "lists of numbers", repr(events)[:80])
+    assert isinstance(events, list)
+    return events

@@ -1,0 +1,265 @@
+"""State of the page's server: models, songs, renderings and live sessions."""
+
+import asyncio
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from spectrodiff.core.errors import MidiError
+from spectrodiff.music.general_midi import PROGRAM_NAMES, short_names
+from spectrodiff.music.known_instruments import describe_known
+from spectrodiff.music.midi.container import MAX_FILE_BYTES
+from spectrodiff.player.live import LiveSession
+from spectrodiff.player.renderings import Rendering, Settings
+from spectrodiff.player.songs import PlayedSong, read_phrase, read_song
+from spectrodiff.synthesis.live import Live
+from spectrodiff.synthesis.synthesizer import Synthesizer
+
+MAX_SONGS = 32
+# What renderings may take together: two hours are about 800 MB with the bundled model.
+MAX_RENDERED_SECONDS = 7200.0
+MAX_RENDERINGS = 16
+MAX_LIVE = 4
+
+Result = TypeVar("Result")
+
+
+class UnknownError(Exception):
+    """An id that the server does not know (any more)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlayedModel:
+    """A model on the page.
+
+    Attributes:
+        name: what the page calls it.
+        synth: the model.
+        notice: what people should know before they listen; may be empty.
+    """
+
+    name: str
+    synth: Synthesizer
+    notice: str = ""
+
+    def described(self) -> dict[str, Any]:
+        """Returns the model as the page takes it."""
+        known, sampling = self.synth.tokenization, self.synth.sampling
+        programs = range(128) if known.programs is None else sorted(set(known.programs))
+        names = dict(enumerate(PROGRAM_NAMES))
+        if known.programs is not None:
+            names = short_names(known.programs)
+        return {
+            "name": self.name,
+            "notice": self.notice,
+            "segment_seconds": self.synth.segment_seconds,
+            "latency_seconds": self.synth.live().latency_seconds,
+            "diffusion": self.synth.config.kind == "diffusion",
+            "sampling": {
+                "sampler": sampling.sampler,
+                "steps": sampling.steps,
+                "guidance": sampling.guidance,
+            },
+            "programs": [{"program": p, "name": names[p]} for p in programs],
+            "drums": known.drums is None or bool(known.drums),
+            "instruments": describe_known(known),
+        }
+
+
+class Studio:
+    """Songs and renderings of all tabs, in bounded memory.
+
+    All rendering is done by one thread, segment by segment, so that tabs take turns.
+
+    Args:
+        models: models by name, the default one first.
+        examples: MIDI files by name.
+        max_minutes: length of the longest song.
+
+    Attributes:
+        models: models by name.
+        examples: MIDI files by name.
+        max_minutes: length of the longest song.
+        upload_bytes: size of the largest MIDI file.
+        first_song: id of the song that the page opens with; None for none.
+    """
+
+    upload_bytes = MAX_FILE_BYTES
+
+    def __init__(
+        self,
+        models: Mapping[str, PlayedModel],
+        *,
+        examples: Mapping[str, Path] | None = None,
+        max_minutes: float = 60.0,
+    ) -> None:
+        self.models, self.examples = dict(models), dict(examples or {})
+        self.max_minutes = max_minutes
+        self.first_song: str | None = None
+        self._pinned: set[str] = set()
+        self._songs: collections.OrderedDict[str, PlayedSong] = collections.OrderedDict()
+        self._renderings: collections.OrderedDict[str, Rendering] = collections.OrderedDict()
+        self._live: collections.OrderedDict[str, LiveSession] = collections.OrderedDict()
+        self._renderer = _thread("spectrodiff-render")
+        self._writer = _thread("spectrodiff-write")
+
+    def add_song(self, title: str, data: bytes) -> PlayedSong:
+        """Reads a MIDI file.
+
+        Raises:
+            MidiError: if it cannot be read, has no notes or is too long.
+        """
+        return self._keep(read_song(_new_id(), title, data, self.max_minutes))
+
+    def open_with(self, path: Path) -> None:
+        """Reads the song that the page opens with; it stays.
+
+        Raises:
+            MidiError: if it cannot be read, has no notes or is too long.
+        """
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise MidiError(path, "a readable MIDI file", error.strerror or "none") from error
+        song = self.add_song(path.name, data)
+        self._pinned.add(song.id)
+        self.first_song = song.id
+
+    def add_example(self, name: str) -> PlayedSong:
+        """Reads an example.
+
+        Raises:
+            UnknownError: if there is none of this name.
+        """
+        if name not in self.examples:
+            raise UnknownError(name)
+        return self.add_song(title_of_example(name), self.examples[name].read_bytes())
+
+    def add_phrase(self, played: Any, program: int) -> PlayedSong:
+        """Takes what was played on a keyboard; see `read_phrase`."""
+        return self._keep(read_phrase(_new_id(), played, program))
+
+    def song(self, id: str) -> PlayedSong:
+        """Returns a song.
+
+        Raises:
+            UnknownError: if it is not there (any more).
+        """
+        return _found(self._songs, id)
+
+    def model(self, name: str | None) -> PlayedModel:
+        """Returns a model, by default the first.
+
+        Raises:
+            UnknownError: if there is none of this name.
+        """
+        name = next(iter(self.models)) if name is None else name
+        if name not in self.models:
+            raise UnknownError(name)
+        return self.models[name]
+
+    def add_rendering(self, song: PlayedSong, model: PlayedModel, settings: Settings) -> Rendering:
+        """Begins a take; the ones used longest ago make room for it."""
+        made = Rendering(_new_id(), model.name, model.synth, song, settings)
+        others = collections.deque(self._renderings.values())
+        seconds = made.seconds + sum(other.seconds for other in others)
+        while others and (seconds > MAX_RENDERED_SECONDS or len(others) >= MAX_RENDERINGS):
+            oldest = others.popleft()
+            seconds -= oldest.seconds
+            del self._renderings[oldest.id]
+        self._renderings[made.id] = made
+        return made
+
+    def rendering(self, id: str) -> Rendering:
+        """Returns a rendering.
+
+        Raises:
+            UnknownError: if it is not there (any more).
+        """
+        return _found(self._renderings, id)
+
+    def drop_rendering(self, id: str) -> None:
+        """Forgets a rendering."""
+        self._renderings.pop(id, None)
+
+    def add_live(self, live: Live, program: int) -> LiveSession:
+        """Begins a live session; the oldest one ends if there are too many."""
+        session = LiveSession(_new_id(), live, program)
+        while len(self._live) >= MAX_LIVE:
+            _, oldest = self._live.popitem(last=False)
+            oldest.end()
+        self._live[session.id] = session
+        return session
+
+    def live(self, id: str) -> LiveSession:
+        """Returns a live session.
+
+        Raises:
+            UnknownError: if it is not there (any more).
+        """
+        return _found(self._live, id)
+
+    def drop_live(self, id: str) -> None:
+        """Ends a live session."""
+        session = self._live.pop(id, None)
+        if session is not None:
+            session.end()
+
+    async def render(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Does some rendering in the thread that does it all."""
+        call = functools.partial(work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._renderer, call)
+
+    async def write(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Encodes files, or renders for them, in a thread beside the one that renders."""
+        call = functools.partial(work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, call)
+
+    def warm_up(self) -> None:
+        """Compiles the programs of the default model, in the background."""
+        # Not in the thread that renders, where the first song would wait for all of them.
+        self._writer.submit(self.model(None).synth.engine.warm_up)
+
+    def close(self) -> None:
+        """Ends the threads after what they are doing."""
+        for session in self._live.values():
+            session.end()
+        for thread in (self._renderer, self._writer):
+            thread.shutdown(wait=True, cancel_futures=True)
+
+    def _keep(self, song: PlayedSong) -> PlayedSong:
+        self._songs[song.id] = song
+        loose = [id for id in self._songs if id not in self._pinned]
+        for id in loose[: max(len(loose) - MAX_SONGS, 0)]:
+            del self._songs[id]
+        return song
+
+
+def title_of_example(name: str) -> str:
+    """Returns the title of an example for the name of its file without suffix."""
+    return name.replace("_", " ").capitalize()
+
+
+Item = TypeVar("Item")
+
+
+def _found(items: "collections.OrderedDict[str, Item]", id: str) -> Item:
+    """Returns an item and marks it as used last."""
+    if id not in items:
+        raise UnknownError(id)
+    items.move_to_end(id)
+    return items[id]
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(9)
+
+
+def _thread(name: str) -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix=name)

@@ -1,0 +1,90 @@
+"""The engine of songs that are rendered segment by segment while they are steered."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectrodiff.audio.features import unscale
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.inverter import Inverter
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.music.tokenization import Tokenization
+from spectrodiff.music.vocabulary import END_ID
+from spectrodiff.synthesis.parts import PartStream
+from spectrodiff.synthesis.segments.model import SegmentModel
+from spectrodiff.synthesis.songs import generate_segments
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """A model with its settings, as songs need it that are rendered segment by segment.
+
+    Attributes:
+        name: of the model, for messages.
+        config: sizes of the network.
+        tokenization: of notes.
+        sampling: the model's own sampling settings.
+        inverter: turns features into audio.
+        segments: returns the generator of segments for sampling settings.
+    """
+
+    name: str
+    config: ModelConfig
+    tokenization: Tokenization
+    sampling: Sampling
+    inverter: Inverter
+    segments: Callable[[Sampling], SegmentModel]
+
+    def warm_up(self) -> None:
+        """Compiles everything that songs need with the model's own sampling settings."""
+        model = self.segments(self.sampling)
+        for bucket in sorted({*model.tuning.note_buckets, self.config.note_tokens}):
+            if bucket <= self.config.note_tokens:
+                tokens = np.zeros(self.config.note_tokens, np.int32)
+                tokens[:bucket] = END_ID
+                song = Continuation(self.inverter, self.config.mel_bins)
+                for _ in range(2):  # without and with a context
+                    song.parts.push(song.generate(model, tokens, jax.random.key(0)))
+                song.parts.finish()
+
+
+class Continuation:
+    """A song up to the segment that comes next.
+
+    Attributes:
+        number: index of the next segment.
+        parts: audio of the segments.
+    """
+
+    def __init__(self, inverter: Inverter, mel_bins: int) -> None:
+        self.number = 0
+        self.parts = PartStream(inverter)
+        self._past: np.ndarray = np.zeros((1, 0, mel_bins), np.float32)
+
+    def generate(self, model: SegmentModel, tokens: np.ndarray, song_key: jax.Array) -> np.ndarray:
+        """Generates the next segment, with the frames before it as context.
+
+        Args:
+            model: generates segments, on one device.
+            tokens: of the segment, int32 [N].
+            song_key: random key of the song.
+
+        Returns:
+            Unscaled log-mel float32 [F, 128].
+        """
+        past = jnp.asarray(self._past)
+        features, past = generate_segments(model, [tokens], past, song_key[None], self.number)
+        self.number += 1
+        self._past = np.asarray(past)
+        return np.asarray(unscale(features[0]))
+
+    def copy(self) -> Self:
+        """Returns the same song up to here, which continues on its own."""
+        other = copy.copy(self)
+        other.parts = self.parts.copy()
+        return other

@@ -1,0 +1,80 @@
+"""Parts of a song: audio as early as the inverter can compute it, with the frames it belongs to."""
+
+import copy
+import dataclasses
+from typing import Self
+
+import numpy as np
+
+from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS, SAMPLE_RATE
+from spectrodiff.inverter import InversionStream, Inverter
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Song:
+    """A rendered song, or a part of one.
+
+    Attributes:
+        audio: float32 [samples] in [-1, 1].
+        sample_rate: of the audio, in Hz.
+        log_mel: the features it was inverted from, float32 [frames, 128], unscaled.
+    """
+
+    audio: np.ndarray
+    sample_rate: int
+    log_mel: np.ndarray
+
+
+class PartStream:
+    """Turns the frames of a song, segment after segment, into parts.
+
+    Audio lags behind the frames by the inverter's reach. Joined, the parts are what one inversion
+    of the whole song gives.
+
+    Args:
+        inverter: turns features into audio.
+
+    Attributes:
+        samples: number of samples in all parts so far.
+    """
+
+    def __init__(self, inverter: Inverter) -> None:
+        self.samples = 0
+        self._inversion = InversionStream(inverter)
+        self._log_mel = np.zeros((0, NUM_MELS), np.float32)  # frames whose audio is not known yet
+
+    def push(self, log_mel: np.ndarray) -> Song:
+        """Takes the next frames, unscaled [frames, 128], and returns the part that is ready."""
+        self._log_mel = np.concatenate([self._log_mel, log_mel])
+        return self._part(self._inversion.push(log_mel))
+
+    def finish(self, log_mel: np.ndarray | None = None, num_samples: int | None = None) -> Song:
+        """Takes the last frames, if any are left, and returns the rest of the song.
+
+        Args:
+            log_mel: unscaled [frames, 128].
+            num_samples: length of the song, which may end within its last frame.
+        """
+        parts = [] if log_mel is None else [self.push(log_mel)]
+        part = _joined([*parts, self._part(self._inversion.finish())])
+        excess = 0 if num_samples is None else max(self.samples - num_samples, 0)
+        self.samples -= excess
+        return dataclasses.replace(part, audio=part.audio[: len(part.audio) - excess])
+
+    def copy(self) -> Self:
+        """Returns a stream in the same state that continues on its own."""
+        other = copy.copy(self)
+        other._inversion = copy.copy(self._inversion)
+        return other
+
+    def _part(self, audio: np.ndarray) -> Song:
+        complete = len(audio) // HOP_SAMPLES
+        log_mel, self._log_mel = self._log_mel[:complete], self._log_mel[complete:]
+        self.samples += len(audio)
+        return Song(audio, SAMPLE_RATE, log_mel)
+
+
+def _joined(parts: list[Song]) -> Song:
+    audio = np.concatenate([part.audio for part in parts])
+    log_mel = np.concatenate([part.log_mel for part in parts])
+    return Song(audio, parts[0].sample_rate, log_mel)
