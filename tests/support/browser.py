@@ -1,5 +1,6 @@
 """A headless Chromium, driven over the two pipes of its remote debugging protocol."""
 
+import base64
 import json
 import os
 import select
@@ -26,9 +27,16 @@ _PATIENCE_SECONDS = 60
 
 
 class Browser:
-    """One tab. What goes wrong in a page is collected in `problems`."""
+    """One tab. What goes wrong in a page is collected in `problems`.
 
-    def __init__(self, width: int = 1200, height: int = 900) -> None:
+    Args:
+        width, height: size of the window in pixels.
+        origin: beginning of the addresses that the page may load from, as `http://127.0.0.1:8000/`;
+            any request is a problem if it is None.
+    """
+
+    def __init__(self, width: int = 1200, height: int = 900, origin: str | None = None) -> None:
+        self.origin = origin
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_chromium, self._write = os.pipe()
         self._read, from_chromium = os.pipe()
@@ -72,6 +80,11 @@ class Browser:
         self.wait_for(f"location.href === {json.dumps(page.absolute().as_uri())}")
         self.wait_for("document.readyState === 'complete'")
 
+    def visit(self, url: str) -> None:
+        """Opens an address and waits until it is loaded."""
+        self.call("Page.navigate", url=url)
+        self.wait_for(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
+
     def run(self, script: str) -> object:
         """The value of an expression in the page; a promise is awaited."""
         answer = self.call(
@@ -98,9 +111,38 @@ class Browser:
             extra = {"text": text} if text and kind == "keyDown" else {}
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code or key, **extra)
 
+    def key_down(self, key: str, code: str) -> None:
+        """Presses a key, and holds it until `key_up`."""
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=code)
+
+    def key_up(self, key: str, code: str) -> None:
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=code)
+
     def click(self, x: float, y: float) -> None:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def set_files(self, selector: str, *paths: Path) -> None:
+        """Chooses files in an input, as in its dialog."""
+        found = self.call("Runtime.evaluate", expression=f"document.querySelector('{selector}')")
+        files = [str(path) for path in paths]
+        self.call("DOM.setFileInputFiles", files=files, objectId=found["result"]["objectId"])
+
+    def screen(self, width: int, height: int, phone: bool = False) -> None:
+        """Emulates a screen; a phone's has touch and no mouse."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1}
+        self.call("Emulation.setDeviceMetricsOverride", mobile=phone, **size)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
+
+    def media(self, **features: str) -> None:
+        """Emulates media features, as `prefers_color_scheme="dark"`; none: those of the system."""
+        named = [{"name": k.replace("_", "-"), "value": v} for k, v in features.items()]
+        self.call("Emulation.setEmulatedMedia", features=named)
+
+    def screenshot(self, path: Path, whole_page: bool = False) -> None:
+        """Writes a picture of the page as PNG."""
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole_page)
+        path.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self) -> None:
         os.close(self._write)
@@ -130,9 +172,11 @@ class Browser:
             "Network.loadingFailed": not details.get("canceled"),
             "Log.entryAdded": details.get("entry", {}).get("level") == "error",
             "Runtime.consoleAPICalled": details.get("type") in ("error", "warning"),
-            "Network.requestWillBeSent": details.get("request", {})
-            .get("url", "")
-            .startswith(("http:", "https:")),
+            "Network.requestWillBeSent": self._is_foreign(details.get("request", {}).get("url", "")),
         }
         if bad.get(method):
             self.problems.append(f"{method}: {json.dumps(details)[:500]}")
+
+    def _is_foreign(self, url: str) -> bool:
+        own = self.origin is not None and url.startswith(self.origin)
+        return url.startswith(("http:", "https:")) and not own

@@ -97,7 +97,7 @@ export class Controls {
     const { model } = side;
     setText($("model-note"), model.notice || `Knows ${model.instruments}${model.drums ? "" : "; no drums"}.`);
     $("model-note").classList.toggle("warning-text", model.notice !== "");
-    $("sampling").hidden = !model.diffusion;
+    for (const field of document.querySelectorAll("[data-diffusion]")) field.hidden = !model.diffusion;
     setText($("side-name"), "AB"[session.chosen]);
     for (const id of ["steps", "guidance", "seed"]) {
       const input = $(id);

@@ -96,6 +96,8 @@ class Page {
       const list = make("ul", {}, ...items.map((text) => make("li", { text })));
       return make("details", {}, make("summary", { text: `${title}: ${count(items.length, "remark")}` }), list);
     });
+    const { notice } = take.owner.model;
+    if (notice) blocks.unshift(make("p", { className: "warning-text", text: notice }));
     $("remarks").replaceChildren(...blocks);
     $("remarks").hidden = blocks.length === 0;
   }

@@ -92,7 +92,7 @@ export class View {
 export function drawAxis(surface, view, total) {
   if (!surface.stale(`${view.key} ${total} ${colors.text}`)) return;
   const { context } = surface;
-  const step = view.seconds > 12 ? 2 : 1;
+  const step = view.width / view.seconds > 60 ? 1 : 2;
   context.font = "11px system-ui, sans-serif";
   context.textBaseline = "middle";
   for (let second = Math.floor(view.start); second <= Math.min(total, view.start + view.seconds); second++) {
@@ -103,7 +103,9 @@ export function drawAxis(surface, view, total) {
     if (!labelled) continue;
     const text = clockText(second);
     const width = context.measureText(text).width;
-    context.fillText(text, Math.min(Math.max(x - width / 2, 0), surface.width - width), 8);
+    // The first label is moved to fit in; others that do not fit come in sight later.
+    const left = second === 0 ? Math.max(x - width / 2, view.start > 0 ? -width : 0) : x - width / 2;
+    if (left >= 0 && left + width <= surface.width) context.fillText(text, left, 8);
   }
 }
 

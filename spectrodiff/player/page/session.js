@@ -243,7 +243,8 @@ export class Session {
     const settings = { ...side.settings };
     const same = JSON.stringify({ settings, steering }) === JSON.stringify(take.applied);
     if (same && segment === null) return;
-    const from = segment ?? this.nextSegment(take);
+    // Only what has been rendered, or is about to be, can be followed by something else.
+    const from = Math.min(segment ?? this.nextSegment(take), take.nextSegment);
     if (from >= take.info.segments) {
       side.postponed = true;
       return;

@@ -110,10 +110,13 @@ export class Overview {
     context.fillRect(0, 0, pixels(done), height);
     drawMissing(surface, whole, done, take.seconds);
     context.drawImage(this.noteLayer(surface, take), 0, 0, width, height);
-    context.fillStyle = colors.text;
-    context.globalAlpha = 0.08;
-    if (take.seconds > view.seconds + 0.01) context.fillRect(pixels(view.start), 0, pixels(view.seconds), height);
-    context.globalAlpha = 1;
+    if (take.seconds > view.seconds + 0.01) {
+      context.strokeStyle = colors.muted;
+      context.lineWidth = 1.5;
+      context.beginPath();
+      context.roundRect(pixels(view.start) + 0.75, 0.75, pixels(view.seconds) - 1.5, height - 1.5, 5);
+      context.stroke();
+    }
     context.fillStyle = colors.rows[1];
     context.fillRect(0, height - 3, pixels(done), 3);
     context.fillStyle = colors.text;
