@@ -6,7 +6,7 @@ where the tempo is steered.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, overload
 
 import numpy as np
 
@@ -90,15 +90,6 @@ class Course:
         course._stretches = self._stretches[len(self._stretches) - len(later) - 1 :]
         return course
 
-    def moved(self, sound_seconds: float, score_seconds: float) -> Self:
-        """Returns the course with other origins: moments of the sound and of the score become 0."""
-        course = type(self)()
-        course._stretches = tuple(
-            _Stretch(s.sound_seconds - sound_seconds, s.score_seconds - score_seconds, s.steering)
-            for s in self._stretches
-        )
-        return course
-
     @property
     def last(self) -> Steering:
         """Steering at the end of the song."""
@@ -111,9 +102,17 @@ class Course:
         passed = sound_seconds - stretch.sound_seconds
         return stretch.score_seconds + passed * stretch.steering.tempo
 
-    def sound_seconds(self, score_seconds: np.ndarray) -> np.ndarray:
-        """Returns when moments of the score sound, float64 [n] to float64 [n]."""
-        return self._sound_seconds(score_seconds, self._number(score_seconds))
+    @overload
+    def sound_seconds(self, score_seconds: float) -> float: ...
+
+    @overload
+    def sound_seconds(self, score_seconds: np.ndarray) -> np.ndarray: ...
+
+    def sound_seconds(self, score_seconds: float | np.ndarray) -> float | np.ndarray:
+        """Returns when moments of the score sound, a number or float64 [n]."""
+        moments = np.atleast_1d(score_seconds)
+        sound = self._sound_seconds(moments, self._number(moments))
+        return sound if isinstance(score_seconds, np.ndarray) else float(sound[0])
 
     def apply(self, notes: Notes) -> tuple[Notes, np.ndarray]:
         """Returns the notes that sound, in sound time, and their rows in a table in score time.
@@ -142,7 +141,7 @@ class Course:
                     rows = pitched & (notes.program == part)
                 kept[rows] = False
         rows = np.flatnonzero(kept & (pitch >= 0) & (pitch <= 127))
-        end = self.sound_seconds(np.array([notes.total_seconds]))[0]
+        end = self.sound_seconds(notes.total_seconds)
         columns = {
             "onset_seconds": self._sound_seconds(notes.onset_seconds, number)[rows],
             "offset_seconds": self.sound_seconds(notes.offset_seconds)[rows],
@@ -151,7 +150,7 @@ class Course:
             "program": program[rows],
             "is_drum": notes.is_drum[rows],
         }
-        return Notes.from_columns(columns, total_seconds=float(end)), rows
+        return Notes.from_columns(columns, total_seconds=end), rows
 
     def _number(self, score_seconds: np.ndarray) -> np.ndarray:
         """Returns the number of the stretch that each moment of the score is in."""

@@ -31,7 +31,7 @@ FAR_SECONDS = 3600.0
 
 @dataclasses.dataclass
 class _LiveNote:
-    """A note in score time; the offset is infinite while its key is held."""
+    """A note as it was played, in score time; the offset is infinite while its key is held."""
 
     onset_seconds: float
     offset_seconds: float
@@ -45,6 +45,22 @@ class _LiveNote:
     def key(self) -> tuple[bool, int, int]:
         """Key of an instrument that it is played on."""
         return self.is_drum, 0 if self.is_drum else self.program, self.pitch
+
+
+@dataclasses.dataclass
+class _Sound:
+    """A steered note, in sound time; the offset is infinite until the segment that it is in."""
+
+    note: _LiveNote
+    onset_seconds: float
+    offset_seconds: float
+    pitch: int
+    program: int
+
+    @property
+    def key(self) -> tuple[bool, int, int]:
+        """Key that the model hears."""
+        return self.note.is_drum, self.program, self.pitch
 
 
 class Live:
@@ -91,7 +107,7 @@ class Live:
         self._count = itertools.count()
         # Notes that begin later, by onset; the number keeps the order of those at one time.
         self._coming: list[tuple[float, int, _LiveNote]] = []
-        self._taken: list[_LiveNote] = []
+        self._sounding: list[_Sound] = []
         self._held: dict[tuple[bool, int, int], _LiveNote] = {}
         self._chosen: dict[int, int] = {}
         self._reported: set[int | str] = set()
@@ -174,8 +190,8 @@ class Live:
                 notes.program,
                 notes.is_drum,
             )
-            for row in zip(*(column.tolist() for column in columns), strict=True):
-                self._push(_LiveNote(*row))
+            for onset, offset, *row in zip(*(c.tolist() for c in columns), strict=True):
+                self._push(_LiveNote(onset, _after(onset, offset), *row))
 
     def steer(
         self, steering: Steering | None = None, *, seed: int | None = None, **sampling: Any
@@ -195,7 +211,8 @@ class Live:
         with self._lock:
             self._sampling, self._model = changed, model
             if steering is not None:
-                self._course = self._course.steered(self.seconds, steering)
+                # Notes that sound already are not affected: what was before is not needed.
+                self._course = self._course.steered(self.seconds, steering).without_past(math.inf)
             if seed is not None:
                 self._seed = seed
 
@@ -239,29 +256,20 @@ class Live:
     def _release(self, key: tuple[bool, int, int], offset_seconds: float) -> None:
         note = self._held.pop(key, None)
         if note is not None:
-            # Long enough for the tokens to tell its end from its start.
-            shortest = note.onset_seconds + 1 / STEPS_PER_SECOND
-            note.offset_seconds = max(offset_seconds, shortest)
+            note.offset_seconds = _after(note.onset_seconds, offset_seconds)
 
     def _next_tokens(self) -> np.ndarray:
         """Takes the notes of the next segment and returns its tokens, int32 [N]."""
         config, tokenization = self._engine.config, self._engine.tokenization
         start, end = self.seconds, self.seconds + self.segment_seconds
-        score_start, score_end = map(self._course.score_seconds, (start, end))
-        while self._coming and self._coming[0][0] < score_end:
-            self._taken.append(heapq.heappop(self._coming)[2])
-        self._forget(score_start)
-
-        onset = min((note.onset_seconds for note in self._taken), default=score_start)
-        # Both origins are whole, the second one with a whole number of segments, so that moving
-        # them does not change how times are rounded.
-        score_origin = math.floor(min(onset, score_start))
-        first = float(self._course.sound_seconds(np.array([onset]))[0])
-        origin = math.floor(min(first, start) / config.target_frames) * config.target_frames
-        notes = self._table(score_start, score_end, score_origin)
-        steered, _ = self._course.moved(origin, score_origin).apply(notes)
-        steered = dataclasses.replace(steered, total_seconds=end - origin + self.segment_seconds)
-        adaptation = adapt(steered, tokenization, chosen=self._chosen, strict=False)
+        self._forget(start)
+        self._begin(end)
+        first = min((sound.onset_seconds for sound in self._sounding), default=start)
+        first = max(min(first, start), start - FAR_SECONDS)
+        # Whole seconds and segments, so that times are rounded to the same steps as without it.
+        origin = math.floor(first / config.target_frames) * config.target_frames
+        notes = self._table(origin, end)
+        adaptation = adapt(notes, tokenization, chosen=self._chosen, strict=False)
         self._chosen |= {r.program: r.replaced_by for r in adaptation.replacements}
         self._report(adaptation)
         events = tokenization.index(adaptation.notes)
@@ -271,39 +279,57 @@ class Live:
             logger.warning("live: too many notes at once; %d are left out", segment.left_out_events)
         return segment.padded(config.note_tokens)
 
-    def _table(self, score_start: float, score_end: float, origin: float) -> Notes:
-        """Returns the notes that sound in a segment, in score time from an origin on."""
-        # Times far away from the segment make no difference to it.
-        onset = [max(n.onset_seconds, score_start - FAR_SECONDS) for n in self._taken]
-        offset = [min(n.offset_seconds, score_end + 1.0) for n in self._taken]
-        onset_seconds = np.array(onset, np.float64) - origin
+    def _begin(self, end: float) -> None:
+        """Steers the notes that begin before a moment, and ends those that end before it."""
+        course, score_end = self._course, self._course.score_seconds(end)
+        notes = []
+        while self._coming and self._coming[0][0] < score_end:
+            notes.append(heapq.heappop(self._coming)[2])
+        table = Notes(
+            onset_seconds=np.zeros(len(notes)),
+            offset_seconds=np.zeros(len(notes)),
+            pitch=np.array([note.pitch for note in notes], np.int64),
+            velocity=np.array([note.velocity for note in notes], np.int64),
+            program=np.array([note.program for note in notes], np.int64),
+            is_drum=np.array([note.is_drum for note in notes], np.bool_),
+        )
+        steered, rows = Course(course.last).apply(table)
+        for row, pitch, program in zip(rows, steered.pitch, steered.program, strict=True):
+            onset = course.sound_seconds(notes[row].onset_seconds)
+            self._sounding.append(_Sound(notes[row], onset, math.inf, int(pitch), int(program)))
+        for sound in self._sounding:
+            if math.isinf(sound.offset_seconds) and sound.note.offset_seconds < score_end:
+                sound.offset_seconds = course.sound_seconds(sound.note.offset_seconds)
+
+    def _table(self, origin: float, end: float) -> Notes:
+        """Returns the notes that sound until the end of a segment, in seconds after an origin."""
+        onset = np.array([sound.onset_seconds for sound in self._sounding])
+        # Notes that go on are not seen to end.
+        offset = np.array([min(sound.offset_seconds, end + 1.0) for sound in self._sounding])
         return Notes(
-            onset_seconds=onset_seconds,
-            offset_seconds=np.maximum(np.array(offset, np.float64) - origin, onset_seconds),
-            pitch=np.array([n.pitch for n in self._taken], np.int64),
-            velocity=np.array([n.velocity for n in self._taken], np.int64),
-            program=np.array([n.program for n in self._taken], np.int64),
-            is_drum=np.array([n.is_drum for n in self._taken], np.bool_),
+            onset_seconds=np.maximum(onset - origin, 0.0),
+            offset_seconds=np.maximum(offset - origin, 0.0),
+            pitch=np.array([sound.pitch for sound in self._sounding], np.int64),
+            velocity=np.array([sound.note.velocity for sound in self._sounding], np.int64),
+            program=np.array([sound.program for sound in self._sounding], np.int64),
+            is_drum=np.array([sound.note.is_drum for sound in self._sounding], np.bool_),
+            total_seconds=end - origin + 1.0,
         )
 
-    def _forget(self, score_seconds: float) -> None:
-        """Drops notes and steering that segments from a moment of the score on do not need."""
+    def _forget(self, start: float) -> None:
+        """Drops notes that segments from a moment on do not need."""
         # Times are rounded to steps, some of them up to the moment.
-        past = score_seconds - 2 * self._course.last.tempo / STEPS_PER_SECOND
-        sounding = [note for note in self._taken if note.offset_seconds > past]
-        began: dict[tuple[bool, int], float] = {}
-        for note in sounding:
-            pitch = note.is_drum, note.pitch
-            began[pitch] = min(note.onset_seconds, began.get(pitch, math.inf))
-        # A note may have ended another of its key that was to sound until later.
-        ended: dict[tuple[bool, int, int], _LiveNote] = {}
-        for note in self._taken:
-            until = note.offset_seconds
-            if until <= past and until > began.get((note.is_drum, note.pitch), math.inf):
-                ended[note.key] = note
-        self._taken = sorted([*ended.values(), *sounding], key=lambda note: note.onset_seconds)
-        first = min((note.onset_seconds for note in self._taken), default=score_seconds)
-        self._course = self._course.without_past(min(first, score_seconds))
+        past = start - 2 / STEPS_PER_SECOND
+        going_on = [sound for sound in self._sounding if sound.offset_seconds > past]
+        began = {sound.key: sound.onset_seconds for sound in reversed(going_on)}
+        # A note has ended another of its key that was to sound until later.
+        ended = {
+            sound.key: sound
+            for sound in self._sounding
+            if sound.offset_seconds <= past and sound.key in began
+        }
+        needed = [s for s in ended.values() if s.offset_seconds > began[s.key]]
+        self._sounding = sorted([*needed, *going_on], key=lambda sound: sound.onset_seconds)
 
     def _report(self, adaptation: Adaptation) -> None:
         """Logs changes to instruments that have not been logged yet."""
@@ -313,3 +339,9 @@ class Live:
             known, model = self._engine.tokenization, self._engine.name
             logger.warning(describe(adaptation, known, song="live", model=model))
             self._reported |= changed
+
+
+def _after(onset_seconds: float, offset_seconds: float) -> float:
+    """Returns an offset that is later than the onset, so that the note has an end."""
+    shortest = onset_seconds + 1 / STEPS_PER_SECOND
+    return offset_seconds if offset_seconds > onset_seconds else shortest
