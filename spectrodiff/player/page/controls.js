@@ -133,6 +133,7 @@ export class Controls {
       return [`${wanted} is rendered up to ${until}. ${heard} is heard until ${wanted} is there.`, `wait for ${wanted}`];
     }
     if (playback.state === "waiting") return [`Waiting for the model${pace}.`, "waiting"];
+    if (session.sides[session.chosen].postponed) return ["The change is heard when the song begins again.", "postponed"];
     if (take.complete) return ["Rendered.", "rendered"];
     const done = `Rendered ${clockText(take.renderedSeconds)} of ${clockText(take.seconds)}`;
     if (speed !== null && speed < 1) return [`${done}. Too slow to play on without pauses${pace}.`, "slow"];

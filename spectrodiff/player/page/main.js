@@ -251,7 +251,8 @@ async function begin() {
   notices.clear("server");
   const page = new Page(setup);
   expose(page);
-  if (setup.song) await page.open(() => api.song(setup.song));
+  // Asked for again, since the song has another id when the server was started again.
+  if (setup.song) await page.open(async () => api.song((await api.setup()).song));
   page.changed();
 }
 

@@ -4,7 +4,10 @@ import { SAMPLE_RATE } from "./take.js";
 
 const AHEAD_SECONDS = 3;
 const LEAD_SECONDS = 0.06; // from now to the first scheduled sample
-const PIECE_SAMPLES = 8192;
+// Times of multiples of 125 frames are exact binary fractions (125 / 16000 = 1 / 128). Others are
+// rounded, which delays a sample now and then.
+const GRID_SAMPLES = 125;
+const PIECE_SAMPLES = 64 * GRID_SAMPLES;
 const LOOK_MILLISECONDS = 80;
 // After a pause for lack of sound, so much is collected first: fewer, longer pauses.
 const COLLECT_SECONDS = 2;
@@ -31,6 +34,11 @@ export function schedule(samples, frame, output = context.destination) {
   source.connect(output);
   source.start(frame / SAMPLE_RATE);
   return source;
+}
+
+function soonest() {
+  const frame = (context.currentTime + LEAD_SECONDS) * SAMPLE_RATE;
+  return Math.ceil(frame / GRID_SAMPLES) * GRID_SAMPLES;
 }
 
 function nowFrame() {
@@ -74,7 +82,7 @@ export class Playback {
       if (this.state !== "stopped") this.begin();
       return this.onChange();
     }
-    const frame = Math.ceil((context.currentTime + LEAD_SECONDS) * SAMPLE_RATE);
+    const frame = soonest();
     const from = Math.round(convert((this.from + frame - this.anchor) / SAMPLE_RATE) * SAMPLE_RATE);
     this.take = take;
     if (from >= take.samples) return this.wait(from);
@@ -117,13 +125,14 @@ export class Playback {
   // Samples from `sample` on are not valid any more.
   drop(sample) {
     const position = Math.round(this.position * SAMPLE_RATE);
+    const cut = sample - ((((sample - this.from) % GRID_SAMPLES) + GRID_SAMPLES) % GRID_SAMPLES);
     for (const piece of this.pieces) {
-      if (piece.end <= sample) continue;
-      if (piece.first >= sample) piece.source.stop();
-      else piece.source.stop((this.anchor + sample - this.from) / SAMPLE_RATE);
+      if (piece.end <= cut) continue;
+      if (piece.first >= cut) piece.source.stop();
+      else piece.source.stop((this.anchor + cut - this.from) / SAMPLE_RATE);
     }
-    this.pieces = this.pieces.filter((piece) => piece.first < sample);
-    this.cursor = Math.min(this.cursor, Math.max(sample, position));
+    this.pieces = this.pieces.filter((piece) => piece.first < cut);
+    this.cursor = Math.min(this.cursor, Math.max(cut, this.from));
     if (this.state !== "playing") this.from = Math.min(this.from, sample);
     else if (position >= sample) this.wait(position);
     this.look();
@@ -136,7 +145,11 @@ export class Playback {
     if (this.stalled()) return this.recover();
     const limit = nowFrame() - this.anchor + this.from + AHEAD_SECONDS * SAMPLE_RATE;
     while (this.cursor < this.take.samples && this.cursor < limit) {
-      const end = Math.min(this.cursor + PIECE_SAMPLES, this.take.samples);
+      const left = this.take.samples - this.cursor;
+      let size = Math.min(PIECE_SAMPLES, left);
+      if (!this.take.complete || size < left) size -= size % GRID_SAMPLES;
+      if (size === 0) break;
+      const end = this.cursor + size;
       const frame = this.anchor + this.cursor - this.from;
       // Late, after the page was held up: what is past cannot be played.
       if (frame < nowFrame()) return this.wait(this.cursor);
@@ -147,8 +160,8 @@ export class Playback {
     const past = nowFrame() - this.anchor + this.from - SAMPLE_RATE;
     while (this.pieces.length && this.pieces[0].end < past) this.pieces.shift();
     const played = this.position * SAMPLE_RATE >= this.cursor - 1;
-    if (!played || this.cursor < this.take.samples) return;
-    if (this.take.complete) this.end();
+    if (!played) return;
+    if (this.take.complete && this.cursor >= this.take.samples) this.end();
     else this.wait(this.cursor);
   }
 
@@ -160,7 +173,7 @@ export class Playback {
   begin() {
     const { take } = this;
     const collected = take.samples - this.from;
-    const enough = this.starved ? COLLECT_SECONDS * SAMPLE_RATE : 1;
+    const enough = this.starved ? COLLECT_SECONDS * SAMPLE_RATE : GRID_SAMPLES;
     if (collected < enough && !(take.complete && collected > 0)) {
       if (take.complete) return this.end();
       if (this.state !== "waiting") this.state = "waiting";
@@ -169,7 +182,8 @@ export class Playback {
     this.starved = false;
     this.cursor = this.from;
     this.continues = false;
-    this.anchor = Math.ceil((audioContext().currentTime + LEAD_SECONDS) * SAMPLE_RATE);
+    audioContext();
+    this.anchor = soonest();
     if (this.clicked !== null) {
       const ahead = (this.anchor / SAMPLE_RATE - context.currentTime) * 1000;
       this.firstSoundMilliseconds = performance.now() - this.clicked + ahead;
@@ -209,8 +223,9 @@ export class Playback {
 
   // True if the audio clock stands still though it should run, as after the loss of a device.
   stalled() {
-    if (context.state === "suspended") audioContext();
-    const moved = context.currentTime !== this.clock || context.state === "suspended";
+    const held = context.state !== "running" && context.state !== "closed";
+    if (held) audioContext();
+    const moved = held || context.currentTime !== this.clock;
     if (moved) this.clockMoved = performance.now();
     this.clock = context.currentTime;
     return context.state === "closed" || performance.now() - this.clockMoved > STALL_MILLISECONDS;

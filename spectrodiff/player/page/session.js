@@ -106,7 +106,7 @@ export class Session {
   // Asks for parts of a side's take until the end.
   async read(side) {
     const { take } = side;
-    if (!take || take.streaming || take.complete) return;
+    if (!take || take.streaming || take.complete || side.steers) return;
     try {
       await take.read(() => this.arrived());
       if (side.take === take && this.reading(take) && !take.complete && !take.streaming && !side.steers) {
@@ -149,6 +149,7 @@ export class Session {
   }
 
   async choose(index) {
+    if (index === this.chosen) return;
     this.chosen = index;
     const side = this.sides[index];
     this.onChange();
@@ -299,6 +300,7 @@ export class Session {
       }
     }
     notices.clear("server");
+    this.steerSide(this.sides[this.chosen]);
     this.read(this.sides[this.chosen]);
     this.onChange();
   }
