@@ -92,7 +92,7 @@ class Page {
     setText($("facts"), [clockText(take.seconds), count(song.rows.length, "instrument"), count(notes, "note"), `model ${take.info.model}`].join(" · "));
     const lists = [["What this model changes", take.info.messages], ["In the file", song.remarks]];
     const blocks = lists.filter(([, items]) => items.length > 0).map(([title, items]) => {
-      if (items.length < 4) return make("p", {}, make("b", { text: `${title}: ` }), items.join("; "), ".");
+      if (items.length < 6) return make("p", {}, make("b", { text: `${title}: ` }), items.join("; "), ".");
       const list = make("ul", {}, ...items.map((text) => make("li", { text })));
       return make("details", {}, make("summary", { text: `${title}: ${count(items.length, "remark")}` }), list);
     });

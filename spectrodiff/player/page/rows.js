@@ -74,9 +74,11 @@ export class Rows {
       row.solo.ariaPressed = String(session.soloed.has(index));
       row.head.classList.toggle("silent", silent.has(index) || sounds === null && !row.drums);
       const leftOut = sounds === null && row.drums && !silent.has(index) && !take.applied.steering.muted.includes(index);
-      const different = name !== this.song.rows[index].name || replaced;
-      setText(row.sounds, leftOut ? "left out" : sounds !== null && different ? `→ ${name}` : "");
-      row.sounds.className = leftOut || replaced || chosen === undefined ? "sounds changed" : "sounds";
+      const different = replaced || (chosen !== undefined && sounds !== this.song.rows[index].program);
+      // The model's own short name, as in the list of its instruments.
+      const shortName = take.owner.model.programs.find(({ program }) => program === sounds)?.name ?? name;
+      setText(row.sounds, leftOut ? "left out" : sounds !== null && different ? `→ ${shortName}` : "");
+      row.sounds.className = leftOut || replaced ? "sounds changed" : "sounds";
     });
   }
 

@@ -12,9 +12,12 @@ const STOPS = [
   [222, 73, 104], [247, 112, 92], [254, 159, 109], [254, 207, 146], [252, 253, 191],
 ];
 
+// Most music lies in the upper half of the scale, which gets most of the colors.
+const CONTRAST = 2;
+
 const PALETTE = new Uint32Array(256);
 for (let value = 0; value < 256; value++) {
-  const place = (value / 255) * (STOPS.length - 1);
+  const place = (value / 255) ** CONTRAST * (STOPS.length - 1);
   const low = Math.min(Math.floor(place), STOPS.length - 2);
   const [red, green, blue] = STOPS[low].map(
     (channel, k) => Math.round(channel + (STOPS[low + 1][k] - channel) * (place - low)));
