@@ -1,6 +1,7 @@
 """The web application of the page: addresses, and what is answered at each."""
 
 import logging
+import threading
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
@@ -121,14 +122,22 @@ class Pages:
         revision = _number(request, "revision", take.revision)
         first = _number(request, "segment", 0)
 
+        left = threading.Event()
+
+        def is_over() -> bool:
+            return left.is_set() or self._studio.closing.is_set()
+
         async def stream() -> AsyncIterator[bytes]:
-            for segment in range(first, take.segments):
-                part = take.rendered(segment) if take.revision == revision else None
-                if part is None:
-                    part = await self._studio.render(take.part, segment, revision)
-                if part is None:
-                    return
-                yield pack_part(part)
+            try:
+                for segment in range(first, take.segments):
+                    part = take.rendered(segment) if take.revision == revision else None
+                    if part is None:
+                        part = await self._studio.render(take.part, segment, revision, is_over)
+                    if part is None or is_over():
+                        return
+                    yield pack_part(part)
+            finally:
+                left.set()
 
         return _streamed(stream())
 

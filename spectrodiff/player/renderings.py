@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,10 @@ class SentPart(NamedTuple):
     spectrogram: np.ndarray  # uint8 [frames, 128], 255 is loudest
     compute_seconds: float
     last: bool
+
+
+class _OverError(Exception):
+    """Ends the rendering of a segment that nobody waits for."""
 
 
 class Rendering:
@@ -91,16 +95,33 @@ class Rendering:
         """Returns the part of a segment if it has been rendered."""
         return self._parts[segment] if segment < len(self._parts) else None
 
-    def part(self, segment: int, revision: int) -> SentPart | None:
+    def part(
+        self, segment: int, revision: int, is_over: Callable[[], bool] = lambda: False
+    ) -> SentPart | None:
         """Returns the part of a segment, and renders those before it and itself if necessary.
 
+        Args:
+            segment: index of the segment.
+            revision: what the take was steered to.
+            is_over: asked now and then; True ends the rendering.
+
         Returns:
-            None if the take has been steered since `revision`, or ended before the segment.
+            None if the take has been steered since `revision`, it ended before the segment, or
+            nobody waits for it any more.
         """
+
+        def on_steps(count: int) -> None:
+            del count
+            if is_over():
+                raise _OverError
+
         with self._lock:
             while self.revision == revision and segment >= len(self._parts):
                 start = time.perf_counter()
-                part = next(self._take, None)
+                try:
+                    part = None if is_over() else self._take.render(on_steps)
+                except _OverError:
+                    part = None
                 if part is None:
                     return None
                 self._parts.append(self._sent(part, time.perf_counter() - start))

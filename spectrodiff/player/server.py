@@ -74,9 +74,10 @@ def serve(
         log_level="warning",
         lifespan="off",
         ws="none",
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=5,
     )
-    server = _Server(config, lambda: on_start and on_start(address_of(listener, host)))
+    address = address_of(listener, host)
+    server = _Server(config, lambda: on_start and on_start(address), studio.end_streams)
     with contextlib.closing(listener):
         try:
             server.run([listener])
@@ -97,10 +98,19 @@ def open_browser(address: str) -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_start: Callable[[], object],
+        on_shutdown: Callable[[], object],
+    ) -> None:
         super().__init__(config)
-        self._on_start = on_start
+        self._on_start, self._on_shutdown = on_start, on_shutdown
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_shutdown()
+        await super().shutdown(sockets)

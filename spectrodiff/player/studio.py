@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,6 +88,7 @@ class Studio:
         max_minutes: length of the longest song.
         upload_bytes: size of the largest MIDI file.
         first_song: id of the song that the page opens with; None for none.
+        closing: set when the server stops.
     """
 
     upload_bytes = MAX_FILE_BYTES
@@ -105,6 +107,7 @@ class Studio:
         self._songs: collections.OrderedDict[str, PlayedSong] = collections.OrderedDict()
         self._renderings: collections.OrderedDict[str, Rendering] = collections.OrderedDict()
         self._live: collections.OrderedDict[str, LiveSession] = collections.OrderedDict()
+        self.closing = threading.Event()
         self._renderer = _thread("spectrodiff-render")
         self._writer = _thread("spectrodiff-write")
 
@@ -226,10 +229,15 @@ class Studio:
         # Not in the thread that renders, where the first song would wait for all of them.
         self._writer.submit(self.model(None).synth.engine.warm_up)
 
-    def close(self) -> None:
-        """Ends the threads after what they are doing."""
+    def end_streams(self) -> None:
+        """Ends all streams of parts, so that the server can stop."""
+        self.closing.set()
         for session in self._live.values():
             session.end()
+
+    def close(self) -> None:
+        """Ends the threads after what they are doing."""
+        self.end_streams()
         for thread in (self._renderer, self._writer):
             thread.shutdown(wait=True, cancel_futures=True)
 

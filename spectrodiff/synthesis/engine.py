@@ -66,19 +66,28 @@ class Continuation:
         self.parts = PartStream(inverter)
         self._past: np.ndarray = np.zeros((1, 0, mel_bins), np.float32)
 
-    def generate(self, model: SegmentModel, tokens: np.ndarray, song_key: jax.Array) -> np.ndarray:
+    def generate(
+        self,
+        model: SegmentModel,
+        tokens: np.ndarray,
+        song_key: jax.Array,
+        on_steps: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
         """Generates the next segment, with the frames before it as context.
 
         Args:
             model: generates segments, on one device.
             tokens: of the segment, int32 [N].
             song_key: random key of the song.
+            on_steps: passed on to the model; may raise an error, which leaves this as it was.
 
         Returns:
             Unscaled log-mel float32 [F, 128].
         """
         past = jnp.asarray(self._past)
-        features, past = generate_segments(model, [tokens], past, song_key[None], self.number)
+        features, past = generate_segments(
+            model, [tokens], past, song_key[None], self.number, on_steps
+        )
         self.number += 1
         self._past = np.asarray(past)
         return np.asarray(unscale(features[0]))

@@ -1,6 +1,7 @@
 """Takes: renderings of a song that can be steered at any moment of what is rendered."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -98,11 +99,26 @@ class Take:
 
     def __next__(self) -> Song:
         """Renders the next segment, and returns the part of the song that is ready with it."""
+        part = self.render()
+        if part is None:
+            raise StopIteration
+        return part
+
+    def render(self, on_steps: Callable[[int], None] | None = None) -> Song | None:
+        """Renders the next segment, and returns the part of the song that is ready with it.
+
+        Args:
+            on_steps: called now and then with the number of sampling steps since the last call; an
+                error that it raises ends the rendering of the segment.
+
+        Returns:
+            The last part has the rest of the song; None after it.
+        """
         number, tokens = self.rendered, self.score.tokens
         if number >= self.segments:
-            raise StopIteration
+            return None
         song = self._before[-1].copy()
-        frames = song.generate(self._model, tokens.tokens[number], self._key)
+        frames = song.generate(self._model, tokens.tokens[number], self._key, on_steps)
         frames = frames[: tokens.num_frames - number * self._engine.config.target_frames]
         last = number == self.segments - 1
         part = song.parts.finish(frames, tokens.num_samples) if last else song.parts.push(frames)
