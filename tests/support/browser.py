@@ -24,6 +24,8 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _PATIENCE_SECONDS = 60
+# Keys that do something in a browser do so only with the number that Windows gives them.
+_KEY_NUMBERS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
 
 
 class Browser:
@@ -106,10 +108,18 @@ class Browser:
         self.run(waiting)
 
     def press(self, key: str, code: str = "") -> None:
-        text = key if len(key) == 1 else ""
+        text = key if len(key) == 1 else {"Enter": "\r"}.get(key, "")
+        number = _KEY_NUMBERS.get(key, 0)
         for kind in ("keyDown", "keyUp"):
             extra = {"text": text} if text and kind == "keyDown" else {}
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code or key, **extra)
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=code or key,
+                windowsVirtualKeyCode=number,
+                **extra,
+            )
 
     def key_down(self, key: str, code: str) -> None:
         """Presses a key, and holds it until `key_up`."""

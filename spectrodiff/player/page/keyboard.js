@@ -14,7 +14,8 @@ const BLACK = new Set([1, 3, 6, 8, 10]);
 const COMPUTER_VELOCITY = 90;
 
 export class Keyboard {
-  // press(pitch, velocity) and release(pitch) are called for every key.
+  // press(pitch, velocity, time) and release(pitch, time) are called for every key; times are those
+  // of the events, in milliseconds, since their handlers may run late.
   constructor(press, release) {
     this.held = new Map(); // what holds a key (a pointer, a code, a MIDI note) to its pitch
     this.press = press;
@@ -27,7 +28,7 @@ export class Keyboard {
     this.build();
     this.listenToPointers($("piano"));
     document.addEventListener("keydown", (event) => this.keyDown(event));
-    document.addEventListener("keyup", (event) => this.up(event.code));
+    document.addEventListener("keyup", (event) => this.up(event.code, event.timeStamp));
     window.addEventListener("blur", () => this.releaseAll());
     $("octave-down").addEventListener("click", () => this.shift(-12));
     $("octave-up").addEventListener("click", () => this.shift(12));
@@ -71,22 +72,22 @@ export class Keyboard {
     setText($("octave"), `C${octave} to C${octave + octaves}`);
   }
 
-  down(holder, pitch, velocity) {
+  down(holder, pitch, velocity, time = performance.now()) {
     if (this.held.get(holder) === pitch) return;
-    this.up(holder);
+    this.up(holder, time);
     const sounds = [...this.held.values()].includes(pitch);
     this.held.set(holder, pitch);
     this.keys.get(pitch)?.classList.add("down");
-    if (!sounds) this.press(pitch, velocity);
+    if (!sounds) this.press(pitch, velocity, time);
   }
 
-  up(holder) {
+  up(holder, time = performance.now()) {
     const pitch = this.held.get(holder);
     if (pitch === undefined) return;
     this.held.delete(holder);
     if ([...this.held.values()].includes(pitch)) return;
     this.keys.get(pitch)?.classList.remove("down");
-    this.release(pitch);
+    this.release(pitch, time);
   }
 
   releaseAll() {
@@ -96,10 +97,10 @@ export class Keyboard {
   listenToPointers(piano) {
     const play = (event) => {
       const key = document.elementFromPoint(event.clientX, event.clientY)?.closest(".key");
-      if (!key || !piano.contains(key)) return this.up(event.pointerId);
+      if (!key || !piano.contains(key)) return this.up(event.pointerId, event.timeStamp);
       const box = key.getBoundingClientRect();
       const depth = (event.clientY - box.top) / box.height;
-      return this.down(event.pointerId, Number(key.dataset.pitch), Math.round(55 + 60 * depth));
+      return this.down(event.pointerId, Number(key.dataset.pitch), Math.round(55 + 60 * depth), event.timeStamp);
     };
     piano.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
@@ -111,7 +112,7 @@ export class Keyboard {
       if (this.held.has(event.pointerId)) play(event);
     });
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      piano.addEventListener(end, (event) => this.up(event.pointerId));
+      piano.addEventListener(end, (event) => this.up(event.pointerId, event.timeStamp));
     }
   }
 
@@ -120,7 +121,7 @@ export class Keyboard {
     const place = CODES.indexOf(event.code);
     if (place >= 0) {
       event.preventDefault();
-      if (!event.repeat) this.down(event.code, this.lowest + place, COMPUTER_VELOCITY);
+      if (!event.repeat) this.down(event.code, this.lowest + place, COMPUTER_VELOCITY, event.timeStamp);
     } else if (event.key === "," || event.key === ".") {
       this.shift(event.key === "," ? -12 : 12);
     }
@@ -157,7 +158,7 @@ export class MidiIn {
 
   list() {
     const inputs = [...this.access.inputs.values()].filter((input) => input.state !== "disconnected");
-    for (const input of inputs) input.onmidimessage = (event) => this.message(input.id, event.data);
+    for (const input of inputs) input.onmidimessage = (event) => this.message(input.id, event.data, event.timeStamp);
     const gone = [...this.keyboard.held.keys()].filter(
       (holder) => typeof holder === "string" && holder.startsWith("midi ")
         && !inputs.some((input) => holder.startsWith(`midi ${input.id} `)));
@@ -166,10 +167,10 @@ export class MidiIn {
     this.say(inputs.length ? `Connected: ${names}.` : "No MIDI keyboard is connected. Plug one in; it appears here.");
   }
 
-  message(device, [status, pitch, velocity]) {
+  message(device, [status, pitch, velocity], time) {
     const kind = status & 0xf0;
     const holder = `midi ${device} ${pitch}`;
-    if (kind === 0x90 && velocity > 0) this.keyboard.down(holder, pitch, velocity);
-    else if (kind === 0x80 || kind === 0x90) this.keyboard.up(holder);
+    if (kind === 0x90 && velocity > 0) this.keyboard.down(holder, pitch, velocity, time);
+    else if (kind === 0x80 || kind === 0x90) this.keyboard.up(holder, time);
   }
 }

@@ -23,7 +23,8 @@ class Page {
     this.rows = new Rows($("rows"), this.session);
     this.phrase = new Phrase(this.session, this.playback);
     this.keyboard = new Keyboard(
-      (pitch, velocity) => this.phrase.press(pitch, velocity), (pitch) => this.phrase.release(pitch));
+      (pitch, velocity, time) => this.phrase.press(pitch, velocity, time),
+      (pitch, time) => this.phrase.release(pitch, time));
     this.midi = new MidiIn(this.keyboard);
     this.view = new View();
     this.spectrogram = new Spectrogram();
@@ -86,8 +87,9 @@ class Page {
 
   describe(take) {
     const { song } = this.session;
-    setText($("title"), song.title || "Untitled");
-    document.title = `${song.title || "Untitled"} · spectrodiff`;
+    const title = song.title.replace(/\.(midi?|kar|rmi|smf)$/i, "") || "Untitled";
+    setText($("title"), title);
+    document.title = `${title} · spectrodiff`;
     const notes = song.notes.row.length;
     setText($("facts"), [clockText(take.seconds), count(song.rows.length, "instrument"), count(notes, "note"), `model ${take.info.model}`].join(" · "));
     const lists = [["What this model changes", take.info.messages], ["In the file", song.remarks]];
@@ -229,6 +231,7 @@ function expose(page) {
     position: () => playback.position,
     state: () => playback.state,
     renderedSeconds: () => session.heard?.renderedSeconds ?? 0,
+    complete: () => session.heard?.complete ?? false,
     get firstSoundMilliseconds() { return playback.firstSoundMilliseconds; },
     // Time of the audio clock at which the sound of a position is scheduled.
     anchor: () => ({ clock: playback.anchor / 16000, position: playback.from / 16000 }),

@@ -69,29 +69,29 @@ export class Phrase {
     setText($("keyboard-status"), text || "Press Record and play a phrase. It ends by itself after 2 s of silence, and is then played in the model's sound.");
   }
 
-  press(pitch, velocity) {
-    if (this.live) this.sendLive(pitch, velocity);
+  press(pitch, velocity, time) {
+    if (this.live) this.sendLive(pitch, velocity, time);
     else if ($("guide").checked) this.guide.press(pitch, velocity);
     const { recording } = this;
     if (!recording) return;
     clearTimeout(this.silence);
-    recording.began ??= performance.now();
-    recording.held.set(pitch, { onset: this.elapsed(), velocity });
+    recording.began ??= time;
+    recording.held.set(pitch, { onset: this.elapsed(time), velocity });
     this.say(`Recording: ${count(recording.notes.length + recording.held.size, "note")}.`);
   }
 
-  release(pitch) {
-    if (this.live) this.sendLive(pitch, 0);
+  release(pitch, time) {
+    if (this.live) this.sendLive(pitch, 0, time);
     this.guide.release(pitch);
     const { recording } = this;
     const note = recording?.held.get(pitch);
     if (!note) return;
     recording.held.delete(pitch);
-    recording.notes.push([note.onset, Math.max(this.elapsed(), note.onset + SHORTEST_SECONDS), pitch, note.velocity]);
+    recording.notes.push([note.onset, Math.max(this.elapsed(time), note.onset + SHORTEST_SECONDS), pitch, note.velocity]);
     if (recording.held.size === 0) this.silence = setTimeout(() => this.finish(), SILENCE_MILLISECONDS);
   }
 
-  elapsed() { return (performance.now() - this.recording.began) / 1000; }
+  elapsed(time) { return (time - this.recording.began) / 1000; }
 
   record() {
     this.stopLive();
@@ -105,7 +105,7 @@ export class Phrase {
 
   async finish() {
     clearTimeout(this.silence);
-    for (const pitch of [...this.recording.held.keys()]) this.release(pitch);
+    for (const pitch of [...this.recording.held.keys()]) this.release(pitch, performance.now());
     clearTimeout(this.silence);
     const { notes } = this.recording;
     this.recording = null;
@@ -156,10 +156,10 @@ export class Phrase {
     live.next += part.samples;
   }
 
-  sendLive(pitch, velocity) {
+  sendLive(pitch, velocity, time) {
     const { live } = this;
     if (!live.began) return;
-    live.events.push([(performance.now() - live.began) / 1000, pitch, velocity]);
+    live.events.push([Math.max(0, time - live.began) / 1000, pitch, velocity]);
     this.flush(live);
   }
 

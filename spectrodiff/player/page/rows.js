@@ -72,8 +72,9 @@ export class Rows {
       if (row.select.selectedIndex < 0) row.select.value = "";
       row.mute.ariaPressed = String(session.muted.has(index));
       row.solo.ariaPressed = String(session.soloed.has(index));
-      row.head.classList.toggle("silent", silent.has(index) || sounds === null && !row.drums);
-      const leftOut = sounds === null && row.drums && !silent.has(index) && !take.applied.steering.muted.includes(index);
+      const leftOut = row.drums && !silent.has(index) && take.rows[index].audible === 0
+        && !take.applied.steering.muted.includes(index);
+      row.head.classList.toggle("silent", silent.has(index) || leftOut);
       const different = replaced || (chosen !== undefined && sounds !== this.song.rows[index].program);
       // The model's own short name, as in the list of its instruments.
       const shortName = take.owner.model.programs.find(({ program }) => program === sounds)?.name ?? name;

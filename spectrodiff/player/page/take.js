@@ -23,7 +23,7 @@ function rowNotes(notes, rowOf, velocity, row, count) {
   const result = {
     onset: new Float64Array(count), offset: new Float64Array(count), pitch: new Uint8Array(count),
     velocity: new Uint8Array(count), sounding: new Uint8Array(count), lastOffset: new Float64Array(count),
-    lowest: 127, highest: 0,
+    lowest: 127, highest: 0, audible: 0, // audible: how many sound
   };
   let at = 0;
   let last = 0;
@@ -36,6 +36,7 @@ function rowNotes(notes, rowOf, velocity, row, count) {
     result.pitch[at] = pitch;
     result.velocity[at] = velocity[k];
     result.sounding[at] = notes.sounding[k];
+    result.audible += notes.sounding[k];
     result.lastOffset[at] = last; // of this note and all before: sorted, unlike the offsets
     result.lowest = Math.min(result.lowest, pitch);
     result.highest = Math.max(result.highest, pitch);
