@@ -1,5 +1,7 @@
 """A server with a short song, and its page in a browser."""
 
+import signal
+
 import pytest
 
 from spectrodiff.music.midi.writer import write_midi
@@ -25,7 +27,8 @@ def page_song(tmp_path_factory):
 def page_server(page_song):
     server = Server(str(page_song), "--model", "mini", "--model", "untrained")
     yield server
-    server.stop()
+    # Tests of the server itself stop it with patience.
+    server.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

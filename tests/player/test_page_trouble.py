@@ -1,6 +1,7 @@
 """The page of `spectrodiff play` when something is odd: files, sizes, a server that stops."""
 
 import json
+import signal
 
 import pytest
 
@@ -12,6 +13,18 @@ from tests.support.played import Server
 from tests.support.player_page import PlayerPage
 
 HOSTILE = "<img src=x onerror=window.hurt=1><script>window.hurt=1</script>"
+# Lets the first part through (49 kB), and the rest when the gate is opened.
+GATE = """
+let passed = 0;
+const gate = new Promise((open) => { window.openGate = open; });
+const read = ReadableStreamDefaultReader.prototype.read;
+ReadableStreamDefaultReader.prototype.read = async function () {
+  if (passed > 49000) await gate;
+  const piece = await read.call(this);
+  passed += piece.value?.length ?? 0;
+  return piece;
+};
+"""
 
 
 def test_what_is_not_midi_is_refused_and_the_song_stays(page):
@@ -87,6 +100,32 @@ def test_a_song_of_ten_minutes_and_twenty_thousand_notes(page, tmp_path):
     assert looked < 1000
 
 
+def test_when_the_model_is_too_slow(page):
+    page.wait_for("player.complete()")
+    page.run(GATE)
+    page.choose("#example", "greensleeves")
+    page.wait_for("document.title.startsWith('Greensleeves') && player.renderedSeconds() > 0")
+    page.play_until(0.1)
+    page.wait_for("player.state() === 'waiting'")
+    end = page.run("player.renderedSeconds()")
+    # All that there is has been heard, but for less than a hundredth of a second.
+    assert page.run("player.position()") == pytest.approx(end, abs=0.01)
+    page.wait_for_text("#status", "Waiting for the model")
+    page.run("openGate()")
+    page.wait_for(f"player.state() === 'playing' && player.position() > {end} + 0.2")
+
+
+def test_the_sound_survives_its_device(page):
+    page.play_until(0.3)
+    at = page.run("player.position()")
+    page.run("player.context().suspend()")
+    page.wait_for(f"player.position() > {at} + 0.3")
+    at = page.run("player.position()")
+    page.run("player.context().close()")
+    page.wait_for(f"player.state() === 'playing' && player.position() > {at} + 0.3")
+    assert page.run("player.context().state") == "running"
+
+
 def test_another_song_stops_the_computing_of_the_last(page):
     page.choose("#example", "when_the_saints")
     page.wait_for("document.title.startsWith('When the saints')")
@@ -118,7 +157,7 @@ def test_the_server_stops_and_comes_back(page_song):
         page.begin()
         page.wait_for("player.complete()")
         page.play_until(0.5)
-        server.stop()
+        server.stop(signal.SIGKILL)
         page.press_button("[aria-label='Mute piano']")
         page.wait_for_text(".notice.error", "The server has stopped. Start it again with")
         at = page.run("player.position()")
@@ -134,7 +173,7 @@ def test_the_server_stops_and_comes_back(page_song):
             assert json.dumps(page.own_problems("ERR_", "404")) == "[]"
         finally:
             page.close()
-            again.stop()
+            again.stop(signal.SIGKILL)
     except BaseException:
         page.close()
         raise

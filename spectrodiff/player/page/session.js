@@ -6,7 +6,7 @@ import { Take, samePlace } from "./take.js";
 
 const MARGIN_SECONDS = 0.25;
 const STEER_MILLISECONDS = 250;
-const RETRY_MILLISECONDS = 2500;
+const RETRY_MILLISECONDS = 1500;
 // A version is switched to when it is rendered so far beyond the position.
 const REACHED_SECONDS = 0.5;
 
