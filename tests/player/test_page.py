@@ -134,7 +134,7 @@ def test_a_row_is_muted_from_the_next_segment_on(page):
     gaps = page.run(
         "(() => { const ends = starts.map(({when, samples}) => when + samples.length / 16000);"
         "return starts.slice(1).filter(({when}) => !starts.some((s, k) => Math.abs(ends[k] - when)"
-        f"< 1e-9 || s.when < when && ends[k] > when)).length; }})()"
+        "< 1e-9 || s.when < when && ends[k] > when)).length; })()"
     )
     assert gaps == 0
 

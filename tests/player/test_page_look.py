@@ -46,8 +46,8 @@ def test_a_phone(phone):
     phone.wait_for("player.window().seconds === 8")
     assert phone.run("document.documentElement.scrollWidth") == 375
     outside = phone.run(
-        "[...document.querySelectorAll('button, select, input, summary, p, canvas')].filter((e) => {"
-        "const box = e.getBoundingClientRect();"
+        "[...document.querySelectorAll('button, select, input, summary, p, canvas')]"
+        ".filter((e) => { const box = e.getBoundingClientRect();"
         "return box.width > 1 && (box.left < -1 || box.right > 376); }).map((e) => e.outerHTML)"
     )
     assert outside == []

@@ -177,12 +177,13 @@ class Browser:
         return message
 
     def _collect(self, method: str, details: dict) -> None:
+        url = details.get("request", {}).get("url", "")
         bad = {
             "Runtime.exceptionThrown": True,
             "Network.loadingFailed": not details.get("canceled"),
             "Log.entryAdded": details.get("entry", {}).get("level") == "error",
             "Runtime.consoleAPICalled": details.get("type") in ("error", "warning"),
-            "Network.requestWillBeSent": self._is_foreign(details.get("request", {}).get("url", "")),
+            "Network.requestWillBeSent": self._is_foreign(url),
         }
         if bad.get(method):
             self.problems.append(f"{method}: {json.dumps(details)[:500]}")

@@ -35,8 +35,8 @@ class PlayerPage(Browser):
     def drop(self, name: str, data: bytes) -> None:
         """Drops a file on the page."""
         self.run(
-            f"(() => {{ const bytes = Uint8Array.from({json.dumps(list(data))});"
-            f"const files = new DataTransfer(); files.items.add(new File([bytes], {json.dumps(name)}));"
+            f"(() => {{ const file = new File([Uint8Array.from({list(data)})], {json.dumps(name)});"
+            "const files = new DataTransfer(); files.items.add(file);"
             "for (const type of ['dragenter', 'dragover', 'drop'])"
             "document.body.dispatchEvent(new DragEvent(type,"
             "{dataTransfer: files, bubbles: true, cancelable: true})); })()"
