@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 # tests share once; the longest come first, as tests/conftest.py says.
 TESTS ?=
 
-.PHONY: demo test check lint clean
+.PHONY: play demo test check lint clean
+
+# Opens a page that plays a song while it is rendered, until Ctrl-C.
+play: $(VENV)/installed
+	$(BIN)/python -m spectrodiff play examples/greensleeves.mid
 
 # Renders the examples to out/demo/.
 demo: $(VENV)/installed

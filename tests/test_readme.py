@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^(<!-- not run: .*? -->\n)?```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # These install the package or run this very suite; the Makefile's targets are checked separately.
-NOT_AGAIN = re.compile(r"^(make (demo|test|check)|python -m venv .*|pip install .*)$")
+NOT_AGAIN = re.compile(r"^(make (play|demo|test|check)|python -m venv .*|pip install .*)$")
 
 
 # In an order in which every page has what its commands need.
@@ -21,6 +21,7 @@ PAGES = (
     "README",
     "docs/midi_files",
     "docs/rendering",
+    "docs/playing",
     "docs/data",
     "docs/training",
     "docs/distillation",

@@ -73,12 +73,12 @@ class Pages:
         """Takes a MIDI file."""
         data = await read_body(request, self._studio.upload_bytes)
         title = title_of(request.query_params.get("name"))
-        song = await self._studio.write(self._studio.add_song, title, data)
+        song = await self._studio.add_song(title, data)
         return JSONResponse(song.described())
 
     async def add_example(self, request: Request) -> Response:
         """Opens an example."""
-        song = await self._studio.write(self._studio.add_example, request.path_params["name"])
+        song = await self._studio.add_example(request.path_params["name"])
         return JSONResponse(song.described())
 
     async def add_phrase(self, request: Request) -> Response:
@@ -98,7 +98,7 @@ class Pages:
         song = self._studio.song(_text(body.get("song"), "song"))
         model = self._studio.model(body.get("model"))
         settings = read_settings(body, song, model.synth.sampling)
-        made = await self._studio.render(self._studio.add_rendering, song, model, settings)
+        made = await self._studio.add_rendering(song, model, settings)
         return JSONResponse(await self._studio.render(made.described))
 
     async def steer_take(self, request: Request) -> Response:

@@ -1,16 +1,19 @@
 """Files that the page offers: audio, stems and notes of a rendering."""
 
+import io
 import re
 import tempfile
 import unicodedata
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from spectrodiff.audio.files import encode_audio
+from spectrodiff.audio.encoding import encode_audio
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import MidiError
 from spectrodiff.music.midi.writer import write_midi
 from spectrodiff.player.renderings import Rendering
+from spectrodiff.synthesis.stems import mix_down, render_stems
 
 
 def audio_file(rendering: Rendering, suffix: str) -> bytes:
@@ -33,10 +36,34 @@ def midi_file(rendering: Rendering) -> bytes:
         return path.read_bytes()
 
 
+def stems_file(rendering: Rendering) -> bytes:
+    """Returns the instruments of a take, rendered apart, and their mix as a zip of WAV files.
+
+    Raises:
+        MidiError: if all rows are muted.
+    """
+    settings, notes = rendering.settings, rendering.take.score.notes
+    stems = render_stems(
+        rendering.synth,
+        notes,
+        name=rendering.song.title,
+        seed=settings.seed,
+        **vars(settings.sampling),
+    )
+    written, _ = mix_down(stems, sample_rate=stems.sample_rate)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for stem in written:
+            data = encode_audio(stem.audio, stems.sample_rate, ".wav")
+            archive.writestr(f"{stem.name}.wav", data)
+    return packed.getvalue()
+
+
 DOWNLOADS: dict[str, tuple[str, Callable[[Rendering], bytes]]] = {
     "audio.wav": ("audio/wav", lambda rendering: audio_file(rendering, ".wav")),
     "audio.flac": ("audio/flac", lambda rendering: audio_file(rendering, ".flac")),
     "notes.mid": ("audio/midi", midi_file),
+    "stems.zip": ("application/zip", stems_file),
 }
 """Media type and maker of each file, by the last part of its address."""
 

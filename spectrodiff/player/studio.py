@@ -73,7 +73,7 @@ class PlayedModel:
 
 
 class Studio:
-    """Songs and renderings of all tabs, in bounded memory.
+    """Songs and renderings of all tabs, in bounded memory; used by one event loop.
 
     All rendering is done by one thread, segment by segment, so that tabs take turns.
 
@@ -110,14 +110,16 @@ class Studio:
         self.closing = threading.Event()
         self._renderer = _thread("spectrodiff-render")
         self._writer = _thread("spectrodiff-write")
+        self._compiler = _thread("spectrodiff-compile")
 
-    def add_song(self, title: str, data: bytes) -> PlayedSong:
+    async def add_song(self, title: str, data: bytes) -> PlayedSong:
         """Reads a MIDI file.
 
         Raises:
             MidiError: if it cannot be read, has no notes or is too long.
         """
-        return self._keep(read_song(_new_id(), title, data, self.max_minutes))
+        read = await self.write(read_song, _new_id(), title, data, self.max_minutes)
+        return self._keep(read)
 
     def open_with(self, path: Path) -> None:
         """Reads the song that the page opens with; it stays.
@@ -130,11 +132,11 @@ class Studio:
                 data = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise MidiError(path, "a readable MIDI file", error.strerror or "none") from error
-        song = self.add_song(path.name, data)
+        song = self._keep(read_song(_new_id(), path.name, data, self.max_minutes))
         self._pinned.add(song.id)
         self.first_song = song.id
 
-    def add_example(self, name: str) -> PlayedSong:
+    async def add_example(self, name: str) -> PlayedSong:
         """Reads an example.
 
         Raises:
@@ -142,7 +144,7 @@ class Studio:
         """
         if name not in self.examples:
             raise UnknownError(name)
-        return self.add_song(title_of_example(name), self.examples[name].read_bytes())
+        return await self.add_song(title_of_example(name), self.examples[name].read_bytes())
 
     def add_phrase(self, played: Any, program: int) -> PlayedSong:
         """Takes what was played on a keyboard; see `read_phrase`."""
@@ -167,9 +169,12 @@ class Studio:
             raise UnknownError(name)
         return self.models[name]
 
-    def add_rendering(self, song: PlayedSong, model: PlayedModel, settings: Settings) -> Rendering:
+    async def add_rendering(
+        self, song: PlayedSong, model: PlayedModel, settings: Settings
+    ) -> Rendering:
         """Begins a take; the ones used longest ago make room for it."""
-        made = Rendering(_new_id(), model.name, model.synth, song, settings)
+        arguments = (_new_id(), model.name, model.synth, song, settings)
+        made = await self.render(Rendering, *arguments)
         others = collections.deque(self._renderings.values())
         seconds = made.seconds + sum(other.seconds for other in others)
         while others and (seconds > MAX_RENDERED_SECONDS or len(others) >= MAX_RENDERINGS):
@@ -226,8 +231,13 @@ class Studio:
 
     def warm_up(self) -> None:
         """Compiles the programs of the default model, in the background."""
-        # Not in the thread that renders, where the first song would wait for all of them.
-        self._writer.submit(self.model(None).synth.engine.warm_up)
+
+        def compile_all() -> None:
+            for _ in self.model(None).synth.engine.warm_up():
+                if self.closing.is_set():
+                    return
+
+        self._compiler.submit(compile_all)
 
     def end_streams(self) -> None:
         """Ends all streams of parts, so that the server can stop."""
@@ -238,7 +248,7 @@ class Studio:
     def close(self) -> None:
         """Ends the threads after what they are doing."""
         self.end_streams()
-        for thread in (self._renderer, self._writer):
+        for thread in (self._renderer, self._writer, self._compiler):
             thread.shutdown(wait=True, cancel_futures=True)
 
     def _keep(self, song: PlayedSong) -> PlayedSong:

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import jax
@@ -40,8 +40,12 @@ class Engine:
     inverter: Inverter
     segments: Callable[[Sampling], SegmentModel]
 
-    def warm_up(self) -> None:
-        """Compiles everything that songs need with the model's own sampling settings."""
+    def warm_up(self) -> Iterator[int]:
+        """Compiles everything that songs need with the model's own sampling settings.
+
+        Yields:
+            Each length of tokens for which all is compiled.
+        """
         model = self.segments(self.sampling)
         for bucket in sorted({*model.tuning.note_buckets, self.config.note_tokens}):
             if bucket <= self.config.note_tokens:
@@ -51,6 +55,7 @@ class Engine:
                 for _ in range(2):  # without and with a context
                     song.parts.push(song.generate(model, tokens, jax.random.key(0)))
                 song.parts.finish()
+                yield bucket
 
 
 class Continuation:

@@ -1,6 +1,11 @@
 """Songs are inverted while a thread generates those that follow."""
 
+import contextlib
+import subprocess
+import sys
 import threading
+import tracemalloc
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +18,7 @@ from spectrodiff.synthesis.tuning import CPU
 from tests.support.inverters import LoudnessInverter
 from tests.support.reference import TINY_CONTEXT
 
+ROOT = Path(__file__).parents[2]
 FRAMES, STEPS = 16, 4
 PATIENCE = 60.0  # seconds until a test that waits in vain gives up
 
@@ -141,3 +147,66 @@ def test_an_inverter_that_fails_ends_the_generation():
     with pytest.raises(OSError, match="inverter"):
         list(render(Segments(), [song(10, 1), song(20, 1)], Failing()))
     assert not threads()
+
+
+def test_a_stream_that_is_dropped_frees_its_thread():
+    """Without being closed, also when its user fails."""
+    model = Segments()
+    stream = stream_song(model, LoudnessInverter(), song(10, 1000), seed=0, progress=False)
+    next(stream)
+    assert threads()
+    del stream
+    assert not threads()
+
+    def use():
+        for _ in stream_song(model, LoudnessInverter(), song(10, 1000), seed=0, progress=False):
+            raise KeyError("user")
+
+    with contextlib.suppress(KeyError):
+        use()
+    assert not threads()
+    assert model.calls < 20
+
+
+def test_a_stream_that_nobody_uses_waits_with_two_segments():
+    model = Segments()
+    stream = stream_song(model, LoudnessInverter(), song(10, 1000), seed=0, progress=False)
+    next(stream)
+    for _ in range(100):
+        if model.calls >= 3:
+            break
+        threading.Event().wait(0.01)
+    # One was taken, one waits, and one is ready to wait.
+    assert model.calls <= 3
+    stream.close()
+
+
+def test_memory_of_a_stream_does_not_grow():
+    stream = stream_song(Segments(), LoudnessInverter(), song(10, 900), seed=0, progress=False)
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            next(stream)
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(600):
+            next(stream)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    stream.close()
+    # 600 segments have 12 MB of audio; JAX's caches of what it has seen fill up.
+    assert after - before < 500_000
+
+
+def test_a_process_ends_while_a_stream_is_left_alone():
+    script = (
+        "import tests.synthesis.test_rendering as t\n"
+        "stream = t.stream_song(t.Segments(), t.LoudnessInverter(), t.song(10, 1000), seed=0,"
+        " progress=False)\n"
+        "next(stream)\n"
+        "print('left alone', flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "left alone\n", "")
