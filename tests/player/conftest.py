@@ -31,7 +31,7 @@ def page_server(page_song):
     server.stop(signal.SIGKILL)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tab(page_server):
     if EXECUTABLE is None:
         pytest.skip("needs chromium")

@@ -16,6 +16,7 @@ HTMLAnchorElement.prototype.click = function () { window.savedAs = this.download
     [
         ("audio.wav", "Small_song.wav", "RIFF"),
         ("audio.flac", "Small_song.flac", "fLaC"),
+        ("stems.zip", "Small_song_stems.zip", "PK\3\4"),
         ("notes.mid", "Small_song.mid", "MThd"),
     ],
 )

@@ -1,16 +1,13 @@
 """The page of `spectrodiff play` when something is odd: files, sizes, a server that stops."""
 
-import json
 import signal
 
 import pytest
 
 from spectrodiff.music.midi.writer import write_midi
-from tests.support.browser import EXECUTABLE
 from tests.support.midi import meta, midi_bytes, off, on
 from tests.support.notation import note_table
 from tests.support.played import Server
-from tests.support.player_page import PlayerPage
 
 HOSTILE = "<img src=x onerror=window.hurt=1><script>window.hurt=1</script>"
 # Lets the first part through (49 kB), and the rest when the gate is opened.
@@ -148,32 +145,29 @@ def test_a_take_that_the_server_forgot_is_made_anew(page):
     assert page.own_problems("404") == []
 
 
-@pytest.mark.skipif(EXECUTABLE is None, reason="needs chromium")
-def test_the_server_stops_and_comes_back(page_song):
+def test_the_server_stops_and_comes_back(tab, page_song):
     arguments = (str(page_song), "--model", "mini")
     server = Server(*arguments)
-    page = PlayerPage(server.address)
+    tab.origin = server.address
+    tab.visit(server.address)
+    tab.wait_for("window.player?.complete()")
+    tab.play_until(0.2)
+    server.stop(signal.SIGKILL)
+    tab.press_button("[aria-label='Mute piano']")
+    tab.wait_for_text(".notice.error", "The server has stopped. Start it again with")
+    at = tab.run("player.position()")
+    # What is there is heard on; the other version cannot be.
+    tab.wait_for(f"player.state() === 'playing' && player.position() > {at} + 0.2")
+    tab.press("x")
+    tab.wait_for_text("#side-name", "A")
+    again = Server(*arguments, "--port", str(server.port))
     try:
-        page.begin()
-        page.wait_for("player.complete()")
-        page.play_until(0.5)
-        server.stop(signal.SIGKILL)
-        page.press_button("[aria-label='Mute piano']")
-        page.wait_for_text(".notice.error", "The server has stopped. Start it again with")
-        at = page.run("player.position()")
-        # What is there is heard on.
-        page.wait_for(f"player.state() === 'playing' && player.position() > {at} + 0.3")
-        page.press("x")
-        page.wait_for_text("#side-name", "A")
-        again = Server(*arguments, "--port", str(server.port))
-        try:
-            page.wait_for("!document.querySelector('.notice.error')")
-            # The mute that was pressed meanwhile holds in the take that is made anew.
-            page.wait_for("player.take().rows[0].sounds === null")
-            assert json.dumps(page.own_problems("ERR_", "404")) == "[]"
-        finally:
-            page.close()
-            again.stop(signal.SIGKILL)
-    except BaseException:
-        page.close()
-        raise
+        tab.wait_for("!document.querySelector('.notice.error')")
+        # The mute that was pressed meanwhile holds in the take that is made anew.
+        tab.wait_for("player.take().rows[0].sounds === null")
+        assert tab.own_problems("ERR_", "404") == []
+    finally:
+        again.stop(signal.SIGKILL)
+        tab.visit("about:blank")
+        tab.origin = tab.address
+        tab.problems.clear()
