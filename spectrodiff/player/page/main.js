@@ -122,6 +122,7 @@ class Page {
 
   seek(seconds) {
     this.playback.seek(Math.min(Math.max(seconds, 0), this.session.heard.renderedSeconds));
+    this.session.sought();
   }
 
   // Opens a song; `play` begins with its first part.

@@ -111,13 +111,15 @@ export class Phrase {
     this.recording = null;
     $("record").ariaPressed = "false";
     setText($("record").querySelector("span"), "Record");
-    if (notes.length === 0) return this.say("Nothing was played.");
+    if (notes.length === 0) {
+      this.say("Nothing was played.");
+      return;
+    }
     notes.sort((a, b) => a[0] - b[0]);
     this.say(`${count(notes.length, "note")} recorded. The model plays them now.`);
     const { program } = this;
     if (await this.session.open(() => api.phrase(notes, program))) this.playback.play();
     else this.say(`${count(notes.length, "note")} recorded, but not rendered.`);
-    return undefined;
   }
 
   // One hears oneself later: the model renders whole segments.
@@ -129,10 +131,14 @@ export class Phrase {
     const side = this.session.sides[this.session.chosen];
     const live = { id: null, stop: new AbortController(), began: 0, next: 0, events: [], sending: false, sources: [] };
     this.live = live;
+    this.session.rest(true);
     try {
       const opened = await api.live(side.model.name, side.settings, this.program);
       live.id = opened.id;
-      if (this.live !== live) return void api.forget("live", opened.id);
+      if (this.live !== live) {
+        api.forget("live", opened.id);
+        return;
+      }
       setText($("live").querySelector("span"), "Stop live");
       const segment = opened.segment_seconds.toFixed(2).replace(/0$/, "");
       this.say(`Play: you hear yourself ${opened.latency_seconds.toFixed(1)} s later. The model has to hear ${segment} s before it can render them.`);
@@ -189,6 +195,7 @@ export class Phrase {
     const { live } = this;
     if (!live) return;
     this.live = null;
+    this.session.rest(false);
     live.stop.abort();
     for (const source of live.sources) source.stop();
     if (live.id) api.forget("live", live.id);

@@ -33,6 +33,7 @@ export class Session {
     this.soloed = new Set();
     this.timer = null;
     this.away = false;
+    this.resting = false;
   }
 
   side(model) {
@@ -106,7 +107,7 @@ export class Session {
   // Asks for parts of a side's take until the end.
   async read(side) {
     const { take } = side;
-    if (!take || take.streaming || take.complete || side.steers) return;
+    if (!take || take.streaming || take.complete || side.steers || this.resting) return;
     try {
       await take.read(() => this.arrived());
       if (side.take === take && this.reading(take) && !take.complete && !take.streaming && !side.steers) {
@@ -120,6 +121,20 @@ export class Session {
       else this.report("render", error, () => this.read(side));
     }
     this.onChange();
+  }
+
+  // While one plays live, nothing else is computed.
+  rest(resting) {
+    this.resting = resting;
+    if (resting) for (const take of new Set([this.heard, this.wanted])) take?.stop();
+    else this.read(this.sides[this.chosen]);
+    this.onChange();
+  }
+
+  // A change that came too late for what was left may find room again.
+  sought() {
+    const side = this.sides[this.chosen];
+    if (side.postponed) this.steerSide(side);
   }
 
   reading(take) { return take === this.wanted || take === this.heard; }
