@@ -1,5 +1,6 @@
 """A headless Chromium, driven over the two pipes of its remote debugging protocol."""
 
+import base64
 import json
 import os
 import select
@@ -23,12 +24,21 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _PATIENCE_SECONDS = 60
+# Keys that do something in a browser do so only with the number that Windows gives them.
+_KEY_NUMBERS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
 
 
 class Browser:
-    """One tab. What goes wrong in a page is collected in `problems`."""
+    """One tab. What goes wrong in a page is collected in `problems`.
 
-    def __init__(self, width: int = 1200, height: int = 900) -> None:
+    Args:
+        width, height: size of the window in pixels.
+        origin: beginning of the addresses that the page may load from, as `http://127.0.0.1:8000/`;
+            any request is a problem if it is None.
+    """
+
+    def __init__(self, width: int = 1200, height: int = 900, origin: str | None = None) -> None:
+        self.origin = origin
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_chromium, self._write = os.pipe()
         self._read, from_chromium = os.pipe()
@@ -72,6 +82,11 @@ class Browser:
         self.wait_for(f"location.href === {json.dumps(page.absolute().as_uri())}")
         self.wait_for("document.readyState === 'complete'")
 
+    def visit(self, url: str) -> None:
+        """Opens an address and waits until it is loaded."""
+        self.call("Page.navigate", url=url)
+        self.wait_for(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
+
     def run(self, script: str) -> object:
         """The value of an expression in the page; a promise is awaited."""
         answer = self.call(
@@ -93,14 +108,51 @@ class Browser:
         self.run(waiting)
 
     def press(self, key: str, code: str = "") -> None:
-        text = key if len(key) == 1 else ""
+        text = key if len(key) == 1 else {"Enter": "\r"}.get(key, "")
+        number = _KEY_NUMBERS.get(key, 0)
         for kind in ("keyDown", "keyUp"):
             extra = {"text": text} if text and kind == "keyDown" else {}
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code or key, **extra)
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=code or key,
+                windowsVirtualKeyCode=number,
+                **extra,
+            )
+
+    def key_down(self, key: str, code: str) -> None:
+        """Presses a key, and holds it until `key_up`."""
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=code)
+
+    def key_up(self, key: str, code: str) -> None:
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=code)
 
     def click(self, x: float, y: float) -> None:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def set_files(self, selector: str, *paths: Path) -> None:
+        """Chooses files in an input, as in its dialog."""
+        found = self.call("Runtime.evaluate", expression=f"document.querySelector('{selector}')")
+        files = [str(path) for path in paths]
+        self.call("DOM.setFileInputFiles", files=files, objectId=found["result"]["objectId"])
+
+    def screen(self, width: int, height: int, phone: bool = False) -> None:
+        """Emulates a screen; a phone's has touch and no mouse."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1}
+        self.call("Emulation.setDeviceMetricsOverride", mobile=phone, **size)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
+
+    def media(self, **features: str) -> None:
+        """Emulates media features, as `prefers_color_scheme="dark"`; none: those of the system."""
+        named = [{"name": k.replace("_", "-"), "value": v} for k, v in features.items()]
+        self.call("Emulation.setEmulatedMedia", features=named)
+
+    def screenshot(self, path: Path, whole_page: bool = False) -> None:
+        """Writes a picture of the page as PNG."""
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole_page)
+        path.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self) -> None:
         os.close(self._write)
@@ -125,14 +177,17 @@ class Browser:
         return message
 
     def _collect(self, method: str, details: dict) -> None:
+        url = details.get("request", {}).get("url", "")
         bad = {
             "Runtime.exceptionThrown": True,
             "Network.loadingFailed": not details.get("canceled"),
             "Log.entryAdded": details.get("entry", {}).get("level") == "error",
             "Runtime.consoleAPICalled": details.get("type") in ("error", "warning"),
-            "Network.requestWillBeSent": details.get("request", {})
-            .get("url", "")
-            .startswith(("http:", "https:")),
+            "Network.requestWillBeSent": self._is_foreign(url),
         }
         if bad.get(method):
             self.problems.append(f"{method}: {json.dumps(details)[:500]}")
+
+    def _is_foreign(self, url: str) -> bool:
+        own = self.origin is not None and url.startswith(self.origin)
+        return url.startswith(("http:", "https:")) and not own
