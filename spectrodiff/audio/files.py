@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spectrodiff.audio.containers import Container, read_container
-from spectrodiff.audio.encoding import AUDIO_SUFFIXES, encode_audio
+from spectrodiff.audio.samples import to_int16
 from spectrodiff.core.errors import AudioError, OutputError
 from spectrodiff.core.files import atomic_file
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import soundfile
 
 logger = logging.getLogger(__name__)
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
+_ENCODINGS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 _BLOCK_FRAMES = 1 << 20
 # Audio before and after an excerpt that is read with it. The resampler's filter is far shorter, but
@@ -31,34 +34,23 @@ _MARGIN_SECONDS = 1
 _ENDLESS_FRAMES = 1 << 60
 
 
-def write_audio(
-    path: str | os.PathLike[str],
-    audio: np.ndarray,
-    sample_rate: int,
-    *,
-    bits: int = 16,
-    channels: int = 1,
-) -> None:
-    """Writes mono audio in the format given by the suffix of `path`.
+def write_audio(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: int) -> None:
+    """Writes mono audio with 16 bits per sample, in the format given by the suffix of `path`.
 
-    Samples outside [-1, 1] are clipped, with a warning, unless they are written as floating point.
-    The write is atomic.
+    Samples outside [-1, 1] are clipped, with a warning. The write is atomic.
 
     Args:
         path: file name ending in .wav, .flac or .ogg.
         audio: floating point [samples], nominally in [-1, 1].
         sample_rate: in Hz.
-        bits: per sample: 16; 24 in WAV and FLAC; 32, floating point, in WAV.
-        channels: 1 or 2, which are equal.
 
     Raises:
         AudioError: if the audio is empty, not mono, or contains NaN or infinity.
-        ConfigError: if files in this format cannot have such samples.
         OutputError: if the suffix is unknown or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in AUDIO_SUFFIXES:
-        known = ", ".join(AUDIO_SUFFIXES)
+    if path.suffix.lower() not in _ENCODINGS:
+        known = ", ".join(_ENCODINGS)
         raise OutputError(path, f"a name ending in one of {known}", repr(path.suffix))
     if audio.ndim != 1 or not len(audio):
         raise AudioError(path, "mono audio to write", f"an array of shape {audio.shape}")
@@ -66,7 +58,7 @@ def write_audio(
         first = np.flatnonzero(~np.isfinite(audio))[0]
         raise AudioError(path, "finite samples to write", f"NaN or infinity at sample {first}")
     num_clipped = np.count_nonzero(np.abs(audio) > 1)
-    if num_clipped and bits != 32:
+    if num_clipped:
         logger.warning(
             "%s: %d of %d samples clipped, peak %.3g times full scale",
             path,
@@ -75,7 +67,7 @@ def write_audio(
             np.abs(audio).max(),
         )
     # Encodes to memory and writes with Python, since libsndfile does not report a full disk.
-    encoded = encode_audio(audio, sample_rate, path.suffix, bits=bits, channels=channels)
+    encoded = _encode(to_int16(audio), sample_rate, *_ENCODINGS[path.suffix.lower()])
     with atomic_file(path) as temporary:
         temporary.write_bytes(encoded)
 
@@ -303,3 +295,14 @@ def _resampled_mono(
         yield mono if same_rate else stream.resample_chunk(mono), len(mono)
     if num_read and not same_rate:
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True), 0
+
+
+def _encode(pcm: np.ndarray, sample_rate: int, container: str, subtype: str) -> bytes:
+    import soundfile
+
+    encoded = io.BytesIO()
+    with soundfile.SoundFile(encoded, "w", sample_rate, 1, subtype, format=container) as file:
+        # In blocks, since libsndfile's Vorbis encoder copies each block to the stack.
+        for start in range(0, len(pcm), sample_rate):
+            file.write(pcm[start : start + sample_rate])
+    return encoded.getvalue()

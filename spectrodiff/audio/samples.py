@@ -52,27 +52,3 @@ def to_int16(audio: np.ndarray, gain: float = 1.0) -> np.ndarray:
         block = audio[first : first + _BLOCK_SAMPLES] * (gain * 32768.0)
         pcm[first : first + _BLOCK_SAMPLES] = np.clip(np.rint(block), -32768, 32767)
     return pcm
-
-
-def to_int24(audio: np.ndarray) -> np.ndarray:
-    """Converts samples in [-1, 1], or int16, to 24 bits in the upper bits of int32.
-
-    Samples outside are clipped.
-    """
-    if audio.dtype == np.int16:
-        return audio.astype(np.int32) << 16
-    scaled = np.rint(audio.astype(np.float64) * 2**23)
-    return np.clip(scaled, -(2**23), 2**23 - 1).astype(np.int32) << 8
-
-
-def quantize(audio: np.ndarray, bits: int) -> np.ndarray:
-    """Rounds samples to those that a file with 16 or 24 bits can have; float32 [samples].
-
-    Args:
-        audio: floating point [samples].
-        bits: per sample; 32 leaves all as they are.
-    """
-    if bits == 32:
-        return np.asarray(audio, np.float32)
-    steps = 2.0 ** (bits - 1)
-    return (np.rint(np.asarray(audio, np.float64) * steps) / steps).astype(np.float32)

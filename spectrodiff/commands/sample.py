@@ -4,33 +4,29 @@ import argparse
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spectrodiff.audio.encoding import AUDIO_SUFFIXES
+from spectrodiff.audio.files import AUDIO_SUFFIXES, write_audio
+from spectrodiff.audio.loudness import check_lufs, gain_to, limit
+from spectrodiff.audio.pictures import write_spectrogram
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared import gin_files
 from spectrodiff.commands.shared.flags import add_gin_flags
 from spectrodiff.commands.shared.outputs import name_outputs
 from spectrodiff.commands.shared.songs import Songs
-from spectrodiff.commands.shared.writing import (
-    add_format_flags,
-    check_written,
-    stem_folders,
-    write_songs,
-    write_stems,
-)
 from spectrodiff.core.config import check_types, require
-from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.files import check_writable, local_path
+from spectrodiff.core.errors import ConfigError, printable
+from spectrodiff.core.files import check_writable
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, combine
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
     from spectrodiff.music.tokenizer import SongTokens
+    from spectrodiff.synthesis.rendering import Song
     from spectrodiff.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -72,21 +68,15 @@ class Settings(NamedTuple):
 def main(arguments: Sequence[str]) -> int:
     """Renders the songs that the command line names; returns the exit status."""
     flags = parse_flags(arguments)
-    if not flags.max_minutes > 0:
-        raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
+    check_numbers(flags)
     settings = configure(flags)
-    if flags.stems:
-        folders = stem_folders(flags.songs, local_path(flags.out))
-        outputs = [folder / f"mix.{flags.format}" for folder in folders]
-    else:
-        outputs = name_outputs(
-            [Path(song).name for song in flags.songs],
-            flags.out,
-            kind="songs",
-            suffix=f".{flags.format}",
-            suffixes=AUDIO_SUFFIXES,
-        )
-    check_written(flags, outputs)
+    outputs = name_outputs(
+        [Path(song).name for song in flags.songs],
+        flags.out,
+        kind="songs",
+        suffix=f".{flags.format}",
+        suffixes=AUDIO_SUFFIXES,
+    )
     for folder in {output.parent for output in outputs}:
         check_writable(folder)
     songs = Songs(flags)
@@ -115,11 +105,6 @@ def render(
     )
     if rendering.model == UNTRAINED:
         logger.warning(UNTRAINED_NOTICE)
-    if flags.stems:
-        folders = [output.parent for output in outputs]
-        rendered_with = {"seed": rendering.seed, "batch_size": rendering.batch_size}
-        write_stems(synth, songs.notes, folders, flags, {**settings.sampling, **rendered_with})
-        return
     tokens = songs.tokenize(synth)
     if tokens:
         options = {**settings.sampling, "batch_size": rendering.batch_size}
@@ -162,6 +147,39 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def write_songs(
+    rendered: Iterator[tuple[int, "Song"]], outputs: Sequence[Path], flags: argparse.Namespace
+) -> None:
+    """Writes each song as soon as it is rendered, or all at the end if they share a gain."""
+    for group in [list(rendered)] if flags.together else ([one] for one in rendered):
+        rate = group[0][1].sample_rate
+        gain = 1.0
+        if flags.loudness is not None:
+            gain = gain_to([song.audio for _, song in group], rate, flags.loudness)
+        for number, song in group:
+            audio = limit(gain * song.audio, rate, 10 ** (flags.peak / 20))
+            write_audio(outputs[number], audio, rate)
+            if flags.picture:
+                write_spectrogram(outputs[number].with_suffix(".png"), song.log_mel)
+            print(f"{printable(str(outputs[number]))}  {len(audio) / rate:.1f} s", flush=True)
+
+
+def check_numbers(flags: argparse.Namespace) -> None:
+    """Checks the flags of length and loudness before anything is rendered.
+
+    Raises:
+        ConfigError: if a number is out of its range, or --together has no --loudness.
+    """
+    if not flags.max_minutes > 0:
+        raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
+    if flags.loudness is not None:
+        check_lufs(flags.loudness)
+    if not flags.peak <= 0:
+        raise ConfigError("--peak", "decibels of 0 or below", f"{flags.peak:g}")
+    if flags.together and flags.loudness is None:
+        raise ConfigError("--together", "a --loudness for all songs", "none")
+
+
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns the flags; those with a setting in gin files are None if not given."""
     defaults = Rendering()
@@ -173,6 +191,12 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("songs", nargs="+", metavar="SONG.mid", help="MIDI files to render")
     add("--out", default=".", help="audio file of one song, or a folder (default: the current one)")
+    add(
+        "--format",
+        choices=[suffix[1:] for suffix in AUDIO_SUFFIXES],
+        default="wav",
+        help="format of audio files in a folder (default: wav)",
+    )
     add("--picture", action="store_true", help="also write a picture of each spectrogram (.png)")
     add(
         "--strict",
@@ -194,7 +218,6 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "(default: 60)",
     )
 
-    add_format_flags(parser.add_argument_group("files"))
     loudness = parser.add_argument_group("loudness")
     add = loudness.add_argument
     add(
