@@ -113,8 +113,8 @@ def _check_samples(audio: np.ndarray, name: str) -> None:
 def _stored(audio: np.ndarray, bits: int | None) -> np.ndarray:
     """Converts samples to the type that libsndfile stores without changing them.
 
-    There is no dither: what sounds in a rendering is far above a step of 16 bits, and the rests of a
-    stem are digital silence, which dither would turn into noise in every stem.
+    There is no dither: what sounds in a rendering is far above a step of 16 bits, and rests are
+    digital silence, which dither would turn into noise in every stem.
     """
     match bits:
         case 24:
