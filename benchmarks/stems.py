@@ -4,8 +4,8 @@
 
 renders each song of `examples/` at once and as stems, with the same seeds, and prints how much
 louder the sum is (ITU-R BS.1770): as the stems are rendered, with the common gain that
-`spectrodiff.synthesis.stems` gives them, and in files of 16 bits, where peaks of the song at once are
-limited, and the stems are lowered together. A difference of 0 means as loud as the song at once.
+`spectrodiff.synthesis.stems` gives them, and in files of 16 bits, where peaks of the song at once
+are limited, and the stems are lowered together. 0 means as loud as the song at once.
 """
 
 import argparse
