@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import io
-import logging
 import math
 import os
 import re
@@ -14,17 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spectrodiff.audio.containers import Container, read_container
-from spectrodiff.audio.samples import to_int16
-from spectrodiff.core.errors import AudioError, OutputError
+from spectrodiff.audio.encoding import encode_audio
+from spectrodiff.core.errors import AudioError
 from spectrodiff.core.files import atomic_file
 
 if TYPE_CHECKING:
     import soundfile
-
-logger = logging.getLogger(__name__)
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
-_ENCODINGS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 _BLOCK_FRAMES = 1 << 20
 # Audio before and after an excerpt that is read with it. The resampler's filter is far shorter, but
@@ -34,40 +28,35 @@ _MARGIN_SECONDS = 1
 _ENDLESS_FRAMES = 1 << 60
 
 
-def write_audio(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: int) -> None:
-    """Writes mono audio with 16 bits per sample, in the format given by the suffix of `path`.
+def write_audio(
+    path: str | os.PathLike[str],
+    audio: np.ndarray,
+    sample_rate: int,
+    *,
+    bits: int | None = None,
+    channels: int = 1,
+) -> None:
+    """Writes mono audio in the format given by the suffix of `path`.
 
     Samples outside [-1, 1] are clipped, with a warning. The write is atomic.
 
     Args:
         path: file name ending in .wav, .flac or .ogg.
-        audio: floating point [samples], nominally in [-1, 1].
+        audio: floating point [samples], nominally in [-1, 1]; or int16.
         sample_rate: in Hz.
+        bits: see `encode_audio`.
+        channels: see `encode_audio`.
 
     Raises:
         AudioError: if the audio is empty, not mono, or contains NaN or infinity.
+        ConfigError: if the format does not allow these bits or channels.
         OutputError: if the suffix is unknown or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in _ENCODINGS:
-        known = ", ".join(_ENCODINGS)
-        raise OutputError(path, f"a name ending in one of {known}", repr(path.suffix))
-    if audio.ndim != 1 or not len(audio):
-        raise AudioError(path, "mono audio to write", f"an array of shape {audio.shape}")
-    if not np.isfinite(audio).all():
-        first = np.flatnonzero(~np.isfinite(audio))[0]
-        raise AudioError(path, "finite samples to write", f"NaN or infinity at sample {first}")
-    num_clipped = np.count_nonzero(np.abs(audio) > 1)
-    if num_clipped:
-        logger.warning(
-            "%s: %d of %d samples clipped, peak %.3g times full scale",
-            path,
-            num_clipped,
-            len(audio),
-            np.abs(audio).max(),
-        )
     # Encodes to memory and writes with Python, since libsndfile does not report a full disk.
-    encoded = _encode(to_int16(audio), sample_rate, *_ENCODINGS[path.suffix.lower()])
+    encoded = encode_audio(
+        audio, sample_rate, path.suffix, bits=bits, channels=channels, name=str(path)
+    )
     with atomic_file(path) as temporary:
         temporary.write_bytes(encoded)
 
@@ -295,14 +284,3 @@ def _resampled_mono(
         yield mono if same_rate else stream.resample_chunk(mono), len(mono)
     if num_read and not same_rate:
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True), 0
-
-
-def _encode(pcm: np.ndarray, sample_rate: int, container: str, subtype: str) -> bytes:
-    import soundfile
-
-    encoded = io.BytesIO()
-    with soundfile.SoundFile(encoded, "w", sample_rate, 1, subtype, format=container) as file:
-        # In blocks, since libsndfile's Vorbis encoder copies each block to the stack.
-        for start in range(0, len(pcm), sample_rate):
-            file.write(pcm[start : start + sample_rate])
-    return encoded.getvalue()

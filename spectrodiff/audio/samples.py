@@ -1,4 +1,4 @@
-"""Arrays of samples: mixing, full scale, and conversion to 16 bits."""
+"""Arrays of samples: mixing, full scale, resampling, and conversion to integers."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,12 @@ import numpy as np
 SILENT_PEAK = 8 / 32768
 """Peak of 16-bit recordings that contain only dither."""
 
+SAMPLE_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
+"""Sample rates in Hz that rendered audio can be converted to."""
+
 _BLOCK_SAMPLES = 1 << 22
+# Silence after audio that is resampled, so that its last samples are computed as well.
+_TAIL_SAMPLES = 16
 
 
 def mix_audio(stems: Sequence[np.ndarray]) -> np.ndarray:
@@ -52,3 +57,39 @@ def to_int16(audio: np.ndarray, gain: float = 1.0) -> np.ndarray:
         block = audio[first : first + _BLOCK_SAMPLES] * (gain * 32768.0)
         pcm[first : first + _BLOCK_SAMPLES] = np.clip(np.rint(block), -32768, 32767)
     return pcm
+
+
+def to_codes(audio: np.ndarray, bits: int) -> np.ndarray:
+    """Converts samples in [-1, 1] to integers of some bits, in int32; clips samples outside."""
+    scale = 2.0 ** (bits - 1)
+    return np.clip(np.rint(audio * scale), -scale, scale - 1).astype(np.int32)
+
+
+def quantization_step(bits: int) -> float:
+    """Returns the distance between the values that samples of an audio file can have.
+
+    Args:
+        bits: 16 or 24 for integers. For 32, floating point, it is the step that all values in
+            [-1, 1] are multiples of: 2**-24.
+    """
+    return 2.0**-24 if bits == 32 else 2.0 ** (1 - bits)
+
+
+def resample(audio: np.ndarray, sample_rate: int, new_rate: int) -> np.ndarray:
+    """Resamples audio with soxr at its highest quality; peaks may become higher.
+
+    Args:
+        audio: float32 [samples].
+        sample_rate: in Hz.
+        new_rate: in Hz.
+
+    Returns:
+        float32 [samples * new_rate / sample_rate, rounded up].
+    """
+    import soxr
+
+    if new_rate == sample_rate:
+        return audio
+    padded = np.concatenate([audio, np.zeros(_TAIL_SAMPLES, np.float32)])
+    num_samples = -(-len(audio) * new_rate // sample_rate)
+    return soxr.resample(padded, sample_rate, new_rate, quality="VHQ")[:num_samples]

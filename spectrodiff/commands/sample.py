@@ -4,21 +4,25 @@ import argparse
 import dataclasses
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spectrodiff.audio.files import AUDIO_SUFFIXES, write_audio
-from spectrodiff.audio.loudness import check_lufs, gain_to, limit
-from spectrodiff.audio.pictures import write_spectrogram
+from spectrodiff.audio.encoding import AUDIO_SUFFIXES
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared import gin_files
+from spectrodiff.commands.shared.export import (
+    add_export_flags,
+    check_export,
+    write_songs,
+    write_stems,
+)
 from spectrodiff.commands.shared.flags import add_gin_flags
-from spectrodiff.commands.shared.outputs import name_outputs
+from spectrodiff.commands.shared.outputs import name_folders, name_outputs
 from spectrodiff.commands.shared.songs import Songs
 from spectrodiff.core.config import check_types, require
-from spectrodiff.core.errors import ConfigError, printable
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import check_writable
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, combine
@@ -26,7 +30,6 @@ from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 if TYPE_CHECKING:
     from spectrodiff.music.tokenizer import SongTokens
-    from spectrodiff.synthesis.rendering import Song
     from spectrodiff.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -70,14 +73,9 @@ def main(arguments: Sequence[str]) -> int:
     flags = parse_flags(arguments)
     check_numbers(flags)
     settings = configure(flags)
-    outputs = name_outputs(
-        [Path(song).name for song in flags.songs],
-        flags.out,
-        kind="songs",
-        suffix=f".{flags.format}",
-        suffixes=AUDIO_SUFFIXES,
-    )
-    for folder in {output.parent for output in outputs}:
+    outputs = find_outputs(flags)
+    check_export(flags, outputs)
+    for folder in {output if flags.stems else output.parent for output in outputs}:
         check_writable(folder)
     songs = Songs(flags)
     if songs.notes:
@@ -85,6 +83,17 @@ def main(arguments: Sequence[str]) -> int:
     for error in songs.refused:
         logger.error("left out: %s", error)
     return 1 if songs.refused else 0
+
+
+def find_outputs(flags: argparse.Namespace) -> list[Path]:
+    """Returns the file to write for each song, or the folder of its stems."""
+    names = [Path(song).name for song in flags.songs]
+    if flags.stems:
+        return name_folders(names, flags.out, kind="songs")
+    suffix = f".{flags.format}"
+    return name_outputs(
+        names, flags.out or ".", kind="songs", suffix=suffix, suffixes=AUDIO_SUFFIXES
+    )
 
 
 def render(
@@ -106,21 +115,52 @@ def render(
     if rendering.model == UNTRAINED:
         logger.warning(UNTRAINED_NOTICE)
     tokens = songs.tokenize(synth)
-    if tokens:
-        options = {**settings.sampling, "batch_size": rendering.batch_size}
-        announce(synth, list(tokens.values()), options)
-        rendered = synth.render_each(
-            list(tokens.values()), **options, seed=rendering.seed, progress=True
-        )
-        write_songs(rendered, [outputs[number] for number in tokens], flags)
+    if not tokens:
+        return
+    options = {**settings.sampling, "batch_size": rendering.batch_size}
+    if flags.stems:
+        render_stems(synth, songs, tokens, options, rendering.seed, outputs, flags)
+        return
+    announce(synth, list(tokens.values()), options)
+    rendered = synth.render_each(
+        list(tokens.values()), **options, seed=rendering.seed, progress=True
+    )
+    write_songs(rendered, [outputs[number] for number in tokens], flags)
+
+
+def render_stems(
+    synth: "Synthesizer",
+    songs: Songs,
+    tokens: Mapping[int, "SongTokens"],
+    options: Mapping[str, Any],
+    seed: int,
+    outputs: Sequence[Path],
+    flags: argparse.Namespace,
+) -> None:
+    """Renders and writes the stems of all songs that have tokens."""
+    from spectrodiff.synthesis.stems import render_stems_each, split_tokens
+
+    names = {number: flags.songs[number] for number in tokens}
+    split = [
+        split_tokens(songs.notes[number], tokens[number], synth, strict=flags.strict, name=name)
+        for number, name in names.items()
+    ]
+    parts = [part for song in split for part in song.tokens]
+    count = sum(len(song.names) for song in split)
+    announce(synth, parts, options, f"{counted(len(split), 'song')}, {counted(count, 'stem')}")
+    rendered = render_stems_each(synth, split, **options, seed=seed, progress=True)
+    write_stems(rendered, list(names.values()), [outputs[number] for number in names], flags)
 
 
 def announce(
-    synth: "Synthesizer", songs: Sequence["SongTokens"], options: Mapping[str, Any]
+    synth: "Synthesizer",
+    songs: Sequence["SongTokens"],
+    options: Mapping[str, Any],
+    title: str | None = None,
 ) -> None:
     """Logs the number of segments, the expected time, and faster settings if it is long."""
-    segments = sum(len(song.tokens) for song in songs)
-    what = f"{len(songs)} song{'s' * (len(songs) > 1)}, {segments} segment{'s' * (segments > 1)}"
+    title = title or counted(len(songs), "song")
+    what = f"{title}, {counted(sum(len(song.tokens) for song in songs), 'segment')}"
     diffusion = synth.config.kind == "diffusion"
     names = [field.name for field in dataclasses.fields(Sampling)]
     sampling = synth.sampling.but(**{name: options.get(name) for name in names})
@@ -139,6 +179,11 @@ def announce(
         )
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun: 1 song, 2 songs."""
+    return f"{number} {noun}{'s' * (number > 1)}"
+
+
 def in_words(seconds: float) -> str:
     """Returns a duration in at most two units: 40 s, 3 min, 2 h 40 min."""
     if seconds < 100:
@@ -147,37 +192,14 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def write_songs(
-    rendered: Iterator[tuple[int, "Song"]], outputs: Sequence[Path], flags: argparse.Namespace
-) -> None:
-    """Writes each song as soon as it is rendered, or all at the end if they share a gain."""
-    for group in [list(rendered)] if flags.together else ([one] for one in rendered):
-        rate = group[0][1].sample_rate
-        gain = 1.0
-        if flags.loudness is not None:
-            gain = gain_to([song.audio for _, song in group], rate, flags.loudness)
-        for number, song in group:
-            audio = limit(gain * song.audio, rate, 10 ** (flags.peak / 20))
-            write_audio(outputs[number], audio, rate)
-            if flags.picture:
-                write_spectrogram(outputs[number].with_suffix(".png"), song.log_mel)
-            print(f"{printable(str(outputs[number]))}  {len(audio) / rate:.1f} s", flush=True)
-
-
 def check_numbers(flags: argparse.Namespace) -> None:
-    """Checks the flags of length and loudness before anything is rendered.
+    """Checks the flags of length before anything is rendered.
 
     Raises:
-        ConfigError: if a number is out of its range, or --together has no --loudness.
+        ConfigError: if a number is out of its range.
     """
     if not flags.max_minutes > 0:
         raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
-    if flags.loudness is not None:
-        check_lufs(flags.loudness)
-    if not flags.peak <= 0:
-        raise ConfigError("--peak", "decibels of 0 or below", f"{flags.peak:g}")
-    if flags.together and flags.loudness is None:
-        raise ConfigError("--together", "a --loudness for all songs", "none")
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -190,14 +212,11 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("songs", nargs="+", metavar="SONG.mid", help="MIDI files to render")
-    add("--out", default=".", help="audio file of one song, or a folder (default: the current one)")
     add(
-        "--format",
-        choices=[suffix[1:] for suffix in AUDIO_SUFFIXES],
-        default="wav",
-        help="format of audio files in a folder (default: wav)",
+        "--out",
+        help="audio file of one song, or a folder (default: the current one; with --stems a new "
+        "one, named like the song)",
     )
-    add("--picture", action="store_true", help="also write a picture of each spectrogram (.png)")
     add(
         "--strict",
         action="store_true",
@@ -218,28 +237,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "(default: 60)",
     )
 
-    loudness = parser.add_argument_group("loudness")
-    add = loudness.add_argument
-    add(
-        "--loudness",
-        type=float,
-        metavar="LUFS",
-        help="loudness of each song, for example -16 (default: as the model renders it)",
-    )
-    add(
-        "--peak",
-        type=float,
-        default=0.0,
-        metavar="DB",
-        help="maximum of all samples relative to full scale, in dB; a limiter lowers higher peaks "
-        "(default: 0)",
-    )
-    add(
-        "--together",
-        action="store_true",
-        help="use one gain for all songs, so that soft ones stay softer; files are written at the "
-        "end",
-    )
+    add_export_flags(parser)
 
     model = parser.add_argument_group("model")
     add = model.add_argument

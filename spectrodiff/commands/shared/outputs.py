@@ -41,3 +41,24 @@ def name_outputs(
         if count > 1:
             raise ConfigError(kind, "files of different names", f"two that become {output}")
     return outputs
+
+
+def name_folders(inputs: Sequence[str], out: str | None, *, kind: str) -> list[Path]:
+    """Returns the folder to write for each input.
+
+    Args:
+        inputs: names of the inputs, with a suffix that folders do not get.
+        out: the folder of a single input, or the one with a folder for each of several; None for
+            one named like the input in the current folder.
+        kind: word for several inputs, such as "songs".
+
+    Raises:
+        ConfigError: if two inputs would be written to one folder, or `out` is a URL or a file.
+    """
+    if out is not None:
+        folder = local_path(out)
+        if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in _FILE_SUFFIXES):
+            raise ConfigError("--out", "a folder, since each song has several files", out)
+        if len(inputs) == 1:
+            return [folder]
+    return name_outputs(inputs, out or ".", kind=kind, suffix="", suffixes=())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spectrodiff.commands.shared.outputs import name_outputs
+from spectrodiff.commands.shared.outputs import name_folders, name_outputs
 from spectrodiff.core.errors import ConfigError
 
 
@@ -46,3 +46,22 @@ def test_names_of_output_files(tmp_path):
 def test_names_that_cannot_be_written(inputs, out, message):
     with pytest.raises(ConfigError, match=message):
         names(inputs, out)
+
+
+def test_names_of_output_folders(tmp_path):
+    def folders(inputs, out=None):
+        return name_folders(inputs, out, kind="songs")
+
+    assert folders(["a.b.mid"]) == [Path("a.b")]
+    assert folders(["a.mid"], "out") == [Path("out")]
+    assert folders(["a.mid", "b.kar"], "out") == [Path("out/a"), Path("out/b")]
+    (tmp_path / "songs.wav").mkdir()
+    assert folders(["a.mid"], str(tmp_path / "songs.wav")) == [tmp_path / "songs.wav"]
+    (tmp_path / "file").touch()
+    for out in (str(tmp_path / "file"), "mix.flac"):
+        with pytest.raises(ConfigError, match="--out: expected a folder, since each song"):
+            folders(["a.mid"], out)
+    with pytest.raises(ConfigError, match="a path on this machine"):
+        folders(["a.mid"], "gs://bucket/out")
+    with pytest.raises(ConfigError, match="songs: expected files of different names"):
+        folders(["a.mid", "a.kar"], "out")
