@@ -19,9 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # for the driver of the browser, which the tests share
 
-from tests.support.player_page import PlayerPage  # noqa: E402
-
 from tests.support.browser import EXECUTABLE  # noqa: E402
+from tests.support.player_page import PlayerPage  # noqa: E402
 
 # Chooses an example, presses play as soon as its take is there, and follows the playback.
 PLAY = """

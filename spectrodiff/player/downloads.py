@@ -13,7 +13,7 @@ from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import MidiError
 from spectrodiff.music.midi.writer import write_midi
 from spectrodiff.player.renderings import Rendering
-from spectrodiff.synthesis.stems import mix_down, render_stems
+from spectrodiff.synthesis.stems import render_stems
 
 
 def audio_file(rendering: Rendering, suffix: str) -> bytes:
@@ -43,19 +43,11 @@ def stems_file(rendering: Rendering) -> bytes:
         MidiError: if all rows are muted.
     """
     settings, notes = rendering.settings, rendering.take.score.notes
-    stems = render_stems(
-        rendering.synth,
-        notes,
-        name=rendering.song.title,
-        seed=settings.seed,
-        **vars(settings.sampling),
-    )
-    written, _ = mix_down(stems, sample_rate=stems.sample_rate)
+    stems = render_stems(rendering.synth, notes, seed=settings.seed, **vars(settings.sampling))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for stem in written:
-            data = encode_audio(stem.audio, stems.sample_rate, ".wav")
-            archive.writestr(f"{stem.name}.wav", data)
+        for name, audio in stems.tracks():
+            archive.writestr(f"{name}.wav", encode_audio(audio, SAMPLE_RATE, ".wav", name=name))
     return packed.getvalue()
 
 

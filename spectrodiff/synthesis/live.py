@@ -59,7 +59,7 @@ class _Sound:
 
     @property
     def key(self) -> tuple[bool, int, int]:
-        """Key that the model hears."""
+        """Drum or not, program, and pitch."""
         return self.note.is_drum, self.program, self.pitch
 
 
@@ -321,15 +321,15 @@ class Live:
         # Times are rounded to steps, some of them up to the moment.
         past = start - 2 / STEPS_PER_SECOND
         going_on = [sound for sound in self._sounding if sound.offset_seconds > past]
-        began = {sound.key: sound.onset_seconds for sound in reversed(going_on)}
-        # A note has ended another of its key that was to sound until later.
+        # A note may have ended another of its pitch that was to sound until later, also one of
+        # another program if the model hears both as the same.
+        began = {sound.key[::2]: sound.onset_seconds for sound in reversed(going_on)}
         ended = {
             sound.key: sound
             for sound in self._sounding
-            if sound.offset_seconds <= past and sound.key in began
+            if past >= sound.offset_seconds > began.get(sound.key[::2], math.inf)
         }
-        needed = [s for s in ended.values() if s.offset_seconds > began[s.key]]
-        self._sounding = sorted([*needed, *going_on], key=lambda sound: sound.onset_seconds)
+        self._sounding = sorted([*ended.values(), *going_on], key=lambda sound: sound.onset_seconds)
 
     def _report(self, adaptation: Adaptation) -> None:
         """Logs changes to instruments that have not been logged yet."""

@@ -16,7 +16,7 @@ from spectrodiff.music.known_instruments import adapt
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.programs import map_program_numbers
 from spectrodiff.music.tokenizer import SongTokens
-from spectrodiff.synthesis.rendering import Song
+from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.synthesizer import Synthesizer
 
 DRUMS, MIX = "drums", "mix"

@@ -6,7 +6,7 @@ from spectrodiff.music.known_instruments import adapt
 from spectrodiff.music.programs import map_program_numbers
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.music.tokenizer import SongTokens
-from spectrodiff.synthesis.rendering import Song
+from spectrodiff.synthesis.parts import Song
 
 RATE = 16_000
 

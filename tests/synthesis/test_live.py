@@ -94,7 +94,7 @@ NOTE = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(NOTE, min_size=1, max_size=25),
     st.sampled_from(

@@ -13,7 +13,7 @@ from spectrodiff.audio.encoding import encode_audio
 from spectrodiff.core.errors import MidiError
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenization import Tokenization
-from spectrodiff.synthesis.rendering import Song
+from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.stems import RenderedStems, render_stems, split
 from tests.support.inverters import LoudnessInverter
 from tests.support.tones import RATE, ToneSynthesizer

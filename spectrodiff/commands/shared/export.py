@@ -20,7 +20,7 @@ from spectrodiff.core.errors import ConfigError, printable
 from spectrodiff.music.general_midi import enumerate_names
 
 if TYPE_CHECKING:
-    from spectrodiff.synthesis.rendering import Song
+    from spectrodiff.synthesis.parts import Song
     from spectrodiff.synthesis.stems import RenderedStems
 
 logger = logging.getLogger(__name__)
