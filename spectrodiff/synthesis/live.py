@@ -47,7 +47,7 @@ class _LiveNote:
         return self.is_drum, 0 if self.is_drum else self.program, self.pitch
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class _Sound:
     """A steered note, in sound time; the offset is infinite until the segment that it is in."""
 
@@ -294,12 +294,30 @@ class Live:
             is_drum=np.array([note.is_drum for note in notes], np.bool_),
         )
         steered, rows = Course(course.last).apply(table)
-        for row, pitch, program in zip(rows, steered.pitch, steered.program, strict=True):
-            onset = course.sound_seconds(notes[row].onset_seconds)
-            self._sounding.append(_Sound(notes[row], onset, math.inf, int(pitch), int(program)))
-        for sound in self._sounding:
+        begun = [
+            _Sound(
+                notes[row],
+                course.sound_seconds(notes[row].onset_seconds),
+                math.inf,
+                int(pitch),
+                int(program),
+            )
+            for row, pitch, program in zip(rows, steered.pitch, steered.program, strict=True)
+        ]
+        for sound in (*self._sounding, *begun):
             if math.isinf(sound.offset_seconds) and sound.note.offset_seconds < score_end:
                 sound.offset_seconds = course.sound_seconds(sound.note.offset_seconds)
+        for sound in begun:
+            if self._engine.tokenization.trim_overlaps:
+                self._trim(sound)
+            self._sounding.append(sound)
+
+    def _trim(self, new: _Sound) -> None:
+        """Ends the notes on the key of a new one, as the tokenization would if it saw all notes."""
+        for sound in self._sounding:
+            if sound.key == new.key:
+                sound.offset_seconds = min(sound.offset_seconds, new.onset_seconds)
+        self._sounding = [s for s in self._sounding if s.onset_seconds < s.offset_seconds]
 
     def _table(self, origin: float, end: float) -> Notes:
         """Returns the notes that sound until the end of a segment, in seconds after an origin."""
@@ -320,16 +338,29 @@ class Live:
         """Drops notes that segments from a moment on do not need."""
         # Times are rounded to steps, some of them up to the moment.
         past = start - 2 / STEPS_PER_SECOND
-        going_on = [sound for sound in self._sounding if sound.offset_seconds > past]
-        # A note may have ended another of its pitch that was to sound until later, also one of
-        # another program if the model hears both as the same.
-        began = {sound.key[::2]: sound.onset_seconds for sound in reversed(going_on)}
-        ended = {
-            sound.key: sound
+        # A note may have ended another of its pitch that was to sound until later, by its onset or
+        # its offset, and of another program if the model hears both as the same.
+        began: dict[tuple[bool, int], float] = {}
+        last_onset: dict[tuple[bool, int, int], _Sound] = {}
+        last_offset: dict[tuple[bool, int, int], _Sound] = {}
+        for sound in self._sounding:
+            key = sound.key
+            if sound.offset_seconds > past:
+                began.setdefault((sound.note.is_drum, sound.pitch), sound.onset_seconds)
+                continue
+            last_onset[key] = sound
+            if sound.offset_seconds >= last_offset.setdefault(key, sound).offset_seconds:
+                last_offset[key] = sound
+        kept = {*last_onset.values(), *last_offset.values()}
+        self._sounding = [
+            sound
             for sound in self._sounding
-            if past >= sound.offset_seconds > began.get(sound.key[::2], math.inf)
-        }
-        self._sounding = sorted([*ended.values(), *going_on], key=lambda sound: sound.onset_seconds)
+            if sound.offset_seconds > past
+            or (
+                sound in kept
+                and sound.offset_seconds > began.get((sound.note.is_drum, sound.pitch), math.inf)
+            )
+        ]
 
     def _report(self, adaptation: Adaptation) -> None:
         """Logs changes to instruments that have not been logged yet."""

@@ -103,6 +103,7 @@ NOTE = st.tuples(
             Tokenization(program_map="full", trim_overlaps=True),
             Tokenization(program_map="full", ties=False, velocity_bins=127),
             Tokenization(program_map="flat"),
+            Tokenization(trim_overlaps=True),
             Tokenization(program_map="full", ties=False, onsets_only=True),
         ]
     ),
