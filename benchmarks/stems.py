@@ -4,8 +4,8 @@
 
 renders each song of `examples/` at once and as stems, with the same seeds, and prints how much
 louder the sum is (ITU-R BS.1770): as the stems are rendered, with the common gain that
-`spectrodiff.synthesis.stems` gives them, and in files of 16 bits, where peaks of the song at once
-are limited, and the stems are lowered together. 0 means as loud as the song at once.
+`spectrodiff.synthesis.stems` gives them, and in files of 16 bits, where peaks are limited, those of
+all stems alike. 0 means as loud as the song at once.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from spectrodiff.core.runtime import enable_compilation_cache
 from spectrodiff.synthesis.stems import MIX, render_stems
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-COLUMNS = ("song, seed", "stems", "without gain", "with gain", "lowered for peaks", "in files")
+COLUMNS = ("song, seed", "stems", "without gain", "with gain", "limited by up to", "in files")
 
 
 def main() -> None:
@@ -40,11 +40,12 @@ def main() -> None:
             wanted = integrated_loudness(whole, 16_000)
             summed = integrated_loudness(stems.mix, 16_000)
             limited = integrated_loudness(limit(whole, 16_000), 16_000)
-            stored = integrated_loudness(dict(stems.tracks())[MIX], 16_000)
+            tracks, reduction = stems.tracks()
+            stored = integrated_loudness(dict(tracks)[MIX], 16_000)
             decibels = (
                 summed - 20 * np.log10(stems.gain) - wanted,
                 summed - wanted,
-                20 * np.log10(min(stems.largest_gain(), 1.0)),
+                reduction,
                 stored - limited,
             )
             columns = (f"{path.stem}, {seed}", str(len(stems.names)))

@@ -63,9 +63,8 @@ def gain_to(songs: Sequence[np.ndarray], sample_rate: int, lufs: float) -> float
 def limit(audio: np.ndarray, sample_rate: int, peak: float = 1.0) -> np.ndarray:
     """Limits audio to a peak by reducing the gain around louder samples.
 
-    The gain is the minimum over 25 ms before and after each sample, smoothed over the same
-    distance: it changes gradually, and no sample exceeds the peak. Samples further than 50 ms from
-    a louder one are unchanged.
+    No sample exceeds the peak; those further than 50 ms from a louder one are unchanged. See
+    `limiter_gain`.
 
     Args:
         audio: float32 [samples].
@@ -78,18 +77,41 @@ def limit(audio: np.ndarray, sample_rate: int, peak: float = 1.0) -> np.ndarray:
     Raises:
         ConfigError: if `peak` is not above 0.
     """
+    gain = limiter_gain(np.abs(audio), sample_rate, peak)
+    if gain is None:
+        return audio
+    # Clips only rounding errors.
+    return np.clip(audio * gain, -peak, peak).astype(np.float32)
+
+
+def limiter_gain(magnitude: np.ndarray, sample_rate: int, peak: float = 1.0) -> np.ndarray | None:
+    """Returns the gain of a limiter over time.
+
+    It is the minimum over 25 ms before and after each sample, smoothed over the same distance, so
+    that it changes gradually.
+
+    Args:
+        magnitude: absolute values of samples, float [samples]; of several signals that get the same
+            gain, the largest.
+        sample_rate: in Hz.
+        peak: largest value allowed, above 0.
+
+    Returns:
+        Factors in (0, 1], float64 [samples]; None if nothing exceeds the peak.
+
+    Raises:
+        ConfigError: if `peak` is not above 0.
+    """
     from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
     if not peak > 0:
         raise ConfigError("peak", "a number above 0", f"{peak:g}")
-    magnitude = np.abs(audio)
     if magnitude.max(initial=0.0) <= peak:
-        return audio
+        return None
     required = np.minimum(1.0, peak / np.maximum(magnitude, 1e-9))
     reach = max(int(REACH_SECONDS * sample_rate), 1)
     gain = minimum_filter1d(required, 2 * reach + 1, mode="nearest")
     # Together, the two means reach as far as the minimum filter.
     for _ in range(2):
         gain = uniform_filter1d(gain, reach // 2 * 2 + 1, mode="nearest")
-    # Clips only rounding errors.
-    return np.clip(audio * gain, -peak, peak).astype(np.float32)
+    return gain

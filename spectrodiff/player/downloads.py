@@ -46,7 +46,7 @@ def stems_file(rendering: Rendering) -> bytes:
     stems = render_stems(rendering.synth, notes, seed=settings.seed, **vars(settings.sampling))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for name, audio in stems.tracks():
+        for name, audio in stems.tracks().audio:
             archive.writestr(f"{name}.wav", encode_audio(audio, SAMPLE_RATE, ".wav", name=name))
     return packed.getvalue()
 

@@ -3,11 +3,11 @@
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 
-from spectrodiff.audio.loudness import integrated_loudness
+from spectrodiff.audio.loudness import integrated_loudness, limiter_gain
 from spectrodiff.audio.samples import mix_audio, quantization_step, resample
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.diffusion.sampling import SamplingChanges
@@ -77,53 +77,54 @@ class RenderedStems:
         """Sum of the stems, float32 [samples]; may exceed [-1, 1]."""
         return mix_audio([song.audio for song in self.stems])
 
-    def largest_gain(
-        self, peak: float = 1.0, *, sample_rate: int = SAMPLE_RATE, bits: int = 16
-    ) -> float:
-        """Returns the largest gain at which neither a stem nor the sum exceeds a peak.
-
-        Args:
-            peak: largest magnitude, above 0 and up to 1.
-            sample_rate: of the samples that count, in Hz.
-            bits: per sample after rounding, 16, 24 or 32.
-        """
-        highest, total = 0.0, np.zeros(1)
-        for song in self.stems:
-            audio = resample(song.audio, SAMPLE_RATE, sample_rate)
-            highest, total = max(highest, float(np.abs(audio).max())), total + audio
-        highest = max(highest, float(np.abs(total).max()))
-        step = quantization_step(bits)
-        limit = min(peak, 1.0 if bits == 32 else 1.0 - step)
-        # Each stem is rounded by up to half a step.
-        limit -= (len(self.stems) / 2 + 1) * step
-        return max(limit, 0.0) / highest if highest else 1.0
-
     def tracks(
-        self, gain: float | None = None, *, sample_rate: int = SAMPLE_RATE, bits: int = 16
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields the stems as they are stored, then "mix", which is their sum to the bit.
+        self,
+        gain: float = 1.0,
+        *,
+        peak: float = 1.0,
+        sample_rate: int = SAMPLE_RATE,
+        bits: int = 16,
+    ) -> "Tracks":
+        """Returns the stems as they are stored, then "mix", which is their sum to the bit.
 
-        Stems are rounded to what the file format can hold before they are added up, so that nothing
-        is rounded in the sum.
+        Where the mix or a stem exceeds the peak, a limiter reduces the gain of all stems alike, so
+        that they still add up. Stems are rounded to what the file format can hold before they are
+        added up, so that nothing is rounded in the sum.
 
         Args:
-            gain: common factor, by default 1, or less if that exceeded full scale.
+            gain: common factor.
+            peak: largest magnitude, above 0 and up to 1.
             sample_rate: in Hz.
             bits: per sample, 16, 24, or 32 for floating point.
-
-        Yields:
-            Name and audio, float32 [samples].
         """
-        if gain is None:
-            gain = min(self.largest_gain(sample_rate=sample_rate, bits=bits), 1.0)
-        step, total = quantization_step(bits), np.zeros(1)
-        for name, song in zip(self.names, self.stems, strict=True):
-            audio = resample(song.audio, SAMPLE_RATE, sample_rate).astype(np.float64)
-            # A multiple of the step in [-1, 1] fits in float32, and any sum of them in float64.
-            rounded = np.rint(audio * (gain / step)) * step
-            total = total + rounded
-            yield name, rounded.astype(np.float32)
-        yield MIX, total.astype(np.float32)
+        stems = [gain * resample(song.audio, SAMPLE_RATE, sample_rate) for song in self.stems]
+        magnitude = np.abs(np.sum(stems, axis=0, dtype=np.float64))
+        for stem in stems:
+            np.maximum(magnitude, np.abs(stem), out=magnitude)
+        step = quantization_step(bits)
+        highest = min(peak, 1.0 if bits == 32 else 1.0 - step)
+        # Each stem is rounded by up to half a step.
+        highest -= (len(stems) / 2 + 1) * step
+        curve = limiter_gain(magnitude, sample_rate, highest)
+        reduction = 0.0 if curve is None else -20 * float(np.log10(curve.min()))
+        # A multiple of the step in [-1, 1] fits in float32, and any sum of them in float64.
+        scale = (1.0 if curve is None else curve) / step
+        rounded = [np.rint(stem.astype(np.float64) * scale) * step for stem in stems]
+        named = zip(self.names, (stem.astype(np.float32) for stem in rounded), strict=True)
+        mix = np.sum(rounded, axis=0).astype(np.float32)
+        return Tracks((*named, (MIX, mix)), reduction)
+
+
+class Tracks(NamedTuple):
+    """Stems and mix as they are stored.
+
+    Attributes:
+        audio: name and float32 [samples] of each; the last is "mix".
+        reduction: decibels that the limiter reduced the gain by where it did most.
+    """
+
+    audio: tuple[tuple[str, np.ndarray], ...]
+    reduction: float
 
 
 def split(notes: Notes, synth: Synthesizer) -> list[Stem]:

@@ -83,7 +83,7 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="DB",
         help="maximum of all samples relative to full scale, in dB; a limiter lowers higher peaks, "
-        "and with --stems one gain for all of them (default: 0)",
+        "those of all stems alike (default: 0)",
     )
     add(
         "--together",
@@ -153,20 +153,19 @@ def write_stems(
     bits = check_bits(f".{flags.format}", flags.bits) or 16
     layout = {"sample_rate": flags.sample_rate, "bits": bits}
     for group in [list(rendered)] if flags.together else ([one] for one in rendered):
-        wanted = _loudness_gain([stems.mix for _, stems in group], flags)
+        gain = _loudness_gain([stems.mix for _, stems in group], flags)
         peak = 10 ** (flags.peak / 20)
-        gain = min(wanted, *(stems.largest_gain(peak, **layout) for _, stems in group))
         for number, stems in group:
             name, folder = printable(songs[number]), folders[number]
             if len(stems.names) > 1:
                 change = 20 * math.log10(stems.gain)
                 logger.info("%s: stems %+.1f dB, for the loudness of the whole song", name, change)
-            lowered = 20 * math.log10(wanted / max(gain, 1e-9))
-            if lowered >= LEAST_DECIBELS:
-                logger.info("%s: stems and mix lowered by %.1f dB for their peaks", name, lowered)
+            tracks, reduction = stems.tracks(gain, peak=peak, **layout)
+            if reduction >= LEAST_DECIBELS:
+                logger.info("%s: stems and mix limited alike, by up to %.1f dB", name, reduction)
             pictures = _features(stems) if flags.picture else {}
             written = set()
-            for track, audio in stems.tracks(gain, **layout):
+            for track, audio in tracks:
                 path = folder / f"{track}.{flags.format}"
                 _write(path, audio, pictures.get(track), flags)
                 written.add(path.name)
