@@ -34,16 +34,17 @@ def main(arguments: Sequence[str]) -> None:
     if not flags.max_minutes > 0:
         raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
     from spectrodiff.player.server import LOOPBACK_NAMES, open_browser, open_socket, serve
-    from spectrodiff.player.studio import Studio
+    from spectrodiff.player.studio import Studio, read_file
 
     # Errors in flags and songs come before the model is loaded.
+    song = None if flags.song is None else read_file(flags.song, flags.max_minutes)
     listener = open_socket(flags.host, flags.port)
     examples = {path.stem: path for path in sorted(EXAMPLES.glob("*.mid"))}
     enable_compilation_cache()
     models = load_models(flags.model or [default_model()], flags)
     studio = Studio(models, examples=examples, max_minutes=flags.max_minutes)
-    if flags.song is not None:
-        studio.open_with(flags.song)
+    if song is not None:
+        studio.open_with(song)
     studio.warm_up()
     if flags.host not in LOOPBACK_NAMES:
         logger.warning(

@@ -25,7 +25,7 @@ def check_types(settings: "DataclassInstance") -> None:
         value = getattr(settings, name)
         try:
             object.__setattr__(settings, name, _converted(value, annotation))
-        except TypeError:
+        except (TypeError, OverflowError):  # the latter for whole numbers that are no float
             raise ConfigError(
                 f"{type(settings).__name__}.{name}", _in_words(annotation), repr(value)
             ) from None

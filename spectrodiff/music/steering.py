@@ -5,12 +5,14 @@ where the tempo is steered.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from numbers import Integral, Real
 from typing import Literal, NamedTuple, Self, overload
 
 import numpy as np
 
 from spectrodiff.core.config import require
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.music.notes import Notes
 
 Part = int | Literal["drums"]
@@ -38,23 +40,41 @@ class Steering:
     transpose: int = 0
     tempo: float = 1.0
     programs: Mapping[int, int] = dataclasses.field(default_factory=dict)
-    muted: frozenset[Part] = frozenset()
+    muted: Collection[Part] = frozenset()
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.transpose, int) and not isinstance(self.transpose, bool)
-        in_range = whole and abs(self.transpose) <= MAX_TRANSPOSE
+        in_range = _is_whole(self.transpose) and abs(self.transpose) <= MAX_TRANSPOSE
         expected = f"whole semitones in -{MAX_TRANSPOSE}..{MAX_TRANSPOSE}"
         require(in_range, "transpose", expected, self.transpose)
-        number = isinstance(self.tempo, int | float) and not isinstance(self.tempo, bool)
+        number = isinstance(self.tempo, Real) and not isinstance(self.tempo, bool)
         in_range = number and LOWEST_TEMPO <= self.tempo <= HIGHEST_TEMPO
         expected = f"a factor in {LOWEST_TEMPO:g}..{HIGHEST_TEMPO:g}"
         require(in_range, "tempo", expected, self.tempo)
-        programs = all(_is_program(p) for pair in self.programs.items() for p in pair)
-        require(programs, "programs", "programs in 0..127", dict(self.programs))
-        muted = frozenset(self.muted)
-        valid = all(part == "drums" or _is_program(part) for part in muted)
-        require(valid, "muted", "programs in 0..127, or 'drums'", sorted(muted, key=str))
-        object.__setattr__(self, "muted", muted)
+        programs = isinstance(self.programs, Mapping)
+        programs = programs and all(_is_program(p) for pair in self.programs.items() for p in pair)
+        require(programs, "programs", "a mapping of programs in 0..127", self.programs)
+        muted = isinstance(self.muted, Collection) and not isinstance(self.muted, str)
+        muted = muted and all(part == "drums" or _is_program(part) for part in self.muted)
+        require(muted, "muted", "programs in 0..127, or 'drums'", self.muted)
+        object.__setattr__(self, "transpose", int(self.transpose))
+        object.__setattr__(self, "tempo", float(self.tempo))
+        object.__setattr__(self, "programs", {int(p): int(q) for p, q in self.programs.items()})
+        parts = (part if part == "drums" else int(part) for part in self.muted)
+        object.__setattr__(self, "muted", frozenset(parts))
+
+    def __hash__(self) -> int:
+        return hash((self.transpose, self.tempo, frozenset(self.programs.items()), self.muted))
+
+
+def check_steering(steering: object) -> Steering:
+    """Returns a steering.
+
+    Raises:
+        ConfigError: if it is something else.
+    """
+    if not isinstance(steering, Steering):
+        raise ConfigError("steering", "a Steering", repr(steering)[:80])
+    return steering
 
 
 class _Stretch(NamedTuple):
@@ -164,5 +184,9 @@ class Course:
         return sound[number] + (score_seconds - score[number]) / tempo[number]
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _is_program(program: object) -> bool:
-    return isinstance(program, int) and not isinstance(program, bool) and 0 <= program <= 127
+    return _is_whole(program) and 0 <= program <= 127  # type: ignore[operator]

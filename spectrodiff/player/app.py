@@ -1,11 +1,15 @@
 """The web application of the page: addresses, and what is answered at each."""
 
+import asyncio
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
+from typing import Self
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -15,17 +19,18 @@ import spectrodiff
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS, SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, SpectrodiffError
 from spectrodiff.music.steering import Steering
-from spectrodiff.player.downloads import DOWNLOADS, file_name
+from spectrodiff.player.downloads import MEDIA_TYPES, audio_file, file_name, midi_file, stems_file
 from spectrodiff.player.guard import Guard
-from spectrodiff.player.live import read_events
-from spectrodiff.player.renderings import Rendering
+from spectrodiff.player.renderings import OverError, Rendering, SentPart
 from spectrodiff.player.requests import (
     TooLargeError,
     read_body,
     read_json,
     read_program,
+    read_rows,
     read_sampling,
     read_settings,
+    shortened,
     title_of,
 )
 from spectrodiff.player.studio import Studio, UnknownError, title_of_example
@@ -34,6 +39,43 @@ from spectrodiff.player.wire import pack_error, pack_part
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
+
+
+STATUS: dict[type[Exception], int] = {
+    TooLargeError: 413,
+    SpectrodiffError: 422,
+    UnknownError: 404,
+}
+"""Status of the answer to each kind of error."""
+
+MAX_SAID_LETTERS = 500
+# Time between two looks whether somebody still waits for a download.
+LOOK_SECONDS = 0.25
+
+
+class Waiting:
+    """Somebody who waits for something to be rendered, until leaving this.
+
+    Args:
+        closing: set when the server stops.
+    """
+
+    def __init__(self, closing: threading.Event) -> None:
+        self._left, self._closing = threading.Event(), closing
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends the waiting."""
+        self._left.set()
+
+    def is_over(self) -> bool:
+        """Returns True if nobody waits any more."""
+        return self._left.is_set() or self._closing.is_set()
 
 
 class Pages:
@@ -71,7 +113,7 @@ class Pages:
 
     async def add_song(self, request: Request) -> Response:
         """Takes a MIDI file."""
-        data = await read_body(request, self._studio.upload_bytes)
+        data = await read_body(request, self._studio.upload_bytes, "a MIDI file")
         title = title_of(request.query_params.get("name"))
         song = await self._studio.add_song(title, data)
         return JSONResponse(song.described())
@@ -84,8 +126,8 @@ class Pages:
     async def add_phrase(self, request: Request) -> Response:
         """Takes what was played on the keyboard."""
         body = await read_json(request)
-        events = read_events({"events": body.get("notes")})
-        song = self._studio.add_phrase(events, read_program(body.get("program", 0)))
+        notes = read_rows(body, "notes")
+        song = self._studio.add_phrase(notes, read_program(body.get("program", 0)))
         return JSONResponse(song.described())
 
     async def song(self, request: Request) -> Response:
@@ -107,7 +149,7 @@ class Pages:
         body = await read_json(request)
         segment = body.get("segment")
         if not isinstance(segment, int) or isinstance(segment, bool):
-            raise ConfigError("segment", "a whole number", repr(segment))
+            raise ConfigError("segment", "a whole number", shortened(segment))
         settings = read_settings(body, take.song, take.synth.sampling)
 
         def steer() -> dict[str, object]:
@@ -122,34 +164,59 @@ class Pages:
         revision = _number(request, "revision", take.revision)
         first = _number(request, "segment", 0)
 
-        left = threading.Event()
-
-        def is_over() -> bool:
-            return left.is_set() or self._studio.closing.is_set()
+        waiting = Waiting(self._studio.closing)
 
         async def stream() -> AsyncIterator[bytes]:
-            try:
-                for segment in range(first, take.segments):
-                    part = take.rendered(segment) if take.revision == revision else None
+            with waiting:
+                for segment in range(take.segments):
+                    part = await self._part(take, segment, revision, waiting)
                     if part is None:
-                        part = await self._studio.render(take.part, segment, revision, is_over)
-                    if part is None or is_over():
                         return
-                    yield pack_part(part)
-            finally:
-                left.set()
+                    if segment >= first:
+                        yield pack_part(part)
 
         return _streamed(stream())
+
+    async def _part(
+        self, take: Rendering, segment: int, revision: int, waiting: Waiting
+    ) -> SentPart | None:
+        """Returns a part, at once if it exists, or else when the renderer comes to it."""
+        if waiting.is_over() or take.forgotten.is_set() or take.revision != revision:
+            return None
+        part = take.rendered(segment)
+        if part is not None:
+            return part
+        return await self._studio.render(take.part, segment, revision, waiting.is_over)
 
     async def download(self, request: Request) -> Response:
         """Returns a file made from a take."""
         take, name = self._take(request), request.path_params["file"]
-        if name not in DOWNLOADS:
+        if name not in MEDIA_TYPES:
             raise UnknownError(name)
-        media_type, make = DOWNLOADS[name]
-        data = await self._studio.write(make, take)
-        disposition = f'attachment; filename="{file_name(take, name)}"'
-        return Response(data, media_type=media_type, headers={"Content-Disposition": disposition})
+        with Waiting(self._studio.closing) as waiting:
+            making = asyncio.create_task(self._file(take, name, waiting))
+            while not making.done():
+                await asyncio.wait([making], timeout=LOOK_SECONDS)
+                if waiting.is_over() or await request.is_disconnected():
+                    waiting.end()
+            try:
+                data = await making
+            except OverError:
+                return JSONResponse({"error": "the server is stopping"}, 503)
+        headers = {"Content-Disposition": f'attachment; filename="{file_name(take, name)}"'}
+        return Response(data, media_type=MEDIA_TYPES[name], headers=headers)
+
+    async def _file(self, take: Rendering, name: str, waiting: Waiting) -> bytes:
+        """Returns the contents of a file, after rendering what is left of the song."""
+        revision = take.revision
+        if name == "notes.mid":
+            return midi_file(take)
+        if name == "stems.zip":
+            return await self._studio.write(stems_file, take, waiting.is_over)
+        for segment in range(take.segments):
+            if await self._part(take, segment, revision, waiting) is None and waiting.is_over():
+                raise OverError
+        return await self._studio.write(audio_file, take, revision, Path(name).suffix)
 
     async def drop_take(self, request: Request) -> Response:
         """Forgets a take."""
@@ -160,9 +227,9 @@ class Pages:
         """Begins a live session."""
         body = await read_json(request)
         model = self._studio.model(body.get("model"))
-        seed, sampling = read_sampling(body.get("settings") or {}, model.synth.sampling)
-        live = model.synth.live(seed=seed, steps=sampling.steps, guidance=sampling.guidance)
-        session = self._studio.add_live(live, read_program(body.get("program", 0)))
+        seed, sampling = read_sampling(body, model.synth.sampling)
+        live = model.synth.live(seed=seed, **vars(sampling))
+        session = self._studio.add_live(live, model, read_program(body.get("program", 0)))
         return JSONResponse(
             {
                 "id": session.id,
@@ -174,7 +241,7 @@ class Pages:
     async def live_events(self, request: Request) -> Response:
         """Takes keys that were pressed or released."""
         session = self._studio.live(request.path_params["id"])
-        session.take(read_events(await read_json(request)))
+        session.take(read_rows(await read_json(request), "events"))
         return JSONResponse({})
 
     async def steer_live(self, request: Request) -> Response:
@@ -182,10 +249,9 @@ class Pages:
         session = self._studio.live(request.path_params["id"])
         body = await read_json(request)
         program = read_program(body.get("program", session.program))
+        seed, sampling = read_sampling(body, session.own)
         steering = Steering(transpose=body.get("transpose", 0))
-        settings = body.get("settings") or {}
-        changes = {name: settings.get(name) for name in ("steps", "guidance")}
-        session.live.steer(steering, seed=settings.get("seed"), **changes)
+        session.live.steer(steering, seed=seed, **vars(sampling))
         session.program = program
         return JSONResponse({})
 
@@ -236,26 +302,20 @@ def make_app(studio: Studio, names: Collection[str] | None) -> Guard:
         Route("/api/live/{id}/parts", pages.live_parts),
     ]
 
-    async def too_large(request: Request, error: Exception) -> Response:
-        most = f"{studio.upload_bytes >> 20} MiB"
-        return JSONResponse(
-            {"error": f"expected a MIDI file of at most {most}, got a larger file"},
-            413,
-        )
+    async def answered(request: Request, error: Exception) -> Response:
+        status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+        said = str(error)
+        if isinstance(error, UnknownError):
+            said = "the server does not have this any more"
+        return JSONResponse({"error": said[:MAX_SAID_LETTERS]}, status)
 
-    async def refused(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, 422)
-
-    async def unknown(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": "the server does not have this any more"}, 404)
+    async def failed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return JSONResponse({"error": error.detail}, error.status_code)
 
     app = Starlette(
         routes=routes,
-        exception_handlers={
-            TooLargeError: too_large,
-            SpectrodiffError: refused,
-            UnknownError: unknown,
-        },
+        exception_handlers={**dict.fromkeys(STATUS, answered), HTTPException: failed},
     )
     return Guard(app, names)
 
@@ -276,12 +336,12 @@ def _streamed(parts: AsyncIterator[bytes]) -> StreamingResponse:
 
 def _number(request: Request, name: str, default: int) -> int:
     value = request.query_params.get(name, str(default))
-    if not value.isascii() or not value.isdigit():
-        raise ConfigError(name, "a whole number of 0 or more", repr(value))
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ConfigError(name, "a whole number of 0 or more", shortened(value))
     return int(value)
 
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise ConfigError(name, "an id", repr(value))
+        raise ConfigError(name, "an id", shortened(value))
     return value

@@ -12,13 +12,17 @@ from spectrodiff.audio.encoding import encode_audio
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import MidiError
 from spectrodiff.music.midi.writer import write_midi
-from spectrodiff.player.renderings import Rendering
+from spectrodiff.player.renderings import OverError, Rendering
 from spectrodiff.synthesis.stems import render_stems
 
 
-def audio_file(rendering: Rendering, suffix: str) -> bytes:
-    """Returns the whole song as an audio file, after rendering what is left of it."""
-    return encode_audio(rendering.audio(), SAMPLE_RATE, suffix)
+def audio_file(rendering: Rendering, revision: int, suffix: str) -> bytes:
+    """Returns the whole song as an audio file.
+
+    Raises:
+        ConfigError: if it is not all rendered, or the take has been steered since `revision`.
+    """
+    return encode_audio(rendering.audio(revision), SAMPLE_RATE, suffix)
 
 
 def midi_file(rendering: Rendering) -> bytes:
@@ -36,14 +40,27 @@ def midi_file(rendering: Rendering) -> bytes:
         return path.read_bytes()
 
 
-def stems_file(rendering: Rendering) -> bytes:
+def stems_file(rendering: Rendering, is_over: Callable[[], bool]) -> bytes:
     """Returns the instruments of a take, rendered apart, and their mix as a zip of WAV files.
+
+    Args:
+        rendering: the take, whose last settings hold for all of the song.
+        is_over: asked now and then; True ends the rendering.
 
     Raises:
         MidiError: if all rows are muted.
+        OverError: if nobody waits for it any more.
     """
+
+    def on_steps(count: int) -> None:
+        del count
+        if is_over():
+            raise OverError
+
     settings, notes = rendering.settings, rendering.take.score.notes
-    stems = render_stems(rendering.synth, notes, seed=settings.seed, **vars(settings.sampling))
+    stems = render_stems(
+        rendering.synth, notes, seed=settings.seed, on_steps=on_steps, **vars(settings.sampling)
+    )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, audio in stems.tracks().audio:
@@ -51,18 +68,20 @@ def stems_file(rendering: Rendering) -> bytes:
     return packed.getvalue()
 
 
-DOWNLOADS: dict[str, tuple[str, Callable[[Rendering], bytes]]] = {
-    "audio.wav": ("audio/wav", lambda rendering: audio_file(rendering, ".wav")),
-    "audio.flac": ("audio/flac", lambda rendering: audio_file(rendering, ".flac")),
-    "notes.mid": ("audio/midi", midi_file),
-    "stems.zip": ("application/zip", stems_file),
+MEDIA_TYPES = {
+    "audio.wav": "audio/wav",
+    "audio.flac": "audio/flac",
+    "notes.mid": "audio/midi",
+    "stems.zip": "application/zip",
 }
-"""Media type and maker of each file, by the last part of its address."""
+"""Media type of each file, by the last part of its address."""
 
 
 def file_name(rendering: Rendering, download: str) -> str:
     """Returns the name that a download is saved under: letters, digits and a few marks."""
+    # Letters lose their accents.
     title = unicodedata.normalize("NFKD", rendering.song.title)
+    title = "".join(letter for letter in title if not unicodedata.combining(letter))
     title = re.sub(r"\.(mid|midi|kar|rmi|smf)$", "", title, flags=re.IGNORECASE)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", title).strip("._") or "song"
     kind, suffix = download.split(".")

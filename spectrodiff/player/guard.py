@@ -1,12 +1,14 @@
 """Protection of the page from other pages: who may ask, and what the page may load."""
 
+import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+# A name, an IPv4 address or an IPv6 address in brackets, and perhaps a port.
+_HOST = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 _HEADERS = {
@@ -39,8 +41,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._is_known(host) or (origin is not None and urlsplit(origin).netloc != host):
+        host, origin = headers.get("host", "").lower(), headers.get("origin")
+        own = origin is None or origin.lower() in (f"http://{host}", f"https://{host}")
+        if not (self._is_known(host) and own):
             error = "this address may only be opened in a browser on this machine"
             await JSONResponse({"error": error}, 403)(scope, receive, send)
             return
@@ -53,4 +56,7 @@ class Guard:
         await self._app(scope, receive, send_guarded)
 
     def _is_known(self, host: str) -> bool:
-        return self._names is None or urlsplit(f"//{host}").hostname in self._names
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        return self._names is None or match["name"].strip("[]") in self._names

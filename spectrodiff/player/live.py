@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
 
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.player.renderings import SentPart, encode_part
 from spectrodiff.synthesis.live import Live
 from spectrodiff.synthesis.parts import Song
@@ -22,16 +22,19 @@ class LiveSession:
     Args:
         id: what the page calls it.
         live: the song that grows.
+        own: sampling settings of the model.
         program: General MIDI program of the keyboard.
 
     Attributes:
+        own: sampling settings of the model.
         program: General MIDI program of notes that begin from now on.
     """
 
-    def __init__(self, id: str, live: Live, program: int) -> None:
-        self.id, self.live, self.program = id, live, program
+    def __init__(self, id: str, live: Live, own: Sampling, program: int) -> None:
+        self.id, self.live, self.own, self.program = id, live, own, program
         self._programs: dict[int, int] = {}  # of the keys that are held
         self._ended = asyncio.Event()
+        self._is_streaming = False
 
     def take(self, events: Sequence[Sequence[float]]) -> None:
         """Takes keys that were pressed or released.
@@ -47,6 +50,8 @@ class LiveSession:
         if len(events) > MAX_EVENTS or any(len(event) != 3 for event in events):
             expected = f"at most {MAX_EVENTS} of seconds, pitch and velocity"
             raise ConfigError("events", expected, f"{len(events)} others")
+        if any(pitch % 1 or velocity % 1 for _, pitch, velocity in events):
+            raise ConfigError("events", "whole pitches and velocities", "others")
         for seconds, pitch, velocity in events:
             key = int(pitch)
             if velocity:
@@ -68,7 +73,13 @@ class LiveSession:
 
         Args:
             render: runs a function that renders, in another thread.
+
+        Raises:
+            ConfigError: if they are streamed already.
         """
+        if self._is_streaming:
+            raise ConfigError("live session", "one stream of its parts", "a second one")
+        self._is_streaming = True
         loop = asyncio.get_running_loop()
         begin, number, samples, frames = loop.time(), 0, 0, 0
         while not self._ended.is_set():
@@ -82,21 +93,3 @@ class LiveSession:
             yield encode_part(part, number, samples, frames, seconds, False)
             number, samples = number + 1, samples + len(part.audio)
             frames += len(part.log_mel)
-
-
-def read_events(body: dict[str, Any]) -> Sequence[Sequence[float]]:
-    """Returns the events that a request names.
-
-    Raises:
-        ConfigError: if they are not lists of numbers.
-    """
-    events = body.get("events")
-    numbers = isinstance(events, list) and all(
-        isinstance(event, list)
-        and all(isinstance(value, int | float) and not isinstance(value, bool) for value in event)
-        for event in events
-    )
-    if not numbers:
-        raise ConfigError("events", "lists of numbers", repr(events)[:80])
-    assert isinstance(events, list)
-    return events

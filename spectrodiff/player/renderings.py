@@ -41,7 +41,7 @@ class SentPart(NamedTuple):
     last: bool
 
 
-class _OverError(Exception):
+class OverError(Exception):
     """Ends the rendering of a segment that nobody waits for."""
 
 
@@ -58,6 +58,7 @@ class Rendering:
     Attributes:
         revision: number of times it was steered.
         kept_samples: audio that was still valid after it was steered last.
+        forgotten: set when the server has forgotten it, so that its streams end.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Rendering:
         self.id, self.model, self.synth, self.song = id, model, synth, song
         self.revision, self.kept_samples = 0, 0
         self.settings = settings
+        self.forgotten = threading.Event()
         self._lock = threading.Lock()
         self._parts: list[SentPart] = []
         self._take = Take(
@@ -98,34 +100,34 @@ class Rendering:
     def part(
         self, segment: int, revision: int, is_over: Callable[[], bool] = lambda: False
     ) -> SentPart | None:
-        """Returns the part of a segment, and renders those before it and itself if necessary.
+        """Returns the part of a segment, which is rendered if it is the next one.
 
         Args:
-            segment: index of the segment.
+            segment: index of the segment, at most the number of rendered ones.
             revision: what the take was steered to.
             is_over: asked now and then; True ends the rendering.
 
         Returns:
-            None if the take has been steered since `revision`, it ended before the segment, or
-            nobody waits for it any more.
+            None if the take has been steered since `revision` or was forgotten, the song ends
+            before the segment, or nobody waits for it any more.
         """
 
         def on_steps(count: int) -> None:
             del count
-            if is_over():
-                raise _OverError
+            if is_over() or self.forgotten.is_set():
+                raise OverError
 
         with self._lock:
-            while self.revision == revision and segment >= len(self._parts):
+            if self.revision == revision and segment == len(self._parts):
                 start = time.perf_counter()
                 try:
-                    part = None if is_over() else self._take.render(on_steps)
-                except _OverError:
+                    on_steps(0)
+                    part = self._take.render(on_steps)
+                except OverError:
                     part = None
-                if part is None:
-                    return None
-                self._parts.append(self._sent(part, time.perf_counter() - start))
-            return self._parts[segment] if self.revision == revision else None
+                if part is not None:
+                    self._parts.append(self._sent(part, time.perf_counter() - start))
+            return self.rendered(segment) if self.revision == revision else None
 
     def steer(self, segment: int, settings: Settings) -> None:
         """Sets all settings from a segment on.
@@ -136,21 +138,25 @@ class Rendering:
         """
         with self._lock:
             self.kept_samples = self._take.steer(
-                segment,
-                seed=settings.seed,
-                steering=settings.steering,
-                sampling=settings.sampling,
+                segment, settings.steering, seed=settings.seed, **vars(settings.sampling)
             )
             del self._parts[segment:]
             self.settings = settings
             self.revision += 1
 
-    def audio(self) -> np.ndarray:
-        """Returns the audio of all parts, int16 [samples], after rendering those that are left."""
-        revision = self.revision
-        if self.part(self.segments - 1, revision) is None:
-            raise ConfigError(self.song.title, "settings that stay while it is rendered", "others")
-        return np.concatenate([part.audio for part in self._parts])
+    def audio(self, revision: int) -> np.ndarray:
+        """Returns the audio of the whole song, int16 [samples].
+
+        Raises:
+            ConfigError: if it is not all rendered, or the take has been steered since `revision`.
+        """
+        with self._lock:
+            whole = len(self._parts) == self.segments and self.revision == revision
+            if not whole:
+                raise ConfigError(
+                    self.song.title, "settings that stay while it is rendered", "others"
+                )
+            return np.concatenate([part.audio for part in self._parts])
 
     def described(self) -> dict[str, Any]:
         """Returns the take as the page takes it."""

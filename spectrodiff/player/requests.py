@@ -1,8 +1,9 @@
 """Reading of what the page sends: everything is bounded and checked."""
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from starlette.requests import Request
 
@@ -17,16 +18,25 @@ MAX_JSON_BYTES = 2 * 2**20
 # Bytes of a body that are read and discarded, so that a browser that sends too much gets an answer.
 MOST_DISCARDED_BYTES = 256 * 2**20
 MAX_TITLE_LETTERS = 120
+MAX_SHOWN_LETTERS = 80
 MAX_STEPS = 1000
+MAX_GUIDANCE = 20.0
+LOWEST_TEMPO, HIGHEST_TEMPO = 0.5, 2.0
+LARGEST_NUMBER = 1e9
 MAX_SEED = 2**32 - 1
 
 
 class TooLargeError(Exception):
-    """A body of more bytes than allowed."""
+    """A body of more bytes than allowed; the message says how many."""
 
 
-async def read_body(request: Request, most: int) -> bytes:
+async def read_body(request: Request, most: int, kind: str) -> bytes:
     """Returns the body of a request.
+
+    Args:
+        request: the request.
+        most: bytes that are allowed.
+        kind: word for what is expected, for the message.
 
     Raises:
         TooLargeError: if it has more than `most` bytes.
@@ -39,7 +49,7 @@ async def read_body(request: Request, most: int) -> bytes:
         elif size > MOST_DISCARDED_BYTES:
             break
     if size > most:
-        raise TooLargeError
+        raise TooLargeError(f"expected {kind} of at most {most >> 20} MiB, got a larger one")
     return bytes(body)
 
 
@@ -50,14 +60,35 @@ async def read_json(request: Request) -> dict[str, Any]:
         TooLargeError: if it is too long.
         ConfigError: if it is no JSON object.
     """
-    body = await read_body(request, MAX_JSON_BYTES)
+    body = await read_body(request, MAX_JSON_BYTES, "JSON")
     try:
-        value = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
+        value = json.loads(body or b"{}", parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:  # NaN and infinity, too
         raise ConfigError("request", "JSON", "something else") from error
     if not isinstance(value, dict):
         raise ConfigError("request", "a JSON object", type(value).__name__)
     return value
+
+
+def read_rows(body: Mapping[str, Any], name: str) -> list[list[float]]:
+    """Returns a list of lists of numbers that a request names.
+
+    Raises:
+        ConfigError: if it is something else, or a number is beyond a billion.
+    """
+    rows = body.get(name)
+    valid = isinstance(rows, list) and all(
+        isinstance(row, list) and all(_is_number(value) for value in row) for row in rows
+    )
+    require(valid, name, "lists of numbers", shortened(rows))
+    assert isinstance(rows, list)
+    return rows
+
+
+def shortened(value: object) -> str:
+    """Returns a value as text that is not long."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN_LETTERS else f"{text[:MAX_SHOWN_LETTERS]}..."
 
 
 def title_of(name: str | None) -> str:
@@ -78,38 +109,49 @@ def read_settings(body: Mapping[str, Any], song: PlayedSong, own: Sampling) -> S
     Raises:
         ConfigError: if a value is impossible.
     """
-    seed, sampling = read_sampling(_object(body, "settings"), own)
+    seed, sampling = read_sampling(body, own)
     steering = _object(body, "steering")
     programs = {
         _program(song, number): program for number, program in _object(steering, "programs").items()
     }
     muted = steering.get("muted", [])
-    require(isinstance(muted, list), "muted", "a list of rows", muted)
+    require(isinstance(muted, list), "muted", "a list of rows", shortened(muted))
+    tempo = steering.get("tempo", 1.0)
+    in_range = _is_number(tempo) and LOWEST_TEMPO <= tempo <= HIGHEST_TEMPO
+    require(in_range, "tempo", f"a factor in {LOWEST_TEMPO}..{HIGHEST_TEMPO}", shortened(tempo))
     parts = frozenset(_part(song, number) for number in muted)
     return Settings(
         seed,
         sampling,
         Steering(
             transpose=steering.get("transpose", 0),
-            tempo=steering.get("tempo", 1.0),
+            tempo=tempo,
             programs=programs,
             muted=parts,
         ),
     )
 
 
-def read_sampling(settings: Mapping[str, Any], own: Sampling) -> tuple[int, Sampling]:
+def read_sampling(body: Mapping[str, Any], own: Sampling) -> tuple[int, Sampling]:
     """Returns the seed and the sampling settings that a request names.
+
+    Args:
+        body: the request, with "settings"; what is left out is the model's own.
+        own: sampling settings of the model.
 
     Raises:
         ConfigError: if a value is impossible.
     """
+    settings = _object(body, "settings")
     seed = settings.get("seed", 0)
     valid = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED
-    require(valid, "seed", f"a whole number in 0..{MAX_SEED}", seed)
-    sampling = own.but(steps=settings.get("steps"), guidance=settings.get("guidance"))
-    require(sampling.steps <= MAX_STEPS, "steps", f"at most {MAX_STEPS}", sampling.steps)
-    return seed, sampling
+    require(valid, "seed", f"a whole number in 0..{MAX_SEED}", shortened(seed))
+    steps, guidance = settings.get("steps"), settings.get("guidance")
+    valid = steps is None or (_is_number(steps) and 1 <= steps <= MAX_STEPS)
+    require(valid, "steps", f"a whole number in 1..{MAX_STEPS}", shortened(steps))
+    valid = guidance is None or (_is_number(guidance) and 0 <= guidance <= MAX_GUIDANCE)
+    require(valid, "guidance", f"a number in 0..{MAX_GUIDANCE:g}", shortened(guidance))
+    return seed, own.but(steps=steps, guidance=guidance)
 
 
 def read_program(value: object) -> int:
@@ -119,25 +161,33 @@ def read_program(value: object) -> int:
         ConfigError: if it is none.
     """
     valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 127
-    require(valid, "program", "a program in 0..127", value)
+    require(valid, "program", "a program in 0..127", shortened(value))
     assert isinstance(value, int)
     return value
 
 
 def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = body.get(name) or {}
-    require(isinstance(value, dict), name, "a JSON object", value)
+    value = body.get(name, {})
+    require(isinstance(value, dict), name, "a JSON object", shortened(value))
     return dict(value)
 
 
+def _is_number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= LARGEST_NUMBER
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
 def _part(song: PlayedSong, number: object) -> Part:
-    try:
-        row = int(str(number))
-    except ValueError:
-        row = -1
     last = len(song.rows) - 1
-    require(0 <= row <= last, "row", f"a row in 0..{last}", number)
-    program = song.rows[row].program
+    text = str(number) if isinstance(number, int | str) else ""
+    valid = re.fullmatch(r"[0-9]{1,6}", text) is not None and int(text) <= last
+    require(valid, "row", f"a row in 0..{last}", shortened(number))
+    program = song.rows[int(text)].program
     return "drums" if program is None else program
 
 

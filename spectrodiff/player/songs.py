@@ -91,28 +91,31 @@ def read_song(id: str, title: str, data: bytes, max_minutes: float) -> PlayedSon
         raise MidiError(title, error.expected, error.got) from error
     if not len(notes):
         raise MidiError(title, "a song with notes", "none")
-    if notes.total_seconds > 60 * max_minutes:
-        expected = f"a song of at most {max_minutes:g} minutes (longer ones with --max_minutes)"
-        raise MidiError(title, expected, length(notes.total_seconds))
+    _check_length(title, notes, max_minutes)
     return make_song(id, title, notes)
 
 
-def read_phrase(id: str, played: Sequence[Sequence[float]], program: int) -> PlayedSong:
+def read_phrase(
+    id: str, played: Sequence[Sequence[float]], program: int, max_minutes: float
+) -> PlayedSong:
     """Makes a song of what was played on a keyboard.
 
     Args:
         id: what the page calls it.
         played: onset and offset in seconds, pitch and velocity of each note.
         program: General MIDI program of all notes.
+        max_minutes: length of the longest phrase.
 
     Raises:
-        MidiError: if there are no notes, or one is impossible.
+        MidiError: if there are no notes, one is impossible, or the phrase is too long.
     """
-    if not played or len(played) > MAX_PHRASE_NOTES or any(len(note) != 4 for note in played):
-        expected = f"1 to {MAX_PHRASE_NOTES:,} notes of onset, offset, pitch and velocity"
-        raise MidiError("phrase", expected, f"{len(played)} notes")
-    columns = np.array(played, np.float64).T
-    onset, offset, pitch, velocity = columns
+    if not 1 <= len(played) <= MAX_PHRASE_NOTES:
+        raise MidiError("phrase", f"1 to {MAX_PHRASE_NOTES:,} notes", f"{len(played):,}")
+    if any(len(note) != 4 for note in played):
+        raise MidiError("phrase", "onset, offset, pitch and velocity of each note", "others")
+    onset, offset, pitch, velocity = np.array(played, np.float64).T
+    if (pitch % 1).any() or (velocity % 1).any():
+        raise MidiError("phrase", "whole pitches and velocities", "others")
     notes = Notes(
         onset_seconds=onset,
         offset_seconds=offset,
@@ -122,7 +125,14 @@ def read_phrase(id: str, played: Sequence[Sequence[float]], program: int) -> Pla
         is_drum=np.zeros(len(onset), bool),
         total_seconds=float(offset.max()) + PHRASE_END_SECONDS,
     )
+    _check_length("phrase", notes, max_minutes)
     return make_song(id, "Your phrase", notes)
+
+
+def _check_length(title: str, notes: Notes, max_minutes: float) -> None:
+    if notes.total_seconds > 60 * max_minutes:
+        expected = f"a song of at most {max_minutes:g} minutes (longer ones with --max_minutes)"
+        raise MidiError(title, expected, length(notes.total_seconds))
 
 
 def make_song(id: str, title: str, notes: Notes) -> PlayedSong:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spectrodiff.core.errors import MidiError
+from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.music.general_midi import PROGRAM_NAMES, short_names
 from spectrodiff.music.known_instruments import describe_known
 from spectrodiff.music.midi.container import MAX_FILE_BYTES
 from spectrodiff.player.live import LiveSession
 from spectrodiff.player.renderings import Rendering, Settings
+from spectrodiff.player.requests import shortened
 from spectrodiff.player.songs import PlayedSong, read_phrase, read_song
 from spectrodiff.synthesis.live import Live
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -31,7 +32,7 @@ Result = TypeVar("Result")
 
 
 class UnknownError(Exception):
-    """An id that the server does not know (any more)."""
+    """An id that the server does not know (any more), or a name that it never knew."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Studio:
         self._live: collections.OrderedDict[str, LiveSession] = collections.OrderedDict()
         self.closing = threading.Event()
         self._renderer = _thread("spectrodiff-render")
+        self._reader = _thread("spectrodiff-read")
         self._writer = _thread("spectrodiff-write")
         self._compiler = _thread("spectrodiff-compile")
 
@@ -118,21 +120,12 @@ class Studio:
         Raises:
             MidiError: if it cannot be read, has no notes or is too long.
         """
-        read = await self.write(read_song, _new_id(), title, data, self.max_minutes)
-        return self._keep(read)
+        call = functools.partial(read_song, _new_id(), title, data, self.max_minutes)
+        return self._keep(await asyncio.get_running_loop().run_in_executor(self._reader, call))
 
-    def open_with(self, path: Path) -> None:
-        """Reads the song that the page opens with; it stays.
-
-        Raises:
-            MidiError: if it cannot be read, has no notes or is too long.
-        """
-        try:
-            with path.open("rb") as file:
-                data = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise MidiError(path, "a readable MIDI file", error.strerror or "none") from error
-        song = self._keep(read_song(_new_id(), path.name, data, self.max_minutes))
+    def open_with(self, song: PlayedSong) -> None:
+        """Makes a song the one that the page opens with; it stays."""
+        self._keep(song)
         self._pinned.add(song.id)
         self.first_song = song.id
 
@@ -148,7 +141,7 @@ class Studio:
 
     def add_phrase(self, played: Any, program: int) -> PlayedSong:
         """Takes what was played on a keyboard; see `read_phrase`."""
-        return self._keep(read_phrase(_new_id(), played, program))
+        return self._keep(read_phrase(_new_id(), played, program, self.max_minutes))
 
     def song(self, id: str) -> PlayedSong:
         """Returns a song.
@@ -158,15 +151,15 @@ class Studio:
         """
         return _found(self._songs, id)
 
-    def model(self, name: str | None) -> PlayedModel:
+    def model(self, name: object = None) -> PlayedModel:
         """Returns a model, by default the first.
 
         Raises:
-            UnknownError: if there is none of this name.
+            ConfigError: if there is none of this name.
         """
         name = next(iter(self.models)) if name is None else name
-        if name not in self.models:
-            raise UnknownError(name)
+        if not isinstance(name, str) or name not in self.models:
+            raise ConfigError("model", f"one of {', '.join(self.models)}", shortened(name))
         return self.models[name]
 
     async def add_rendering(
@@ -180,7 +173,7 @@ class Studio:
         while others and (seconds > MAX_RENDERED_SECONDS or len(others) >= MAX_RENDERINGS):
             oldest = others.popleft()
             seconds -= oldest.seconds
-            del self._renderings[oldest.id]
+            self.drop_rendering(oldest.id)
         self._renderings[made.id] = made
         return made
 
@@ -194,11 +187,13 @@ class Studio:
 
     def drop_rendering(self, id: str) -> None:
         """Forgets a rendering."""
-        self._renderings.pop(id, None)
+        rendering = self._renderings.pop(id, None)
+        if rendering is not None:
+            rendering.forgotten.set()
 
-    def add_live(self, live: Live, program: int) -> LiveSession:
+    def add_live(self, live: Live, model: PlayedModel, program: int) -> LiveSession:
         """Begins a live session; the oldest one ends if there are too many."""
-        session = LiveSession(_new_id(), live, program)
+        session = LiveSession(_new_id(), live, model.synth.sampling, program)
         while len(self._live) >= MAX_LIVE:
             _, oldest = self._live.popitem(last=False)
             oldest.end()
@@ -233,7 +228,7 @@ class Studio:
         """Compiles the programs of the default model, in the background."""
 
         def compile_all() -> None:
-            for _ in self.model(None).synth.engine.warm_up():
+            for _ in self.model().synth.engine.warm_up():
                 if self.closing.is_set():
                     return
 
@@ -248,7 +243,7 @@ class Studio:
     def close(self) -> None:
         """Ends the threads after what they are doing."""
         self.end_streams()
-        for thread in (self._renderer, self._writer, self._compiler):
+        for thread in (self._renderer, self._reader, self._writer, self._compiler):
             thread.shutdown(wait=True, cancel_futures=True)
 
     def _keep(self, song: PlayedSong) -> PlayedSong:
@@ -257,6 +252,20 @@ class Studio:
         for id in loose[: max(len(loose) - MAX_SONGS, 0)]:
             del self._songs[id]
         return song
+
+
+def read_file(path: Path, max_minutes: float) -> PlayedSong:
+    """Reads the song of a command line.
+
+    Raises:
+        MidiError: if it cannot be read, has no notes or is too long.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise MidiError(path, "a readable MIDI file", error.strerror or "none") from error
+    return read_song(_new_id(), path.name, data, max_minutes)
 
 
 def title_of_example(name: str) -> str:

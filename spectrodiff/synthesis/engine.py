@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
+from numbers import Integral
 from typing import Self
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spectrodiff.audio.features import unscale
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.inverter import Inverter
 from spectrodiff.models.config import ModelConfig
@@ -56,6 +58,18 @@ class Engine:
                     song.parts.push(song.generate(model, tokens, jax.random.key(0)))
                 song.parts.finish()
                 yield bucket
+
+
+def check_seed(seed: object) -> int:
+    """Returns a seed of the randomness.
+
+    Raises:
+        ConfigError: if it is no whole number of 64 bits.
+    """
+    whole = isinstance(seed, Integral) and not isinstance(seed, bool)
+    if not (whole and -(2**63) <= seed < 2**63):  # type: ignore[operator]
+        raise ConfigError("seed", "a whole number of 64 bits", repr(seed)[:80])
+    return int(seed)  # type: ignore[call-overload]
 
 
 class Continuation:

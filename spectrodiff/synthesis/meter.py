@@ -2,16 +2,9 @@
 
 import time
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from spectrodiff.core.progress import Progress
-
-
-class ExpectedSeconds(NamedTuple):
-    """Estimated time of rendering."""
-
-    sampling: float  # of the spectrograms
-    inverting: float
 
 
 class Meter:

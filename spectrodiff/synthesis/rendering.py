@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -29,6 +29,7 @@ def render_songs(
     seed: int,
     batch_size: int,
     progress: bool,
+    on_steps: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, Song]]:
     """Renders songs side by side.
 
@@ -39,13 +40,15 @@ def render_songs(
         seed: of the randomness.
         batch_size: number of songs per batch.
         progress: show the progress.
+        on_steps: called now and then with the number of steps since the last call; an error that it
+            raises ends the rendering.
 
     Yields:
         The number and the audio of each song, as soon as it is done.
     """
     groups = group_songs([len(song.tokens) for song in songs], batch_size)
     features: dict[int, list[np.ndarray]] = {number: [] for number in range(len(songs))}
-    with _generated(model, songs, groups, seed, progress, WAITING_SEGMENTS) as segments:
+    with _generated(model, songs, groups, seed, progress, WAITING_SEGMENTS, on_steps) as segments:
         for segment in segments:
             tokens, done = songs[segment.song], features[segment.song]
             done.append(segment.scaled_mel)
@@ -83,6 +86,7 @@ def _generated(
     seed: int,
     progress: bool,
     waiting: int,
+    asked_on_steps: Callable[[int], None] | None = None,
 ) -> Iterator[Iterator[Segment]]:
     """Generates the segments of songs, group by group, in a thread that leaving this ends."""
     closed = threading.Event()
@@ -94,6 +98,8 @@ def _generated(
             if closed.is_set():
                 raise _ClosedError
             meter.steps_done(count)
+            if asked_on_steps is not None:
+                asked_on_steps(count)
 
         def generate() -> Iterator[Segment]:
             for group in groups:

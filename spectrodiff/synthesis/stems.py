@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Unpack
 
 import numpy as np
@@ -188,6 +188,7 @@ def render_stems(
     strict: bool = False,
     batch_size: int = 8,
     progress: bool = False,
+    on_steps: Callable[[int], None] | None = None,
     **sampling: Unpack[SamplingChanges],
 ) -> RenderedStems:
     """Renders the stems of a song, and the song at once, whose loudness their sum gets.
@@ -199,6 +200,7 @@ def render_stems(
         strict: refuse a song with too many notes in a segment instead of leaving some out.
         batch_size: number of stems per batch.
         progress: show the progress.
+        on_steps: see `Synthesizer.render_each`.
         **sampling: see `Synthesizer.render_each`.
 
     Raises:
@@ -208,7 +210,13 @@ def render_stems(
     whole = synth.tokenize(notes, strict=strict)
     song = split_tokens(notes, whole, synth, strict=strict)
     rendered = render_stems_each(
-        synth, [song], seed=seed, batch_size=batch_size, progress=progress, **sampling
+        synth,
+        [song],
+        seed=seed,
+        batch_size=batch_size,
+        progress=progress,
+        on_steps=on_steps,
+        **sampling,
     )
     return dict(rendered)[0]
 
@@ -220,6 +228,7 @@ def render_stems_each(
     seed: int = 0,
     batch_size: int = 8,
     progress: bool = False,
+    on_steps: Callable[[int], None] | None = None,
     **sampling: Unpack[SamplingChanges],
 ) -> Iterator[tuple[int, RenderedStems]]:
     """Renders the stems of songs, all of them side by side as songs of a batch.
@@ -230,6 +239,7 @@ def render_stems_each(
         seed: of the randomness.
         batch_size: number of stems per batch.
         progress: show the progress.
+        on_steps: see `Synthesizer.render_each`.
         **sampling: see `Synthesizer.render_each`.
 
     Yields:
@@ -243,6 +253,7 @@ def render_stems_each(
         seed=seed,
         batch_size=batch_size,
         progress=progress,
+        on_steps=on_steps,
         **sampling,
     )
     for number, audio in rendered:

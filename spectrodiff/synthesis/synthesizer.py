@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.core.constants import HOP_SAMPLES, MIN_LOG_MEL, NUM_MELS, SAMPLE_RATE
+from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.parallel import make_mesh, replicated
 from spectrodiff.diffusion.parameterization import to_eps
@@ -29,23 +29,19 @@ from spectrodiff.music.notes import Notes
 from spectrodiff.music.steering import Steering
 from spectrodiff.music.tokenizer import SongTokens, tokenize_song
 from spectrodiff.synthesis.engine import Engine
+from spectrodiff.synthesis.estimate import ExpectedSeconds, expected_seconds
 from spectrodiff.synthesis.live import Live
-from spectrodiff.synthesis.meter import ExpectedSeconds
 from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.rendering import render_songs, stream_song
 from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.segments.model import SegmentModel
-from spectrodiff.synthesis.songs import first_batch, generate_songs, group_songs
+from spectrodiff.synthesis.songs import generate_songs
 from spectrodiff.synthesis.take import Take
 from spectrodiff.synthesis.tuning import Tuning
 
 logger = logging.getLogger(__name__)
-
-# Calls and frames that are timed to estimate the time of a song; the fastest call counts.
-TRIALS = 2
-TRIAL_FRAMES = 512  # 10 s
 
 # Sampling settings whose generators are kept; two that are compared take turns.
 KEPT_MODELS = 4
@@ -112,6 +108,7 @@ class Synthesizer:
         strict: bool = False,
         batch_size: int = 8,
         progress: bool = False,
+        on_steps: Callable[[int], None] | None = None,
         **sampling: Unpack[SamplingChanges],
     ) -> Iterator[tuple[int, Song]]:
         """Renders songs side by side; the result of a song does not depend on the others.
@@ -124,6 +121,8 @@ class Synthesizer:
             strict: refuse a song with too many notes in a segment instead of leaving some out.
             batch_size: number of songs per batch.
             progress: show a progress bar, or log lines if there is no terminal.
+            on_steps: called now and then, in another thread, with the number of steps since the
+                last call; an error that it raises ends the rendering.
             **sampling: steps, guidance, sampler and other settings, which override the model's own
                 `sampling` (see `spectrodiff.diffusion.sampling.Sampling`). An autoregressive model
                 ignores them, and says so in the log.
@@ -139,7 +138,13 @@ class Synthesizer:
         tokens = [self.tokenize(song, strict=strict) for song in songs]
         model = self._segment_model(self.sampling.but(**sampling), len(tokens) > 1)
         return render_songs(
-            model, self.inverter, tokens, seed=seed, batch_size=batch_size, progress=progress
+            model,
+            self.inverter,
+            tokens,
+            seed=seed,
+            batch_size=batch_size,
+            progress=progress,
+            on_steps=on_steps,
         )
 
     def stream(
@@ -272,27 +277,8 @@ class Synthesizer:
             **sampling: as in `render_each`.
         """
         batch_size = _checked_batch_size(batch_size)
-        if not songs:
-            return ExpectedSeconds(0.0, 0.0)
         model = self._segment_model(self.sampling.but(**sampling), len(songs) > 1)
-        groups = group_songs([len(song.tokens) for song in songs], batch_size)
-        batch = first_batch(model, [songs[song].tokens for song in groups[0]])
-        trial = model.try_steps(batch)
-        count = next(trial)
-        moments = [clock()]
-        for _ in range(TRIALS):
-            next(trial)
-            moments.append(clock())
-        batches = sum(len(songs[group[0]].tokens) for group in groups)
-        sampling_seconds = float(batches * model.steps / count * np.diff(moments).min())
-
-        longest = max(song.num_frames for song in songs)
-        silence = np.full((min(longest, TRIAL_FRAMES), NUM_MELS), MIN_LOG_MEL, np.float32)
-        self.inverter(silence)
-        start = clock()
-        self.inverter(silence)
-        frames = sum(song.num_frames for song in songs)
-        return ExpectedSeconds(sampling_seconds, (clock() - start) * frames / len(silence))
+        return expected_seconds(model, self.inverter, songs, batch_size, clock)
 
     def predict_noise(
         self,

@@ -2,18 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Self
+from typing import Self, Unpack
 
 import numpy as np
 
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.music.known_instruments import Adaptation, adapt
 from spectrodiff.music.notes import Notes
-from spectrodiff.music.steering import Course, Steering
+from spectrodiff.music.steering import Course, Steering, check_steering
 from spectrodiff.music.tokenizer import SongTokens, tokenize_adapted
-from spectrodiff.synthesis.engine import Continuation, Engine
+from spectrodiff.synthesis.engine import Continuation, Engine, check_seed
 from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.songs import song_key
 
@@ -68,11 +68,12 @@ class Take:
         sampling: Sampling | None = None,
     ) -> None:
         self._engine, self._notes = engine, notes
-        self._chosen: dict[int, int] = {}
+        self._sampling, self._seed = sampling or engine.sampling, seed
         self._course = Course(steering)
+        self._chosen: dict[int, int] = {}
         # What the segments before each number leave, so that the take can go on from any of them.
         self._before = [Continuation(engine.inverter, engine.config.mel_bins)]
-        self.steer(0, seed=seed, steering=steering, sampling=sampling)
+        self.steer(0)
 
     @property
     def course(self) -> Course:
@@ -128,18 +129,20 @@ class Take:
     def steer(
         self,
         segment: int,
-        *,
-        seed: int = 0,
         steering: Steering | None = None,
-        sampling: Sampling | None = None,
+        *,
+        seed: int | None = None,
+        **sampling: Unpack[SamplingChanges],
     ) -> int:
-        """Sets all settings from a segment on, and forgets what was rendered from there on.
+        """Changes settings from a segment on, and forgets what was rendered from there on.
+
+        Settings that are left out stay as they were at the end of the song.
 
         Args:
             segment: index of the segment, 0 up to the number of rendered ones.
+            steering: instruments, transposition and tempo.
             seed: of the randomness.
-            steering: of the notes.
-            sampling: sampling settings; by default the model's own.
+            **sampling: steps, guidance, sampler and other sampling settings.
 
         Returns:
             Number of samples of audio that are kept.
@@ -150,14 +153,18 @@ class Take:
         if not 0 <= segment <= self.rendered:
             expected = f"a segment in 0..{self.rendered}, those rendered so far and the next"
             raise ConfigError("segment", expected, f"{segment}")
-        model = self._engine.segments(sampling or self._engine.sampling)
+        seed = check_seed(self._seed if seed is None else seed)
+        changed = self._sampling.but(**sampling)
+        model = self._engine.segments(changed)
+        steering = check_steering(self._course.last if steering is None else steering)
         course = Course(steering)
         if segment:
             seconds = segment * self._engine.config.target_frames * HOP_SAMPLES / SAMPLE_RATE
-            course = self._course.steered(seconds, steering or Steering())
+            course = self._course.steered(seconds, steering)
         score = self._read(course)
         # All is valid: nothing has been changed before.
         self._model, self._course, self.score = model, course, score
+        self._sampling, self._seed = changed, seed
         self._chosen |= {r.program: r.replaced_by for r in score.adaptation.replacements}
         self._key = song_key(seed, score.tokens.tokens)
         del self._before[segment + 1 :]

@@ -8,11 +8,9 @@ import pytest
 import soundfile
 from scipy.signal import welch
 
-from spectrodiff.audio.loudness import limit
 from spectrodiff.commands import sample
 from spectrodiff.core.errors import ConfigError, OutputError
 from spectrodiff.music.midi.reader import read_midi
-from spectrodiff.synthesis.loading import load
 
 FEW = ["--steps", "2"]
 
@@ -43,7 +41,6 @@ def names(folder):
 
 
 def test_stems_of_a_song_add_up_to_its_mix(golden, render, capsys, caplog):
-    """The loudness is that of the song as it is written, whose peaks are limited, too."""
     caplog.set_level(logging.INFO)
     folder = render(["band_drums"], "--stems", "--picture")
     stems = read_all(folder, dtype="int16")
@@ -63,11 +60,6 @@ def test_stems_of_a_song_add_up_to_its_mix(golden, render, capsys, caplog):
     counted = [text for text in caplog.messages if "segments in 2 steps" in text]
     assert counted[0].startswith(f"1 song, {len(stems)} stems, ")
 
-    synth = load(str(golden / "checkpoints" / "paddle"), inverter="griffin-lim")
-    whole = limit(synth.render(notes, steps=2).audio, 16_000).astype(np.float64)
-    meter = pyloudnorm.Meter(16_000)
-    loudness = meter.integrated_loudness(mix / 32768)
-    assert loudness == pytest.approx(meter.integrated_loudness(whole), abs=1.0)
     assert any("stems and mix limited alike, by up to" in text for text in caplog.messages)
     # Nothing is lowered more than its peaks need.
     assert max(np.abs(audio.astype(int)).max() for audio in [mix, *stems.values()]) > 32_700
@@ -107,7 +99,7 @@ def test_peaks_are_limited_in_all_stems_and_the_mix_alike(render, caplog):
     mix = loud.pop("mix") / np.where(soft["mix"], soft.pop("mix"), np.nan)
     for name, audio in loud.items():
         heard = np.abs(soft[name]) > 1e-3
-        np.testing.assert_allclose((audio / soft[name])[heard], mix[heard], rtol=0.15)
+        np.testing.assert_allclose(audio[heard] / soft[name][heard], mix[heard], rtol=0.15)
 
 
 def test_one_instrument_has_a_stem_and_a_mix(render):

@@ -68,6 +68,14 @@ def test_muted_parts():
     np.testing.assert_array_equal(rows, [0, 2, 4])
 
 
+def test_numbers_of_numpy_and_equality():
+    ours = Steering(np.int64(3), np.float32(0.5), {np.int32(1): np.int64(2)}, [np.int8(4), "drums"])
+    wanted = Steering(3, 0.5, {1: 2}, frozenset({4, "drums"}))
+    assert ours == wanted
+    assert hash(ours) == hash(wanted)
+    assert type(ours.transpose) is int
+
+
 def test_forgotten_stretches():
     course = Course().steered(1.0, Steering(tempo=2.0)).steered(2.0, Steering(tempo=4.0))
     shorter = course.without_past(2.5)
@@ -82,7 +90,13 @@ def test_forgotten_stretches():
         ({"tempo": 0.0}, "tempo: expected a factor in 0.25..4, got 0.0"),
         ({"tempo": float("nan")}, "got nan"),
         ({"tempo": "fast"}, "got 'fast'"),
-        ({"programs": {0: 128}}, "programs: expected programs in 0..127, got {0: 128}"),
+        (
+            {"programs": {0: 128}},
+            "programs: expected a mapping of programs in 0..127, got {0: 128}",
+        ),
+        ({"programs": [(1, 2)]}, "got [(1, 2)]"),
+        ({"muted": [[1]]}, "got [[1]]"),
+        ({"muted": "drums"}, "got 'drums'"),
         ({"muted": frozenset({"drum"})}, "muted: expected programs in 0..127, or 'drums'"),
     ],
 )

@@ -1,5 +1,6 @@
 """The server of the page, asked as the page asks it."""
 
+import http.client
 import io
 import itertools
 import json
@@ -11,8 +12,9 @@ import soundfile
 
 import spectrodiff as sd
 from spectrodiff.music.midi.writer import write_midi
+from tests.support.midi import midi_bytes, off, on
 from tests.support.notation import note_rows, note_table
-from tests.support.played import ROOT, Server
+from tests.support.played import PATIENCE_SECONDS, ROOT, Server
 
 SONG = note_table(
     [
@@ -42,6 +44,11 @@ def server(midi):
 @pytest.fixture(scope="module")
 def song(server):
     return server.get(f"/api/songs/{server.get('/api/setup')['song']}")
+
+
+def long_song():
+    """The bytes of a MIDI file of 25 minutes."""
+    return midi_bytes([on(0, 60), off(1500 * 1000, 60)])
 
 
 def joined(parts):
@@ -153,6 +160,36 @@ def test_downloads(server, song):
     assert sorted(note_rows(sd.read_midi(body))) == sorted(note_rows(SONG))
 
 
+def test_a_download_keeps_nobody_waiting(server, song):
+    """Rendered for a file, segment by segment, other takes come in between."""
+    long = server.post("/api/songs?name=long.mid", long_song())
+    settings = {"steps": 3}
+    take = server.post("/api/takes", {"song": long["id"], "settings": settings})
+    parts = server.take_parts(take)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+    connection.request("GET", f"/api/takes/{take['id']}/audio.wav")
+    next(parts)
+    other = server.post("/api/takes", {"song": song["id"], "settings": settings})
+    assert next(server.take_parts(other)).header["segment"] == 0
+    steered = server.post(f"/api/takes/{take['id']}/steer", {"segment": 0, "settings": settings})
+    assert steered["revision"] == 1
+    response = connection.getresponse()
+    assert response.status == 422
+    assert b"settings that stay while it is rendered" in response.read()
+    connection.close()
+    server.ask("DELETE", f"/api/takes/{take['id']}")
+    assert len(list(parts)) < take["segments"] / 2
+
+
+def test_a_take_that_is_forgotten_ends_its_streams(server):
+    long = server.post("/api/songs?name=long.mid", long_song())
+    take = server.post("/api/takes", {"song": long["id"], "settings": {"steps": 3}})
+    parts = server.take_parts(take)
+    next(parts)
+    server.ask("DELETE", f"/api/takes/{take['id']}")
+    assert len(list(parts)) < take["segments"] / 2
+
+
 def test_songs_that_are_sent(server, midi):
     sent = server.post("/api/songs?name=..%2F..%2Fetc%2F%3Cb%3Ex.mid", midi.read_bytes())
     assert sent["title"] == "<b>x.mid"  # text, which the page never reads as HTML
@@ -173,6 +210,12 @@ def test_phrases(server):
     assert server.refusal("POST", "/api/phrases", {"notes": [[0, 1, 60]]})[0] == 422
     assert server.refusal("POST", "/api/phrases", {"notes": [[1, 0, 60, 90]]})[0] == 422
     assert server.refusal("POST", "/api/phrases", {"notes": [[0, 1e300, 60, 90]]})[0] == 422
+    assert server.refusal("POST", "/api/phrases", {"notes": [[0, 10**400, 60, 90]]})[0] == 422
+    assert server.refusal("POST", "/api/phrases", {"notes": [[0, 1, 60.5, 90]]})[0] == 422
+    assert server.refusal("POST", "/api/phrases", {"notes": None})[0] == 422
+    status, said = server.refusal("POST", "/api/phrases", {"notes": [[0, 1801, 60, 90]]})
+    assert status == 422
+    assert "at most 30 minutes" in said
 
 
 def test_examples(server):
@@ -186,7 +229,7 @@ def test_examples(server):
     [
         (b"hello", 422, "x.mid: expected a MIDI file, got only 5 bytes"),
         (b"", 422, "x.mid: expected a MIDI file"),
-        (bytes(50 << 20), 413, "expected a MIDI file of at most 4 MiB, got a larger file"),
+        (bytes(50 << 20), 413, "expected a MIDI file of at most 4 MiB, got a larger one"),
     ],
 )
 def test_files_that_are_refused(server, data, status, message):
@@ -213,6 +256,13 @@ def test_songs_that_are_too_long(server, tmp_path):
         {"settings": {"seed": -1}},
         {"settings": {"seed": 1.5}},
         {"settings": "fast"},
+        {"settings": [1]},
+        {"settings": {"guidance": 10**400}},
+        {"settings": {"guidance": -5}},
+        {"model": []},
+        {"steering": {"muted": ["x" * 1_000_000]}},
+        {"steering": {"muted": [" 0_0 "]}},
+        {"steering": {"tempo": 0.25}},
         {"steering": {"tempo": 0}},
         {"steering": {"transpose": "up"}},
         {"steering": {"muted": [3]}},
@@ -226,15 +276,24 @@ def test_songs_that_are_too_long(server, tmp_path):
 def test_settings_that_are_refused(server, song, changes):
     status, said = server.refusal("POST", "/api/takes", {"song": song["id"], **changes})
     assert status == 422, said
+    assert len(said) < 300
 
 
 def test_requests_that_make_no_sense(server, song):
     assert server.refusal("POST", "/api/takes", {"song": "nothing"})[0] == 404
-    assert server.refusal("POST", "/api/takes", {"song": song["id"], "model": "big"})[0] == 404
+    status, said = server.refusal("POST", "/api/takes", {"song": song["id"], "model": "big"})
+    assert (status, said) == (422, "model: expected one of untrained, got 'big'")
     assert server.refusal("POST", "/api/takes", b"{")[0] == 422
     assert server.refusal("POST", "/api/takes", b"[" * 100_000)[0] == 422
     assert server.refusal("POST", "/api/takes", b"[]")[0] == 422
-    assert server.refusal("POST", "/api/takes", b" " * (3 << 20))[0] == 413
+    status, said = server.refusal("POST", "/api/takes", b" " * (3 << 20))
+    assert (status, said) == (413, "expected JSON of at most 2 MiB, got a larger one")
+    for number in (b"NaN", b"-Infinity", b"1" + b"0" * 5000):
+        body = b'{"song": "x", "settings": {"guidance": ' + number + b"}}"
+        assert server.ask("POST", "/api/takes", body)[0] in (404, 422)
+    assert server.refusal("GET", f"/api/takes/x/parts?segment={'9' * 5000}")[0] == 404
+    assert server.refusal("GET", "/api/nothing") == (404, "Not Found")
+    assert server.refusal("PUT", "/api/setup")[0] == 405
     take = server.post("/api/takes", {"song": song["id"]})
     path = f"/api/takes/{take['id']}"
     assert server.refusal("POST", f"{path}/steer", {"segment": 1})[0] == 422  # not rendered
@@ -254,6 +313,11 @@ def test_requests_that_make_no_sense(server, song):
         {"Host": "example.com"},  # a name that leads here
         {"Origin": "http://example.com"},  # a page from elsewhere
         {"Origin": "null"},
+        {"Origin": "http://[::1"},
+        {"Host": "[::1"},
+        {"Host": "evil@localhost"},
+        {"Host": "localhost#example.com"},
+        {"Host": "localhost:abc"},
     ],
 )
 def test_other_pages_may_not_ask(server, headers):
@@ -277,6 +341,11 @@ def test_live(server):
     second = next(parts)
     assert second.header["first_sample"] == len(pressed.audio)
     assert second.header["segment"] == 1
+    for settings in ({"steps": 1_000_000}, {"seed": "x"}, [1]):
+        assert server.refusal("POST", f"{path}/steer", {"settings": settings})[0] == 422
+    second_stream = server.parts(f"{path}/parts")
+    with pytest.raises(AssertionError, match="expected one stream of its parts"):
+        next(second_stream)
     for events in ([[0.1, 60]], [["x", 1, 2]], [[0.1, 400, 90]], "none", [[0, 60, 90]] * 1001):
         assert server.refusal("POST", f"{path}/events", {"events": events})[0] == 422
     assert server.ask("DELETE", path)[0] == 200

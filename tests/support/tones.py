@@ -34,7 +34,7 @@ class ToneSynthesizer:
         samples = int(notes.total_seconds * RATE)
         return SongTokens(tokens, samples // 320 + 1, samples, ())
 
-    def render_each(self, songs, *, seed, batch_size, progress):
+    def render_each(self, songs, *, seed, batch_size, progress, on_steps):
         for number in reversed(range(len(songs))):  # in any order
             notes = self._notes[songs[number].tokens[0, 0] - 1]
             self.rendered.append(notes)

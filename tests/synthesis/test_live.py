@@ -1,8 +1,10 @@
 """Songs that are played live: the tokens of their segments, and how their parts join."""
 
+import dataclasses
 import logging
 import threading
 import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -65,6 +67,37 @@ def test_what_comes_late_sounds_from_the_next_segment_on():
         (TIE, program(0), *begin, shift(10), OFF, pitch(60), END),
         (program(0), pitch(64), TIE, OFF, pitch(64), END),
     ]
+
+
+def test_a_late_note_keeps_its_length_at_another_tempo():
+    live, tokens = live_song(steering=Steering(tempo=2.0))
+    live.pull()
+    live.note_on(60, seconds=0.2)
+    live.note_off(60, seconds=0.3)
+    live.pull()
+    assert tokens[1] == (TIE, program(0), ON, pitch(60), shift(10), OFF, pitch(60), END)
+
+
+def test_a_segment_that_fails_comes_again_with_its_notes():
+    engine, record = recorded_engine()
+    fails = [True]
+
+    def generate(batch, on_steps=None):
+        if fails.pop():
+            raise MemoryError("device")
+        return record(batch, on_steps)
+
+    failing = types.SimpleNamespace(**{n: getattr(record, n) for n in ("steps", "num_devices")})
+    model = type("Failing", (), {"__call__": staticmethod(generate), "config": record.config,
+                                 "tuning": record.tuning, **vars(failing)})()  # fmt: skip
+    live = Live(dataclasses.replace(engine, segments=lambda _: model))
+    live.note_on(60, seconds=0.05)
+    with pytest.raises(MemoryError):
+        live.pull()
+    assert live.seconds == 0.0
+    fails.append(False)
+    live.pull()
+    assert record.tokens == [(TIE, shift(5), program(0), ON, pitch(60), END)]
 
 
 def test_a_key_that_is_struck_again_ends_its_note():
@@ -201,6 +234,9 @@ def test_seed_and_sampling_from_the_next_segment_on(golden):
     assert np.abs(rendered(seed=2)[:13] - base[:13]).max() > 0.01
     with pytest.raises(ConfigError, match="steps"):
         synth.live().steer(steps=0)
+    for change in ({"seed": "x"}, {"seed": 1.5}, {"seed": 2**64}, {"steering": {}}):
+        with pytest.raises(ConfigError):
+            synth.live().steer(**change)
 
 
 def test_parts_join_to_one_inversion_of_all_frames():

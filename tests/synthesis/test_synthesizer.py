@@ -11,7 +11,7 @@ from spectrodiff.audio.features import scale
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.music.tokenizer import tokenize_song
-from spectrodiff.synthesis import synthesizer
+from spectrodiff.synthesis import estimate
 from spectrodiff.synthesis.songs import song_key
 from spectrodiff.synthesis.synthesizer import Synthesizer
 from tests.support.inverters import LoudnessInverter
@@ -288,7 +288,7 @@ def test_expected_time_of_all_steps_and_frames(synth, midi, monkeypatch):
         ticks = iter([10.0, 13.0, 15.0, 20.0, 21.0])
         return synth.expected_seconds(songs, steps=7, batch_size=batch_size, clock=ticks.__next__)
 
-    monkeypatch.setattr(synthesizer, "TRIAL_FRAMES", 25)
+    monkeypatch.setattr(estimate, "TRIAL_FRAMES", 25)
     assert expected(8).sampling == 2 * 7 * long
     assert expected(1).sampling == 2 * 7 * (long + short)
     frames = sum(song.num_frames for song in songs)

@@ -42,11 +42,23 @@ def test_a_take_goes_on_from_any_segment(synth):
     """With the same settings it is the same again."""
     take = synth.take(SONG, seed=1, **FEW)
     whole = list(take)
-    sampling = synth.sampling.but(**FEW)
     for segment in (3, 1, 0):
-        kept = take.steer(segment, seed=1, sampling=sampling)
+        kept = take.steer(segment)
         assert kept == len(joined(whole[:segment])) if segment else kept == 0
         np.testing.assert_array_equal(joined(whole[:segment] + list(take)), joined(whole))
+
+
+def test_settings_that_are_left_out_stay(synth):
+    take = synth.take(SONG, seed=1, steering=Steering(transpose=2), **FEW)
+    first = list(take)
+    take.steer(1, seed=2)
+    other = list(take)
+    assert not np.array_equal(joined(first[1:]), joined(other))
+    np.testing.assert_array_equal(take.score.notes.pitch, [62, 66])
+    take.steer(1, seed=1)
+    np.testing.assert_array_equal(joined(list(take)), joined(first[1:]))
+    take.steer(1, steps=3)
+    assert not np.array_equal(joined(list(take)), joined(first[1:]))
 
 
 def test_steering_from_a_segment_on():
@@ -55,7 +67,7 @@ def test_steering_from_a_segment_on():
     take = Take(engine, SONG)
     before = list(take)
     first_keys = list(record.keys)
-    kept = take.steer(1, steering=Steering(tempo=0.5, transpose=-1))
+    kept = take.steer(1, Steering(tempo=0.5, transpose=-1))
     assert kept == 13 * 320  # without the three frames that the inverter looks ahead
     assert (take.segments, take.rendered, take.samples) == (6, 1, kept)
     after = list(take)
@@ -94,8 +106,11 @@ def test_errors_leave_a_take_as_it_was(synth):
         take.steer(2)
     with pytest.raises(ConfigError, match="segment"):
         take.steer(-1)
+    for change in ({"seed": "x"}, {"seed": 2**64}, {"steps": 0}, {"steering": {}}):
+        with pytest.raises(ConfigError):
+            take.steer(1, **change)
     with pytest.raises(ConfigError, match="tempo"):
-        take.steer(1, steering=Steering(tempo=9.0))
+        take.steer(1, Steering(tempo=9.0))
     rest = list(take)
     np.testing.assert_array_equal(joined([first, *rest]), joined(list(synth.stream(SONG, **FEW))))
     with pytest.raises(MidiError):

@@ -1,0 +1,63 @@
+"""Estimated time of rendering songs."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from spectrodiff.core.constants import MIN_LOG_MEL, NUM_MELS
+from spectrodiff.inverter import Inverter
+from spectrodiff.music.tokenizer import SongTokens
+from spectrodiff.synthesis.segments.model import SegmentModel
+from spectrodiff.synthesis.songs import first_batch, group_songs
+
+# Calls and frames that are timed to estimate the time of a song; the fastest call counts.
+TRIALS = 2
+TRIAL_FRAMES = 512  # 10 s
+
+
+class ExpectedSeconds(NamedTuple):
+    """Estimated time of rendering."""
+
+    sampling: float  # of the spectrograms
+    inverting: float
+
+
+def expected_seconds(
+    model: SegmentModel,
+    inverter: Inverter,
+    songs: Sequence[SongTokens],
+    batch_size: int,
+    clock: Callable[[], float],
+) -> ExpectedSeconds:
+    """Estimates the time of rendering songs.
+
+    Times some steps of the first batch and the inversion of ten seconds of silence.
+
+    Args:
+        model: generates segments.
+        inverter: turns features into audio.
+        songs: tokens.
+        batch_size: number of songs per batch.
+        clock: returns seconds since any moment.
+    """
+    if not songs:
+        return ExpectedSeconds(0.0, 0.0)
+    groups = group_songs([len(song.tokens) for song in songs], batch_size)
+    batch = first_batch(model, [songs[song].tokens for song in groups[0]])
+    trial = model.try_steps(batch)
+    count = next(trial)
+    moments = [clock()]
+    for _ in range(TRIALS):
+        next(trial)
+        moments.append(clock())
+    batches = sum(len(songs[group[0]].tokens) for group in groups)
+    sampling_seconds = float(batches * model.steps / count * np.diff(moments).min())
+
+    longest = max(song.num_frames for song in songs)
+    silence = np.full((min(longest, TRIAL_FRAMES), NUM_MELS), MIN_LOG_MEL, np.float32)
+    inverter(silence)
+    start = clock()
+    inverter(silence)
+    frames = sum(song.num_frames for song in songs)
+    return ExpectedSeconds(sampling_seconds, (clock() - start) * frames / len(silence))
