@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
             )
     if not flags.max_minutes > 0:
         raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
-    from spectrodiff.player.server import LOOPBACK_NAMES, open_browser, open_socket, serve
+    from spectrodiff.player.server import is_loopback, open_browser, open_socket, serve
     from spectrodiff.player.studio import Studio, read_file
 
     # Errors in flags and songs come before the model is loaded.
@@ -46,9 +46,9 @@ def main(arguments: Sequence[str]) -> None:
     if song is not None:
         studio.open_with(song)
     studio.warm_up()
-    if flags.host not in LOOPBACK_NAMES:
+    if not is_loopback(flags.host):
         logger.warning(
-            "note: everyone who can reach %s can use the page; it has no passwords", flags.host
+            "note: everyone who can reach this machine can use the page; it has no passwords"
         )
 
     def started(address: str) -> None:

@@ -10,7 +10,7 @@ from typing import Self
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -45,6 +45,7 @@ STATUS: dict[type[Exception], int] = {
     TooLargeError: 413,
     SpectrodiffError: 422,
     UnknownError: 404,
+    ClientDisconnect: 400,
 }
 """Status of the answer to each kind of error."""
 
@@ -209,10 +210,12 @@ class Pages:
     async def _file(self, take: Rendering, name: str, waiting: Waiting) -> bytes:
         """Returns the contents of a file, after rendering what is left of the song."""
         revision = take.revision
+        if not len(take.take.score.notes):
+            raise ConfigError(take.song.title, "rows that sound", "none")
         if name == "notes.mid":
             return midi_file(take)
         if name == "stems.zip":
-            return await self._studio.write(stems_file, take, waiting.is_over)
+            return await self._studio.write_stems(stems_file, take, waiting.is_over)
         for segment in range(take.segments):
             if await self._part(take, segment, revision, waiting) is None and waiting.is_over():
                 raise OverError

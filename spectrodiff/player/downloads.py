@@ -10,7 +10,6 @@ from pathlib import Path
 
 from spectrodiff.audio.encoding import encode_audio
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.core.errors import MidiError
 from spectrodiff.music.midi.writer import write_midi
 from spectrodiff.player.renderings import OverError, Rendering
 from spectrodiff.synthesis.stems import render_stems
@@ -26,14 +25,8 @@ def audio_file(rendering: Rendering, revision: int, suffix: str) -> bytes:
 
 
 def midi_file(rendering: Rendering) -> bytes:
-    """Returns the notes of a take as a MIDI file: steered, with the song's instruments.
-
-    Raises:
-        MidiError: if all rows are muted.
-    """
+    """Returns the notes of a take as a MIDI file: steered, with the song's instruments."""
     notes = rendering.take.score.notes
-    if not len(notes):
-        raise MidiError(rendering.song.title, "rows that sound", "none")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "notes.mid"
         write_midi(notes, path)
@@ -48,7 +41,7 @@ def stems_file(rendering: Rendering, is_over: Callable[[], bool]) -> bytes:
         is_over: asked now and then; True ends the rendering.
 
     Raises:
-        MidiError: if all rows are muted.
+        MidiError: if the model knows none of the instruments.
         OverError: if nobody waits for it any more.
     """
 

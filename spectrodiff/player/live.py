@@ -13,7 +13,8 @@ from spectrodiff.synthesis.parts import Song
 
 # Time that keys take from the page to here.
 GRACE_SECONDS = 0.03
-MAX_EVENTS = 1000
+MAX_EVENTS = 1000  # of a request
+MAX_WAITING = 10_000
 
 
 class LiveSession:
@@ -35,6 +36,7 @@ class LiveSession:
         self._programs: dict[int, int] = {}  # of the keys that are held
         self._ended = asyncio.Event()
         self._is_streaming = False
+        self._waiting = 0  # events since the last part
 
     def take(self, events: Sequence[Sequence[float]]) -> None:
         """Takes keys that were pressed or released.
@@ -50,6 +52,9 @@ class LiveSession:
         if len(events) > MAX_EVENTS or any(len(event) != 3 for event in events):
             expected = f"at most {MAX_EVENTS} of seconds, pitch and velocity"
             raise ConfigError("events", expected, f"{len(events)} others")
+        if self._waiting + len(events) > MAX_WAITING:
+            raise ConfigError("events", "a stream of the session's parts", "none that is read")
+        self._waiting += len(events)
         if any(pitch % 1 or velocity % 1 for _, pitch, velocity in events):
             raise ConfigError("events", "whole pitches and velocities", "others")
         for seconds, pitch, velocity in events:
@@ -88,6 +93,7 @@ class LiveSession:
                 await asyncio.wait_for(self._ended.wait(), max(end - loop.time(), 0))
                 return
             start = time.perf_counter()
+            self._waiting = 0
             part = await render(self.live.pull)
             seconds = time.perf_counter() - start
             yield encode_part(part, number, samples, frames, seconds, False)

@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from spectrodiff.core.config import require
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.music.steering import Part, Steering
@@ -21,7 +20,7 @@ MAX_TITLE_LETTERS = 120
 MAX_SHOWN_LETTERS = 80
 MAX_STEPS = 1000
 MAX_GUIDANCE = 20.0
-LOWEST_TEMPO, HIGHEST_TEMPO = 0.5, 2.0
+SLOWEST, FASTEST = 0.5, 2.0
 LARGEST_NUMBER = 1e9
 MAX_SEED = 2**32 - 1
 
@@ -80,7 +79,7 @@ def read_rows(body: Mapping[str, Any], name: str) -> list[list[float]]:
     valid = isinstance(rows, list) and all(
         isinstance(row, list) and all(_is_number(value) for value in row) for row in rows
     )
-    require(valid, name, "lists of numbers", shortened(rows))
+    _require(valid, name, "lists of numbers", rows)
     assert isinstance(rows, list)
     return rows
 
@@ -115,10 +114,10 @@ def read_settings(body: Mapping[str, Any], song: PlayedSong, own: Sampling) -> S
         _program(song, number): program for number, program in _object(steering, "programs").items()
     }
     muted = steering.get("muted", [])
-    require(isinstance(muted, list), "muted", "a list of rows", shortened(muted))
+    _require(isinstance(muted, list), "muted", "a list of rows", muted)
     tempo = steering.get("tempo", 1.0)
-    in_range = _is_number(tempo) and LOWEST_TEMPO <= tempo <= HIGHEST_TEMPO
-    require(in_range, "tempo", f"a factor in {LOWEST_TEMPO}..{HIGHEST_TEMPO}", shortened(tempo))
+    in_range = _is_number(tempo) and SLOWEST <= tempo <= FASTEST
+    _require(in_range, "tempo", f"a factor in {SLOWEST}..{FASTEST}", tempo)
     parts = frozenset(_part(song, number) for number in muted)
     return Settings(
         seed,
@@ -145,12 +144,12 @@ def read_sampling(body: Mapping[str, Any], own: Sampling) -> tuple[int, Sampling
     settings = _object(body, "settings")
     seed = settings.get("seed", 0)
     valid = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED
-    require(valid, "seed", f"a whole number in 0..{MAX_SEED}", shortened(seed))
+    _require(valid, "seed", f"a whole number in 0..{MAX_SEED}", seed)
     steps, guidance = settings.get("steps"), settings.get("guidance")
     valid = steps is None or (_is_number(steps) and 1 <= steps <= MAX_STEPS)
-    require(valid, "steps", f"a whole number in 1..{MAX_STEPS}", shortened(steps))
+    _require(valid, "steps", f"a whole number in 1..{MAX_STEPS}", steps)
     valid = guidance is None or (_is_number(guidance) and 0 <= guidance <= MAX_GUIDANCE)
-    require(valid, "guidance", f"a number in 0..{MAX_GUIDANCE:g}", shortened(guidance))
+    _require(valid, "guidance", f"a number in 0..{MAX_GUIDANCE:g}", guidance)
     return seed, own.but(steps=steps, guidance=guidance)
 
 
@@ -161,14 +160,19 @@ def read_program(value: object) -> int:
         ConfigError: if it is none.
     """
     valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 127
-    require(valid, "program", "a program in 0..127", shortened(value))
+    _require(valid, "program", "a program in 0..127", value)
     assert isinstance(value, int)
     return value
 
 
+def _require(condition: bool, subject: str, expected: str, value: object) -> None:
+    if not condition:
+        raise ConfigError(subject, expected, shortened(value))
+
+
 def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = body.get(name, {})
-    require(isinstance(value, dict), name, "a JSON object", shortened(value))
+    _require(isinstance(value, dict), name, "a JSON object", value)
     return dict(value)
 
 
@@ -186,7 +190,7 @@ def _part(song: PlayedSong, number: object) -> Part:
     last = len(song.rows) - 1
     text = str(number) if isinstance(number, int | str) else ""
     valid = re.fullmatch(r"[0-9]{1,6}", text) is not None and int(text) <= last
-    require(valid, "row", f"a row in 0..{last}", shortened(number))
+    _require(valid, "row", f"a row in 0..{last}", number)
     program = song.rows[int(text)].program
     return "drums" if program is None else program
 

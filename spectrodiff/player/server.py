@@ -1,6 +1,7 @@
 """Serving of the page on this machine."""
 
 import contextlib
+import ipaddress
 import logging
 import socket
 import threading
@@ -31,6 +32,8 @@ def open_socket(host: str, port: int | None) -> socket.socket:
     Raises:
         ConfigError: if the port or address cannot be used.
     """
+    if not host:
+        raise ConfigError("address", "a name or number", "none")
     ports = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + TRIED_PORTS)
     reason = ""
     for number in ports:
@@ -51,7 +54,15 @@ def open_socket(host: str, port: int | None) -> socket.socket:
 
 def host_names(host: str) -> Collection[str] | None:
     """Returns the names that a server at an address may be called by; None for any."""
-    return LOOPBACK_NAMES if host in LOOPBACK_NAMES else None
+    return {*LOOPBACK_NAMES, host.lower()} if is_loopback(host) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Returns True if only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def serve(

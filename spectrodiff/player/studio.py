@@ -112,6 +112,7 @@ class Studio:
         self._renderer = _thread("spectrodiff-render")
         self._reader = _thread("spectrodiff-read")
         self._writer = _thread("spectrodiff-write")
+        self._stems = _thread("spectrodiff-stems")
         self._compiler = _thread("spectrodiff-compile")
 
     async def add_song(self, title: str, data: bytes) -> PlayedSong:
@@ -224,6 +225,11 @@ class Studio:
         call = functools.partial(work, *arguments)
         return await asyncio.get_running_loop().run_in_executor(self._writer, call)
 
+    async def write_stems(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Renders stems in a thread of its own, since it takes long."""
+        call = functools.partial(work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._stems, call)
+
     def warm_up(self) -> None:
         """Compiles the programs of the default model, in the background."""
 
@@ -243,7 +249,7 @@ class Studio:
     def close(self) -> None:
         """Ends the threads after what they are doing."""
         self.end_streams()
-        for thread in (self._renderer, self._reader, self._writer, self._compiler):
+        for thread in (self._renderer, self._reader, self._writer, self._stems, self._compiler):
             thread.shutdown(wait=True, cancel_futures=True)
 
     def _keep(self, song: PlayedSong) -> PlayedSong:

@@ -3,12 +3,14 @@
 import logging
 import threading
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Unpack
 
 import jax
 import numpy as np
 
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.errors import MidiError
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.music.known_instruments import Adaptation, adapt, describe
 from spectrodiff.music.notes import Notes
@@ -27,7 +29,7 @@ class Live:
 
         live = synth.live()
         live.note_on(60)
-        part = live.pull()  # the first segment: audio [samples] of about `segment_seconds`
+        part = live.pull()  # the audio of the first segment that the inverter can compute
 
     Notes are taken until the segment they are in is pulled; what comes later sounds from the start
     of the next segment on. Played to the clock, with segment k pulled when it has passed, one hears
@@ -106,6 +108,9 @@ class Live:
             MidiError: if a value is out of range.
             ConfigError: if the moment is not finite.
         """
+        if not all(isinstance(value, Integral) for value in (pitch, velocity, program)):
+            got = f"{pitch!r}, {velocity!r}, {program!r}"
+            raise MidiError("note", "whole pitch, velocity and program", got)
         # A table of one note checks the ranges.
         Notes([0.0], [0.0], [pitch], [velocity], [program], [is_drum])  # type: ignore[arg-type]
         with self._lock:
@@ -129,7 +134,13 @@ class Live:
         Args:
             notes: the notes; their time 0 is at `seconds`.
             seconds: when it begins; by default, and if that has passed, as soon as possible.
+
+        Raises:
+            MidiError: if it is no note table.
+            ConfigError: if the moment is not finite.
         """
+        if not isinstance(notes, Notes):
+            raise MidiError("live", "notes, as read_midi returns them", repr(notes)[:80])
         with self._lock:
             self._notes.add(notes, seconds)
 
@@ -182,7 +193,7 @@ class Live:
             return self._song.parts.push(frames)
 
     def finish(self) -> Song:
-        """Returns the audio that the inverter has held back, at the end."""
+        """Returns the audio that the inverter has held back, at the end; nothing can follow it."""
         with self._pulling:
             return self._song.parts.finish()
 

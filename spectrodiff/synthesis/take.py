@@ -150,9 +150,9 @@ class Take:
         Raises:
             ConfigError: if a setting is impossible, or the segments before are not rendered yet.
         """
-        if not 0 <= segment <= self.rendered:
+        if not (isinstance(segment, int) and 0 <= segment <= self.rendered):
             expected = f"a segment in 0..{self.rendered}, those rendered so far and the next"
-            raise ConfigError("segment", expected, f"{segment}")
+            raise ConfigError("segment", expected, f"{segment!r}")
         seed = check_seed(self._seed if seed is None else seed)
         changed = self._sampling.but(**sampling)
         model = self._engine.segments(changed)

@@ -73,6 +73,14 @@ def test_the_playhead_is_within_a_frame_of_the_audio_clock(page):
         assert line == pytest.approx(heard, abs=FRAME_SECONDS + 0.05)
 
 
+def test_home_and_end(page):
+    page.wait_for(COMPLETE)
+    page.press("End")
+    page.wait_for("player.position() > 13.9")
+    page.press("Home")
+    page.wait_for("player.position() === 0")
+
+
 def test_seeking(page):
     page.wait_for(COMPLETE)
     page.seek(5.0)

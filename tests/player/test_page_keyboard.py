@@ -141,6 +141,12 @@ def test_live(page):
     page.wait_for("starts.some(({samples}) => samples.some((sample) => Math.abs(sample) > 0.01))")
     page.press_button("#live")
     assert page.run("live.ariaPressed") == "false"
+    # A song that is played, or opened, ends it: the model is for one of them.
+    page.press_button("#live")
+    page.wait_for_text(STATUS, "you hear yourself 1.9 s later")
+    page.wait_for_text("#status", "Waits while you play live.")
+    page.press_button("#play")
+    page.wait_for("live.ariaPressed === 'false' && player.state() === 'playing'")
 
 
 def test_the_keyboard_alone_is_enough(page):

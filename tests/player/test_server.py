@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 import spectrodiff as sd
+from spectrodiff.commands import play
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.music.midi.writer import write_midi
 from tests.support.midi import midi_bytes, off, on
 from tests.support.notation import note_rows, note_table
@@ -361,6 +363,21 @@ def test_memory_is_bounded_by_forgetting_what_was_used_longest_ago(server, song)
     for _ in range(32):
         server.post("/api/examples/greensleeves")
     server.get(f"/api/songs/{song['id']}")  # the song of the command line stays
+
+
+def test_an_upload_that_breaks_off_and_addresses_that_cannot_be():
+    server = Server("--model", "untrained")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.putrequest("POST", "/api/songs?name=a.mid")
+    connection.putheader("Content-Length", "1000000")
+    connection.endheaders(b"MThd")
+    connection.close()
+    server.get("/api/setup")
+    _, said = server.stop()
+    assert "Traceback" not in said
+    for host in ("", "no.such.name.invalid"):
+        with pytest.raises(ConfigError, match="address: expected"):
+            play.main(["--model", "untrained", "--host", host])
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -317,6 +317,8 @@ def test_notes_of_other_threads():
     ("note", "error"),
     [
         ({"pitch": 128}, MidiError),
+        ({"pitch": 60.5}, MidiError),
+        ({"pitch": "x"}, MidiError),
         ({"pitch": 60, "velocity": 0}, MidiError),
         ({"pitch": 60, "program": -1}, MidiError),
         ({"pitch": 60, "seconds": float("nan")}, ConfigError),

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Smallest reduction of the level that is logged.
 LEAST_DECIBELS = 0.05
+# Lowest peak of stems; below, the steps of 16 bits are too coarse for several of them.
+LOWEST_PEAK = -60.0
 _TRACK = re.compile(r"(\d+_\w+|drums|mix)\.(wav|flac)")
 LOSSLESS = tuple(suffix for suffix in AUDIO_SUFFIXES if suffix != ".ogg")
 
@@ -108,6 +110,8 @@ def check_export(flags: argparse.Namespace, outputs: Sequence[Path]) -> None:
         check_lufs(flags.loudness)
     if not flags.peak <= 0:
         raise ConfigError("--peak", "decibels of 0 or below", f"{flags.peak:g}")
+    if flags.stems and flags.peak < LOWEST_PEAK:
+        raise ConfigError("--peak", f"decibels of {LOWEST_PEAK:g} or more", f"{flags.peak:g}")
     if flags.together and flags.loudness is None:
         raise ConfigError("--together", "a --loudness for all songs", "none")
     suffixes = {f".{flags.format}"} if flags.stems else {path.suffix.lower() for path in outputs}

@@ -61,4 +61,10 @@ def name_folders(inputs: Sequence[str], out: str | None, *, kind: str) -> list[P
             raise ConfigError("--out", "a folder, since each song has several files", out)
         if len(inputs) == 1:
             return [folder]
-    return name_outputs(inputs, out or ".", kind=kind, suffix="", suffixes=())
+    # A name such as "...mid" would become "..", the folder above.
+    names = [name if set(Path(name).stem) <= {"."} else Path(name).stem for name in inputs]
+    folders = [local_path(out or ".") / name for name in names]
+    for folder, count in Counter(folders).items():
+        if count > 1:
+            raise ConfigError(kind, "files of different names", f"two that become {folder}")
+    return folders

@@ -70,8 +70,10 @@ export class Controls {
   }
 
   toggle() {
-    if (this.playback.state === "stopped") this.playback.play();
-    else this.playback.pause();
+    if (this.playback.state === "stopped") {
+      this.session.endLive();
+      this.playback.play();
+    } else this.playback.pause();
   }
 
   switchSides() {
@@ -115,7 +117,7 @@ export class Controls {
     $("tempo").ariaValueText = $("tempo-value").textContent;
     const every = side.model.segment_seconds.toFixed(2).replace(/0$/, "");
     setText($("settings-note"), `Changes are heard from the next segment on: every ${every} s.`);
-    const rest = take.complete ? "" : "The rest is rendered first.";
+    const rest = take.complete ? "" : "The rest of the sound is rendered first.";
     setText($("download-note"), this.downloading ?? rest);
     $("download-note").hidden = $("download-note").textContent === "";
   }
@@ -127,6 +129,7 @@ export class Controls {
     const { speed } = take;
     const pace = speed === null ? "" : `: it renders ${speed.toFixed(1)} s of audio per second here`;
     const [heard, wanted] = ["AB"[session.heardSide], "AB"[session.chosen]];
+    if (session.resting) return ["Waits while you play live.", "resting"];
     if (session.away) return ["The server has stopped.", "gone"];
     if (session.wanted && session.wanted !== take) {
       const until = clockText(session.wanted.renderedSeconds);

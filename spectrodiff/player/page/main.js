@@ -203,6 +203,8 @@ class Page {
         event.preventDefault();
         if (!event.repeat) this.controls.toggle();
       } else if (event.key.toLowerCase() === "x" && !event.repeat) this.controls.switchSides();
+      else if (event.key === "Home" && !widget?.matches("input")) this.seek(0);
+      else if (event.key === "End" && !widget?.matches("input")) this.seek(Infinity);
       else if (event.key === "ArrowLeft" && !widget?.matches("input")) this.seek(this.playback.position - SEEK_SECONDS);
       else if (event.key === "ArrowRight" && !widget?.matches("input")) this.seek(this.playback.position + SEEK_SECONDS);
     });

@@ -48,6 +48,7 @@ export class Phrase {
     $("record").addEventListener("click", () => (this.recording ? this.finish() : this.record()));
     $("live").addEventListener("click", () => (this.live ? this.stopLive() : this.startLive()));
     $("key-program").addEventListener("change", () => this.steerLive());
+    session.endLive = () => this.stopLive();
     this.update();
   }
 
@@ -108,9 +109,7 @@ export class Phrase {
     for (const pitch of [...this.recording.held.keys()]) this.release(pitch, performance.now());
     clearTimeout(this.silence);
     const { notes } = this.recording;
-    this.recording = null;
-    $("record").ariaPressed = "false";
-    setText($("record").querySelector("span"), "Record");
+    this.dropRecording();
     if (notes.length === 0) {
       this.say("Nothing was played.");
       return;
@@ -122,9 +121,17 @@ export class Phrase {
     else this.say(`${count(notes.length, "note")} recorded, but not rendered.`);
   }
 
+  dropRecording() {
+    clearTimeout(this.silence);
+    for (const pitch of this.recording.held.keys()) this.guide.release(pitch);
+    this.recording = null;
+    $("record").ariaPressed = "false";
+    setText($("record").querySelector("span"), "Record");
+  }
+
   // One hears oneself later: the model renders whole segments.
   async startLive() {
-    if (this.recording) this.finish();
+    if (this.recording) this.dropRecording();
     this.playback.pause();
     audioContext();
     $("live").ariaPressed = "true";

@@ -32,6 +32,7 @@ export class Session {
     this.muted = new Set();
     this.soloed = new Set();
     this.timer = null;
+    this.endLive = () => {}; // of the keyboard
     this.away = false;
     this.resting = false;
   }
@@ -64,6 +65,7 @@ export class Session {
   // Opens a song; whatever fails leaves the open one as it is. Returns true if it is open.
   async open(source, settings = null) {
     const load = ++this.loads;
+    this.endLive();
     notices.clear("open");
     try {
       const song = await source();

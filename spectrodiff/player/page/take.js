@@ -58,7 +58,6 @@ export class Take {
     this.speeds = []; // seconds of sound per second of computing, of the last parts
     this.lastComputeSeconds = 0;
     this.stream = null;
-    this.failure = null;
     this.revisions = 0; // counts what invalidates drawings
     this.update(take, applied);
   }
@@ -103,7 +102,6 @@ export class Take {
     if (this.stream || this.complete) return;
     const stream = new AbortController();
     this.stream = stream;
-    this.failure = null;
     try {
       for await (const part of api.parts(this.id, this.info.revision, this.nextSegment, stream.signal)) {
         if (this.stream !== stream) return;

@@ -54,6 +54,9 @@ def test_names_of_output_folders(tmp_path):
 
     assert folders(["a.b.mid"]) == [Path("a.b")]
     assert folders(["a.mid"], "out") == [Path("out")]
+    # Not the folder above, and not the current one.
+    assert folders(["...mid"]) == [Path("...mid")]
+    assert folders(["..mid", "...mid"], "out") == [Path("out/..mid"), Path("out/...mid")]
     assert folders(["a.mid", "b.kar"], "out") == [Path("out/a"), Path("out/b")]
     (tmp_path / "songs.wav").mkdir()
     assert folders(["a.mid"], str(tmp_path / "songs.wav")) == [tmp_path / "songs.wav"]
