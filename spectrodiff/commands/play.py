@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.shared.flags import add_device
+from spectrodiff.commands.shared.flags import add_device, check_max_minutes
 from spectrodiff.core.errors import ConfigError, printable
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
@@ -31,8 +31,7 @@ def main(arguments: Sequence[str]) -> None:
             raise ConfigError(
                 "play", f"the package {module}", "none (pip install 'spectrodiff[play]')"
             )
-    if not flags.max_minutes > 0:
-        raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
+    check_max_minutes(flags)
     from spectrodiff.player.server import is_loopback, open_browser, open_socket, serve
     from spectrodiff.player.studio import Studio, read_file
 

@@ -18,11 +18,10 @@ from spectrodiff.commands.shared.export import (
     write_songs,
     write_stems,
 )
-from spectrodiff.commands.shared.flags import add_gin_flags
+from spectrodiff.commands.shared.flags import add_gin_flags, check_max_minutes
 from spectrodiff.commands.shared.outputs import name_folders, name_outputs
 from spectrodiff.commands.shared.songs import Songs
 from spectrodiff.core.config import check_types, require
-from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import check_writable
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, combine
@@ -71,7 +70,7 @@ class Settings(NamedTuple):
 def main(arguments: Sequence[str]) -> int:
     """Renders the songs that the command line names; returns the exit status."""
     flags = parse_flags(arguments)
-    check_numbers(flags)
+    check_max_minutes(flags)
     settings = configure(flags)
     outputs = find_outputs(flags)
     check_export(flags, outputs)
@@ -190,16 +189,6 @@ def in_words(seconds: float) -> str:
         return f"{max(math.ceil(seconds), 1)} s"
     minutes = math.ceil(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def check_numbers(flags: argparse.Namespace) -> None:
-    """Checks the flags of length before anything is rendered.
-
-    Raises:
-        ConfigError: if a number is out of its range.
-    """
-    if not flags.max_minutes > 0:
-        raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
+from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.core.errors import ConfigError
 
 NetworkKind = Literal["diffusion", "autoregressive"]
@@ -80,6 +81,11 @@ class ModelConfig:
                 raise ConfigError(f"ModelConfig.{name}", f"{default!r} {network}", repr(value))
         if not 0 <= self.dropout < 1:
             raise ConfigError("ModelConfig.dropout", "a rate in [0, 1)", repr(self.dropout))
+
+    @property
+    def segment_seconds(self) -> float:
+        """Length of a segment."""
+        return self.target_frames / FRAMES_PER_SECOND
 
     @property
     def has_context(self) -> bool:

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import spectrodiff
-from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS, SAMPLE_RATE
+from spectrodiff.core.constants import FRAMES_PER_SECOND, NUM_MELS, SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, SpectrodiffError
 from spectrodiff.music.steering import Steering
 from spectrodiff.player.downloads import MEDIA_TYPES, audio_file, file_name, midi_file, stems_file
@@ -100,7 +100,7 @@ class Pages:
             {
                 "version": spectrodiff.__version__,
                 "sample_rate": SAMPLE_RATE,
-                "frame_seconds": HOP_SAMPLES / SAMPLE_RATE,
+                "frame_seconds": 1 / FRAMES_PER_SECOND,
                 "mel_bins": NUM_MELS,
                 "upload_bytes": studio.upload_bytes,
                 "max_minutes": studio.max_minutes,
@@ -164,7 +164,6 @@ class Pages:
         take = self._take(request)
         revision = _number(request, "revision", take.revision)
         first = _number(request, "segment", 0)
-
         waiting = Waiting(self._studio.closing)
 
         async def stream() -> AsyncIterator[bytes]:

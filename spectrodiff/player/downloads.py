@@ -2,16 +2,14 @@
 
 import io
 import re
-import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 from spectrodiff.audio.encoding import encode_audio
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.music.midi.writer import write_midi
-from spectrodiff.player.renderings import OverError, Rendering
+from spectrodiff.music.midi.writer import encode_midi
+from spectrodiff.player.renderings import Rendering, end_if
 from spectrodiff.synthesis.stems import render_stems
 
 
@@ -26,11 +24,7 @@ def audio_file(rendering: Rendering, revision: int, suffix: str) -> bytes:
 
 def midi_file(rendering: Rendering) -> bytes:
     """Returns the notes of a take as a MIDI file: steered, with the song's instruments."""
-    notes = rendering.take.score.notes
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "notes.mid"
-        write_midi(notes, path)
-        return path.read_bytes()
+    return encode_midi(rendering.take.score.notes)
 
 
 def stems_file(rendering: Rendering, is_over: Callable[[], bool]) -> bytes:
@@ -44,15 +38,13 @@ def stems_file(rendering: Rendering, is_over: Callable[[], bool]) -> bytes:
         MidiError: if the model knows none of the instruments.
         OverError: if nobody waits for it any more.
     """
-
-    def on_steps(count: int) -> None:
-        del count
-        if is_over():
-            raise OverError
-
     settings, notes = rendering.settings, rendering.take.score.notes
     stems = render_stems(
-        rendering.synth, notes, seed=settings.seed, on_steps=on_steps, **vars(settings.sampling)
+        rendering.synth,
+        notes,
+        seed=settings.seed,
+        on_steps=end_if(is_over),
+        **vars(settings.sampling),
     )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:

@@ -45,6 +45,17 @@ class OverError(Exception):
     """Ends the rendering of a segment that nobody waits for."""
 
 
+def end_if(is_over: Callable[[], bool]) -> Callable[[int], None]:
+    """Returns an `on_steps` that raises OverError when `is_over` returns True."""
+
+    def on_steps(count: int) -> None:
+        del count
+        if is_over():
+            raise OverError
+
+    return on_steps
+
+
 class Rendering:
     """A take, and the parts of it that were rendered so far. Safe to use from several threads.
 
@@ -56,6 +67,7 @@ class Rendering:
         settings: settings from the start on.
 
     Attributes:
+        take: the take; it is changed here alone.
         revision: number of times it was steered.
         kept_samples: audio that was still valid after it was steered last.
         forgotten: set when the server has forgotten it, so that its streams end.
@@ -70,7 +82,7 @@ class Rendering:
         self.forgotten = threading.Event()
         self._lock = threading.Lock()
         self._parts: list[SentPart] = []
-        self._take = Take(
+        self.take = Take(
             synth.engine,
             song.notes,
             seed=settings.seed,
@@ -81,17 +93,12 @@ class Rendering:
     @property
     def segments(self) -> int:
         """Number of segments of the song."""
-        return self._take.segments
+        return self.take.segments
 
     @property
     def seconds(self) -> float:
         """Length of the audio."""
-        return self._take.score.tokens.num_samples / SAMPLE_RATE
-
-    @property
-    def take(self) -> Take:
-        """The take, for reading."""
-        return self._take
+        return self.take.score.tokens.num_samples / SAMPLE_RATE
 
     def rendered(self, segment: int) -> SentPart | None:
         """Returns the part of a segment if it has been rendered."""
@@ -111,18 +118,13 @@ class Rendering:
             None if the take has been steered since `revision` or was forgotten, the song ends
             before the segment, or nobody waits for it any more.
         """
-
-        def on_steps(count: int) -> None:
-            del count
-            if is_over() or self.forgotten.is_set():
-                raise OverError
-
+        on_steps = end_if(lambda: is_over() or self.forgotten.is_set())
         with self._lock:
             if self.revision == revision and segment == len(self._parts):
                 start = time.perf_counter()
                 try:
                     on_steps(0)
-                    part = self._take.render(on_steps)
+                    part = self.take.render(on_steps)
                 except OverError:
                     part = None
                 if part is not None:
@@ -137,7 +139,7 @@ class Rendering:
                 impossible.
         """
         with self._lock:
-            self.kept_samples = self._take.steer(
+            self.kept_samples = self.take.steer(
                 segment, settings.steering, seed=settings.seed, **vars(settings.sampling)
             )
             del self._parts[segment:]
@@ -161,14 +163,14 @@ class Rendering:
     def described(self) -> dict[str, Any]:
         """Returns the take as the page takes it."""
         with self._lock:
-            score, steering = self._take.score, self.settings.steering
+            score, steering = self.take.score, self.settings.steering
             song, known = self.song, self.synth.tokenization
             left_out = [drum.key for drum in score.adaptation.left_out]
             sounding = np.zeros(len(song.notes), bool)
             sounding[score.rows] = ~(score.notes.is_drum & np.isin(score.notes.pitch, left_out))
             pitch = song.notes.pitch.copy()
             pitch[score.rows] = score.notes.pitch
-            seconds = self._take.course.sound_seconds
+            seconds = self.take.course.sound_seconds
             messages = describe_changes(score.adaptation, known)
             if score.tokens.overflows:
                 count = sum(overflow.left_out_events for overflow in score.tokens.overflows)
@@ -183,10 +185,13 @@ class Rendering:
                 "segment_seconds": self.synth.segment_seconds,
                 "messages": messages,
                 "rows": [
-                    self._described_row(number, steering, replaced, bool(sounding[of_row].any()))
-                    for number, of_row in enumerate(
-                        song.row_of_note == row for row in range(len(song.rows))
+                    self._described_row(
+                        number,
+                        steering,
+                        replaced,
+                        sounds=bool(sounding[song.row_of_note == number].any()),
                     )
+                    for number in range(len(song.rows))
                 ],
                 "kept_samples": self.kept_samples,
                 "kept_frames": self.kept_samples // HOP_SAMPLES,

@@ -8,7 +8,7 @@ import numpy as np
 
 from spectrodiff.core.errors import MidiError
 from spectrodiff.music.general_midi import PROGRAM_NAMES
-from spectrodiff.music.midi.reader import length, read_midi
+from spectrodiff.music.midi.reader import check_length, read_midi
 from spectrodiff.music.notes import Notes
 
 MAX_PHRASE_NOTES = 20_000
@@ -89,9 +89,18 @@ def read_song(id: str, title: str, data: bytes, max_minutes: float) -> PlayedSon
         notes = read_midi(data)
     except MidiError as error:
         raise MidiError(title, error.expected, error.got) from error
+    return checked_song(id, title, notes, max_minutes)
+
+
+def checked_song(id: str, title: str, notes: Notes, max_minutes: float) -> PlayedSong:
+    """Returns a song with a row per instrument.
+
+    Raises:
+        MidiError: if it has no notes or is longer than `max_minutes`.
+    """
     if not len(notes):
         raise MidiError(title, "a song with notes", "none")
-    _check_length(title, notes, max_minutes)
+    check_length(title, notes, max_minutes)
     return make_song(id, title, notes)
 
 
@@ -125,14 +134,8 @@ def read_phrase(
         is_drum=np.zeros(len(onset), bool),
         total_seconds=float(offset.max()) + PHRASE_END_SECONDS,
     )
-    _check_length("phrase", notes, max_minutes)
+    check_length("phrase", notes, max_minutes)
     return make_song(id, "Your phrase", notes)
-
-
-def _check_length(title: str, notes: Notes, max_minutes: float) -> None:
-    if notes.total_seconds > 60 * max_minutes:
-        expected = f"a song of at most {max_minutes:g} minutes (longer ones with --max_minutes)"
-        raise MidiError(title, expected, length(notes.total_seconds))
 
 
 def make_song(id: str, title: str, notes: Notes) -> PlayedSong:

@@ -4,21 +4,21 @@ import asyncio
 import collections
 import concurrent.futures
 import dataclasses
-import functools
 import secrets
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spectrodiff.core.errors import ConfigError, MidiError
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.music.general_midi import PROGRAM_NAMES, short_names
 from spectrodiff.music.known_instruments import describe_known
 from spectrodiff.music.midi.container import MAX_FILE_BYTES
+from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.player.live import LiveSession
 from spectrodiff.player.renderings import Rendering, Settings
 from spectrodiff.player.requests import shortened
-from spectrodiff.player.songs import PlayedSong, read_phrase, read_song
+from spectrodiff.player.songs import PlayedSong, checked_song, read_phrase, read_song
 from spectrodiff.synthesis.live import Live
 from spectrodiff.synthesis.synthesizer import Synthesizer
 
@@ -60,7 +60,7 @@ class PlayedModel:
             "name": self.name,
             "notice": self.notice,
             "segment_seconds": self.synth.segment_seconds,
-            "latency_seconds": self.synth.live().latency_seconds,
+            "latency_seconds": self.synth.engine.latency_seconds,
             "diffusion": self.synth.config.kind == "diffusion",
             "sampling": {
                 "sampler": sampling.sampler,
@@ -121,8 +121,8 @@ class Studio:
         Raises:
             MidiError: if it cannot be read, has no notes or is too long.
         """
-        call = functools.partial(read_song, _new_id(), title, data, self.max_minutes)
-        return self._keep(await asyncio.get_running_loop().run_in_executor(self._reader, call))
+        arguments = (_new_id(), title, data, self.max_minutes)
+        return self._keep(await _run(self._reader, read_song, *arguments))
 
     def open_with(self, song: PlayedSong) -> None:
         """Makes a song the one that the page opens with; it stays."""
@@ -217,18 +217,15 @@ class Studio:
 
     async def render(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Does some rendering in the thread that does it all."""
-        call = functools.partial(work, *arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._renderer, call)
+        return await _run(self._renderer, work, *arguments)
 
     async def write(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Encodes files, or renders for them, in a thread beside the one that renders."""
-        call = functools.partial(work, *arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._writer, call)
+        return await _run(self._writer, work, *arguments)
 
     async def write_stems(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Renders stems in a thread of its own, since it takes long."""
-        call = functools.partial(work, *arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._stems, call)
+        return await _run(self._stems, work, *arguments)
 
     def warm_up(self) -> None:
         """Compiles the programs of the default model, in the background."""
@@ -266,12 +263,7 @@ def read_file(path: Path, max_minutes: float) -> PlayedSong:
     Raises:
         MidiError: if it cannot be read, has no notes or is too long.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise MidiError(path, "a readable MIDI file", error.strerror or "none") from error
-    return read_song(_new_id(), path.name, data, max_minutes)
+    return checked_song(_new_id(), path.name, read_midi(path), max_minutes)
 
 
 def title_of_example(name: str) -> str:
@@ -288,6 +280,12 @@ def _found(items: "collections.OrderedDict[str, Item]", id: str) -> Item:
         raise UnknownError(id)
     items.move_to_end(id)
     return items[id]
+
+
+async def _run(
+    thread: concurrent.futures.Executor, work: Callable[..., Result], *arguments: Any
+) -> Result:
+    return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
 
 def _new_id() -> str:

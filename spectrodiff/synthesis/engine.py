@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spectrodiff.audio.features import unscale
+from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.inverter import Inverter
@@ -41,6 +42,15 @@ class Engine:
     sampling: Sampling
     inverter: Inverter
     segments: Callable[[Sampling], SegmentModel]
+
+    @property
+    def latency_seconds(self) -> float:
+        """Time from a note that is played live to its sound, without computing.
+
+        Its segment has to end, and the inverter has to know the frames after it.
+        """
+        reach_seconds = self.inverter.reach_frames / FRAMES_PER_SECOND
+        return self.config.segment_seconds + reach_seconds
 
     def warm_up(self) -> Iterator[int]:
         """Compiles everything that songs need with the model's own sampling settings.

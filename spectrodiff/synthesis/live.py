@@ -9,7 +9,7 @@ from typing import Unpack
 import jax
 import numpy as np
 
-from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
+from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.core.errors import MidiError
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.music.known_instruments import Adaptation, adapt, describe
@@ -20,8 +20,6 @@ from spectrodiff.synthesis.engine import Continuation, Engine, check_seed
 from spectrodiff.synthesis.parts import Song
 
 logger = logging.getLogger(__name__)
-
-FRAME_SECONDS = HOP_SAMPLES / SAMPLE_RATE
 
 
 class Live:
@@ -74,12 +72,12 @@ class Live:
     @property
     def segment_seconds(self) -> float:
         """Length of a segment."""
-        return self._engine.config.target_frames * FRAME_SECONDS
+        return self._engine.config.segment_seconds
 
     @property
     def latency_seconds(self) -> float:
         """Time from a note to its sound when played to the clock, without computing."""
-        return self.segment_seconds + self._engine.inverter.reach_frames * FRAME_SECONDS
+        return self._engine.latency_seconds
 
     @property
     def seconds(self) -> float:
@@ -216,7 +214,7 @@ class Live:
         self._chosen |= {r.program: r.replaced_by for r in adaptation.replacements}
         self._report(adaptation)
         events = tokenization.index(adaptation.notes)
-        frame = self._taken_segments * config.target_frames - round(origin / FRAME_SECONDS)
+        frame = self._taken_segments * config.target_frames - round(origin * FRAMES_PER_SECOND)
         segment = events.segment(frame, config.note_tokens, config.target_frames)
         if segment.left_out_events:
             logger.warning("live: too many notes at once; %d are left out", segment.left_out_events)

@@ -15,7 +15,6 @@ from jax.sharding import Mesh
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.parallel import make_mesh, replicated
 from spectrodiff.diffusion.parameterization import to_eps
@@ -313,7 +312,7 @@ class Synthesizer:
     @property
     def segment_seconds(self) -> float:
         """Length of a segment."""
-        return self.config.target_frames * HOP_SAMPLES / SAMPLE_RATE
+        return self.config.segment_seconds
 
     @property
     def engine(self) -> Engine:

@@ -6,7 +6,6 @@ from typing import Self, Unpack
 
 import numpy as np
 
-from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.music.known_instruments import Adaptation, adapt
@@ -159,7 +158,7 @@ class Take:
         steering = check_steering(self._course.last if steering is None else steering)
         course = Course(steering)
         if segment:
-            seconds = segment * self._engine.config.target_frames * HOP_SAMPLES / SAMPLE_RATE
+            seconds = segment * self._engine.config.segment_seconds
             course = self._course.steered(seconds, steering)
         score = self._read(course)
         # All is valid: nothing has been changed before.

@@ -4,6 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import local_path
 
 # Folder of a checkout in which gin files are also looked for.
@@ -35,6 +36,16 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto, cpu, gpu or tpu (default: auto, the fastest one available)",
     )
+
+
+def check_max_minutes(flags: argparse.Namespace) -> None:
+    """Checks --max_minutes.
+
+    Raises:
+        ConfigError: if it is not above 0.
+    """
+    if not flags.max_minutes > 0:
+        raise ConfigError("--max_minutes", "a number above 0", f"{flags.max_minutes:g}")
 
 
 def add_process_flags(parser: argparse.ArgumentParser, title: str) -> None:

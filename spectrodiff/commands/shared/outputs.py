@@ -37,10 +37,7 @@ def name_outputs(
     if folder.suffix.lower() in _FILE_SUFFIXES and not folder.is_dir():
         raise ConfigError("--out", f"a folder or a name in {', '.join(suffixes)}", out)
     outputs = [folder / Path(name).parent / f"{Path(name).stem}{suffix}" for name in inputs]
-    for output, count in Counter(outputs).items():
-        if count > 1:
-            raise ConfigError(kind, "files of different names", f"two that become {output}")
-    return outputs
+    return _distinct(outputs, kind)
 
 
 def name_folders(inputs: Sequence[str], out: str | None, *, kind: str) -> list[Path]:
@@ -63,8 +60,11 @@ def name_folders(inputs: Sequence[str], out: str | None, *, kind: str) -> list[P
             return [folder]
     # A name such as "...mid" would become "..", the folder above.
     names = [name if set(Path(name).stem) <= {"."} else Path(name).stem for name in inputs]
-    folders = [local_path(out or ".") / name for name in names]
-    for folder, count in Counter(folders).items():
+    return _distinct([local_path(out or ".") / name for name in names], kind)
+
+
+def _distinct(outputs: list[Path], kind: str) -> list[Path]:
+    for output, count in Counter(outputs).items():
         if count > 1:
-            raise ConfigError(kind, "files of different names", f"two that become {folder}")
-    return folders
+            raise ConfigError(kind, "files of different names", f"two that become {output}")
+    return outputs

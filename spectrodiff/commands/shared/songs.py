@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from spectrodiff.core.errors import MidiError, printable
-from spectrodiff.music.midi.reader import length, read_midi
+from spectrodiff.music.midi.reader import check_length, length, read_midi
 from spectrodiff.music.notes import Notes
 
 if TYPE_CHECKING:
@@ -73,9 +73,4 @@ def check_song(name: str, notes: Notes, flags: argparse.Namespace) -> None:
         raise MidiError(name, "a song with notes", "none")
     if notes.damage and flags.refuse_damaged:
         raise MidiError(name, "a whole MIDI file", f"one whose {notes.damage}")
-    if notes.total_seconds > 60 * flags.max_minutes:
-        raise MidiError(
-            name,
-            f"a song of at most {flags.max_minutes:g} minutes (longer ones with --max_minutes)",
-            length(notes.total_seconds),
-        )
+    check_length(name, notes, flags.max_minutes)

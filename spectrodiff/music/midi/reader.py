@@ -75,6 +75,17 @@ def length(seconds: float) -> str:
     return f"{seconds:.1f} s ({clock}:{whole_seconds:02})"
 
 
+def check_length(name: str, notes: Notes, max_minutes: float) -> None:
+    """Checks that a song is not longer than the commands render unless they are asked to.
+
+    Raises:
+        MidiError: if it is.
+    """
+    if notes.total_seconds > 60 * max_minutes:
+        expected = f"a song of at most {max_minutes:g} minutes (longer ones with --max_minutes)"
+        raise MidiError(name, expected, length(notes.total_seconds))
+
+
 def _read(data: bytes, name: str) -> MidiSong:
     file = parse_file(data, name)
     parts: list[Performance] = []

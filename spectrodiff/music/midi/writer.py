@@ -1,5 +1,6 @@
 """Writing of notes as MIDI files."""
 
+import io
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -16,14 +17,21 @@ _PITCHED_CHANNELS = [channel for channel in range(16) if channel != DRUM_CHANNEL
 
 
 def write_midi(notes: Notes, path: str | os.PathLike[str]) -> None:
-    """Writes a MIDI file with one track per instrument and times rounded to milliseconds.
+    """Writes a MIDI file; see `encode_midi`.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    with atomic_file(Path(path)) as temporary:
+        temporary.write_bytes(encode_midi(notes))
+
+
+def encode_midi(notes: Notes) -> bytes:
+    """Returns a MIDI file with one track per instrument and times rounded to milliseconds.
 
     A port has fifteen channels for pitched instruments. Those beyond are on further ports; players
     that know only one port give them wrong instruments. Notes of one instrument and pitch that
     overlap end together when they are read again.
-
-    Raises:
-        OutputError: if the file cannot be written.
     """
     import mido
 
@@ -63,5 +71,6 @@ def write_midi(notes: Notes, path: str | os.PathLike[str]) -> None:
                 )
             )
             now = tick
-    with atomic_file(Path(path)) as temporary:
-        midi.save(temporary)
+    encoded = io.BytesIO()
+    midi.save(file=encoded)
+    return encoded.getvalue()
