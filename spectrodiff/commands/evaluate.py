@@ -21,6 +21,7 @@ from spectrodiff.commands.shared.flags import (
     add_gin_flags,
     add_process_flags,
 )
+from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     flags = parse_flags(arguments)
     settings = configure(flags)
     settings.wanted_rows()  # reports impossible settings before anything is read
+    need_extra("evaluate", "train")
     # Imported late, so that --help and errors in the command line are fast.
     import jax
 

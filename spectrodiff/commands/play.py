@@ -1,7 +1,6 @@
 """Command `play`: a page in the browser that plays songs while they are rendered."""
 
 import argparse
-import importlib.util
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import add_device, check_max_minutes
 from spectrodiff.core.errors import ConfigError, printable
-from spectrodiff.core.files import local_path
+from spectrodiff.core.extras import need_extra
+from spectrodiff.core.files import local_path, package_folder
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 
 if TYPE_CHECKING:
@@ -19,18 +19,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-NEEDED = ("starlette", "uvicorn")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Serves the page until it is stopped."""
     flags = parse_flags(arguments)
-    for module in NEEDED:
-        if importlib.util.find_spec(module) is None:
-            raise ConfigError(
-                "play", f"the package {module}", "none (pip install 'spectrodiff[play]')"
-            )
+    need_extra("play", "play")
     check_max_minutes(flags)
     from spectrodiff.player.server import is_loopback, open_browser, open_socket, serve
     from spectrodiff.player.studio import Studio, read_file
@@ -38,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     # Errors in flags and songs come before the model is loaded.
     song = None if flags.song is None else read_file(flags.song, flags.max_minutes)
     listener = open_socket(flags.host, flags.port)
-    examples = {path.stem: path for path in sorted(EXAMPLES.glob("*.mid"))}
+    examples = {path.stem: path for path in sorted(package_folder("examples").glob("*.mid"))}
     enable_compilation_cache()
     models = load_models(flags.model or [default_model()], flags)
     studio = Studio(models, examples=examples, max_minutes=flags.max_minutes)

@@ -17,6 +17,7 @@ from typing import get_args
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import natural, share
 from spectrodiff.composer.settings import FULL, NARROW
+from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import local_path
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
 from spectrodiff.data.corpora.releases import (
@@ -41,6 +42,7 @@ _MIDI_TAIL_SECONDS = 1.0
 def main(arguments: Sequence[str]) -> None:
     """Prepares the corpus given on the command line."""
     options = _parser().parse_args(arguments)
+    need_extra("prepare", "train")
     # TFDS warns about each corpus that is not registered with it.
     logging.getLogger("absl").setLevel(logging.ERROR)
     config, plan = options.plan(options)

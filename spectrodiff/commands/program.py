@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from spectrodiff.core.errors import ConfigError, SpectrodiffError
+from spectrodiff.core.extras import explain_missing
 
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
@@ -79,6 +80,12 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         status = main(sys.argv[1:] if arguments is None else arguments)
     except SpectrodiffError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        explained = explain_missing(error.name)
+        if explained is None:
+            raise
+        print(f"error: {explained}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -20,6 +20,7 @@ from spectrodiff.commands.shared.flags import (
     add_process_flags,
 )
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices, keep_memory
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     """Trains the model that the command line and the gin files describe."""
     flags = parse_flags(arguments)
     settings = configure(flags.gin_file, flags.gin_bindings)
+    need_extra("train", "train")
     # Before JAX starts threads. Otherwise steps on a CPU spend time on mapping memory again.
     keep_memory()
     # Imported here so that errors in settings are fast.

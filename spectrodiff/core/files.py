@@ -132,6 +132,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SPECTRODIFF_CACHE") or "~/.cache/spectrodiff").expanduser()
 
 
+def package_folder(name: str) -> Path:
+    """Returns a folder that comes with the package: "configs" or "examples".
+
+    A wheel holds it inside of the package; a checkout keeps it beside.
+    """
+    package = Path(__file__).parents[1]
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
 def _umask() -> int:
     # The umask can only be read by setting it.
     mask = os.umask(0)

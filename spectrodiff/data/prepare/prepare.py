@@ -1,7 +1,6 @@
 """Preparation of a planned corpus as a dataset on disk."""
 
 import contextlib
-import fcntl
 import itertools
 import logging
 import shutil
@@ -172,11 +171,17 @@ def _writing(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Holds a lock that the system releases when this process ends."""
+    from filelock import FileLock, Timeout
+
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        expected = "one preparation at a time"
+        raise OutputError(folder, expected, "another one that is running") from None
+    with lock:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            expected = "one preparation at a time"
-            raise OutputError(folder, expected, "another one that is running") from error
-        yield
+            yield
+        finally:
+            lock.release()
