@@ -156,7 +156,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add_data_dir(parser)
     add_out(parser, "folder of the report, new or to be continued", required=True)
     add_inverter(parser)
-    add_seed(parser, "of the noise", default=None)
+    add_seed(parser, "the noise", default=None)
     add_precision(parser, default=None)
     add_batch_size(parser, 8)
     add_gin_flags(

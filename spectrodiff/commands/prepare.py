@@ -151,7 +151,7 @@ def _parser() -> Parser:
             "split2, and for redux unless SOURCE is the redux release",
         )
         if name == "slakh":
-            add_seed(command, "of the sub-mixes")
+            add_seed(command, "the sub-mixes")
 
     help = "GuitarSet: guitar, microphone and pickup"
     _add(corpora, "guitarset", help, _plan_guitarset, GUITARSET)
@@ -202,7 +202,7 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[Parser]") -> None:
         "--hours", type=float, default=1.0, help="approximate hours to compose (default: 1)"
     )
     amount.add_argument("--songs", type=natural, help="number of songs to compose")
-    add_seed(command, "of the composer")
+    add_seed(command, "the composer")
     command.add_argument(
         "--style",
         choices=_STYLES,

@@ -57,7 +57,7 @@ def _parser() -> Parser:
     add("recipe", choices=("mini", "tiny"), help="settings; tiny is for a quick test")
     add("--minutes", type=minutes, required=True, help="duration of the whole run in minutes")
     add_out(parser, "folder for the weights and the log", required=True)
-    add_seed(parser, "of the music, the parameters and the steps")
+    add_seed(parser, "the music, the parameters and the steps")
     add_workers(parser, os.cpu_count() or 1, "one per core")
     add_soundfont(parser)
     add_init_from(parser)

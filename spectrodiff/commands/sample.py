@@ -247,7 +247,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     model = parser.add_argument_group("model")
     add_model(model, f"the one that renders (default: {defaults.model})")
     add_inverter(model)
-    add_seed(model, "of the noise", default=None)
+    add_seed(model, "the noise", default=None)
     add_sampling_flags(parser)
 
     notes = parser.add_argument_group("notes (default: as the model was trained)")

@@ -149,6 +149,7 @@ def test_a_user_error_is_one_line(tmp_path, monkeypatch, capsys, arguments, mess
     ],
 )
 def test_invalid_options_are_refused(arguments, capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="2"):
         main(arguments)
-    assert "usage:" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")

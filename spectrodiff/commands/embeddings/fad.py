@@ -103,7 +103,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         default=200,
         help="replicates of the bootstrap for the interval; 0 for none (default: %(default)s)",
     )
-    add_seed(parser, "of the bootstrap and of FAD-infinity")
+    add_seed(parser, "the bootstrap and of FAD-infinity")
     return parser.parse_args(arguments)
 
 

@@ -119,10 +119,9 @@ def check_export(flags: argparse.Namespace, outputs: Sequence[Path]) -> None:
         raise ConfigError("--peak", f"decibels of {LOWEST_PEAK:g} or more", f"{flags.peak:g}")
     if flags.together and flags.loudness is None:
         raise ConfigError("--together", "a --loudness for all songs", "none")
-    suffixes = (
-        {f".{format_of(flags)}"} if flags.stems else {path.suffix.lower() for path in outputs}
-    )
-    if flags.stems and f".{format_of(flags)}" not in LOSSLESS:
+    own = f".{format_of(flags)}"
+    suffixes = {own} if flags.stems else {path.suffix.lower() for path in outputs}
+    if flags.stems and own not in LOSSLESS:
         formats = " or ".join(suffix[1:] for suffix in LOSSLESS)
         expected = f"{formats} with --stems, since the sum of lossy files is not the mix"
         raise ConfigError("--format", expected, format_of(flags))

@@ -30,7 +30,7 @@ def add_second_out(parser: argparse._ActionsContainer, help: str) -> None:
 
 
 def take_second_out(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> None:
-    """Sets `flags.out` of a parser with `add_second_out`; ends the process if it has none or two."""
+    """Sets `flags.out` where `add_second_out` is used; ends the process if it has none or two."""
     if (flags.out is None) == (flags.second is None):
         got = "none" if flags.out is None else f"{flags.second} and {flags.out}"
         parser.error(f"--out: expected one file or folder to write, got {got}")
@@ -55,7 +55,7 @@ def add_inverter(parser: argparse._ActionsContainer) -> None:
 
 def add_seed(parser: argparse._ActionsContainer, of: str, *, default: int | None = 0) -> None:
     """Adds --seed; `of` says what is drawn from it."""
-    help = f"seed of the random numbers, a whole number of 0 or more: {of} (default: 0)"
+    help = f"seed of {of} (default: 0)"
     parser.add_argument("--seed", type=natural, default=default, help=help)
 
 
