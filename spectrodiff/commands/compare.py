@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _renamed(arguments: Sequence[str]) -> Iterator[str]:
     """Yields arguments with --out in place of --json before a file, its meaning in version 0.1."""
-    following = [*arguments[1:], ""]
+    following = [*arguments, ""][1:]
     for text, after in zip(arguments, following, strict=True):
         old = text.startswith("--json=") or (text == "--json" and after.endswith(".json"))
         yield text.replace("--json", "--out", 1) if old else text

@@ -12,6 +12,7 @@ from spectrodiff.audio.encoding import AUDIO_SUFFIXES
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared import gin_files
+from spectrodiff.commands.shared.configs import CONFIGS
 from spectrodiff.commands.shared.export import (
     add_export_flags,
     check_export,
@@ -279,7 +280,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 def configure(flags: argparse.Namespace) -> Settings:
     """Returns the settings of gin files, bindings and flags, the last of which win."""
-    gin_files.parse([Rendering, Sampling, Tokenization], flags.gin_file, flags.gin_bindings)
+    classes = [Rendering, Sampling, Tokenization]
+    gin_files.parse(classes, flags.gin_file, flags.gin_bindings, folder=str(CONFIGS))
     given = vars(flags)
 
     def asked(settings: type) -> dict[str, Any]:

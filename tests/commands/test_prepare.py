@@ -141,7 +141,7 @@ def test_a_user_error_is_one_line(tmp_path, monkeypatch, capsys, arguments, mess
     "arguments",
     [
         ["mozart"],
-        ["maestro", "--source", "x"],
+        ["maestro"],
         ["pairs", "--source", "x", "--data_dir", "y", "--name", "a/b"],
         ["pairs", "--source", "x", "--data_dir", "y", "--validation_share", "1.5"],
         ["urmp", "--source", "x", "--data_dir", "y", "--workers", "-1"],

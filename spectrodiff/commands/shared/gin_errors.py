@@ -16,7 +16,7 @@ _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 class Correction(NamedTuple):
-    """What is wrong in a statement, and the statement as it should be."""
+    """Rule that a statement breaks, and the statement as it should be."""
 
     rule: str
     line: str
