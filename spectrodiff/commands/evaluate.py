@@ -138,7 +138,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         description="Renders the songs of prepared corpora, scores them, and writes a report. "
         "The same command continues an evaluation that was stopped.",
         epilog="Example: python eval.py --model runs/a --dataset maestro --data_dir data "
-        "--gin_bindings 'Evaluation.steps = 100' --out report/",
+        "--steps 100 --out report/",
     )
     add = parser.add_argument
     add_model(

@@ -14,6 +14,7 @@ from spectrodiff.commands.shared.sampling import warn_of_sampling
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.runtime import find_devices
 from spectrodiff.core.suggestions import did_you_mean
+from spectrodiff.data.source import CORPORA
 from spectrodiff.diffusion.sampling import FEW_STEPS, PAPER_SAMPLING, Sampling
 from tests.support.parsers import all_parsers
 
@@ -322,6 +323,11 @@ def test_train_without_a_config_says_which_to_try(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: --gin_file: expected a config, such as tiny.gin")
     assert not list(tmp_path.iterdir())
+
+
+def test_all_corpora_are_known():
+    assert {f"prepare {corpus}" for corpus in CORPORA} <= PARSERS.keys()
+    assert len([name for name in PARSERS if name.startswith("prepare")]) == len(CORPORA)
 
 
 @pytest.mark.parametrize(
