@@ -49,7 +49,9 @@ def imported(path):
 def test_every_imported_package_is_required():
     required = {module(line) for line in PROJECT["dependencies"]}
     required |= {module(line) for lines in EXTRA_PACKAGES.values() for line in lines}
-    known = required | OPTIONAL | set(sys.stdlib_module_names) | {"spectrodiff", "jaxlib", "_typeshed"}
+    known = (
+        required | OPTIONAL | set(sys.stdlib_module_names) | {"spectrodiff", "jaxlib", "_typeshed"}
+    )
     found = {
         (path.relative_to(ROOT).as_posix(), package)
         for path in (ROOT / "spectrodiff").rglob("*.py")
@@ -83,11 +85,9 @@ def test_requirements_pin_all_of_the_project():
 
 def resolved(*words):
     """Returns the pins that `uv` finds; skips if the package index is out of reach."""
-    done = subprocess.run(
-        [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
-        + ["--python-platform", "x86_64-manylinux_2_28", *words],
-        capture_output=True, text=True, cwd=ROOT, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"]
+    command += ["--no-annotate", "--python-platform", "x86_64-manylinux_2_28", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if "error sending request" in done.stderr or "Could not connect" in done.stderr:
         pytest.skip("the package index is out of reach: nothing was resolved")
     assert done.returncode == 0, done.stderr

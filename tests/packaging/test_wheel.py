@@ -66,7 +66,8 @@ def test_wheel_holds_what_is_used(wheel):
 
 
 def test_sdist_holds_the_tests_and_no_results(built):
-    names = tarfile.open(next(built.glob("*.tar.gz"))).getnames()
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = archive.getnames()
     tops = {name.split("/")[1] for name in names if "/" in name}
     assert {"tests", "configs", "README.md", "Dockerfile", "requirements.txt"} <= tops
     assert not tops & {"out", ".venv", "build"}
@@ -118,7 +119,9 @@ def test_commands_of_the_container_work(tmp_path):
     programs = make_environment(find_python(version), tmp_path / "venv")
     # The image's pip is uv here, which takes the same words and is several times faster.
     pip = programs / "pip"
-    pip.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m uv pip "$@" --python "{programs}/python"\n')
+    pip.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m uv pip "$@" --python "{programs}/python"\n'
+    )
     pip.chmod(0o755)
     commands = re.findall(r"^RUN (.*)$", text, re.MULTILINE)
     ours = [command for command in commands if "apt-get" not in command]
