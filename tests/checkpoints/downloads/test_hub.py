@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints.hub import fetch_from_hub, needed_files
+from spectrodiff.checkpoints.downloads.hub import fetch_from_hub
+from spectrodiff.checkpoints.layouts.table import needed_files
+from spectrodiff.checkpoints.downloads.received import Fetched
 from spectrodiff.checkpoints.layouts.store import save_model
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError
@@ -53,10 +55,12 @@ def test_a_model_of_the_hub_in_our_layout(hub, golden, tmp_path):
 
 def test_the_second_time_comes_from_the_cache(hub, tmp_path):
     first = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url)
+    assert not first.already
     hub.requests.clear()
-    assert fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url) == first
+    for endpoint in (hub.url, NO_HUB):
+        again = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=endpoint)
+        assert again == Fetched(first.folder, already=True)
     assert downloaded(hub) == set()
-    assert fetch_from_hub("google/tiny", cache=tmp_path, endpoint=NO_HUB) == first
 
 
 @pytest.mark.parametrize(
@@ -80,8 +84,8 @@ def test_a_repository_of_something_else(hub, tmp_path):
 
 
 def test_no_connection_says_how_to_do_without(tmp_path):
-    with pytest.raises(CheckpointError, match="google/tiny by hand and give the folder") as error:
-        fetch_from_hub("google/tiny", cache=tmp_path, endpoint=NO_HUB)
+    with pytest.raises(CheckpointError, match="fetch google/tiny --from PATH") as error:
+        open_checkpoint("google/tiny", cache=tmp_path, hub_endpoint=NO_HUB)
     assert "\n" not in str(error.value)
 
 
@@ -138,7 +142,7 @@ def test_files_of_the_layout_are_fetched_and_each_weight_once(wanted, left):
 
 
 def test_an_incomplete_download_without_a_connection(hub, tmp_path):
-    folder = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url)
+    folder = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url).folder
     for weights in (folder / "decoder").glob("diffusion_pytorch_model.*"):
         weights.unlink()
     with pytest.raises(CheckpointError, match="expected a complete download, got an incomplete"):

@@ -1,0 +1,87 @@
+"""Downloads of models that are published as single files below one address."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from spectrodiff.checkpoints.downloads.received import Fetched
+from spectrodiff.checkpoints.downloads.sources import Source
+from spectrodiff.checkpoints.downloads.transfer import Meter, RemoteFile, download, look_up
+from spectrodiff.checkpoints.layouts import ports, store
+from spectrodiff.checkpoints.layouts.table import needed_files
+from spectrodiff.core.errors import CheckpointError
+
+README = "README.md"
+_WEIGHTS = {"paddle": ports.PADDLE_FILES, "folder": (*ports.DIFFUSERS_FILES, *ports.PADDLE_FILES)}
+
+
+def list_files(source: Source, address: str) -> dict[str, RemoteFile]:
+    """Returns the files of a model below an address, by name.
+
+    A plain server does not list its files, so it is asked for every name that the known layouts
+    have.
+
+    Args:
+        source: of kind "paddle" or "folder".
+        address: address that ends in a slash.
+
+    Raises:
+        CheckpointError: if files are missing, or the server cannot be reached.
+    """
+    found = {
+        name: file
+        for name in _candidates(source.kind)
+        if (file := look_up(address + name)) is not None
+    }
+    wanted = needed_files(list(found))
+    if missing := [name for name in _required(source, wanted) if name not in found]:
+        got = f"none on the server (of {len(missing)} missing files the first)"
+        raise CheckpointError(address + missing[0], "a file of the model", got)
+    # What the model is and its license are said there.
+    return {name: file for name, file in found.items() if name in wanted or name == README}
+
+
+def fetch_files(files: Mapping[str, RemoteFile], folder: Path, meter: Meter) -> Fetched:
+    """Downloads files to `folder`, which appears when all are complete.
+
+    What has arrived before is in a folder beside it, whose name ends in ".part", and is continued.
+
+    Args:
+        files: result of `list_files`.
+        folder: new folder, in one that exists.
+        meter: counts the bytes of all files.
+
+    Raises:
+        CheckpointError: if a file is missing, incomplete, damaged or too large.
+        OSError: if the folder cannot be written.
+    """
+    partial = folder.with_name(f"{folder.name}.part")
+    received = []
+    for name, file in files.items():
+        target = partial / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        received.append(replace(download(file.url, target, meter, file), name=name))
+    for version in [*partial.rglob("*.version"), *partial.rglob("*.part")]:
+        version.unlink()
+    partial.replace(folder)
+    return Fetched(folder, tuple(received))
+
+
+def _candidates(kind: str) -> Sequence[str]:
+    ours = () if kind == "paddle" else (store.SETTINGS, store.WEIGHTS, store.INVERTER)
+    networks = [
+        f"{network}/{name}"
+        for network in ports.NETWORKS
+        for name in ("config.json", *_WEIGHTS[kind])
+    ]
+    return (README, *ours, ports.MODEL_INDEX, ports.SCHEDULER, *networks, ports.INVERTER)
+
+
+def _required(source: Source, wanted: Sequence[str]) -> Sequence[str]:
+    """Returns the files without which there is no model."""
+    if source.published:
+        return [file.name for file in source.published.files if file.needed]
+    if store.SETTINGS in wanted:
+        return wanted
+    weights = [] if wanted else [f"{network}/{ports.PADDLE_FILES[0]}" for network in ports.NETWORKS]
+    return [*weights, *(f"{network}/config.json" for network in ports.NETWORKS)]
