@@ -8,9 +8,9 @@ from pathlib import Path
 from spectrodiff.checkpoints.bundled import UNTRAINED, bundled_models
 from spectrodiff.checkpoints.downloads.catalogue import CATALOGUE
 from spectrodiff.checkpoints.downloads.fetch import fetch
-from spectrodiff.checkpoints.downloads.hub import UnknownRepositoryError
 from spectrodiff.checkpoints.downloads.received import Fetched
-from spectrodiff.checkpoints.downloads.sources import Source, find_source
+from spectrodiff.checkpoints.downloads.sources import Source, UnknownModelError, find_source
+from spectrodiff.checkpoints.downloads.transfer import ServerError
 from spectrodiff.checkpoints.folders import read_folder
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError
@@ -66,7 +66,7 @@ def fetch_model(text: str, *, cache: Path | None = None, endpoint: str | None = 
     """
     try:
         return fetch(model_source(text), cache=cache, endpoint=endpoint)
-    except UnknownRepositoryError as error:
+    except (UnknownModelError, ServerError) as error:
         raise CheckpointError(error.subject, error.expected, error.got + _near(text)) from None
 
 

@@ -14,10 +14,12 @@ BEGINNING = 3
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Returns " (did you mean NAME?)" for the name most like a word; empty if none is.
 
-    Letter case and the difference between dashes and underscores count nothing, and a name may be
-    cut off.
+    It is also empty if the word is one of the names. Letter case and the difference between dashes
+    and underscores count nothing, and a name may be cut off.
     """
     by_plain = {_plain(name): name for name in names}
+    if word in by_plain.values():
+        return ""
     plain = _plain(word)
     near = difflib.get_close_matches(plain, by_plain, n=1, cutoff=SIMILARITY)
     if not near and len(plain) >= BEGINNING:

@@ -27,7 +27,6 @@ def fetch_zip(url: str, folder: Path, meter: Meter, known: RemoteFile | None = N
         OSError: if the folder cannot be written.
     """
     archive = folder.with_name(f"{folder.name}.zip")
-    archive.unlink(missing_ok=True)  # left by a process that was killed while it unpacked
     received = download(url, archive, meter, known)
     try:
         unpack(archive, folder, url)

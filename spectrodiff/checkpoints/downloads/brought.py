@@ -13,11 +13,13 @@ from spectrodiff.checkpoints.downloads.fetch import alone
 from spectrodiff.checkpoints.downloads.received import Fetched, Received
 from spectrodiff.checkpoints.downloads.sources import Source
 from spectrodiff.checkpoints.folders import read_folder, unwrapped
+from spectrodiff.checkpoints.layouts.ports import INVERTER
 from spectrodiff.checkpoints.layouts.t5x import FILE_NAME
 from spectrodiff.checkpoints.layouts.table import LAYOUTS, needed_files
+from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.core.files import PARTIAL, atomic_folder
-from spectrodiff.models.config import SIZES, ModelConfig
+from spectrodiff.models.config import SIZES
 
 # Sizes by which the published networks differ.
 _SIZES = ("width", "heads", "head_width", "mlp_width", "encoder_layers", "decoder_layers")
@@ -46,7 +48,7 @@ def bring(source: Source, path: Path, cache: Path | None = None) -> Fetched:
             received = tuple(
                 _copy(file, name, partial, source) for name, file in _model_files(folder).items()
             )
-            _check_sizes(source, read_folder(partial).config, path)
+            _check_model(source, read_folder(partial), path)
     return Fetched(place, received)
 
 
@@ -91,12 +93,14 @@ def _copy(file: Path, name: str, folder: Path, source: Source) -> Received:
     return Received(name, target.stat().st_size, checked)
 
 
-def _check_sizes(source: Source, config: ModelConfig, path: Path) -> None:
-    """Compares the sizes of a network with those of the published one, if there is one."""
+def _check_model(source: Source, checkpoint: Checkpoint, path: Path) -> None:
+    """Compares a model with the published one of its name, if there is one."""
     if source.published is None:
         return
     published = SIZES[source.published.size]
     for name in _SIZES:
-        expected, got = getattr(published, name), getattr(config, name)
+        expected, got = getattr(published, name), getattr(checkpoint.config, name)
         if got != expected:
             raise CheckpointError(path, f"{source.name}, whose {name} is {expected}", str(got))
+    if source.published.inverter and checkpoint.inverter is None:
+        raise CheckpointError(path, f"{source.name} with its inverter {INVERTER}", "no such file")

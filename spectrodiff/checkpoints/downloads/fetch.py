@@ -1,5 +1,6 @@
 """Models by name, address or Hub id: downloaded, or brought by hand, into the cache."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from spectrodiff.checkpoints.downloads.transfer import (
     total_size,
 )
 from spectrodiff.checkpoints.layouts.table import LAYOUTS
-from spectrodiff.core.errors import CheckpointError, OutputError
+from spectrodiff.core.errors import OutputError
+
+logger = logging.getLogger(__name__)
 
 
 def fetch(source: Source, *, cache: Path | None = None, endpoint: str | None = None) -> Fetched:
@@ -58,7 +61,7 @@ def fetch(source: Source, *, cache: Path | None = None, endpoint: str | None = N
             return _download(source, source.at(endpoint), place)
     except ServerError as error:
         got = f"{error.got}; {by_hand(source, cache)}"
-        raise CheckpointError(error.subject, error.expected, got) from None
+        raise ServerError(error.subject, error.expected, got) from None
 
 
 def find_local(source: Source, cache: Path | None = None) -> Path | None:
@@ -73,6 +76,14 @@ def find_local(source: Source, cache: Path | None = None) -> Path | None:
     return None
 
 
+def arrived_bytes(source: Source, cache: Path | None = None) -> int:
+    """Returns the bytes of an interrupted download; 0 for repositories, which the client keeps."""
+    place = source.place(cache)
+    partial = place.with_name(f"{place.name}.part")
+    files = [place.with_name(f"{place.name}.zip.part"), *partial.rglob("*")]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 @contextmanager
 def alone(place: Path) -> Iterator[None]:
     """Holds the lock of a model in the cache.
@@ -80,12 +91,20 @@ def alone(place: Path) -> Iterator[None]:
     Raises:
         OutputError: if the cache is not writable, also for an OSError in the block.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
+    lock = FileLock(place.with_name(f"{place.name}.lock"))
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f"{place.name}.lock")):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("waiting for another process, which is writing %s", place)
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
     except OSError as error:
         raise OutputError(place.parent, "a writable folder", str(error)) from None
 

@@ -5,13 +5,10 @@ from typing import Any, NamedTuple
 
 from spectrodiff.checkpoints.downloads.checksums import check_file
 from spectrodiff.checkpoints.downloads.received import Fetched, Received
+from spectrodiff.checkpoints.downloads.sources import UnknownModelError
 from spectrodiff.checkpoints.downloads.transfer import ServerError, announce, total_size
 from spectrodiff.checkpoints.layouts.table import LAYOUTS, needed_files
 from spectrodiff.core.errors import CheckpointError, first_line
-
-
-class UnknownRepositoryError(CheckpointError):
-    """Repository that does not exist, or is private."""
 
 
 class _Listed(NamedTuple):
@@ -54,7 +51,7 @@ def fetch_from_hub(
         # `list_repo_files` would take half a minute to fail without a network.
         about = api.model_info(repository, revision=revision, files_metadata=True)
     except (RepositoryNotFoundError, RevisionNotFoundError):
-        raise UnknownRepositoryError(
+        raise UnknownModelError(
             name,
             "a local folder, or a repository on the Hub that you can read",
             "neither (for a private repository: hf auth login)",

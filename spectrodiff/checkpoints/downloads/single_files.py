@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spectrodiff.checkpoints.downloads.received import Fetched
-from spectrodiff.checkpoints.downloads.sources import Source
+from spectrodiff.checkpoints.downloads.sources import Source, UnknownModelError
 from spectrodiff.checkpoints.downloads.transfer import Meter, RemoteFile, download, look_up
 from spectrodiff.checkpoints.layouts import ports, store
 from spectrodiff.checkpoints.layouts.table import needed_files
@@ -33,9 +33,13 @@ def list_files(source: Source, address: str) -> dict[str, RemoteFile]:
         for name in _candidates(source.kind)
         if (file := look_up(address + name)) is not None
     }
+    if not found.keys() - {README}:
+        expected = "the address of a folder with a model, or of a zip archive (name.zip)"
+        raise UnknownModelError(address, expected, "none of the files of a model there")
     wanted = needed_files(list(found))
     if missing := [name for name in _required(source, wanted) if name not in found]:
-        got = f"none on the server (of {len(missing)} missing files the first)"
+        others = f", nor {len(missing) - 1} others" if missing[1:] else ""
+        got = f"no such file on the server{others}"
         raise CheckpointError(address + missing[0], "a file of the model", got)
     # What the model is and its license are said there.
     return {name: file for name, file in found.items() if name in wanted or name == README}
@@ -74,7 +78,7 @@ def _candidates(kind: str) -> Sequence[str]:
         for network in ports.NETWORKS
         for name in ("config.json", *_WEIGHTS[kind])
     ]
-    return (README, *ours, ports.MODEL_INDEX, ports.SCHEDULER, *networks, ports.INVERTER)
+    return (*ours, ports.MODEL_INDEX, ports.SCHEDULER, *networks, ports.INVERTER, README)
 
 
 def _required(source: Source, wanted: Sequence[str]) -> Sequence[str]:

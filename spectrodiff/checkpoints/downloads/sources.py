@@ -16,10 +16,15 @@ from spectrodiff.checkpoints.downloads.catalogue import (
     Published,
     PublishedFile,
 )
+from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.files import cache_folder
 
 _ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
 _ENDPOINTS = {"zip": RELEASE, "paddle": PADDLE, "hub": HUB}
+
+
+class UnknownModelError(CheckpointError):
+    """Model that is not at its address, or is private."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def by_hand(source: Source, cache: Path | None = None) -> str:
         what = f"the files of {source.address} in one folder"
     return (
         f"without a network: bring {what}, then run spectrodiff fetch {source.name} --from PATH, "
-        f"which puts them into {source.place(cache)}"
+        f"which keeps the model in {source.place(cache)}"
     )
 
 

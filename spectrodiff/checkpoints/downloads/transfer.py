@@ -203,6 +203,7 @@ def _connection(url: str) -> Iterator[None]:
     except urllib.error.HTTPError as error:
         failure = ServerError(url, "a file to download", f"HTTP {error.code}")
         failure.status = error.code
+        error.close()  # it holds the connection
         raise failure from None
     except (HTTPException, OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error

@@ -1,10 +1,13 @@
+import hashlib
+import re
+
 import numpy as np
 import pytest
 
 from spectrodiff.checkpoints.downloads.hub import fetch_from_hub
-from spectrodiff.checkpoints.layouts.table import needed_files
 from spectrodiff.checkpoints.downloads.received import Fetched
 from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.layouts.table import needed_files
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError
 from tests.support.files import files_below
@@ -87,6 +90,31 @@ def test_no_connection_says_how_to_do_without(tmp_path):
     with pytest.raises(CheckpointError, match="fetch google/tiny --from PATH") as error:
         open_checkpoint("google/tiny", cache=tmp_path, hub_endpoint=NO_HUB)
     assert "\n" not in str(error.value)
+
+
+DECODER = "decoder/diffusion_pytorch_model.bin"
+
+
+def test_published_checksums_are_compared(hub, tmp_path, caplog):
+    caplog.set_level("INFO")
+    right = hashlib.sha256(hub.repositories["google/tiny"][DECODER]).hexdigest()
+    hub.license, hub.sha256 = "cc-by-4.0", {DECODER: right[::-1]}
+    expected = f"google/tiny/{DECODER}: expected sha256 {right[::-1]}, got {right}; the damaged"
+    with pytest.raises(CheckpointError, match=re.escape(expected)):
+        fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url)
+    assert "license: cc-by-4.0" in caplog.text
+    hub.sha256 = {DECODER: right}
+    hub.requests.clear()
+    (received,) = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url).files
+    assert (received.name, received.checked) == (DECODER, "sha256")
+    assert downloaded(hub) == {DECODER}
+
+
+def test_a_misspelt_repository(hub, tmp_path):
+    name = "google/music-spectogram-diffusion"
+    message = r"neither .*did you mean google/music-spectrogram-diffusion\?"
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(name, cache=tmp_path, hub_endpoint=hub.url)
 
 
 PORT_SETTINGS = ["model_index.json", "decoder/config.json", "scheduler/scheduler_config.json"]
