@@ -73,7 +73,9 @@ def _model_files(path: Path) -> dict[str, Path]:
         # A T5X checkpoint may be given by the folder of its step.
         start = folder.parent if (folder / FILE_NAME).is_file() else folder
         files = {
-            file.relative_to(start).as_posix(): file for file in start.rglob("*") if file.is_file()
+            file.relative_to(start).as_posix(): file
+            for file in sorted(start.rglob("*"))
+            if file.is_file()
         }
         if wanted := needed_files(list(files)):
             return {name: files[name] for name in wanted}

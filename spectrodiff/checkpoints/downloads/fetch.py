@@ -10,7 +10,7 @@ from spectrodiff.checkpoints.downloads.archive import fetch_zip
 from spectrodiff.checkpoints.downloads.hub import cached_folder, fetch_from_hub
 from spectrodiff.checkpoints.downloads.received import Fetched
 from spectrodiff.checkpoints.downloads.single_files import fetch_files, list_files
-from spectrodiff.checkpoints.downloads.sources import Source, by_hand
+from spectrodiff.checkpoints.downloads.sources import Source, UnknownModelError, by_hand
 from spectrodiff.checkpoints.downloads.transfer import (
     MEGABYTE,
     Meter,
@@ -59,9 +59,11 @@ def fetch(source: Source, *, cache: Path | None = None, endpoint: str | None = N
             if place.is_dir():
                 return Fetched(place, already=True)
             return _download(source, source.at(endpoint), place)
-    except ServerError as error:
+    except (ServerError, UnknownModelError) as error:
+        if isinstance(error, UnknownModelError) and not source.published:
+            raise
         got = f"{error.got}; {by_hand(source, cache)}"
-        raise ServerError(error.subject, error.expected, got) from None
+        raise type(error)(error.subject, error.expected, got) from None
 
 
 def find_local(source: Source, cache: Path | None = None) -> Path | None:
@@ -81,7 +83,9 @@ def arrived_bytes(source: Source, cache: Path | None = None) -> int:
     place = source.place(cache)
     partial = place.with_name(f"{place.name}.part")
     files = [place.with_name(f"{place.name}.zip.part"), *partial.rglob("*")]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return sum(
+        file.stat().st_size for file in files if file.is_file() and file.suffix != ".version"
+    )
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class RemoteFile:
     checksums: Mapping[str, str] = field(default_factory=dict)
 
 
-class Meter:
+class Meter(Progress):
     """Progress of one or several files together, in megabytes.
 
     Args:
@@ -58,20 +58,13 @@ class Meter:
     """
 
     def __init__(self, description: str, total: int | None) -> None:
-        megabytes = None if total is None else total // MEGABYTE
-        self._progress = Progress(description, megabytes, "MB")
+        super().__init__(description, None if total is None else total // MEGABYTE, "MB")
         self._bytes = 0
 
     def add(self, size: int) -> None:
         """Counts bytes that have arrived or were there already."""
         before, self._bytes = self._bytes, self._bytes + size
-        self._progress.advance(self._bytes // MEGABYTE - before // MEGABYTE)
-
-    def __enter__(self) -> "Meter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.__exit__(None, None, None)
+        self.advance(self._bytes // MEGABYTE - before // MEGABYTE)
 
 
 def total_size(sizes: Sequence[int | None]) -> int | None:

@@ -88,6 +88,7 @@ def test_checksums_of_files(tmp_path):
             {"x-goog-hash": [f"crc32c={coded(CRC32C)}", f"md5={coded(MD5)}"]},
             {"crc32c": CRC32C, "md5": MD5},
         ),
+        ({"x-goog-hash": f"md5={coded(MD5)}", "x-goog-stored-content-encoding": "gzip"}, {}),
         ({"x-goog-hash": "md5=no base64!, sha9=abcd"}, {}),
     ],
 )

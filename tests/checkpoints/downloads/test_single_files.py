@@ -180,6 +180,14 @@ def test_a_misspelt_name(server, tmp_path):
         open_checkpoint(name, cache=tmp_path, paddle_endpoint=server.url)
 
 
+def test_a_server_without_any_of_it_says_what_to_bring(server, tmp_path):
+    server.files = {}
+    with pytest.raises(CheckpointError, match=r"none of the files .*bring into one folder"):
+        fetched(server, tmp_path)
+    with pytest.raises(CheckpointError, match=r"none of the files of a model there$"):
+        open_checkpoint(f"{server.url}/some/model", cache=tmp_path)
+
+
 def test_a_file_that_ends_too_early(server, published, tmp_path):
     size = len(published[NOTES])
     server.headers[f"/{ID}/{NOTES}"] = {"Content-Length": str(size + 7)}
