@@ -47,7 +47,7 @@ class FileServer:
             request.send_error(404)
             return
         start, asked = 0, request.headers.get("Range")
-        if asked and self.ranges and request.headers.get("If-Range") == self.etag:
+        if asked and self.ranges and request.headers.get("If-Range", self.etag) == self.etag:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
         if start >= len(data) and start:
             request.send_error(416)

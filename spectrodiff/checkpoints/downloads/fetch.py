@@ -47,13 +47,8 @@ def fetch(source: Source, *, cache: Path | None = None, endpoint: str | None = N
         return Fetched(place, already=True)
     try:
         if source.kind == "hub":
-            license = source.published.license if source.published else None
             return fetch_from_hub(
-                source.repository,
-                source.revision,
-                cache=cache,
-                endpoint=endpoint,
-                license=license,
+                source.repository, source.revision, cache=cache, endpoint=endpoint
             )
         with alone(place):
             if place.is_dir():
@@ -62,7 +57,9 @@ def fetch(source: Source, *, cache: Path | None = None, endpoint: str | None = N
     except (ServerError, UnknownModelError) as error:
         if isinstance(error, UnknownModelError) and not source.published:
             raise
-        got = f"{error.got}; {by_hand(source, cache)}"
+        arrived = arrived_bytes(source, cache) / MEGABYTE
+        again = f"; {arrived:,.1f} MB have arrived, try again to continue" if arrived else ""
+        got = f"{error.got}{again}; {by_hand(source, cache)}"
         raise type(error)(error.subject, error.expected, got) from None
 
 

@@ -1,7 +1,7 @@
 """Downloads of models from the Hugging Face Hub."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from spectrodiff.checkpoints.downloads.checksums import check_file
 from spectrodiff.checkpoints.downloads.received import Fetched, Received
@@ -24,7 +24,6 @@ def fetch_from_hub(
     *,
     cache: Path | None = None,
     endpoint: str | None = None,
-    license: str | None = None,
 ) -> Fetched:
     """Returns a folder with the model in a repository, downloaded if necessary.
 
@@ -36,7 +35,6 @@ def fetch_from_hub(
         revision: branch, tag or commit; the main branch if None.
         cache: folder for downloads; the Hub client's own cache if None.
         endpoint: address of the Hub; the public one if None.
-        license: license to name before the download; that of the repository if None.
 
     Raises:
         CheckpointError: if the repository is not accessible, contains no model, or a file is
@@ -70,10 +68,11 @@ def fetch_from_hub(
     wanted = needed_files(list(listed))
     if not wanted:
         raise CheckpointError(name, "a repository with a model at its top level", "one without")
+    license = str(getattr(about.card_data, "license", None) or "")
     new = [file for file in wanted if not _is_cached(repository, file, about.sha, cache)]
     if new:
         size = total_size([listed[file].size for file in new])
-        announce(name, size, f"{api.endpoint}/{repository}", license or _license(about))
+        announce(name, size, f"{api.endpoint}/{repository}", license or "unknown")
     try:
         folder = Path(
             snapshot_download(
@@ -87,7 +86,7 @@ def fetch_from_hub(
     except Exception as error:  # as above
         raise ServerError(name, "a download from the Hub", first_line(error)) from None
     received = tuple(_check(folder, name, file, listed[file].sha256) for file in new)
-    return Fetched(folder, received, already=not new)
+    return Fetched(folder, received, not new, license)
 
 
 def cached_folder(repository: str, revision: str | None, cache: Path | None) -> Path | None:
@@ -115,11 +114,6 @@ def _is_cached(repository: str, file: str, commit: str | None, cache: Path | Non
 
     found = try_to_load_from_cache(repository, file, cache_dir=cache, revision=commit)
     return isinstance(found, str)
-
-
-def _license(about: Any) -> str:
-    """Returns the license in the front matter of a repository's page."""
-    return getattr(about.card_data, "license", None) or "unknown"
 
 
 def _check(folder: Path, name: str, file: str, sha256: str | None) -> Received:

@@ -28,8 +28,10 @@ class Fetched:
         folder: folder with the model.
         files: files that were downloaded, or brought by hand, just now.
         already: True if the model was there, so that nothing was done.
+        license: license that the Hub states; empty for other sources, and without a connection.
     """
 
     folder: Path
     files: tuple[Received, ...] = ()
     already: bool = False
+    license: str = ""

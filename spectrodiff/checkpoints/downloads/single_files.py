@@ -1,6 +1,7 @@
 """Downloads of models that are published as single files below one address."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from spectrodiff.checkpoints.downloads.transfer import Meter, RemoteFile, downlo
 from spectrodiff.checkpoints.layouts import ports, store
 from spectrodiff.checkpoints.layouts.table import needed_files
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.json_files import read_json
 
 README = "README.md"
+_CONNECTIONS = 6  # of one program to one server, as browsers have
 _WEIGHTS = {"paddle": ports.PADDLE_FILES, "folder": (*ports.DIFFUSERS_FILES, *ports.PADDLE_FILES)}
 
 
@@ -28,11 +31,10 @@ def list_files(source: Source, address: str) -> dict[str, RemoteFile]:
     Raises:
         CheckpointError: if files are missing, or the server cannot be reached.
     """
-    found = {
-        name: file
-        for name in _candidates(source.kind)
-        if (file := look_up(address + name)) is not None
-    }
+    names = _candidates(source.kind)
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        answers = pool.map(look_up, [address + name for name in names])
+        found = {name: file for name, file in zip(names, answers, strict=True) if file}
     if not found.keys() - {README}:
         expected = "the address of a folder with a model, or of a zip archive (name.zip)"
         raise UnknownModelError(address, expected, "none of the files of a model there")
@@ -65,10 +67,21 @@ def fetch_files(files: Mapping[str, RemoteFile], folder: Path, meter: Meter) -> 
         target = partial / name
         target.parent.mkdir(parents=True, exist_ok=True)
         received.append(replace(download(file.url, target, meter, file), name=name))
+        if target.suffix == ".json":
+            _check_json(target, file.url)
     for version in [*partial.rglob("*.version"), *partial.rglob("*.part")]:
         version.unlink()
     partial.replace(folder)
     return Fetched(folder, tuple(received))
+
+
+def _check_json(path: Path, url: str) -> None:
+    """Checks a file of settings, in place of which some servers and networks send a page."""
+    try:
+        read_json(path)
+    except CheckpointError as error:
+        path.unlink()
+        raise CheckpointError(url, error.expected, error.got) from None
 
 
 def _candidates(kind: str) -> Sequence[str]:

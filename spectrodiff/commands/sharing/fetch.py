@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectrodiff.commands.program import usage_name
@@ -91,6 +92,8 @@ def _fetch(flags: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in flags.names:
         if name in (UNTRAINED, *bundled_models()):
             raise ConfigError("NAME", "a model to download", f"{name}, which needs no download")
+        if Path(name).expanduser().exists():
+            raise ConfigError("NAME", "a model to download", f"{name}, which is on this machine")
         source = model_source(name)
         if flags.source:
             fetched = bring(source, flags.source.expanduser())
@@ -108,7 +111,7 @@ def _describe(source: "Source", fetched: "Fetched") -> dict[str, Any]:
         "name": source.name,
         "folder": str(fetched.folder),
         "address": source.address,
-        "license": source.license,
+        "license": fetched.license or source.license,
         "already": fetched.already,
         "files": files,
     }

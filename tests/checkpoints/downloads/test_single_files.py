@@ -188,6 +188,24 @@ def test_a_server_without_any_of_it_says_what_to_bring(server, tmp_path):
         open_checkpoint(f"{server.url}/some/model", cache=tmp_path)
 
 
+def test_a_page_in_place_of_settings(server, tmp_path):
+    for path in server.files:
+        server.files[path] = b"<html>Log in</html>"
+    with pytest.raises(CheckpointError, match="expected a JSON file") as error:
+        fetched(server, tmp_path)
+    assert error.value.subject == f"{server.url}/{ID}/model_index.json"
+    assert len(server.transfers) == 1  # before the weights
+    assert find_local(find_source(NAME), tmp_path) is None
+
+
+def test_a_network_that_fails_meanwhile(server, published, tmp_path):
+    server.files[f"/{ID}/{NOTES}"] = published[NOTES] * 20
+    server.headers[f"/{ID}/{NOTES}"] = {"Transfer-Encoding": "chunked"}  # which it does not do
+    message = r"no connection .*MB have arrived, try again to continue; without a network: bring"
+    with pytest.raises(CheckpointError, match=message):
+        fetched(server, tmp_path)
+
+
 def test_a_file_that_ends_too_early(server, published, tmp_path):
     size = len(published[NOTES])
     server.headers[f"/{ID}/{NOTES}"] = {"Content-Length": str(size + 7)}

@@ -1,14 +1,16 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
+from spectrodiff.checkpoints.downloads.fetch import find_local
 from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.commands.program import run
 from spectrodiff.commands.sharing.fetch import main
 from spectrodiff.core.errors import CheckpointError, ConfigError
 from tests.support.files import files_below
-from tests.support.servers import FileServer
+from tests.support.servers import FileServer, HubServer
 
 ID = "google/music-spectrogram-diffusion"
 PADDLE = f"paddle:{ID}"
@@ -98,12 +100,26 @@ def test_brought_by_hand(golden, tmp_path, capsys):
         (["--list", "mini"], "--list: expected no name"),
         (["a/b", "c/d", "--from", "x"], "--from: expected one name"),
         (["mini"], "mini, which needs no download"),
+        ([__file__], "which is on this machine"),
         (["base_with_context", "--from", "gs://bucket/x"], "a path on this machine"),
     ],
 )
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ConfigError, match=message):
         main(arguments)
+
+
+def test_a_repository(golden, capsys):
+    hub = HubServer()
+    hub.license = "cc-by-4.0"
+    hub.repositories["me/mine"] = files_below(golden / "checkpoints/diffusers")
+    try:
+        main(["me/mine", "--endpoint", hub.url, "--json"])
+    finally:
+        hub.close()
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["license"] == "cc-by-4.0"
+    assert find_local(find_source("me/mine")) == Path(printed["folder"])
 
 
 def test_errors_are_one_line(capsys):
