@@ -121,7 +121,8 @@ def download(url: str, target: Path, meter: Meter, known: RemoteFile | None = No
         if version and known and known.version == version:
             size = target.stat().st_size
             meter.add(size)
-            return Received(target.name, size, check_file(target, url, expected) or "size")
+            kind = check_file(target, url, expected)
+            return Received(target.name, size, kind or (None if known.size is None else "size"))
         target.unlink()
     done = part.stat().st_size if version and part.exists() else 0
     headers = {"Range": f"bytes={done}-", "If-Range": version} if done else {}

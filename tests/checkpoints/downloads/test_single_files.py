@@ -145,9 +145,9 @@ def test_a_server_that_cannot_go_on_starts_again(server, published, tmp_path):
 def test_files_that_changed_meanwhile_start_again(server, published, tmp_path):
     break_off(server, tmp_path)
     server.etag = '"second"'
-    readme = f"/{ID}/README.md"
-    server.files[readme] = b"# Another"
-    assert files_below(fetched(server, tmp_path).folder) == {**published, "README.md": b"# Another"}
+    server.files[f"/{ID}/model_index.json"] = b'{"new": 1}'  # was complete
+    files = files_below(fetched(server, tmp_path).folder)
+    assert files == {**published, "model_index.json": b'{"new": 1}'}
 
 
 def test_two_at_once_download_once(server, tmp_path):
@@ -235,6 +235,17 @@ def test_a_file_too_large(server, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "MAX_BYTES", 20_000)
     with pytest.raises(CheckpointError, match="at most 20,000 bytes"):
         fetched(server, tmp_path)
+
+
+def test_a_server_that_says_no_sizes(server, published, tmp_path, monkeypatch):
+    server.headers = {path: {"Content-Length": ""} for path in server.files}
+    monkeypatch.setattr(transfer, "MAX_BYTES", 20_000)
+    with pytest.raises(CheckpointError, match="at most 20,000 bytes"):
+        fetched(server, tmp_path)
+    monkeypatch.undo()
+    download = fetched(server, tmp_path)
+    assert files_below(download.folder) == published
+    assert {file.checked for file in download.files} == {None}
 
 
 def test_a_full_disk_is_told_before(server, tmp_path, monkeypatch):
