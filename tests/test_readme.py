@@ -27,7 +27,13 @@ PAGES = (
     "docs/distillation",
     "docs/inverter",
 )
-OTHER_PAGES = ("docs/architecture", "docs/evaluation", "docs/performance", "docs/transcription")
+OTHER_PAGES = (
+    "docs/architecture",
+    "docs/evaluation",
+    "docs/performance",
+    "docs/released_models",
+    "docs/transcription",
+)
 
 
 def blocks(language):

@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a model on prepared corpora",
     "evaluate": "render and score the songs of prepared corpora, and write a report",
     "prepare": "prepare a corpus for training and evaluation",
+    "fetch": "download published models, or take those that were brought by hand",
     "convert": "store a model or an inverter in our own layout, or an inverter as ONNX",
     "invert": "turn a recording into features and back into audio",
     "compare": "compare two evaluations, or two rows of one, song by song",
@@ -39,6 +40,7 @@ MODULES = {
     "export-embedding": "embeddings.export",
     "listen": "listening.listen",
     "tally": "listening.tally",
+    "fetch": "sharing.fetch",
 }
 
 

@@ -1,5 +1,7 @@
 """Configs found by name."""
 
+from pathlib import Path
+
 import pytest
 
 from spectrodiff.commands import train
