@@ -1,15 +1,15 @@
 """Command `compare`: differences between two evaluations, or two rows of one, song by song."""
 
-import argparse
 from collections.abc import Sequence
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.files import local_path
 
 
 def main(arguments: Sequence[str]) -> None:
     """Compares the evaluations or rows on the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("compare"),
         description="Compares two evaluations, or two rows of one, over the songs that they share: "
         "mean differences with 95 % intervals, and p-values of a paired test.",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError, OutputError
 from spectrodiff.core.files import local_path
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("convert"),
         description="Converts a model to our layout, which loads faster and can be stored in 16 "
         "bits. With a file as OUT, converts a trained inverter to that file.",

@@ -21,6 +21,7 @@ from spectrodiff.commands.shared.flags import (
     add_gin_flags,
     add_process_flags,
 )
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the flags: paths and devices; all other settings are gin settings."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("evaluate"),
         description="Renders the songs of prepared corpora, scores them, and writes a report. "
         "The same command continues an evaluation that was stopped.",

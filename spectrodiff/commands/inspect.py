@@ -1,11 +1,11 @@
 """Command `inspect`: what is in a MIDI file, without rendering it."""
 
-import argparse
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import MidiError, printable
 from spectrodiff.music.general_midi import PROGRAM_NAMES, drum_name
 from spectrodiff.music.midi.reader import MidiSong, length, read_midi_song
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def main(arguments: Sequence[str]) -> int:
     """Describes the files on the command line; returns 1 if one cannot be read, else 0."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("inspect"),
         description="Describes MIDI files: duration, tempo, instruments, what is odd in the file, "
         "and what a rendering would miss.",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from spectrodiff.audio.files import read_audio, write_audio
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.files import local_path
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("invert"),
         description="Converts a recording to features and back to audio: the upper limit of the "
         "quality of a synthesizer with this inverter.",

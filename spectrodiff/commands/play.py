@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import add_device, check_max_minutes
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import ConfigError, printable
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
@@ -76,7 +77,7 @@ def load_models(names: Sequence[str], flags: argparse.Namespace) -> "dict[str, P
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns the flags."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("play"),
         description="Opens a page in the browser that plays songs while they are rendered: drop a "
         "MIDI file, change instruments, tempo and settings while it plays, or play a keyboard.",

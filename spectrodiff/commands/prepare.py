@@ -16,6 +16,7 @@ from typing import get_args
 
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import natural, share
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.composer.settings import FULL, NARROW
 from spectrodiff.core.files import local_path
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
@@ -117,8 +118,8 @@ def _cache_folder(options: argparse.Namespace, config: str) -> Path:
     return folder.with_name("rendered")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=usage_name("prepare"), description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog=usage_name("prepare"), description=__doc__)
     corpora = parser.add_subparsers(dest="corpus", metavar="CORPUS", required=True)
 
     _add(corpora, "maestro", "MAESTRO v3: piano, 199 hours", _plan_maestro, MAESTRO)
@@ -178,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_soundfont(corpora: "argparse._SubParsersAction[Parser]") -> None:
     command = _add(
         corpora,
         "soundfont",
@@ -217,13 +218,13 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _add(
-    corpora: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    corpora: "argparse._SubParsersAction[Parser]",
     name: str,
     help: str,
     plan: Callable[[argparse.Namespace], tuple[str, Plan]],
     release: Release | None = None,
     source_required: bool = True,
-) -> argparse.ArgumentParser:
+) -> Parser:
     description = help if release is None else f"{help}. Published: {release.published}."
     command = corpora.add_parser(name, help=help, description=description)
     command.set_defaults(plan=plan)
@@ -280,14 +281,14 @@ def _add(
     return command
 
 
-def _add_name(command: argparse.ArgumentParser, default: str | None) -> None:
+def _add_name(command: Parser, default: str | None) -> None:
     note = "default: %(default)s" if default else "default: describes its contents"
     command.add_argument(
         "--name", type=_name, default=default, help=f"name of the dataset ({note})"
     )
 
 
-def _add_validation_share(command: argparse.ArgumentParser) -> None:
+def _add_validation_share(command: Parser) -> None:
     command.add_argument(
         "--validation_share",
         type=share,

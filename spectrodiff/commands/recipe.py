@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import minutes
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, keep_memory
 
@@ -38,8 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     print(flags.out)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=usage_name("recipe"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,16 +1,16 @@
 """Command `report`: writes the pages of an evaluation again."""
 
-import argparse
 from collections.abc import Sequence
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.files import local_path
 from spectrodiff.report.page import write_report
 
 
 def main(arguments: Sequence[str]) -> None:
     """Writes the pages of the evaluation on the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("report"),
         description="Writes the pages of an evaluation again, from the scores in its folder.",
     )

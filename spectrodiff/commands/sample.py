@@ -20,6 +20,7 @@ from spectrodiff.commands.shared.export import (
 )
 from spectrodiff.commands.shared.flags import add_gin_flags, check_max_minutes
 from spectrodiff.commands.shared.outputs import name_folders, name_outputs
+from spectrodiff.commands.shared.parser import Parser, YesNo
 from spectrodiff.commands.shared.songs import Songs
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.files import check_writable
@@ -194,7 +195,7 @@ def in_words(seconds: float) -> str:
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns the flags; those with a setting in gin files are None if not given."""
     defaults = Rendering()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("sample"),
         description="Renders MIDI files to audio with a spectrogram diffusion model.",
         epilog="Example: python sample.py song.mid --model base_with_context --out song.wav",
@@ -272,7 +273,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add(
         "--ties",
-        action=argparse.BooleanOptionalAction,
+        action=YesNo,
         default=None,
         help="start segments with the notes that are held over from the segment before",
     )
@@ -303,7 +304,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add(
         "--mask_context",
-        action=argparse.BooleanOptionalAction,
+        action=YesNo,
         default=None,
         help="generate every segment without the one before it as context (default: the model's)",
     )

@@ -19,6 +19,7 @@ from spectrodiff.commands.shared.flags import (
     add_gin_flags,
     add_process_flags,
 )
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices, keep_memory
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns the flags: paths, devices and gin settings."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("train"),
         description="Trains a model on prepared corpora. Paths are flags, settings are gin. The "
         "same command resumes a run.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.audio import AudioFile, count_seconds, find_audio
 from spectrodiff.commands.shared.outputs import name_outputs
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import AudioError, printable
 from spectrodiff.core.files import check_writable, local_path
 from spectrodiff.core.progress import Progress
@@ -134,7 +135,7 @@ def describe(notes: "Notes", *, programs: bool) -> str:
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("transcribe"),
         description="Transcribes audio to MIDI files with basic-pitch (notes) or MT3 (notes, "
         "instruments and drums).",

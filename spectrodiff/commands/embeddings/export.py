@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import minutes
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import local_path
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
     listed = "\n".join(f"  {name:12} {help}" for name, help in KINDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("export-embedding"),
         description="Writes a published embedding of audio to an ONNX file for fad --onnx and "
         "Evaluation.onnx, and compares it with the original package, which has to be installed "

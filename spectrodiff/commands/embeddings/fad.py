@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import natural
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import printable
 from spectrodiff.core.files import local_path
 
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("fad"),
         description="Computes the Frechet audio distance (FAD) of two folders of audio files of "
         "any rate. Without an embedding, statistics of log-mel spectrograms are compared: they "

@@ -1,16 +1,16 @@
 """Command `listen`: a blind listening test of several evaluations."""
 
-import argparse
 from collections.abc import Sequence
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.files import local_path
 from spectrodiff.report.listening import key_path, write_listening_sheet
 
 
 def main(arguments: Sequence[str]) -> None:
     """Makes a listening test of the evaluations on the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("listen"),
         description="Makes a blind listening test of the songs that evaluations share. The key, "
         "which names the model of each file, is written beside the folder; do not give it to "

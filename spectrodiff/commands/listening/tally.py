@@ -1,16 +1,16 @@
 """Command `tally`: counts the answers of a listening test."""
 
-import argparse
 from collections.abc import Sequence
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.files import local_path
 from spectrodiff.report.tally import tally
 
 
 def main(arguments: Sequence[str]) -> None:
     """Counts the answers in the files on the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("tally"),
         description="Counts the preferences of listeners.",
     )
