@@ -2,11 +2,13 @@
 
 import types
 import typing
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import refuse_remote
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -19,7 +21,7 @@ def check_types(settings: "DataclassInstance") -> None:
     requires it. Call it from `__post_init__`.
 
     Raises:
-        ConfigError: names the first field with a wrong type.
+        ConfigError: names the first field with a wrong type, or with the URL of an object store.
     """
     for name, annotation in typing.get_type_hints(type(settings)).items():
         value = getattr(settings, name)
@@ -29,12 +31,23 @@ def check_types(settings: "DataclassInstance") -> None:
             raise ConfigError(
                 f"{type(settings).__name__}.{name}", _in_words(annotation), repr(value)
             ) from None
+        for text in _texts(getattr(settings, name)):
+            refuse_remote(text, f"{type(settings).__name__}.{name}")
 
 
 def require(condition: bool, subject: str, expected: str, value: object) -> None:
     """Raises ConfigError for a setting unless the condition holds."""
     if not condition:
         raise ConfigError(subject, expected, repr(value))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yields the strings in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def _converted(value: Any, annotation: Any) -> Any:
