@@ -9,6 +9,7 @@ import argparse
 import functools
 import logging
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     # TFDS warns about each corpus that is not registered with it.
     logging.getLogger("absl").setLevel(logging.ERROR)
+    if options.beam is not None:
+        _make_absolute(options)
     config, plan = options.plan(options)
     summary = prepare(
         options.corpus,
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
         options.data_dir,
         piece_length=PieceLength(options.piece_frames, options.following_frames),
         workers=options.workers,
-        beam_options=options.beam.split() if options.beam is not None else None,
+        beam_options=shlex.split(options.beam) if options.beam is not None else None,
     )
     if options.corpus == "soundfont":
         shutil.rmtree(_cache_folder(options, config), ignore_errors=True)
@@ -60,6 +63,13 @@ def main(arguments: Sequence[str]) -> None:
     print(summary.table())
     if listing := summary.listing():
         print(listing)
+
+
+def _make_absolute(options: argparse.Namespace) -> None:
+    """Makes paths absolute; workers of Beam are in folders of their own."""
+    for name, value in vars(options).items():
+        if isinstance(value, Path):
+            setattr(options, name, value.absolute())
 
 
 def _plan_maestro(options: argparse.Namespace) -> tuple[str, Plan]:
