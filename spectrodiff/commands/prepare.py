@@ -16,8 +16,16 @@ from pathlib import Path
 from typing import get_args
 
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.shared.flags import natural, share
+from spectrodiff.commands.shared.flags import (
+    add_data_dir,
+    add_seed,
+    add_soundfont,
+    add_workers,
+    natural,
+    share,
+)
 from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.composer.settings import FULL, NARROW
 from spectrodiff.core.files import local_path
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
@@ -59,10 +67,10 @@ def main(arguments: Sequence[str]) -> None:
     )
     if options.corpus == "soundfont":
         shutil.rmtree(_cache_folder(options, config), ignore_errors=True)
-    print(f"{options.corpus}/{config} in {options.data_dir}")
-    print(summary.table())
-    if listing := summary.listing():
-        print(listing)
+    name = f"{options.corpus}/{config}"
+    texts = (f"{name} in {options.data_dir}", summary.table(), summary.listing())
+    values = {"corpus": name, "data_dir": options.data_dir, **vars(summary)}
+    print_result(options, "\n".join(filter(None, texts)), values)
 
 
 def _make_absolute(options: argparse.Namespace) -> None:
@@ -153,7 +161,7 @@ def _parser() -> Parser:
             "split2, and for redux unless SOURCE is the redux release",
         )
         if name == "slakh":
-            command.add_argument("--seed", type=natural, default=0, help="seed of the sub-mixes")
+            add_seed(command, "the sub-mixes")
 
     help = "GuitarSet: guitar, microphone and pickup"
     _add(corpora, "guitarset", help, _plan_guitarset, GUITARSET)
@@ -204,7 +212,7 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[Parser]") -> None:
         "--hours", type=float, default=1.0, help="approximate hours to compose (default: 1)"
     )
     amount.add_argument("--songs", type=natural, help="number of songs to compose")
-    command.add_argument("--seed", type=natural, default=0, help="seed of the composer")
+    add_seed(command, "the composer")
     command.add_argument(
         "--style",
         choices=_STYLES,
@@ -212,12 +220,7 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[Parser]") -> None:
         help="full: 34 instrument classes and drums; narrow: five instruments at a lower density, "
         "for small models (default: %(default)s)",
     )
-    command.add_argument(
-        "--soundfont",
-        type=local_path,
-        metavar="FILE",
-        help="an .sf2 or .sf3 file (default: FluidR3 GM)",
-    )
+    add_soundfont(command)
     command.add_argument(
         "--gain",
         type=float,
@@ -250,19 +253,11 @@ def _add(
         metavar="DIR",
         help=source_help,
     )
-    command.add_argument(
-        "--data_dir",
-        type=local_path,
-        required=True,
-        metavar="DIR",
-        help="folder of prepared corpora",
-    )
-    command.add_argument(
-        "--workers",
-        type=natural,
-        default=1,
-        metavar="N",
-        help="number of processes that read and render (default: 1)",
+    add_data_dir(command)
+    add_workers(command, 1, "1")
+    add_json(
+        command,
+        "corpus, data_dir, recordings, seconds and notes of each split, skipped, remarks, remarked",
     )
     command.add_argument(
         "--piece_frames",

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared import gin_files
+from spectrodiff.commands.shared.configs import CONFIGS
 from spectrodiff.commands.shared.flags import (
-    CONFIGS,
     add_data_dir,
     add_device,
     add_gin_flags,
+    add_init_from,
     add_process_flags,
 )
 from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices, keep_memory
@@ -29,10 +31,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FIRST_CONFIGS = (
+    "a config, such as tiny.gin, which takes minutes on a CPU, mini/narrow.gin for a small model, "
+    "or small_context.gin for the paper's"
+)
+
 
 def main(arguments: Sequence[str]) -> None:
     """Trains the model that the command line and the gin files describe."""
     flags = parse_flags(arguments)
+    if not flags.gin_file and not flags.gin_bindings:
+        raise ConfigError("--gin_file", FIRST_CONFIGS, "none")
     settings = configure(flags.gin_file, flags.gin_bindings)
     # Before JAX starts threads. Otherwise steps on a CPU spend time on mapping memory again.
     keep_memory()
@@ -123,7 +132,9 @@ def main(arguments: Sequence[str]) -> None:
             checkpoints,
             training,
         )
-        train(run, begin)
+        last = train(run, begin)
+        if leader:
+            print_result(flags, "", {"run_dir": flags.run_dir, "step": int(last.step)})
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -136,19 +147,10 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "--gin_bindings 'BATCH_SIZE = 32' --data_dir data --run_dir runs/a",
     )
     add = parser.add_argument
-    add_gin_flags(
-        parser,
-        "file with settings, see configs/; can be repeated; later files win",
-        "one setting, such as 'LEARNING_RATE = 3e-4'; can be repeated; wins over files",
-    )
+    add_gin_flags(parser, "'LEARNING_RATE = 3e-4'")
     add("--run_dir", type=local_path, required=True, help="folder of the run, new or to resume")
     add_data_dir(parser)
-    add(
-        "--init_from",
-        metavar="MODEL",
-        help="model whose weights to start from: a run folder, or anything else that sample.py "
-        "takes as --model; ignored if a run is resumed (default: random weights)",
-    )
+    add_init_from(parser)
     add(
         "--strict_resume",
         action="store_true",
@@ -156,7 +158,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "one before it)",
     )
     add_device(parser)
-
+    add_json(parser, "run_dir and step, the last one")
     add_process_flags(parser, "several processes (one per host)")
     return parser.parse_args(arguments)
 
