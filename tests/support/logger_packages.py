@@ -32,7 +32,7 @@ def wandb(calls, *, mode="offline", logged_in=False, step=0):
     def setup(settings=None):
         return SimpleNamespace(settings=SimpleNamespace(mode=mode))
 
-    def login(key=None, relogin=None, host=None, force=None, timeout=None, *, prompt=True):
+    def login(key=None, relogin=None, host=None, force=None, timeout=None, prompt=True):
         calls.add("login", {"prompt": prompt})
         return logged_in
 

@@ -52,7 +52,7 @@ def _trackio(run: LoggedRun) -> Logger:
 
 LOGGERS: Mapping[LoggerName, Service] = {
     "tensorboard": Service("tensorboardX", "'spectrodiff[train]'", _tensorboard, background=False),
-    "wandb": Service("wandb", "wandb", _wandb, background=True),
+    "wandb": Service("wandb", "'wandb>=0.31'", _wandb, background=True),
     "trackio": Service("trackio", "trackio", _trackio, background=True),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spectrodiff.commands import program
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.training.loggers import LOGGERS, check_installed, failsafe
 from spectrodiff.training.loggers.failsafe import Background, Failsafe
@@ -96,7 +97,11 @@ def test_a_logger_that_hangs_delays_nothing(monkeypatch, caplog):
 
 @pytest.mark.parametrize(
     ("name", "install"),
-    [("tensorboard", "'spectrodiff[train]'"), ("wandb", "wandb"), ("trackio", "trackio")],
+    [
+        ("tensorboard", "'spectrodiff[train]'"),
+        ("wandb", "'wandb>=0.31'"),
+        ("trackio", "trackio"),
+    ],
 )
 def test_a_missing_package_is_named(name, install, monkeypatch):
     monkeypatch.setitem(sys.modules, LOGGERS[name].package, None)
@@ -108,6 +113,16 @@ def test_a_missing_package_is_named(name, install, monkeypatch):
         "got none"
     )
     check_installed([])
+
+
+def test_training_without_a_package_ends_before_anything_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    config = str(PACKAGE.parent / "configs" / "tiny.gin")
+    assert program.run(program.main, ["train", "--gin_file", config, "--run_dir", "run"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: Training.loggers: expected the package tensorboardX for")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_is_no_package(tmp_path, monkeypatch):
