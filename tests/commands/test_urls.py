@@ -118,6 +118,7 @@ def test_the_error_says_what_to_do_instead(url, advice, tmp_path, monkeypatch, c
         ["sample"],
         ["sample", "a.mid", "--out"],
         ["sample", "a.mid", "--gin_file"],
+        ["play", "--inverter"],
         ["inspect"],
         ["transcribe"],
         ["prepare", "pairs", "--data_dir", "data", "--source"],

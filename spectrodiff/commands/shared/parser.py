@@ -14,7 +14,19 @@ from spectrodiff.core.suggestions import did_you_mean, nearest
 USAGE_STATUS = 2
 
 # Arguments that are kept as text and never name anything on the web.
-_FILES = frozenset({"songs", "inputs", "gin_file", "dataset", "vggish", "trill", "onnx", "weights"})
+_FILES = frozenset(
+    (
+        "songs",
+        "inputs",
+        "inverter",
+        "gin_file",
+        "dataset",
+        "vggish",
+        "trill",
+        "onnx",
+        "weights",
+    )
+)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
