@@ -81,10 +81,11 @@ def load_models(names: Sequence[str], flags: argparse.Namespace) -> "dict[str, P
     for name in dict.fromkeys(names):
         logger.info("loading %s", printable(name))
         synth = load(name, inverter=flags.inverter, precision=flags.precision, devices=devices)
-        warn_of_sampling(changes, synth.sampling, kind=synth.config.kind, model=name)
-        synth.sampling = synth.sampling.but(**changes)
+        own = synth.sampling
+        warn_of_sampling(changes, own, kind=synth.config.kind, model=name)
+        synth.sampling = own.but(**changes)
         notice = "This model is untrained: it renders noise." if name == UNTRAINED else ""
-        models[name] = PlayedModel(name, synth, notice)
+        models[name] = PlayedModel(name, synth, notice, own.steps)
     return models
 
 

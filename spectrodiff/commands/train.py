@@ -150,7 +150,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add_gin_flags(parser, "'LEARNING_RATE = 3e-4'")
     add("--run_dir", type=local_path, required=True, help="folder of the run, new or to resume")
     add_data_dir(parser)
-    add_init_from(parser)
+    add_init_from(parser, "; ignored if a run is resumed")
     add(
         "--strict_resume",
         action="store_true",

@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from spectrodiff.core.runtime import find_devices
 from spectrodiff.core.suggestions import did_you_mean
 from spectrodiff.data.source import CORPORA
 from spectrodiff.diffusion.sampling import FEW_STEPS, PAPER_SAMPLING, Sampling
+from spectrodiff.models.config import SIZES
 from tests.support.parsers import all_parsers
 
 PARSERS = dict(all_parsers())
@@ -24,6 +26,7 @@ MAY_DIFFER = {
     "--batch_size": {"help"},
     "--device": {"default"},  # None where gin files have the setting
     "--gin_bindings": {"help"},
+    "--init_from": {"help"},
     "--json": {"help"},
     "--model": {"help", "action"},
     "--name": {"help", "default"},
@@ -39,6 +42,7 @@ MAY_DIFFER = {
 # The sentence that help begins with wherever a flag of the name is.
 BEGINNINGS = {
     "--gin_bindings": "one setting; can be repeated; wins over files: ",
+    "--init_from": "model whose weights to start from, as sample.py takes it with --model",
     "--json": "print JSON instead of text, and nothing else on standard output: ",
     "--model": "model: a name (mini, small_with_context, base_with_context), a folder, the URL",
     "--seed": "seed of the ",
@@ -297,6 +301,18 @@ def test_sampling_flags_are_the_same_in_all_commands_that_render(monkeypatch):
     assert (settings.seed, settings.precision, settings.batch_size) == (3, "bfloat16", 8)
     settings = evaluate.configure(evaluate.parse_flags(["-o", "a", *bindings]))
     assert settings.times == (1.0, 0.5)
+
+
+def test_the_page_starts_with_the_sampling_of_the_flags(monkeypatch, caplog):
+    synth = SimpleNamespace(sampling=Sampling("ddim", steps=2, guidance=1.0), config=SIZES["tiny"])
+    monkeypatch.setattr("spectrodiff.synthesis.loading.load", lambda *names, **settings: synth)
+    flags = play.parse_flags(["--steps", "5", "--guidance", "0.5"])
+    [model] = play.load_models(["m"], flags).values()
+    assert (model.synth.sampling.steps, model.synth.sampling.guidance) == (5, 0.5)
+    assert model.made_for == 2
+    assert any("made for 2 steps" in message for message in caplog.messages)
+    with pytest.raises(ConfigError, match="steps: expected a whole number >= 1"):
+        play.load_models(["m"], play.parse_flags(["--steps", "0"]))
 
 
 @pytest.mark.parametrize(

@@ -100,13 +100,13 @@ def add_workers(parser: argparse._ActionsContainer, default: int, note: str) -> 
     parser.add_argument("--workers", type=natural, default=default, metavar="N", help=help)
 
 
-def add_init_from(parser: argparse._ActionsContainer) -> None:
-    """Adds --init_from."""
+def add_init_from(parser: argparse._ActionsContainer, note: str = "") -> None:
+    """Adds --init_from; `note` ends its help."""
     parser.add_argument(
         "--init_from",
         metavar="MODEL",
-        help="model whose weights to start from, as sample.py takes it with --model; ignored if a "
-        "run is resumed (default: random weights)",
+        help="model whose weights to start from, as sample.py takes it with --model (default: "
+        f"random weights){note}",
     )
 
 

@@ -62,7 +62,7 @@ def parse(
         if isinstance(error, SyntaxError | tokenize.TokenError):
             _raise_corrected(list(_statements(paths, bindings, folder)))
         if match := re.match(r"Unable to open file: (.*?)\. Searched", str(error)):
-            find_config(match[1], folder or ".")
+            find_config(match[1], folder)
         subject = ", ".join([*files, *bindings])
         raise ConfigError(subject, *_explain(str(error), classes)) from error
     finally:

@@ -61,14 +61,15 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses a command line; ends the process if that is impossible."""
-        given = sys.argv[1:] if args is None else list(args)
+        given = list(self._spelled(args))
         # Intermixed parsing knows neither subcommands nor "--".
         mixed = not self.commands and "--" not in given
         parse = self.parse_known_intermixed_args if mixed else self.parse_known_args
         try:
             flags, rest = parse(given, namespace)
         except argparse.ArgumentError as error:
-            self.error(f"{_long_name(error.argument_name)}: {_in_words(error.message)}")
+            subject = f"{_long_name(error.argument_name)}: " if error.argument_name else ""
+            self.error(f"{subject}{_in_words(error.message)}")
         for text in rest:
             if text.startswith("-"):
                 self._refuse_flag(text)
@@ -154,9 +155,9 @@ def _plain(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _long_name(name: str | None) -> str:
+def _long_name(name: str) -> str:
     """Returns the first long spelling of a flag in argparse's name for it, `-o/--out`."""
-    names = (name or "command line").split("/")
+    names = name.split("/")
     return next((one for one in names if one.startswith("--")), names[0])
 
 
