@@ -15,17 +15,7 @@ USAGE_STATUS = 2
 
 # Arguments that are kept as text and never name anything on the web.
 _FILES = frozenset(
-    (
-        "songs",
-        "inputs",
-        "inverter",
-        "gin_file",
-        "dataset",
-        "vggish",
-        "trill",
-        "onnx",
-        "weights",
-    )
+    {"songs", "inputs", "inverter", "gin_file", "dataset", "vggish", "trill", "onnx", "weights"}
 )
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
