@@ -9,6 +9,7 @@ import argparse
 import functools
 import logging
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str]) -> None:
     need_extra("prepare", "train")
     # TFDS warns about each corpus that is not registered with it.
     logging.getLogger("absl").setLevel(logging.ERROR)
+    if options.beam is not None:
+        _make_absolute(options)
     config, plan = options.plan(options)
     summary = prepare(
         options.corpus,
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         options.data_dir,
         piece_length=PieceLength(options.piece_frames, options.following_frames),
         workers=options.workers,
-        beam_options=options.beam.split() if options.beam is not None else None,
+        beam_options=shlex.split(options.beam) if options.beam is not None else None,
     )
     if options.corpus == "soundfont":
         shutil.rmtree(_cache_folder(options, config), ignore_errors=True)
@@ -70,6 +73,13 @@ def main(arguments: Sequence[str]) -> None:
     texts = (f"{name} in {options.data_dir}", summary.table(), summary.listing())
     values = {"corpus": name, "data_dir": options.data_dir, **vars(summary)}
     print_result(options, "\n".join(filter(None, texts)), values)
+
+
+def _make_absolute(options: argparse.Namespace) -> None:
+    """Makes paths absolute; workers of Beam are in folders of their own."""
+    for name, value in vars(options).items():
+        if isinstance(value, Path):
+            setattr(options, name, value.absolute())
 
 
 def _plan_maestro(options: argparse.Namespace) -> tuple[str, Plan]:

@@ -55,10 +55,12 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.training import data, run_folder, start, state
     from spectrodiff.training.checkpointing import Checkpoints, silence_orbax
     from spectrodiff.training.evaluation import Evaluator
+    from spectrodiff.training.loggers import check_installed
     from spectrodiff.training.loop import Run, train
     from spectrodiff.training.optimizers import learning_rate, make_optimizer
     from spectrodiff.training.step import make_train_step
 
+    check_installed(settings.training.loggers)
     silence_orbax()
 
     # Devices

@@ -153,6 +153,11 @@ def closing_soon(resource: Closable) -> Iterator[None]:
             _given_up.append(thread)
 
 
+def abandon(thread: threading.Thread) -> None:
+    """Lets `leave` end the process although a thread still runs."""
+    _given_up.append(thread)
+
+
 def leave(status: int) -> NoReturn:
     """Exits the process, even if an abandoned thread would keep it alive.
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, SupportsIndex
 import numpy as np
 
 from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.files import local_path
 from spectrodiff.core.suggestions import did_you_mean
 from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import Piece, PieceLength, join_pieces
@@ -147,8 +148,12 @@ def corpus_version(corpus: str) -> str:
 
 
 def dataset_folder(data_dir: str | os.PathLike[str], corpus: str, config: str) -> Path:
-    """Returns the folder of a prepared corpus: `data_dir/corpus/config/version`."""
-    return Path(data_dir).absolute() / corpus / config / corpus_version(corpus)
+    """Returns the folder of a prepared corpus: `data_dir/corpus/config/version`.
+
+    Raises:
+        ConfigError: if `data_dir` is a URL.
+    """
+    return local_path(os.fspath(data_dir)).absolute() / corpus / config / corpus_version(corpus)
 
 
 def index_path(folder: Path, split: str) -> Path:

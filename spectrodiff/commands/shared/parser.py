@@ -7,11 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from spectrodiff.core.errors import printable
+from spectrodiff.core.files import local_path, refuse_remote
 from spectrodiff.core.suggestions import did_you_mean, nearest
 
 # Exit status of a command line that cannot be parsed; other errors of input have status 1.
 USAGE_STATUS = 2
 
+# Arguments that are kept as text and never name anything on the web.
+_FILES = frozenset(
+    {"songs", "inputs", "inverter", "gin_file", "dataset", "vggish", "trill", "onnx", "weights"}
+)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
@@ -106,6 +111,10 @@ class Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """Converts the text of a value; argparse would name Python's types in its errors."""
+        # No command reads or writes object stores, whatever the type of its argument says.
+        refuse_remote(arg_string)
+        if action.dest in _FILES:
+            local_path(arg_string)
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# In messages of the array_record library, which has no exception of its own.
+_FAILED_WRITE = "write() failed"
+
 
 def prepare(
     corpus: str,
@@ -55,7 +58,7 @@ def prepare(
         CorpusError: if a split has no usable recordings.
         OutputError: if the folder cannot be written, the disk is full, or another process is
             preparing the same corpus.
-        ConfigError: if Beam is requested but not installed.
+        ConfigError: if Beam is requested but not installed, or its runner fails.
     """
     folder = dataset_folder(data_dir, corpus, config)
     with _writing(folder), _locked(folder.parent):
@@ -121,7 +124,15 @@ def _build_with_beam(
     from spectrodiff.data.prepare.builder import BeamCorpusBuilder
 
     builder = BeamCorpusBuilder(corpus, config, data_dir.absolute(), splits, summary, piece_length)
-    _run(builder, options)
+    try:
+        _run(builder, options)
+    except (RuntimeError, ValueError) as error:
+        if _FAILED_WRITE in str(error):
+            raise
+        # A runner that cannot be started, or whose workers fail; Beam has no exception of its own.
+        logger.debug("Beam failed", exc_info=True)
+        expected = "a runner that can run the preparation"
+        raise ConfigError("--beam", expected, f"{type(error).__name__}: {error}") from error
 
 
 def _pipeline_options(words: Sequence[str]) -> "PipelineOptions":
@@ -162,8 +173,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(folder, error) from error
     except RuntimeError as error:
-        # The array_record library has no exception of its own.
-        if "write() failed" not in str(error):
+        if _FAILED_WRITE not in str(error):
             raise
         raise unwritable(folder, OSError(str(error).split(";")[0])) from error
 
