@@ -14,7 +14,7 @@ import numpy as np
 
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import flatten
-from spectrodiff.core.onnx_graph import Graph
+from spectrodiff.core.onnx_graph import Graph, Port
 from spectrodiff.models.attention import MASKED_LOGIT
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.denoiser import MAX_TIME, time_rates
@@ -85,7 +85,7 @@ def decoder(checkpoint: Checkpoint) -> Any:
     x = graph.norm(weights, "norm", x)
     graph.dense(weights, "output", x, output="output")
     batch, width = "batch", config.width
-    context = {
+    context: dict[str, Port] = {
         "context_encoding": (np.float32, [batch, config.context_frames, width]),
         "context_mask": (bool, [batch, config.context_frames]),
     }
