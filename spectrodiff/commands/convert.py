@@ -1,4 +1,4 @@
-"""Conversion of models and inverters to our layout, ONNX and, of models, the layout of diffusers."""
+"""Conversion of models and inverters to our own layout and to those of other programs."""
 
 import argparse
 import dataclasses
