@@ -19,6 +19,7 @@ from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.evaluation.results import Results
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.general_midi import PROGRAM_NAMES
+from spectrodiff.report.formatting import format_seconds
 from spectrodiff.report.header import how_rows_were_made, protocol
 from spectrodiff.report.markdown import escape, table_lines
 from spectrodiff.report.tables import measured_table
@@ -265,7 +266,7 @@ def _evaluation(card: Card) -> str:
         return ""
     parts = ["## Evaluation"]
     corpora = [
-        f"{corpus.title} ({_count(corpus.songs, 'song')}, {corpus.seconds / 60:.0f} min)"
+        f"{corpus.title} ({_count(corpus.songs, 'song')}, {format_seconds(corpus.seconds)})"
         for corpus in results.corpora
     ]
     lines = [f"model: {results.model}"] if results.model else []
@@ -274,9 +275,11 @@ def _evaluation(card: Card) -> str:
     if name := protocol(results):
         lines.append(f"protocol: {name}")
     parts.append("\n".join(f"- {escape(printable(hide_folders(line)))}" for line in lines))
-    table = measured_table(results)
-    parts.append(table_lines(table) if table else "No scores.")
-    return "\n\n".join(filter(None, parts))
+    if table := measured_table(results):
+        # No line stands out: all are of this model and what it is compared with.
+        lines_of_scores = [dataclasses.replace(line, kind="part") for line in table.lines]
+        parts.append(table_lines(dataclasses.replace(table, groups=[lines_of_scores])))
+    return "\n\n".join(parts)
 
 
 def _limits(card: Card) -> str:
