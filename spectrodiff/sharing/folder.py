@@ -30,7 +30,7 @@ MAX_PICTURE_SECONDS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Sharing:
-    """What is put into the folder of a model.
+    """Contents of the folder of a shared model.
 
     Attributes:
         title: name of the model.
