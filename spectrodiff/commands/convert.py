@@ -117,7 +117,8 @@ def _store_onnx(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Checkpo
     require(flags.dtype == "float32", "--dtype", "float32 for the layout onnx", flags.dtype)
     inverter = find_inverter(checkpoint, flags.inverter)
     save_onnx(checkpoint, flags.out, inverter)
-    return dataclasses.replace(checkpoint, inverter=inverter)
+    stored = flags.out / "inverter.onnx"
+    return dataclasses.replace(checkpoint, inverter=stored if stored.is_file() else None)
 
 
 def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> str:

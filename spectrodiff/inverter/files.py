@@ -49,7 +49,7 @@ def save_inverter(inverter: StoredInverter, path: Path, dtype: StoredType = "flo
         dtype: type of the stored parameters; they are converted to float32 when loaded.
 
     Raises:
-        CheckpointError: if a parameter is too large for float16.
+        CheckpointError: if a parameter is NaN, infinite, or too large for float16.
         OutputError: if the file cannot be written.
     """
     if path.suffix.lower() != SUFFIX:

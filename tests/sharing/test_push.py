@@ -24,6 +24,7 @@ from tests.support.inverters import LoudnessInverter, random_inverter
 from tests.support.made_models import made_model
 from tests.support.made_up import make_evaluation
 from tests.support.runs import ADAMW_EMA, settings
+from tests.support.servers import COMMIT
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +95,10 @@ def test_a_run_in_a_folder(run, song, tmp_path, capsys):
 
 
 def test_a_run_on_the_hub_and_back(run, song, hub, capsys):
-    assert push(run, "me/own", "--songs", song, "--private", "--message", "A first") == 0
-    assert capsys.readouterr().out.startswith(f"{hub.url}/me/own/commit/")
+    arguments = ["--songs", song, "--private", "--message", "A first", "--json"]
+    assert push(run, "me/own", *arguments) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == {"commit": f"{hub.url}/me/own/commit/{COMMIT}", "model": "me/own"}
     assert hub.commits == [("me/own", "main", "A first")]
     assert hub.private["me/own"]
     ours = open_checkpoint(run)

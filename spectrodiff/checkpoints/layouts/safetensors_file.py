@@ -80,7 +80,7 @@ def write_safetensors(
             stored[name] = np.ascontiguousarray(values, _TYPES[dtype])
         if dtype == "float16" and not np.isfinite(stored[name]).all():
             raise CheckpointError(
-                name, "values within the range of float16", "larger ones; use bfloat16"
+                name, "values within the range of float16", "larger ones: store it as float32"
             )
     try:
         save_file(stored, path, metadata)

@@ -1,6 +1,7 @@
 """Command `push`: uploads a model with its card to the Hugging Face Hub, or writes a folder."""
 
 import argparse
+import json
 import logging
 import sys
 import tempfile
@@ -50,17 +51,17 @@ def main(arguments: Sequence[str]) -> None:
             sys.stdout.write((folder / "README.md").read_text("utf-8"))
         elif uploads:
             logger.info("uploading to %s", flags.repository)
-            print(
-                upload(
-                    folder,
-                    flags.repository,
-                    private=flags.private,
-                    revision=flags.revision,
-                    message=flags.message,
-                )
+            commit = upload(
+                folder,
+                flags.repository,
+                private=flags.private,
+                revision=flags.revision,
+                message=flags.message,
             )
+            result = {"commit": commit, "model": sharing.address}
+            print(json.dumps(result) if flags.json else commit)
         else:
-            print(folder)
+            print(json.dumps({"folder": str(folder)}) if flags.json else folder)
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -120,6 +121,11 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         choices=get_args(StoredType),
         default="float32",
         help="type of the stored parameters; 16-bit types halve the size (default: %(default)s)",
+    )
+    add(
+        "--json",
+        action="store_true",
+        help="print the result as JSON: folder, or commit and model (the argument of --model)",
     )
     flags = parser.parse_args(arguments)
     if flags.dry_run and flags.out is not None:
