@@ -149,7 +149,7 @@ def _sharing(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Sharing":
         license=flags.license,
         dtype=flags.dtype,
         inverter=find_inverter(checkpoint, flags.inverter),
-        origin=read_origin(Path(flags.model), checkpoint),
+        origin=read_origin(Path(flags.model).expanduser(), checkpoint),
         results=read_results(flags.evaluation) if flags.evaluation else None,
         songs=_songs(checkpoint, flags),
         seed=flags.seed,
