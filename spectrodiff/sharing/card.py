@@ -214,6 +214,7 @@ def _training(card: Card) -> str:
     else:
         add("steps", step)
     add("started from", origin.started_from)
+    add("teacher", origin.teacher)
     rate, schedule = (origin.setting(f"Optimization.{n}") for n in ("learning_rate", "schedule"))
     optimizer = origin.setting("Optimization.optimizer")
     if optimizer and rate is not None:
@@ -254,9 +255,10 @@ def _data(card: Card) -> str:
             license = "that of the soundfont and of the songs"
         lines.append(f"| {_cell(corpus)} | {split} | {_cell(published)} | {_cell(license)} |")
     table = "\n".join(lines)
-    if origin.started_from:
-        start = escape(printable(origin.started_from))
-        table += f"\n\nAnd what {start} was trained on, the model that training started from."
+    for name, part in ((origin.started_from, "started from"), (origin.teacher, "was taught by")):
+        if name:
+            model = escape(printable(name))
+            table += f"\n\nAnd what {model} was trained on, the model that this one {part}."
     return f"## Data\n\n{table}"
 
 

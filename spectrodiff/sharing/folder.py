@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from spectrodiff.audio.files import write_audio
@@ -106,7 +107,7 @@ def _stored(inverter: Path | None) -> Iterator[Path | None]:
 
 def _render(checkpoint: Checkpoint, sharing: Sharing, folder: Path) -> list[Sample]:
     (folder / SAMPLES).mkdir()
-    synth = Synthesizer(checkpoint, make_inverter(None, checkpoint, "cpu"))
+    synth = Synthesizer(checkpoint, make_inverter(None, checkpoint, jax.default_backend()))
     samples: list[Sample] = []
     rendered = synth.render_many(sharing.songs, seed=sharing.seed, progress=True)
     for path, song in zip(sharing.songs, rendered, strict=True):

@@ -59,6 +59,11 @@ class Origin:
         return values.get(field) if isinstance(values, Mapping) else None
 
     @property
+    def teacher(self) -> str:
+        """Model that a distilled one was taught by, without the path to it; "" for none."""
+        return without_folders(str(self.setting("Distillation.teacher") or ""))
+
+    @property
     def corpora(self) -> list[str]:
         """Names of the corpora, "corpus/config"; a folder of audio by its last name."""
         names = self.setting("Data.corpora")
@@ -93,7 +98,7 @@ def read_origin(model: Path, checkpoint: Checkpoint) -> Origin | None:
 
 def without_folders(name: str) -> str:
     """Returns the last part of a path; other names are returned unchanged."""
-    return Path(name).name if _PATH.match(name) else name
+    return re.split(r"[/\\]+", name.rstrip("/\\"))[-1] if _PATH.match(name) else name
 
 
 def without_paths(text: str) -> str:

@@ -83,7 +83,17 @@ def test_data_with_its_licenses():
     assert "| pairs/own | train | not published | not known to the library |" in text
     assert "| folder | train |" in text
     assert "secret" not in text
-    assert "And what mini was trained on" in text
+    assert "And what mini was trained on, the model that this one started from." in text
+    assert "taught" not in text
+
+
+def test_a_distilled_model_names_its_teacher():
+    settings = {**ORIGIN.settings, "Distillation": {"teacher": "/home/me/secret/big"}}
+    origin = dataclasses.replace(ORIGIN, settings=settings, started_from="")
+    text = write_card(Card("A model", MODEL, origin=origin))
+    assert rows(text)["teacher"] == "big"
+    assert "And what big was trained on, the model that this one was taught by." in text
+    assert "secret" not in text
 
 
 def test_the_table_of_an_evaluation(tmp_path):
@@ -117,8 +127,6 @@ def test_nothing_is_markup(hostile):
 
 def test_paths_of_a_machine_are_left_out():
     text = "A.teacher = '/home/me/runs/a'\nB.c = ['~/x/y.gin', 'pairs/own']\nD = \"C:\\\\e\\\\f\"\n"
-    assert without_paths(text) == (
-        "A.teacher = 'a'\nB.c = ['y.gin', 'pairs/own']\nD = \"C:\\\\e\\\\f\"\n"
-    )
+    assert without_paths(text) == ("A.teacher = 'a'\nB.c = ['y.gin', 'pairs/own']\nD = \"f\"\n")
     assert hide_folders("inverter /a/b/c.onnx, seed 1") == "inverter c.onnx, seed 1"
     assert hide_folders("corpora: maestro/v3 (2 songs)") == "corpora: maestro/v3 (2 songs)"
