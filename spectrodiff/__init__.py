@@ -6,6 +6,8 @@ synth = sd.load("mini")
 song = synth.render("song.mid")
 song.audio, song.sample_rate, song.log_mel
 
+sd.save(synth, "folder")  # which sd.load reads
+
 tokens = sd.tokenize("song.mid")  # int32 [segments, 2048]
 log_mel = sd.log_mel(audio)  # float32 [frames, 128]
 """
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from spectrodiff.music.midi.writer import write_midi
     from spectrodiff.music.notes import Notes
     from spectrodiff.music.tokenizer import tokenize
+    from spectrodiff.sharing.saving import save
     from spectrodiff.synthesis.loading import load
     from spectrodiff.synthesis.parts import Song
     from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -32,6 +35,7 @@ __all__ = [
     "load",
     "log_mel",
     "read_midi",
+    "save",
     "tokenize",
     "write_midi",
 ]
@@ -45,6 +49,7 @@ _HOMES = {
     "load": "synthesis.loading",
     "log_mel": "audio.features",
     "read_midi": "music.midi.reader",
+    "save": "sharing.saving",
     "tokenize": "music.tokenizer",
     "write_midi": "music.midi.writer",
 }

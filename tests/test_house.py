@@ -22,11 +22,16 @@ FLOORS = (
     ("synthesis",),
     ("data", "composer"),
     ("training", "evaluation"),
-    ("report", "recipe", "player"),
+    ("report", "recipe", "player", "sharing"),
     ("commands",),
 )
 # Imports that are allowed within a floor.
-SIDEWAYS = {("music", "audio"), ("inverter", "checkpoints"), ("data", "composer")}
+SIDEWAYS = {
+    ("music", "audio"),
+    ("inverter", "checkpoints"),
+    ("data", "composer"),
+    ("sharing", "report"),
+}
 
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -26,6 +26,7 @@ PAGES = (
     "docs/training",
     "docs/distillation",
     "docs/inverter",
+    "docs/sharing",
 )
 OTHER_PAGES = (
     "docs/architecture",

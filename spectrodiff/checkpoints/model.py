@@ -63,7 +63,7 @@ class Checkpoint:
     schedule: str = "cosine"  # noise schedule, a name that `make_schedule` takes
     tokenization: Tokenization = RELEASED_TOKENIZATION
     sampling: Sampling = PAPER_SAMPLING  # defaults for synthesis
-    inverter: Path | None = None  # ONNX file of the inverter
+    inverter: Path | None = None  # its inverter, an .onnx or .safetensors file
     layout: str = "spectrodiff"  # name of the file layout it was read from, for messages
     name: str = "the model"  # for messages
 

@@ -138,6 +138,25 @@ def assemble_tree(
     return nest(flat)
 
 
+def take_apart(
+    params: Params, sources: Mapping[str, Source], *, transposed: bool = False
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of a parameter tree by the names of their entries in a file.
+
+    The inverse of `assemble_tree`. The arrays are views of the parameters.
+
+    Args:
+        params: nested dict of arrays.
+        sources: location of every parameter by name.
+        transposed: True if kernels are stored as [outputs, inputs].
+    """
+    entries: dict[str, np.ndarray] = {}
+    for name, values in flatten(params).items():
+        for part, entry in _parts(np.asarray(values), sources[name]):
+            entries[entry] = part.T if transposed and name.endswith("kernel") else part
+    return entries
+
+
 def _check_names(
     subject: Path, sources: Mapping[str, Source], stored: Mapping[str, StoredArray]
 ) -> None:

@@ -1,6 +1,8 @@
-"""Conversion of models and inverters to our layout, and of inverters to ONNX."""
+"""Conversion of models and inverters to our own layout and to those of other programs."""
 
 import argparse
+import dataclasses
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -9,20 +11,25 @@ from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import add_second_out, take_second_out
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError, OutputError
+from spectrodiff.core.files import local_path
 
 if TYPE_CHECKING:
     from spectrodiff.checkpoints.model import Checkpoint
 
 INVERTER_SUFFIXES = (".onnx", ".safetensors")
+LAYOUTS = ("spectrodiff", "diffusers", "onnx")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     flags = parse_flags(arguments)
-    convert = _convert_inverter if flags.out.suffix.lower() in INVERTER_SUFFIXES else _convert_model
-    text, values = convert(flags.source, flags.out, flags.dtype)
+    if flags.out.suffix.lower() in INVERTER_SUFFIXES:
+        text, values = _convert_inverter(flags.source, flags.out, flags.dtype)
+    else:
+        text, values = _convert_model(flags)
     print_result(flags, text, values)
 
 
@@ -31,7 +38,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog=usage_name("convert"),
         description="Converts a model to our layout, which loads faster and can be stored in 16 "
-        "bits. With a file as OUT, converts a trained inverter to that file.",
+        "bits, or to a layout for other programs (--layout). With a file as OUT, converts a "
+        "trained inverter to that file.",
     )
     add = parser.add_argument
     add(
@@ -48,20 +56,71 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         help="type of the stored parameters; 16-bit types halve the size; inverters are stored as "
         "float32 or float16, in ONNX files as float32 (default: %(default)s)",
     )
+    add(
+        "--layout",
+        choices=LAYOUTS,
+        default=LAYOUTS[0],
+        help="layout of a model: our own; that of SpectrogramDiffusionPipeline in diffusers; or "
+        "ONNX graphs with a script that renders them (default: %(default)s)",
+    )
+    add(
+        "--inverter",
+        type=local_path,
+        help="inverter to store with a model: .onnx or .safetensors file, or run folder (default: "
+        "the model's own; in the layouts diffusers and onnx, otherwise the bundled one)",
+    )
     add_json(parser, "out, parameters (their number), dtype and megabytes")
     flags = parser.parse_args(arguments)
     take_second_out(parser, flags)
     return flags
 
 
-def _convert_model(source: str, folder: Path, dtype: StoredType) -> tuple[str, dict[str, object]]:
+def _convert_model(flags: argparse.Namespace) -> tuple[str, dict[str, object]]:
     # Imported here so that --help is fast.
-    from spectrodiff.checkpoints.layouts.store import save_model
     from spectrodiff.checkpoints.resolve import open_checkpoint
 
-    checkpoint = open_checkpoint(source)
-    save_model(checkpoint, folder, dtype)
-    return _summary(checkpoint, folder, dtype)
+    checkpoint = open_checkpoint(flags.source)
+    store = {"spectrodiff": _store_ours, "diffusers": _store_diffusers, "onnx": _store_onnx}
+    checkpoint = store[flags.layout](checkpoint, flags)
+    return _summary(checkpoint, flags.out, flags.dtype)
+
+
+def _store_ours(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Checkpoint":
+    from spectrodiff.checkpoints.layouts.store import save_model
+    from spectrodiff.sharing.inverters import find_inverter, store_inverter
+
+    with tempfile.TemporaryDirectory() as name:
+        if flags.inverter is not None:
+            inverter = find_inverter(checkpoint, flags.inverter)
+            assert inverter is not None
+            inverter = store_inverter(inverter, Path(name))
+            checkpoint = dataclasses.replace(checkpoint, inverter=inverter)
+        save_model(checkpoint, flags.out, flags.dtype)
+    return checkpoint
+
+
+def _store_diffusers(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Checkpoint":
+    from spectrodiff.checkpoints.layouts.diffusers_folder import check_playable, save_diffusers
+    from spectrodiff.sharing.inverters import find_inverter, store_as_onnx
+
+    check_playable(checkpoint)  # before the inverter is converted
+    with tempfile.TemporaryDirectory() as name:
+        inverter = find_inverter(checkpoint, flags.inverter)
+        stored = inverter and store_as_onnx(inverter, Path(name))
+        checkpoint = dataclasses.replace(checkpoint, inverter=stored)
+        save_diffusers(checkpoint, flags.out, flags.dtype)
+    return checkpoint
+
+
+def _store_onnx(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Checkpoint":
+    from spectrodiff.sharing.inverters import find_inverter
+    from spectrodiff.sharing.onnx_folder import save_onnx
+
+    require(flags.dtype == "float32", "--dtype", "float32 for the layout onnx", flags.dtype)
+    inverter = find_inverter(checkpoint, flags.inverter)
+    save_onnx(checkpoint, flags.out, inverter)
+    stored = flags.out / "inverter.onnx"
+    return dataclasses.replace(checkpoint, inverter=stored if stored.is_file() else None)
 
 
 def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> tuple[str, dict[str, object]]:
@@ -69,7 +128,7 @@ def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> tuple[str, d
 
     config = checkpoint.config
     parameters = sum(array.size for array in flatten(checkpoint.params).values())
-    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    megabytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
     text = (
         f"source: {checkpoint.layout}; {parameters:,} parameters, "
         f"width {config.width}, {config.heads} heads, {config.encoder_layers} encoder and "

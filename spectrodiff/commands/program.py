@@ -24,7 +24,8 @@ COMMANDS = {
     "evaluate": "render and score the songs of prepared corpora, and write a report",
     "prepare": "prepare a corpus for training and evaluation",
     "fetch": "download published models, or take those that were brought by hand",
-    "convert": "store a model or an inverter in our own layout, or an inverter as ONNX",
+    "convert": "store a model or an inverter in our own layout, or in that of other programs",
+    "push": "upload a model with a model card to the Hugging Face Hub, or write it to a folder",
     "invert": "turn a recording into features and back into audio",
     "compare": "compare two evaluations, or two rows of one, song by song",
     "listen": "make a blind listening test of several evaluations",
@@ -39,6 +40,7 @@ MODULES = {
     "fad": "embeddings.fad",
     "export-embedding": "embeddings.export",
     "listen": "listening.listen",
+    "push": "sharing.push",
     "tally": "listening.tally",
     "fetch": "sharing.fetch",
 }

@@ -9,7 +9,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from spectrodiff.checkpoints.layouts.safetensors_file import read_metadata, read_safetensors
+from spectrodiff.checkpoints.layouts.safetensors_file import (
+    read_metadata,
+    read_safetensors,
+    write_safetensors,
+)
 from spectrodiff.checkpoints.run_folder import SETTINGS as RUN_SETTINGS
 from spectrodiff.checkpoints.run_folder import find_run, read_params, run_of
 from spectrodiff.checkpoints.tree import assemble_tree, flatten
@@ -46,25 +50,18 @@ def save_inverter(inverter: StoredInverter, path: Path, dtype: StoredType = "flo
         dtype: type of the stored parameters; they are converted to float32 when loaded.
 
     Raises:
-        CheckpointError: if a parameter is too large for float16.
+        CheckpointError: if a parameter is NaN, infinite, or too large for float16.
         OutputError: if the file cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     if path.suffix.lower() != SUFFIX:
         raise OutputError(path, f"a file name ending in {SUFFIX}", repr(path.suffix))
-    arrays = {}
-    for name, values in flatten(inverter.params).items():
-        with np.errstate(over="ignore"):
-            arrays[name] = np.ascontiguousarray(values, dtype)
-        if not np.isfinite(arrays[name]).all():
-            raise CheckpointError(name, f"values within the range of {dtype}", "larger ones")
+    arrays = flatten(inverter.params)
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise CheckpointError(name, "finite values", "NaN or infinity")
+    metadata = {METADATA: json.dumps(as_dict(inverter.config))}
     with atomic_file(path) as temporary:
-        try:
-            save_file(arrays, temporary, {METADATA: json.dumps(as_dict(inverter.config))})
-        except SafetensorError as error:
-            raise OutputError(path, "enough space for the weights", str(error)) from None
+        write_safetensors(temporary, arrays, dtype, metadata, subject=path)
 
 
 def load_inverter(path: Path) -> StoredInverter:

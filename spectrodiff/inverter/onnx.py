@@ -50,6 +50,11 @@ class OnnxInverter(Inverter):
                 self._path, _EXPECTED, f"one from {found} with {len(outputs)} outputs"
             )
 
+    @property
+    def path(self) -> Path:
+        """File of the graph."""
+        return self._path
+
     @functools.cached_property
     def period_frames(self) -> int:
         """Number of frames after which the graph's oscillators repeat; 1 without metadata.

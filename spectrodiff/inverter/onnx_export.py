@@ -16,6 +16,7 @@ from spectrodiff.core.constants import HOP_SAMPLES, MAX_LOG_MEL, MIN_LOG_MEL, NU
 from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import atomic_file
+from spectrodiff.core.onnx_graph import Graph
 from spectrodiff.inverter.config import FrameRateConfig, MelganConfig, RecurrentConfig
 from spectrodiff.inverter.files import StoredInverter
 from spectrodiff.inverter.networks.frame_rate import (
@@ -32,8 +33,6 @@ from spectrodiff.inverter.networks.oscillators import PERIOD_FRAMES, waves
 from spectrodiff.inverter.onnx import PERIOD_METADATA, REACH_METADATA, OnnxInverter
 from spectrodiff.inverter.trained import padding_frames, trained_inverter
 
-# First version with layer normalization.
-OPSET, IR_VERSION = 17, 8
 # Maximum difference from another order of summation, for samples in [-1, 1].
 TOLERANCE = 1e-4
 
@@ -76,10 +75,8 @@ def build_model(inverter: StoredInverter) -> Any:
     if isinstance(inverter.config, RecurrentConfig):
         raise ConfigError("export to ONNX", "a frame_rate or melgan inverter", "a recurrent one")
     need_extra("export to ONNX", "export")
-    from onnx import TensorProto, helper
-
     config, params = inverter.config, flatten(inverter.params)
-    graph = _Graph()
+    graph = Graph()
     padding = padding_frames(config)
     features = graph.add(
         "Pad",
@@ -98,101 +95,28 @@ def build_model(inverter: StoredInverter) -> Any:
     begin, end = (count * HOP_SAMPLES for count in excess)
     audio = graph.part(audio, begin, -end)
     graph.add("Squeeze", audio, graph.integers(1), output="audio")
-    proto = helper.make_graph(
-        graph.nodes,
+    metadata = {REACH_METADATA: str(reach_frames(config)), PERIOD_METADATA: str(period(config))}
+    return graph.model(
         "inverter",
-        [helper.make_tensor_value_info("input_features", TensorProto.FLOAT, [1, "frames", 128])],
-        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, [1, "samples"])],
-        graph.initializers,
+        {"input_features": (np.float32, [1, "frames", 128])},
+        {"audio": (np.float32, [1, "samples"])},
+        metadata,
     )
-    model = helper.make_model(
-        proto,
-        producer_name="spectrodiff",
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-    )
-    reach = reach_frames(config)
-    metadata = {REACH_METADATA: str(reach), PERIOD_METADATA: str(period(config))}
-    helper.set_model_props(model, metadata)
-    return model
 
 
-class _Graph:
-    """Nodes and constants with unique names; values are the names of node outputs."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
-
-    def constant(self, values: np.ndarray | np.generic) -> str:
-        from onnx import numpy_helper
-
-        name = f"constant_{len(self.initializers)}"
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def integers(self, *values: int) -> str:
-        return self.constant(np.array(values, np.int64))
-
-    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        from onnx import helper
-
-        output = output or f"value_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
-
-    def times(self, value: str, factor: float | np.ndarray) -> str:
-        return self.add("Mul", value, self.constant(np.asarray(factor, np.float32)))
-
-    def plus(self, value: str, term: float | np.ndarray) -> str:
-        return self.add("Add", value, self.constant(np.asarray(term, np.float32)))
-
-    def part(self, value: str, begin: int, end: int) -> str:
-        """Slices the last of three axes."""
-        limits = self.integers(begin), self.integers(end), self.integers(2)
-        return self.add("Slice", value, *limits)
-
-    def transposed(self, value: str) -> str:
-        """Transposes [1, T, D] to [1, D, T], the layout of convolutions, and back."""
-        return self.add("Transpose", value, perm=[0, 2, 1])
-
-    def convolution(
-        self, value: str, kernel: np.ndarray, bias: np.ndarray, **attributes: Any
-    ) -> str:
-        """Convolves [1, inputs, T] with a kernel [T, inputs, outputs]; the length is kept."""
-        reach = (len(kernel) - 1) * attributes.get("dilations", [1])[0]
-        weights = kernel.transpose(2, 1, 0)
-        inputs = self.constant(weights), self.constant(bias)
-        pads = [reach // 2, reach - reach // 2]
-        return self.add("Conv", value, *inputs, pads=pads, **attributes)
-
-    def linear(self, value: str, kernel: np.ndarray, bias: np.ndarray) -> str:
-        return self.plus(self.add("MatMul", value, self.constant(kernel)), bias)
-
-    def layer_norm(self, value: str, scale: np.ndarray, shift: np.ndarray) -> str:
-        inputs = self.constant(scale), self.constant(shift)
-        return self.add("LayerNormalization", value, *inputs, axis=-1, epsilon=1e-6)
-
-    def gelu(self, value: str) -> str:
-        """Computes x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x ** 3)))."""
-        cube = self.add("Mul", self.add("Mul", value, value), value)
-        inner = self.add("Add", value, self.times(cube, 0.044715))
-        tanh = self.add("Tanh", self.times(inner, np.sqrt(2 / np.pi)))
-        return self.add("Mul", self.times(value, 0.5), self.plus(tanh, 1.0))
-
-    def standardized(self, features: str) -> str:
-        scale = 2 / (MAX_LOG_MEL - MIN_LOG_MEL)
-        return self.plus(self.times(features, scale), -MIN_LOG_MEL * scale - 1)
+def _standardized(graph: Graph, features: str) -> str:
+    scale = 2 / (MAX_LOG_MEL - MIN_LOG_MEL)
+    return graph.plus(graph.times(features, scale), -MIN_LOG_MEL * scale - 1)
 
 
-def _melgan(graph: _Graph, params: dict[str, np.ndarray], features: str) -> str:
+def _melgan(graph: Graph, params: dict[str, np.ndarray], features: str) -> str:
     """Adds the nodes of `MelganGenerator`: [1, F, 128] to [1, 1, F * 320]."""
 
     def convolution(value: str, name: str, **attributes: Any) -> str:
         kernel, bias = params[f"{name}/kernel"], params[f"{name}/bias"]
         return graph.convolution(value, kernel, bias, **attributes)
 
-    x = convolution(graph.transposed(graph.standardized(features)), "input")
+    x = convolution(graph.transposed(_standardized(graph, features)), "input")
     for factor in UPSAMPLING:
         bias = params[f"by{factor}/upsample/bias"]
         kernel = params[f"by{factor}/upsample/kernel"].reshape(-1, 2 * factor, len(bias))
@@ -213,14 +137,14 @@ def _melgan(graph: _Graph, params: dict[str, np.ndarray], features: str) -> str:
 
 
 def _frame_rate(
-    graph: _Graph, config: FrameRateConfig, params: dict[str, np.ndarray], features: str
+    graph: Graph, config: FrameRateConfig, params: dict[str, np.ndarray], features: str
 ) -> str:
     """Adds the nodes of `FrameRateGenerator`: [1, F, 128] to [1, 1, (F + 3) * 320].
 
     The audio starts one hop before that of the first frame.
     """
     kernel = params["input/kernel"].reshape(config.kernel_frames, NUM_MELS, config.width)
-    channels_first = graph.transposed(graph.standardized(features))
+    channels_first = graph.transposed(_standardized(graph, features))
     x = graph.transposed(graph.convolution(channels_first, kernel, params["input/bias"]))
     x = graph.layer_norm(x, params["input_norm/scale"], params["input_norm/shift"])
     for number in range(config.layers):
@@ -253,7 +177,7 @@ def _frame_rate(
     return graph.add("ConvTranspose", together, basis, strides=[HOP_SAMPLES])
 
 
-def _convnext(graph: _Graph, layer: dict[str, np.ndarray], x: str) -> str:
+def _convnext(graph: Graph, layer: dict[str, np.ndarray], x: str) -> str:
     width = layer["taps"].shape[1]
     # Depthwise kernel [T, 1, outputs].
     taps = layer["taps"][:, np.newaxis]
@@ -264,7 +188,7 @@ def _convnext(graph: _Graph, layer: dict[str, np.ndarray], x: str) -> str:
     return graph.add("Add", x, graph.times(hidden, layer["scale"]))
 
 
-def _phases(graph: _Graph, config: FrameRateConfig, features: str) -> str:
+def _phases(graph: Graph, config: FrameRateConfig, features: str) -> str:
     """Adds the nodes for the phase advance of all sources, [T, S]."""
     frames = graph.add("Gather", graph.add("Shape", features), graph.constant(np.int64(1)))
     numbers = graph.add("Range", graph.constant(np.int64(0)), frames, graph.constant(np.int64(1)))

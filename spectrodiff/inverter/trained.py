@@ -61,6 +61,11 @@ class TrainedInverter(Inverter):
         return display_name(self._config)
 
     @property
+    def stored(self) -> StoredInverter:
+        """Sizes and parameters, copied to the host."""
+        return StoredInverter(self._config, jax.device_get(self._params))
+
+    @property
     def reach_frames(self) -> int:
         """Largest distance of frames that the audio of a frame depends on."""
         return reach_frames(self._config)

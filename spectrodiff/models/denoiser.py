@@ -208,10 +208,14 @@ class Decoder(Positioned):
 
 def time_embedding(time: Float[Array, " B"], width: int) -> Float32[Array, "B width"]:
     """Returns sines, then cosines of the scaled time."""
-    half = width // 2
-    rates = jnp.exp(-jnp.arange(half) * (math.log(MAX_TIME) / max(half - 1, 1)))
-    angles = (time.astype(jnp.float32) * MAX_TIME)[:, None] * rates[None]
+    angles = (time.astype(jnp.float32) * MAX_TIME)[:, None] * time_rates(width)[None]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)
+
+
+def time_rates(width: int) -> Float32[Array, " half"]:
+    """Returns the angle per unit of scaled time of each sine: geometric from 1 to 1 / 20,000."""
+    half = width // 2
+    return jnp.exp(-jnp.arange(half) * (math.log(MAX_TIME) / max(half - 1, 1)))
 
 
 class Denoiser(nnx.Module):

@@ -82,7 +82,7 @@ class Synthesizer:
         self.tokenization, self.sampling = checkpoint.tokenization, checkpoint.sampling
         self.name = checkpoint.name
         self._dtype = compute_type(precision)
-        self._prediction = checkpoint.prediction
+        self._description, self._prediction = checkpoint.description, checkpoint.prediction
         self._schedule = make_schedule(checkpoint.schedule)
         self._devices = list(devices or jax.devices())
         self._tuning = tuning
@@ -308,6 +308,12 @@ class Synthesizer:
         output = _predict(network, self._params, tokens, context, context_mask, noisy, time)
         alpha, sigma = alpha_sigma(self._schedule.logsnr(jnp.asarray(time)[:, None, None]))
         return to_eps(self._prediction, output, jnp.asarray(noisy), alpha, sigma)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model without its inverter; parameters are copied to the host, as float32."""
+        params = jax.tree.map(lambda array: np.asarray(array, np.float32), self._params)
+        return Checkpoint(params=params, name=self.name, **self._description._asdict())
 
     @property
     def segment_seconds(self) -> float:

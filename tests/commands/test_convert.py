@@ -6,10 +6,16 @@ import sys
 import numpy as np
 import pytest
 
+from spectrodiff.checkpoints.bundled import bundled_inverter
 from spectrodiff.checkpoints.layouts.store import load_model
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.commands import program
+from spectrodiff.inverter import OnnxInverter
+from spectrodiff.inverter.files import load_inverter, save_inverter
+from spectrodiff.inverter.trained import trained_inverter
 from tests.support.checkpoint_writers import copy_writable, golden_params
+from tests.support.inverters import random_features, random_inverter
 
 
 def main(arguments):
@@ -97,3 +103,43 @@ def test_a_full_disk(golden, tmp_path):
     )
     assert str(tmp_path / "out") in one_error_line(done)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_with_an_inverter(golden, tmp_path):
+    save_inverter(random_inverter("tiny"), tmp_path / "own.safetensors")
+    arguments = [str(golden / "checkpoints/t5x"), str(tmp_path / "out")]
+    assert main([*arguments, "--inverter", str(tmp_path / "own.safetensors")]) == 0
+    stored = load_model(tmp_path / "out").inverter
+    assert stored == tmp_path / "out/inverter.safetensors"
+    assert stored.read_bytes() == (tmp_path / "own.safetensors").read_bytes()
+
+
+def test_the_layout_of_diffusers(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["untrained", str(out), "--layout", "diffusers"]) == 0
+    assert "with inverter" in capsys.readouterr().out
+    again = open_checkpoint(out)
+    assert again.layout == "diffusers"
+    assert again.sampling == open_checkpoint("untrained").sampling
+    features = random_features(20)
+    wanted = trained_inverter(load_inverter(bundled_inverter()))(features)
+    np.testing.assert_allclose(OnnxInverter(again.inverter)(features), wanted, atol=1e-3)
+
+
+def test_what_another_layout_cannot_hold(tmp_path, capsys):
+    assert main(["mini", str(tmp_path / "out"), "--layout", "diffusers"]) == 1
+    assert "ModelConfig.context_frames: expected 256" in capsys.readouterr().err
+    arguments = ["mini", str(tmp_path / "out"), "--layout", "onnx", "--dtype", "float16"]
+    assert main(arguments) == 1
+    assert "--dtype: expected float32" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_recurrent_inverter_is_left_out_of_other_layouts(tmp_path, capsys, caplog):
+    inverter = tmp_path / "recurrent.safetensors"
+    save_inverter(random_inverter("recurrent_tiny"), inverter)
+    arguments = ["untrained", str(tmp_path / "out"), "--layout", "diffusers"]
+    assert main([*arguments, "--inverter", str(inverter)]) == 0
+    assert "without inverter" in capsys.readouterr().out
+    assert "recurrent" in caplog.text
+    assert open_checkpoint(tmp_path / "out").inverter is None

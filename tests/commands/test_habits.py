@@ -25,8 +25,10 @@ PARSERS = dict(all_parsers())
 MAY_DIFFER = {
     "--batch_size": {"help"},
     "--device": {"default"},  # None where gin files have the setting
+    "--dtype": {"help"},
     "--gin_bindings": {"help"},
     "--init_from": {"help"},
+    "--inverter": {"help", "type"},
     "--json": {"help"},
     "--model": {"help", "action"},
     "--name": {"help", "default"},
@@ -34,9 +36,10 @@ MAY_DIFFER = {
     "--precision": {"default"},
     "--row": {"help"},
     "--seed": {"help", "default"},
-    "--songs": {"help", "default", "type", "metavar"},
+    "--songs": {"help", "default", "type", "metavar", "nargs"},
     "--source": {"help", "required"},
     "--strict": {"help"},
+    "--title": {"help", "default"},
     "--workers": {"help", "default"},
 }
 # The sentence that help begins with wherever a flag of the name is.

@@ -117,7 +117,10 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
         (["{midi}/overlaps.mid", "--batch_size", "-1"], "error: batch_size: expected a whole"),
         (["{midi}/overlaps.mid", "--program_map", "gm"], "Tokenization.program_map: expected one"),
         (["{midi}/overlaps.mid", "--device", "tpu"], "error: device: expected one of auto, cpu"),
-        (["{midi}/overlaps.mid", "--inverter", "no.onnx"], "error: no.onnx: expected an ONNX file"),
+        (
+            ["{midi}/overlaps.mid", "--inverter", "no.onnx"],
+            "error: no.onnx: expected 'griffin-lim', an inverter",
+        ),
         (["{midi}/overlaps.mid", "--gin_bindings", "Sampling.step = 3"], "did you mean 'steps'?"),
         (
             ["{midi}/overlaps.mid", "--out", "/proc/nowhere"],

@@ -28,6 +28,7 @@ MODULES = {
 }
 # Imported where they are installed, by code that says what to do without them.
 OPTIONAL = {"basic_pitch", "clap", "dac", "encodec", "laion_clap", "torch", "transformers"}
+OPTIONAL |= {"trackio", "wandb"}
 
 
 def name(requirement):

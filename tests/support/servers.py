@@ -137,7 +137,7 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             server.requests.append((self.command, self.path, self.headers.get("Range")))
             server.answer(self)
 
-        do_HEAD = do_GET
+        do_HEAD = do_POST = do_PUT = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

@@ -85,7 +85,7 @@ def _check_json(path: Path, url: str) -> None:
 
 
 def _candidates(kind: str) -> Sequence[str]:
-    ours = () if kind == "paddle" else (store.SETTINGS, store.WEIGHTS, store.INVERTER)
+    ours = () if kind == "paddle" else (store.SETTINGS, store.WEIGHTS, *store.INVERTERS)
     networks = [
         f"{network}/{name}"
         for network in ports.NETWORKS

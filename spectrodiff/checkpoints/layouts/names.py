@@ -144,13 +144,7 @@ def t5x_sources(config: ModelConfig) -> dict[str, Source]:
         for part in ("query", "key", "value", "out")
     }
     sources |= _stack("decoder", "decoder", _T5X_DECODER | crosses, config.decoder_layers)
-    if config.trains_positions:
-        # In T5X, a table has the same name whether it is trained or not.
-        tables = [name for name in sources if name.endswith("/positions")]
-        sources |= {
-            name.replace("/positions", "/trained_positions"): sources.pop(name) for name in tables
-        }
-    return sources
+    return _with_trained_tables(sources) if config.trains_positions else sources
 
 
 def mt3_sources(config: ModelConfig) -> dict[str, Source]:
@@ -164,10 +158,21 @@ def mt3_sources(config: ModelConfig) -> dict[str, Source]:
 def port_sources(config: ModelConfig) -> dict[str, Source]:
     """Returns the name of each parameter, "folder/name", in the diffusers and Paddle ports."""
     encoder, decoder = config.encoder_layers, config.decoder_layers
-    return {
+    sources = {
         **_stack("note_encoder", "notes_encoder", _PORT_NOTE_ENCODER, encoder),
         **_stack("context_encoder", "continuous_encoder", _PORT_CONTEXT_ENCODER, encoder),
         **_stack("decoder", "decoder", _PORT_DECODER, decoder),
+    }
+    return _with_trained_tables(sources) if config.trains_positions else sources
+
+
+def _with_trained_tables(sources: dict[str, Source]) -> dict[str, Source]:
+    """Returns sources whose position tables are parameters; files name them like fixed ones."""
+    return {
+        name.replace("/positions", "/trained_positions") if name.endswith("/positions") else name: (
+            source
+        )
+        for name, source in sources.items()
     }
 
 

@@ -1,9 +1,11 @@
 """Import of checkpoints of the diffusers port and of the Paddle port derived from it.
 
 Both have a folder per network with a `config.json` and a file of weights; the file formats differ,
-and torch stores linear weights as [outputs, inputs]. There may also be an ONNX inverter.
+and torch stores linear weights as [outputs, inputs]. There may also be an ONNX inverter, and, in
+folders written here, `spectrodiff.json` with settings that the port does not know.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +13,12 @@ from spectrodiff.checkpoints.layouts.names import port_sources
 from spectrodiff.checkpoints.layouts.paddle_file import read_paddle_file
 from spectrodiff.checkpoints.layouts.safetensors_file import read_safetensors
 from spectrodiff.checkpoints.layouts.torch_file import read_torch_file
-from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.model import (
+    Checkpoint,
+    Description,
+    read_description,
+    read_formatted,
+)
 from spectrodiff.checkpoints.settings import (
     TIME_SCALE,
     VELOCITY_BINS,
@@ -23,6 +30,7 @@ from spectrodiff.checkpoints.tree import StoredArray, assemble
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.json_files import read_json
 from spectrodiff.diffusion.parameterization import Prediction
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.tokenization import Tokenization
 
@@ -30,10 +38,11 @@ NETWORKS = ("notes_encoder", "continuous_encoder", "decoder")
 INVERTER = "melgan/model.onnx"
 MODEL_INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
+OWN_SETTINGS = "spectrodiff.json"
 DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 PADDLE_FILES = ("model_state.pdparams",)
 
-_PREDICTIONS: Mapping[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
+PORT_PREDICTIONS: Mapping[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 # Settings that must be equal for all networks, or for both encoders.
 _ALL_SHARE = ("d_model", "num_heads", "d_kv", "d_ff")
 _ENCODERS_SHARE = (*_ALL_SHARE, "num_layers", "feed_forward_proj")
@@ -91,7 +100,7 @@ def _port_files(files: Sequence[str], names: tuple[str, ...]) -> list[str]:
     if None in weights:
         return []
     configs = (f"{network}/config.json" for network in NETWORKS)
-    others = (MODEL_INDEX, SCHEDULER, INVERTER, *configs)
+    others = (MODEL_INDEX, SCHEDULER, INVERTER, OWN_SETTINGS, *configs)
     return [name for name in files if name in weights or name in others]
 
 
@@ -103,17 +112,37 @@ def _import(folder: Path, layout: str, names: tuple[str, ...], *, transposed: bo
             raise CheckpointError(folder / network, f"a file {' or '.join(names)}", "none")
         arrays = _READERS[path.suffix](path)
         stored |= {f"{network}/{name}": array for name, array in arrays.items()}
-    config = _read_sizes(folder)
-    bins = choose(folder / NETWORKS[0], "vocab_size", config.vocabulary_size, VELOCITY_BINS)
+    description = _read_settings(folder)
+    sources = port_sources(description.config)
     inverter = folder / INVERTER
     return Checkpoint(
-        config=config,
-        params=assemble(folder, config, port_sources(config), stored, transposed=transposed),
-        prediction=_read_prediction(folder / SCHEDULER),
-        tokenization=Tokenization(velocity_bins=bins),
+        params=assemble(folder, description.config, sources, stored, transposed=transposed),
         inverter=inverter if inverter.is_file() else None,
         layout=layout,
+        **description._asdict(),
     )
+
+
+def _read_settings(folder: Path) -> Description:
+    config = _read_sizes(folder)
+    bins = choose(folder / NETWORKS[0], "vocab_size", config.vocabulary_size, VELOCITY_BINS)
+    prediction = _read_prediction(folder / SCHEDULER)
+    theirs = Description(
+        config, prediction, "cosine", Tokenization(velocity_bins=bins), PAPER_SAMPLING
+    )
+    path = folder / OWN_SETTINGS
+    if not path.is_file():
+        return theirs
+    ours = read_description(path, read_formatted(path), dict)
+    # Position tables are stored whichever kind they are of.
+    same_tables = dataclasses.replace(ours.config, positions=config.positions)
+    for field in dataclasses.fields(config):
+        name = field.name
+        require(path, f"ModelConfig.{name}", getattr(same_tables, name), getattr(config, name))
+    require(path, "prediction", ours.prediction, prediction)
+    require(path, "schedule", ours.schedule, theirs.schedule)
+    require(path, "Tokenization.velocity_bins", ours.tokenization.velocity_bins, bins)
+    return ours
 
 
 def _read_sizes(folder: Path) -> ModelConfig:
@@ -153,7 +182,7 @@ def _read_prediction(path: Path) -> Prediction:
     # The port's name for the cosine schedule; its discretization is not used here.
     require(path, "beta_schedule", settings.get("beta_schedule"), "squaredcos_cap_v2")
     name = "prediction_type"
-    return choose(path, name, settings.get(name, "epsilon"), _PREDICTIONS)
+    return choose(path, name, settings.get(name, "epsilon"), PORT_PREDICTIONS)
 
 
 _READERS: Mapping[str, Callable[[Path], dict[str, StoredArray]]] = {

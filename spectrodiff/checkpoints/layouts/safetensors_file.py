@@ -1,14 +1,22 @@
-"""Reads `.safetensors` files one array at a time."""
+"""Reads `.safetensors` files one array at a time, and writes them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from spectrodiff.checkpoints.tree import StoredArray
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.constants import StoredType
+from spectrodiff.core.errors import CheckpointError, OutputError
+
+_TYPES: Mapping[StoredType, Any] = {
+    "float32": np.float32,
+    "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16,
+}
 
 
 def read_safetensors(path: Path) -> dict[str, StoredArray]:
@@ -39,6 +47,45 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     with _open(path) as file:
         return dict(file.metadata() or {})
+
+
+def write_safetensors(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    dtype: StoredType = "float32",
+    metadata: dict[str, str] | None = None,
+    *,
+    subject: Path | None = None,
+) -> None:
+    """Writes arrays to a file.
+
+    Args:
+        path: file to write.
+        arrays: floats by name.
+        dtype: type that they are stored in.
+        metadata: texts by name.
+        subject: file or folder that errors name; the file if None.
+
+    Raises:
+        CheckpointError: if a value is too large for float16.
+        OutputError: if the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    stored = {}
+    for name, values in arrays.items():
+        # Overflow is reported below.
+        with np.errstate(over="ignore"):
+            stored[name] = np.ascontiguousarray(values, _TYPES[dtype])
+        if dtype == "float16" and not np.isfinite(stored[name]).all():
+            raise CheckpointError(
+                name, "values within the range of float16", "larger ones: store it as float32"
+            )
+    try:
+        save_file(stored, path, metadata)
+    except SafetensorError as error:
+        raise OutputError(subject or path, "enough space for the weights", str(error)) from None
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""Commands that exchange models: downloads of published ones."""
+"""Commands that exchange models: `fetch` takes published ones, `push` publishes one."""

@@ -51,7 +51,7 @@ def _trackio(run: LoggedRun) -> Logger:
 
 
 LOGGERS: Mapping[LoggerName, Service] = {
-    "tensorboard": Service("tensorboardX", "'spectrodiff[train]'", _tensorboard, background=False),
+    "tensorboard": Service("tensorboardX", "'tensorboardX>=2.6.5'", _tensorboard, background=False),
     "wandb": Service("wandb", "'wandb>=0.31'", _wandb, background=True),
     "trackio": Service("trackio", "trackio", _trackio, background=True),
 }

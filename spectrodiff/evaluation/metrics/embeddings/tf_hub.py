@@ -20,7 +20,7 @@ import numpy as np
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
 
-_INSTALL = "pip install 'spectrodiff[tensorflow]'"
+_INSTALL = "pip install 'tensorflow>=2.18' 'tensorflow-hub>=0.16'"
 _END_SECONDS = 5
 
 

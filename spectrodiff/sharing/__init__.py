@@ -1,0 +1,1 @@
+"""Models for others: files for other programs, model cards, uploads."""

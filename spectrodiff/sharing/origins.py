@@ -1,0 +1,145 @@
+"""Origin of a model: the run that trained it, and where its data is published."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, run_of
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.json_files import read_json
+from spectrodiff.data.corpora.releases import GUITARSET, MAESTRO, MUSICNET, SLAKH, URMP, Release
+
+# Files of a run: the settings that were given, those that took effect, scores, the machine.
+GIN_FILES = ("given.gin", "operative.gin")
+_METRICS, _ENVIRONMENT = "metrics.jsonl", "environment.json"
+_LOSS = "evaluation/loss"
+# Most settings named in gin files are numbers and names; a path says where someone's files are.
+_ABSOLUTE = re.compile(r"(?<!\S)(?:~|/|[A-Za-z]:\\)[^\s,]*[/\\]([^\s,/\\]+)")
+_QUOTED = re.compile(r"""(['"])((?:(?!\1)[^\n])*)\1""")
+_PATH = re.compile(r"^(/|~|[A-Za-z]:\\|\.\.?/)")
+
+RELEASES: Mapping[str, Release] = {
+    "maestro": MAESTRO,
+    "slakh": SLAKH,
+    "cerberus4": SLAKH,
+    "guitarset": GUITARSET,
+    "musicnet": MUSICNET,
+    "urmp": URMP,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """The run that trained a model, as far as its folder tells.
+
+    Attributes:
+        step: number of steps that were taken; None if it is unknown.
+        settings: settings of the run: class, then name, then value.
+        started_from: model that training started from, without the path to it; "" for none.
+        devices: kinds of the devices.
+        loss: loss on the evaluation examples at or before `step`; None without evaluations.
+        gin: files of settings by name.
+    """
+
+    step: int | None
+    settings: Mapping[str, Mapping[str, Any]]
+    started_from: str
+    devices: Sequence[str]
+    loss: float | None
+    gin: Mapping[str, Path]
+
+    def setting(self, name: str) -> Any:
+        """Returns a setting by its full name, such as "Training.steps"; None if there is none."""
+        part, _, field = name.partition(".")
+        values = self.settings.get(part)
+        return values.get(field) if isinstance(values, Mapping) else None
+
+    @property
+    def teacher(self) -> str:
+        """Model that a distilled one was taught by, without the path to it; "" for none."""
+        return without_folders(str(self.setting("Distillation.teacher") or ""))
+
+    @property
+    def corpora(self) -> list[str]:
+        """Names of the corpora, "corpus/config"; a folder of audio by its last name."""
+        names = self.setting("Data.corpora")
+        listed = names if isinstance(names, list | tuple) else []
+        return [without_folders(str(name)) for name in listed]
+
+
+def read_origin(model: Path, checkpoint: Checkpoint) -> Origin | None:
+    """Returns the origin of a model; None if it is not in a run folder.
+
+    Raises:
+        CheckpointError: if files of the run are damaged.
+    """
+    if find_run(model) is None:
+        return None
+    run = run_of(model)
+    settings = read_json(run / SETTINGS).get("settings")
+    described = run / _ENVIRONMENT
+    environment = read_json(described) if described.is_file() else {}
+    command, devices = environment.get("command"), environment.get("devices")
+    found = re.search(r"step (\d+)$", checkpoint.layout)
+    step = int(found[1]) if found else None
+    return Origin(
+        step=step,
+        settings=settings if isinstance(settings, dict) else {},
+        started_from=_started_from(command if isinstance(command, list) else []),
+        devices=[str(device) for device in devices] if isinstance(devices, list) else [],
+        loss=_loss(run / _METRICS, step),
+        gin={name: run / name for name in GIN_FILES if (run / name).is_file()},
+    )
+
+
+def without_folders(name: str) -> str:
+    """Returns the last part of a path; other names are returned unchanged."""
+    return re.split(r"[/\\]+", name.rstrip("/\\"))[-1] if _PATH.match(name) else name
+
+
+def without_paths(text: str) -> str:
+    """Returns the text of a gin file with the last part of each path in quotes alone."""
+    return _QUOTED.sub(lambda found: found[1] + without_folders(found[2]) + found[1], text)
+
+
+def hide_folders(text: str) -> str:
+    """Returns a text with the last part of each absolute path in it alone."""
+    return _ABSOLUTE.sub(r"\1", text)
+
+
+def release_of(corpus: str) -> Release | None:
+    """Returns the published release that a corpus was prepared from; None for one's own."""
+    return RELEASES.get(corpus.partition("/")[0])
+
+
+def _started_from(command: Sequence[Any]) -> str:
+    """Returns the value of --init_from on a command line."""
+    words = [str(word) for word in command]
+    for number, word in enumerate(words):
+        name, equals, value = word.replace("-", "_").partition("=")
+        if name == "__init_from":
+            value = word.partition("=")[2] if equals else "".join(words[number + 1 : number + 2])
+            return without_folders(value) if not Path(value).exists() else Path(value).name
+    return ""
+
+
+def _loss(path: Path, step: int | None) -> float | None:
+    """Returns the loss of the last evaluation up to a step; lines that are cut off are ignored."""
+    loss = None
+    try:
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(path, "a readable text file", str(error)) from None
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        value = row.get(_LOSS) if isinstance(row, dict) else None
+        if isinstance(value, float) and (step is None or row.get("step", 0) <= step):
+            loss = value
+    return loss

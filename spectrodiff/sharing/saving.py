@@ -1,0 +1,51 @@
+"""Saving of a synthesizer to a folder that can be loaded or uploaded."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from spectrodiff.core.constants import StoredType
+from spectrodiff.inverter import Inverter, OnnxInverter
+from spectrodiff.inverter.files import save_inverter
+from spectrodiff.inverter.trained import TrainedInverter
+from spectrodiff.sharing.folder import Sharing, write_folder
+from spectrodiff.synthesis.synthesizer import Synthesizer
+
+
+def save(
+    synth: Synthesizer,
+    folder: str | os.PathLike[str],
+    *,
+    license: str = "",
+    dtype: StoredType = "float32",
+) -> None:
+    """Writes a synthesizer to a new folder: weights, settings, inverter and a model card.
+
+    `spectrodiff.load` reads the folder, also from a repository of the Hub that it was uploaded to.
+    A synthesizer of precision "bfloat16" has rounded parameters: save one of "float32".
+
+    Args:
+        synth: the synthesizer. Its inverter is stored if it is an ONNX graph or was trained here.
+        folder: new or empty folder.
+        license: identifier of the license of the weights, such as "cc-by-4.0", for the card.
+        dtype: type of the stored parameters; 16-bit types halve the size.
+
+    Raises:
+        CheckpointError: if a parameter is too large for float16.
+        OutputError: if the folder cannot be written.
+    """
+    folder = Path(folder)
+    with tempfile.TemporaryDirectory() as name:
+        inverter = _file_of(synth.inverter, Path(name))
+        sharing = Sharing(title=folder.name, license=license, dtype=dtype, inverter=inverter)
+        write_folder(synth.checkpoint, sharing, folder)
+
+
+def _file_of(inverter: Inverter, folder: Path) -> Path | None:
+    if isinstance(inverter, OnnxInverter):
+        return inverter.path
+    if not isinstance(inverter, TrainedInverter):
+        return None
+    path = folder / "inverter.safetensors"
+    save_inverter(inverter.stored, path)
+    return path
