@@ -118,7 +118,10 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
         (["{midi}/overlaps.mid", "--program_map", "gm"], "Tokenization.program_map: expected one"),
         (["{midi}/overlaps.mid", "--device", "tpu"], "error: device: expected one of auto, cpu"),
         (["{midi}/overlaps.mid", "--precision", "int8"], "error: precision: expected 'float32'"),
-        (["{midi}/overlaps.mid", "--inverter", "no.onnx"], "error: no.onnx: expected an ONNX file"),
+        (
+            ["{midi}/overlaps.mid", "--inverter", "no.onnx"],
+            "error: no.onnx: expected 'griffin-lim'",
+        ),
         (["{midi}/overlaps.mid", "--gin_bindings", "Sampling.step = 3"], "did you mean 'steps'?"),
         (
             ["{midi}/overlaps.mid", "--out", "/proc/nowhere"],
