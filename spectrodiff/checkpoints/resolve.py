@@ -42,6 +42,9 @@ def open_checkpoint(
             archives, and the Hub client's own cache for repositories.
         hub_endpoint: address of the Hub; the public one if None.
 
+    Returns:
+        Parameters and settings, the same from every layout.
+
     Raises:
         CheckpointError: if there is no such model, or it is invalid.
         OutputError: if a download cannot be written.

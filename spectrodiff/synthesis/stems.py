@@ -96,6 +96,9 @@ class RenderedStems:
             peak: largest magnitude, above 0 and up to 1.
             sample_rate: in Hz.
             bits: per sample, 16, 24, or 32 for floating point.
+
+        Returns:
+            Name and samples of each stem and of the mix, and what the limiter did.
         """
         stems = [gain * resample(song.audio, SAMPLE_RATE, sample_rate) for song in self.stems]
         magnitude = np.abs(np.sum(stems, axis=0, dtype=np.float64))
@@ -202,6 +205,9 @@ def render_stems(
         progress: show the progress.
         on_steps: see `Synthesizer.render_each`.
         **sampling: see `Synthesizer.render_each`.
+
+    Returns:
+        The stems, all as long as the song.
 
     Raises:
         MidiError: if the song has no notes that the model can render.
