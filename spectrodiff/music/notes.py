@@ -48,7 +48,7 @@ class Notes:
         total_seconds: length of the song; at least the last offset.
         remarks: what is odd in the file that the notes were read from, and what a listener would
             miss; one phrase each.
-        damage: where that file broke, so that notes may be missing; "" if it is whole.
+        damage: place where that file broke, so that notes may be missing; "" if it is whole.
 
     Raises:
         MidiError: if a column has the wrong length or a value is out of range.
@@ -110,7 +110,7 @@ class Notes:
                 pitch, velocity, program, is_drum.
             total_seconds: length of the song; at least the last offset.
             remarks: what is odd in the notes.
-            damage: where their file broke.
+            damage: place where their file broke; "" if it is whole.
 
         Raises:
             MidiError: if a column has the wrong length or a value is out of range.

@@ -42,8 +42,8 @@ class Live:
 
     Args:
         engine: the model.
-        seed: of the randomness.
-        steering: instruments, transposition and tempo.
+        seed: seed of the noise.
+        steering: instruments, transposition, tempo and mutes.
         sampling: sampling settings; by default the model's own.
 
     Raises:
@@ -102,7 +102,7 @@ class Live:
             velocity: 1..127.
             program: General MIDI program 0..127.
             is_drum: whether it is a drum.
-            seconds: when; by default, and if that has passed, as soon as possible.
+            seconds: moment of the audio; by default, and if it has passed, as soon as possible.
 
         Raises:
             MidiError: if a value is out of range.
@@ -130,7 +130,7 @@ class Live:
             pitch: MIDI pitch 0..127, of a drum its key.
             program: General MIDI program 0..127, as in `note_on`.
             is_drum: whether it is a drum.
-            seconds: when; by default, and if that has passed, as soon as possible.
+            seconds: moment of the audio; by default, and if it has passed, as soon as possible.
 
         Raises:
             ConfigError: if the moment is not finite.
@@ -143,7 +143,7 @@ class Live:
 
         Args:
             notes: the notes; their time 0 is at `seconds`.
-            seconds: when it begins; by default, and if that has passed, as soon as possible.
+            seconds: moment when it begins; by default, and if it has passed, as soon as possible.
 
         Raises:
             MidiError: if it is no note table.
@@ -164,8 +164,8 @@ class Live:
         """Changes settings from the next segment on; those that are left out stay.
 
         Args:
-            steering: instruments, transposition and tempo of notes that begin later.
-            seed: of the randomness.
+            steering: instruments, transposition, tempo and mutes of notes that begin later.
+            seed: seed of the noise.
             **sampling: steps, guidance, sampler and other sampling settings.
 
         Raises:

@@ -54,15 +54,15 @@ class Synthesizer:
         checkpoint: network and settings.
         inverter: turns features into audio.
         precision: "float32", or "bfloat16" for devices that are faster with it.
-        devices: to compute on; by default all devices of JAX's default kind.
+        devices: devices to compute on; by default all of JAX's default kind.
         tuning: settings of the compiled programs; by default those for the devices.
 
     Attributes:
         config: sizes of the network.
-        tokenization: of songs.
+        tokenization: how notes become tokens.
         sampling: the model's own sampling settings, which arguments override.
         inverter: turns features into audio.
-        name: of the model, for messages.
+        name: name of the model, for messages.
 
     Raises:
         ConfigError: for another precision.
@@ -203,8 +203,8 @@ class Synthesizer:
         """Returns a song that is played live: push notes, pull audio (see `Live`).
 
         Args:
-            seed: of the randomness.
-            steering: instruments, transposition and tempo; can be changed later.
+            seed: seed of the noise.
+            steering: instruments, transposition, tempo and mutes; can be changed later.
             **sampling: as in `render_each`.
 
         Raises:
@@ -225,8 +225,8 @@ class Synthesizer:
 
         Args:
             song: a MIDI file or notes.
-            seed: of the randomness.
-            steering: instruments, transposition and tempo from the start on.
+            seed: seed of the noise.
+            steering: instruments, transposition, tempo and mutes from the start on.
             **sampling: as in `render_each`.
 
         Raises:
@@ -268,7 +268,7 @@ class Synthesizer:
         Args:
             song: a MIDI file or notes; tokens are returned unchanged.
             strict: refuse a song with too many notes in a segment instead of leaving some out.
-            name: of the song in messages; by default that of its file.
+            name: name of the song in messages; by default that of its file.
 
         Raises:
             MidiError: if the song cannot be read, or the model can render none of its notes.
