@@ -36,7 +36,10 @@ include_patterns = [
 _FOLDERS = {"benchmarks", "docs", "examples", "spectrodiff"}
 exclude_patterns = [p.name for p in ROOT.iterdir() if p.is_dir() and p.name not in _FOLDERS]
 
+# Equations within lines are $...$. Those on their own are blocks of the language "math": within
+# $$...$$ a code host would read the backslashes of spaces as Markdown.
 myst_enable_extensions = ["dollarmath"]
+myst_fence_as_directive = ["math"]
 myst_heading_anchors = 4
 # Blocks without a language are commands.
 highlight_language = "bash"
