@@ -35,9 +35,9 @@ def open_checkpoint(
     """Reads a model from a folder, from the package, or from the network.
 
     Args:
-        name: one of, in this order of precedence: a folder in any layout (or a file in it), the
-            name of a bundled or released model or "untrained", the URL of a zip archive of such a
-            folder, or a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision".
+        name: in this order of precedence: a folder in any layout (or a file in it), the name of a
+            bundled or released model or "untrained", the URL of a zip archive of such a folder, or
+            a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision".
         cache: folder for downloads; by default $SPECTRODIFF_CACHE or ~/.cache/spectrodiff for
             archives, and the Hub client's own cache for repositories.
         hub_endpoint: address of the Hub; the public one if None.
