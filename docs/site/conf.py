@@ -31,9 +31,10 @@ include_patterns = [
     "examples/held_back/README.md",
     "benchmarks/results/h200/accelerator.md",
     "spectrodiff/weights/README.md",
+    "tests/golden/README.md",
 ]
 # Folders without pages, which would be searched, too.
-_FOLDERS = {"benchmarks", "docs", "examples", "spectrodiff"}
+_FOLDERS = {"benchmarks", "docs", "examples", "spectrodiff", "tests"}
 exclude_patterns = [p.name for p in ROOT.iterdir() if p.is_dir() and p.name not in _FOLDERS]
 
 # Equations within lines are $...$. Those on their own are blocks of the language "math": within
