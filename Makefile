@@ -1,4 +1,4 @@
-# Everything here works on a fresh clone with Python 3.11 or 3.12 and make.
+# Everything here works on a fresh clone with Python 3.11 or newer and make.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -34,8 +34,8 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 $(VENV)/installed: requirements.txt pyproject.toml
-	$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 12); \
-		sys.exit(None if ok else "Python 3.11 or 3.12 is needed, this is " + sys.version.split()[0] \
+	$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 14); \
+		sys.exit(None if ok else "Python 3.11 to 3.14 is needed, this is " + sys.version.split()[0] \
 		+ "; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

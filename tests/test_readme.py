@@ -36,6 +36,7 @@ OTHER_PAGES = (
     "docs/how_it_works",
     "docs/many_hosts",
     "docs/performance",
+    "docs/released_models",
     "docs/transcription",
 )
 

@@ -2,45 +2,45 @@
 
 import dataclasses
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from spectrodiff.checkpoints.bundled import UNTRAINED, bundled_models
-from spectrodiff.checkpoints.download import fetch_zip
-from spectrodiff.checkpoints.hub import fetch_from_hub
-from spectrodiff.checkpoints.layouts.table import LAYOUTS
+from spectrodiff.checkpoints.downloads.catalogue import CATALOGUE
+from spectrodiff.checkpoints.downloads.fetch import fetch
+from spectrodiff.checkpoints.downloads.received import Fetched
+from spectrodiff.checkpoints.downloads.sources import Source, UnknownModelError, find_source
+from spectrodiff.checkpoints.downloads.transfer import ServerError
+from spectrodiff.checkpoints.folders import read_folder
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.suggestions import beside, did_you_mean
 from spectrodiff.diffusion.sampling import FEW_STEPS
 from spectrodiff.models.config import SIZES
 from spectrodiff.models.definition import init_params
 from spectrodiff.models.denoiser import Denoiser
 
-_RELEASE = (
-    "https://storage.googleapis.com/music-synthesis-with-spectrogram-diffusion/checkpoints/{}.zip"
-)
-RELEASED: Mapping[str, str] = {
-    name: _RELEASE.format(name) for name in ("small_with_context", "base_with_context")
-}
-
-_HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
-# Archives may wrap their contents in up to this number of nested folders.
-MAX_WRAPPERS = 2
-
 
 def open_checkpoint(
-    name: str | os.PathLike[str], *, cache: Path | None = None, hub_endpoint: str | None = None
+    name: str | os.PathLike[str],
+    *,
+    cache: Path | None = None,
+    hub_endpoint: str | None = None,
+    paddle_endpoint: str | None = None,
 ) -> Checkpoint:
     """Reads a model from a folder, from the package, or from the network.
 
     Args:
         name: in this order of precedence: a folder in any layout (or a file in it), the name of a
-            bundled or released model or "untrained", the URL of a zip archive of such a folder, or
-            a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision".
-        cache: folder for downloads; by default $SPECTRODIFF_CACHE or ~/.cache/spectrodiff for
-            archives, and the Hub client's own cache for repositories.
+            bundled or released model or "untrained", a model of the Paddle project,
+            "paddle:owner/name", the URL of a zip archive of such a folder or of the folder itself
+            (ending in a slash, or in a name without a dot), or a repository of the Hugging Face
+            Hub, "owner/name" or "owner/name@revision".
+        cache: folder for downloads; by default $SPECTRODIFF_CACHE or ~/.cache/spectrodiff, and the
+            Hub client's own cache for repositories.
         hub_endpoint: address of the Hub; the public one if None.
+        paddle_endpoint: address below which the Paddle models lie as owner/name; the public one
+            if None.
 
     Returns:
         Parameters and settings, the same from every layout.
@@ -51,10 +51,53 @@ def open_checkpoint(
     """
     text = os.fspath(name)
     short = text if "://" in text else os.path.basename(os.path.normpath(text)) or text
-    return dataclasses.replace(_open(text, cache, hub_endpoint), name=short)
+    endpoints = {"hub": hub_endpoint, "paddle": paddle_endpoint}
+    return dataclasses.replace(_open(text, cache, endpoints), name=short)
 
 
-def _open(text: str, cache: Path | None, hub_endpoint: str | None) -> Checkpoint:
+def fetch_model(text: str, *, cache: Path | None = None, endpoint: str | None = None) -> Fetched:
+    """Returns a folder with a model that is not on this machine, downloaded if necessary.
+
+    Args:
+        text: published name, address or Hub id, as for `open_checkpoint`.
+        cache: as for `open_checkpoint`.
+        endpoint: address of a mirror, as for `fetch`.
+
+    Raises:
+        CheckpointError: if there is no such model, or it cannot be downloaded.
+        OutputError: if the download cannot be written.
+    """
+    try:
+        return fetch(model_source(text), cache=cache, endpoint=endpoint)
+    except (UnknownModelError, ServerError) as error:
+        raise CheckpointError(error.subject, error.expected, error.got + _near(text)) from None
+
+
+def model_source(text: str) -> Source:
+    """Returns the source of a model that is not on this machine.
+
+    Raises:
+        CheckpointError: if it is neither a published name nor an address nor a Hub id.
+    """
+    if source := find_source(text):
+        return source
+    raise CheckpointError(
+        text,
+        f"a folder with a model, one of the names {', '.join(_names())}, the http(s) URL of a zip "
+        "archive or of a folder, or a Hub repository as owner/name or owner/name@revision",
+        f"none of these{_near(text)}",
+    )
+
+
+def _names() -> list[str]:
+    return [UNTRAINED, *bundled_models(), *CATALOGUE]
+
+
+def _near(text: str) -> str:
+    return did_you_mean(text, [*_names(), *beside(text)])
+
+
+def _open(text: str, cache: Path | None, endpoints: Mapping[str, str | None]) -> Checkpoint:
     path = os.path.expanduser(text)
     if os.path.exists(path):  # unlike Path.exists, False for invalid paths
         return read_folder(Path(path))
@@ -67,45 +110,5 @@ def _open(text: str, cache: Path | None, hub_endpoint: str | None) -> Checkpoint
         )
     if text in (bundled := bundled_models()):
         return read_folder(bundled[text])
-    url = RELEASED.get(text, text)
-    if url.startswith(("http://", "https://")):
-        return read_folder(fetch_zip(url, cache))
-    if match := _HUB_ID.fullmatch(text):
-        repository, revision = match["repository"], match["revision"]
-        return read_folder(fetch_from_hub(repository, revision, cache=cache, endpoint=hub_endpoint))
-    names = ", ".join([UNTRAINED, *bundled, *RELEASED])
-    raise CheckpointError(
-        text,
-        f"a folder with a model, one of the names {names}, the http(s) URL of a zip archive, or a "
-        "Hub repository as owner/name or owner/name@revision",
-        "none of these",
-    )
-
-
-def read_folder(path: Path) -> Checkpoint:
-    """Reads a model from a folder in any of the `LAYOUTS`.
-
-    Raises:
-        CheckpointError: if it is in none of them, or invalid.
-    """
-    try:
-        for folder in _folders(path):
-            for layout in LAYOUTS:
-                if found := layout.find(folder):
-                    return layout.read(found)
-    except OSError as error:
-        raise CheckpointError(path, "a readable folder", error.strerror or str(error)) from None
-    signs = ", ".join(layout.sign for layout in LAYOUTS)
-    raise CheckpointError(path, f"a folder with a model, which contains one of {signs}", "none")
-
-
-def _folders(path: Path) -> Iterator[Path]:
-    """Yields the folder itself and, if its only content is a folder, that one, and so on."""
-    if path.is_file():
-        path = path.parent
-    for _ in range(MAX_WRAPPERS + 1):
-        yield path
-        inner = [child for child in path.iterdir() if not child.name.startswith((".", "__"))]
-        if len(inner) != 1 or not inner[0].is_dir():
-            return
-        path = inner[0]
+    endpoint = endpoints.get(model_source(text).kind)
+    return read_folder(fetch_model(text, cache=cache, endpoint=endpoint).folder)

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.flags import add_second_out, take_second_out
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError, OutputError
-from spectrodiff.core.files import local_path
 
 if TYPE_CHECKING:
     from spectrodiff.checkpoints.model import Checkpoint
@@ -20,12 +22,13 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     flags = parse_flags(arguments)
     convert = _convert_inverter if flags.out.suffix.lower() in INVERTER_SUFFIXES else _convert_model
-    print(convert(flags.source, flags.out, flags.dtype))
+    text, values = convert(flags.source, flags.out, flags.dtype)
+    print_result(flags, text, values)
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("convert"),
         description="Converts a model to our layout, which loads faster and can be stored in 16 "
         "bits. With a file as OUT, converts a trained inverter to that file.",
@@ -37,12 +40,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         help="model: a folder in any layout, the name of a released model, the URL of a zip "
         "archive, or a Hub repository (owner/name); inverter: a run folder or a .safetensors file",
     )
-    add(
-        "out",
-        metavar="OUT",
-        type=local_path,
-        help="new folder for a model; .safetensors or .onnx file for an inverter",
-    )
+    add_second_out(parser, "new folder for a model; .safetensors or .onnx file for an inverter")
     add(
         "--dtype",
         choices=get_args(StoredType),
@@ -50,10 +48,13 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         help="type of the stored parameters; 16-bit types halve the size; inverters are stored as "
         "float32 or float16, in ONNX files as float32 (default: %(default)s)",
     )
-    return parser.parse_args(arguments)
+    add_json(parser, "out, parameters (their number), dtype and megabytes")
+    flags = parser.parse_args(arguments)
+    take_second_out(parser, flags)
+    return flags
 
 
-def _convert_model(source: str, folder: Path, dtype: StoredType) -> str:
+def _convert_model(source: str, folder: Path, dtype: StoredType) -> tuple[str, dict[str, object]]:
     # Imported here so that --help is fast.
     from spectrodiff.checkpoints.layouts.store import save_model
     from spectrodiff.checkpoints.resolve import open_checkpoint
@@ -63,13 +64,13 @@ def _convert_model(source: str, folder: Path, dtype: StoredType) -> str:
     return _summary(checkpoint, folder, dtype)
 
 
-def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> str:
+def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> tuple[str, dict[str, object]]:
     from spectrodiff.checkpoints.tree import flatten
 
     config = checkpoint.config
     parameters = sum(array.size for array in flatten(checkpoint.params).values())
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    return (
+    text = (
         f"source: {checkpoint.layout}; {parameters:,} parameters, "
         f"width {config.width}, {config.heads} heads, {config.encoder_layers} encoder and "
         f"{config.decoder_layers} decoder layers, "
@@ -77,9 +78,14 @@ def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> str:
         f"{'with' if checkpoint.inverter else 'without'} inverter; "
         f"stored as {dtype} in {folder} ({megabytes:.1f} MB)"
     )
+    return text, _values(folder, parameters, dtype, megabytes)
 
 
-def _convert_inverter(source: str, out: Path, dtype: StoredType) -> str:
+def _values(out: Path, parameters: int, dtype: str, megabytes: float) -> dict[str, object]:
+    return {"out": out, "parameters": parameters, "dtype": dtype, "megabytes": megabytes}
+
+
+def _convert_inverter(source: str, out: Path, dtype: StoredType) -> tuple[str, dict[str, object]]:
     from spectrodiff.inverter.files import load_inverter, save_inverter
     from spectrodiff.inverter.networks.generators import count_parameters, display_name
     from spectrodiff.inverter.onnx_export import export_onnx
@@ -96,5 +102,7 @@ def _convert_inverter(source: str, out: Path, dtype: StoredType) -> str:
     else:
         save_inverter(inverter, out, dtype)
     megabytes = out.stat().st_size / 1e6
-    parameters = f"{count_parameters(inverter.config):,} parameters"
-    return f"{out}  {display_name(inverter.config)}, {parameters}, {megabytes:.1f} MB"
+    parameters = count_parameters(inverter.config)
+    name = display_name(inverter.config)
+    text = f"{out}  {name}, {parameters:,} parameters, {megabytes:.1f} MB"
+    return text, _values(out, parameters, dtype, megabytes)

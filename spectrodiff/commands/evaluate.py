@@ -13,15 +13,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.shared import gin_files
+from spectrodiff.commands.shared import gin_files, sampling
+from spectrodiff.commands.shared.configs import CONFIGS
 from spectrodiff.commands.shared.flags import (
-    CONFIGS,
+    add_batch_size,
     add_data_dir,
     add_device,
     add_gin_flags,
+    add_inverter,
+    add_model,
+    add_out,
+    add_precision,
     add_process_flags,
+    add_seed,
 )
-from spectrodiff.core.files import local_path
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.core.extras import need_extra
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 
 if TYPE_CHECKING:
@@ -33,11 +41,13 @@ def main(arguments: Sequence[str]) -> None:
     flags = parse_flags(arguments)
     settings = configure(flags)
     settings.wanted_rows()  # reports impossible settings before anything is read
+    need_extra("evaluate", "train")
     # Imported late, so that --help and errors in the command line are fast.
     import jax
 
     from spectrodiff.core import distributed
     from spectrodiff.evaluation import rendering, results, songs, store
+    from spectrodiff.evaluation.dataclass_json import to_json
     from spectrodiff.evaluation.scoring.open_metrics import open_metrics
     from spectrodiff.evaluation.scoring.songs import score_songs
     from spectrodiff.evaluation.speed import SpeedMeter
@@ -61,6 +71,11 @@ def main(arguments: Sequence[str]) -> None:
 
     # Model and inverters
     model = rendering.ModelInfo.read(flags.model)
+    if leader:
+        asked = {str(row.sampling): row.sampling for row in settings.wanted_rows()}
+        for changes in asked.values() if flags.model else ():
+            kind, own = model.bare.config.kind, model.bare.sampling
+            sampling.warn_of_sampling(changes, own, kind=kind, model=flags.model)
     settings = settings.with_model_defaults(model.bare.sampling, model.bare.tokenization)
     protocol = model.protocol(settings)
     corpora = [dataclasses.replace(corpus, protocol=protocol) for corpus in corpora]
@@ -112,25 +127,26 @@ def main(arguments: Sequence[str]) -> None:
             corpora, model=flags.model, device=f"{device} x {jax.device_count()}", speeds=speeds
         )
         results.write_results(flags.out, summary)
-        print(markdown_table(summary))
-        print(write_report(flags.out))
+        page = write_report(flags.out)
+        values = {"report": page, **to_json(summary)}
+        print_result(flags, f"{markdown_table(summary)}\n{page}", values)
     distributed.wait_for_all()  # a process that ends early would end the others
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the flags: paths and devices; all other settings are gin settings."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("evaluate"),
         description="Renders the songs of prepared corpora, scores them, and writes a report. "
         "The same command continues an evaluation that was stopped.",
         epilog="Example: python eval.py --model runs/a --dataset maestro --data_dir data "
-        "--gin_bindings 'Evaluation.steps = 100' --out report/",
+        "--steps 100 --out report/",
     )
     add = parser.add_argument
-    add(
-        "--model",
-        help="model to evaluate: a run folder, a released model, or any other that sample.py "
-        "takes; not needed with Evaluation.references_only",
+    add_model(
+        parser,
+        "the one that is evaluated, such as a run folder; not needed with "
+        "Evaluation.references_only",
     )
     add(
         "--dataset",
@@ -140,13 +156,20 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add("--split", help="split of the corpora (default: test)")
     add_data_dir(parser)
-    add(
-        "--out", type=local_path, required=True, help="folder of the report, new or to be continued"
-    )
+    add_out(parser, "folder of the report, new or to be continued", required=True)
+    add_inverter(parser)
+    add_seed(parser, "the noise", default=None)
+    add_precision(parser, default=None)
+    add_batch_size(parser, 8)
     add_gin_flags(
+        parser.add_argument_group("settings from files (flags win)"),
+        "'Evaluation.songs = 10', see configs/eval/",
+    )
+    sampling.add_sampling_flags(parser)
+    add_json(
         parser,
-        "file of settings, see configs/eval/; may be repeated, later files override earlier ones",
-        "a setting, such as 'Evaluation.steps = 100'; may be repeated; overrides files",
+        "report (the page), and title, model, settings, rows, metrics, corpora, mean "
+        "and speed as in scores.json",
     )
     add_device(parser)
     add_process_flags(parser, "several processes (one per host), which share the songs")
@@ -156,6 +179,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 def configure(flags: argparse.Namespace) -> "Evaluation":
     """Returns the settings: defaults, overridden by gin files, then bindings, then flags."""
     # Settings of tasks import Flax, and --help should be fast.
+    from spectrodiff.diffusion.sampling import combine
     from spectrodiff.evaluation.settings import Evaluation, Row
     from spectrodiff.training.tasks import RUN_SETTINGS
 
@@ -164,4 +188,10 @@ def configure(flags: argparse.Namespace) -> "Evaluation":
         (Evaluation, Row, *RUN_SETTINGS), flags.gin_file, flags.gin_bindings, folder=str(CONFIGS)
     )
     datasets = tuple(flags.dataset) if flags.dataset else None
-    return gin_files.filled(Evaluation, datasets=datasets, split=flags.split)
+    names = ("seed", "inverter", "precision", "batch_size")
+    given = {name: getattr(flags, name) for name in names}
+    settings = gin_files.filled(Evaluation, datasets=datasets, split=flags.split, **given)
+    # Times belong to the number of steps.
+    stored = {name: getattr(settings, name) for name in (*sampling.NAMES, "times")}
+    changes = sampling.sampling_of(flags)
+    return dataclasses.replace(settings, **combine(changes, stored)) if changes else settings

@@ -1,11 +1,13 @@
 """Command `inspect`: what is in a MIDI file, without rendering it."""
 
-import argparse
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.core.errors import MidiError, printable
 from spectrodiff.music.general_midi import PROGRAM_NAMES, drum_name
 from spectrodiff.music.midi.reader import MidiSong, length, read_midi_song
@@ -15,12 +17,14 @@ logger = logging.getLogger(__name__)
 
 def main(arguments: Sequence[str]) -> int:
     """Describes the files on the command line; returns 1 if one cannot be read, else 0."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("inspect"),
         description="Describes MIDI files: duration, tempo, instruments, what is odd in the file, "
         "and what a rendering would miss.",
     )
     parser.add_argument("songs", nargs="+", metavar="SONG.mid", help="MIDI files")
+    keys = "song, seconds, tempos, notes, instruments, drums and remarks"
+    add_json(parser, keys, each="song that can be read")
     flags = parser.parse_args(arguments)
     refused = 0
     for name in flags.songs:
@@ -32,10 +36,34 @@ def main(arguments: Sequence[str]) -> int:
             logger.error("%s", error)
             refused += 1
         else:
-            print(printable(name))
-            for title, text in describe(song):
-                print(f"  {title:12}{text}")
+            lines = [f"  {title:12}{text}" for title, text in describe(song)]
+            values = {"song": name, **contents(song)}
+            print_result(flags, "\n".join([printable(name), *lines]), values)
     return min(refused, 1)
+
+
+def contents(song: MidiSong) -> dict[str, Any]:
+    """Returns what is in a song; tempos in beats per minute, each from a second on."""
+    pitched, drums = _counts(song)
+    instruments = [
+        {"program": program, "name": PROGRAM_NAMES[program], "notes": count}
+        for program, count in pitched.most_common()
+    ]
+    return {
+        "seconds": song.notes.total_seconds,
+        "tempos": [{"second": second, "tempo": tempo} for second, tempo in song.tempos],
+        "notes": len(song.notes),
+        "instruments": instruments,
+        "drums": {drum_name(key): count for key, count in drums.most_common()},
+        "remarks": list(song.notes.remarks),
+    }
+
+
+def _counts(song: MidiSong) -> tuple[Counter[int], Counter[int]]:
+    """Returns the number of notes of each program, and of hits of each drum."""
+    notes = song.notes
+    pitched = Counter(notes.program[~notes.is_drum].tolist())
+    return pitched, Counter(notes.pitch[notes.is_drum].tolist())
 
 
 def describe(song: MidiSong) -> Iterator[tuple[str, str]]:
@@ -44,8 +72,7 @@ def describe(song: MidiSong) -> Iterator[tuple[str, str]]:
     yield "duration", length(notes.total_seconds)
     yield "tempo", describe_tempo([tempo for _, tempo in song.tempos])
     yield "notes", str(len(notes))
-    pitched = Counter(notes.program[~notes.is_drum].tolist())
-    drums = Counter(notes.pitch[notes.is_drum].tolist())
+    pitched, drums = _counts(song)
     instruments = [
         f"{PROGRAM_NAMES[program]} (program {program}): {count}"
         for program, count in pitched.most_common()

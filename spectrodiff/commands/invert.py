@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from spectrodiff.audio.files import read_audio, write_audio
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.flags import add_inverter, add_second_out, take_second_out
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.files import local_path
 
@@ -23,22 +26,23 @@ def main(arguments: Sequence[str]) -> None:
     features = np.asarray(log_mel(read_audio(flags.recording, SAMPLE_RATE)))
     audio = invert(inverter, features)
     write_audio(flags.out, audio, SAMPLE_RATE)
-    print(f"{flags.out}  {len(audio) / SAMPLE_RATE:.1f} s, {inverter.name}")
+    seconds = len(audio) / SAMPLE_RATE
+    values = {"out": flags.out, "seconds": seconds, "inverter": inverter.name}
+    print_result(flags, f"{written(flags.out)}  {seconds:.1f} s, {inverter.name}", values)
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("invert"),
         description="Converts a recording to features and back to audio: the upper limit of the "
         "quality of a synthesizer with this inverter.",
     )
     add = parser.add_argument
     add("recording", type=local_path, metavar="IN", help="audio file")
-    add("out", type=local_path, metavar="OUT", help=".wav, .flac or .ogg file")
-    add(
-        "--inverter",
-        help="griffin-lim, a .safetensors or .onnx file, or a run folder (default: the bundled "
-        "inverter, or griffin-lim without it)",
-    )
-    return parser.parse_args(arguments)
+    add_second_out(parser, ".wav, .flac or .ogg file")
+    add_inverter(parser)
+    add_json(parser, "out, seconds and inverter")
+    flags = parser.parse_args(arguments)
+    take_second_out(parser, flags)
+    return flags

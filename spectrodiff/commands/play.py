@@ -1,36 +1,38 @@
 """Command `play`: a page in the browser that plays songs while they are rendered."""
 
 import argparse
-import importlib.util
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.shared.flags import add_device, check_max_minutes
-from spectrodiff.core.errors import ConfigError, printable
-from spectrodiff.core.files import local_path
+from spectrodiff.commands.shared.flags import (
+    add_device,
+    add_inverter,
+    add_max_minutes,
+    add_model,
+    add_precision,
+    check_max_minutes,
+)
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.sampling import add_sampling_flags, sampling_of, warn_of_sampling
+from spectrodiff.core.errors import printable
+from spectrodiff.core.extras import need_extra
+from spectrodiff.core.files import local_path, package_folder
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 
 if TYPE_CHECKING:
     from spectrodiff.player.studio import PlayedModel
 
 logger = logging.getLogger(__name__)
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-NEEDED = ("starlette", "uvicorn")
-
 
 def main(arguments: Sequence[str]) -> None:
     """Serves the page until it is stopped."""
     flags = parse_flags(arguments)
-    for module in NEEDED:
-        if importlib.util.find_spec(module) is None:
-            raise ConfigError(
-                "play", f"the package {module}", "none (pip install 'spectrodiff[play]')"
-            )
+    need_extra("play", "play")
     check_max_minutes(flags)
     from spectrodiff.player.server import is_loopback, open_browser, open_socket, serve
     from spectrodiff.player.studio import Studio, read_file
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     # Errors in flags and songs come before the model is loaded.
     song = None if flags.song is None else read_file(flags.song, flags.max_minutes)
     listener = open_socket(flags.host, flags.port)
-    examples = {path.stem: path for path in sorted(EXAMPLES.glob("*.mid"))}
+    examples = {path.stem: path for path in sorted(package_folder("examples").glob("*.mid"))}
     enable_compilation_cache()
     models = load_models(flags.model or [default_model()], flags)
     studio = Studio(models, examples=examples, max_minutes=flags.max_minutes)
@@ -64,35 +66,33 @@ def load_models(names: Sequence[str], flags: argparse.Namespace) -> "dict[str, P
     from spectrodiff.player.studio import PlayedModel
     from spectrodiff.synthesis.loading import load
 
+    changes = sampling_of(flags)
+    PAPER_SAMPLING.but(**changes)  # errors come before a model is loaded
     devices = find_devices(flags.device)
     models = {}
     for name in dict.fromkeys(names):
         logger.info("loading %s", printable(name))
         synth = load(name, inverter=flags.inverter, precision=flags.precision, devices=devices)
+        own = synth.sampling
+        warn_of_sampling(changes, own, kind=synth.config.kind, model=name)
+        synth.sampling = own.but(**changes)
         notice = "This model is untrained: it renders noise." if name == UNTRAINED else ""
-        models[name] = PlayedModel(name, synth, notice)
+        models[name] = PlayedModel(name, synth, notice, own.steps)
     return models
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns the flags."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("play"),
         description="Opens a page in the browser that plays songs while they are rendered: drop a "
         "MIDI file, change instruments, tempo and settings while it plays, or play a keyboard.",
     )
     add = parser.add_argument
     add("song", type=local_path, nargs="?", metavar="SONG.mid", help="MIDI file to open with")
-    add(
-        "--model",
-        action="append",
-        help="model that renders: a name, a folder, the URL of a zip, or a Hugging Face id; can be "
-        f"repeated to choose on the page (default: {default_model()})",
-    )
-    add(
-        "--inverter",
-        help="inverter from spectrograms to audio, as in spectrodiff sample (default: the model's)",
-    )
+    note = f"can be repeated to choose on the page (default: {default_model()})"
+    add_model(parser, note, action="append")
+    add_inverter(parser)
     add(
         "--host",
         default="127.0.0.1",
@@ -105,13 +105,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         help="port to listen at, 0 for any that is free (default: 8765, or one after it)",
     )
     add("--no_browser", action="store_true", help="only print the address of the page")
-    add(
-        "--max_minutes",
-        type=float,
-        default=60.0,
-        metavar="MINUTES",
-        help="length of the longest song (default: %(default)g)",
-    )
-    add("--precision", default="float32", help="float32 or bfloat16 (default: %(default)s)")
+    add_max_minutes(parser)
+    add_precision(parser)
     add_device(parser)
+    add_sampling_flags(parser)
     return parser.parse_args(arguments)

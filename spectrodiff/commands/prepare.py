@@ -9,14 +9,25 @@ import argparse
 import functools
 import logging
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.shared.flags import natural, share
+from spectrodiff.commands.shared.flags import (
+    add_data_dir,
+    add_seed,
+    add_soundfont,
+    add_workers,
+    natural,
+    share,
+)
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.composer.settings import FULL, NARROW
+from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import local_path
 from spectrodiff.data.corpora import guitarset, maestro, musicnet, pairs, slakh, synthetic, urmp
 from spectrodiff.data.corpora.releases import (
@@ -41,8 +52,11 @@ _MIDI_TAIL_SECONDS = 1.0
 def main(arguments: Sequence[str]) -> None:
     """Prepares the corpus given on the command line."""
     options = _parser().parse_args(arguments)
+    need_extra("prepare", "train")
     # TFDS warns about each corpus that is not registered with it.
     logging.getLogger("absl").setLevel(logging.ERROR)
+    if options.beam is not None:
+        _make_absolute(options)
     config, plan = options.plan(options)
     summary = prepare(
         options.corpus,
@@ -51,14 +65,21 @@ def main(arguments: Sequence[str]) -> None:
         options.data_dir,
         piece_length=PieceLength(options.piece_frames, options.following_frames),
         workers=options.workers,
-        beam_options=options.beam.split() if options.beam is not None else None,
+        beam_options=shlex.split(options.beam) if options.beam is not None else None,
     )
     if options.corpus == "soundfont":
         shutil.rmtree(_cache_folder(options, config), ignore_errors=True)
-    print(f"{options.corpus}/{config} in {options.data_dir}")
-    print(summary.table())
-    if listing := summary.listing():
-        print(listing)
+    name = f"{options.corpus}/{config}"
+    texts = (f"{name} in {options.data_dir}", summary.table(), summary.listing())
+    values = {"corpus": name, "data_dir": options.data_dir, **vars(summary)}
+    print_result(options, "\n".join(filter(None, texts)), values)
+
+
+def _make_absolute(options: argparse.Namespace) -> None:
+    """Makes paths absolute; workers of Beam are in folders of their own."""
+    for name, value in vars(options).items():
+        if isinstance(value, Path):
+            setattr(options, name, value.absolute())
 
 
 def _plan_maestro(options: argparse.Namespace) -> tuple[str, Plan]:
@@ -117,8 +138,8 @@ def _cache_folder(options: argparse.Namespace, config: str) -> Path:
     return folder.with_name("rendered")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=usage_name("prepare"), description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog=usage_name("prepare"), description=__doc__)
     corpora = parser.add_subparsers(dest="corpus", metavar="CORPUS", required=True)
 
     _add(corpora, "maestro", "MAESTRO v3: piano, 199 hours", _plan_maestro, MAESTRO)
@@ -142,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
             "split2, and for redux unless SOURCE is the redux release",
         )
         if name == "slakh":
-            command.add_argument("--seed", type=natural, default=0, help="seed of the sub-mixes")
+            add_seed(command, "the sub-mixes")
 
     help = "GuitarSet: guitar, microphone and pickup"
     _add(corpora, "guitarset", help, _plan_guitarset, GUITARSET)
@@ -178,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_soundfont(corpora: "argparse._SubParsersAction[Parser]") -> None:
     command = _add(
         corpora,
         "soundfont",
@@ -193,7 +214,7 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--hours", type=float, default=1.0, help="approximate hours to compose (default: 1)"
     )
     amount.add_argument("--songs", type=natural, help="number of songs to compose")
-    command.add_argument("--seed", type=natural, default=0, help="seed of the composer")
+    add_seed(command, "the composer")
     command.add_argument(
         "--style",
         choices=_STYLES,
@@ -201,12 +222,7 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="full: 34 instrument classes and drums; narrow: five instruments at a lower density, "
         "for small models (default: %(default)s)",
     )
-    command.add_argument(
-        "--soundfont",
-        type=local_path,
-        metavar="FILE",
-        help="an .sf2 or .sf3 file (default: FluidR3 GM)",
-    )
+    add_soundfont(command)
     command.add_argument(
         "--gain",
         type=float,
@@ -217,13 +233,13 @@ def _add_soundfont(corpora: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _add(
-    corpora: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    corpora: "argparse._SubParsersAction[Parser]",
     name: str,
     help: str,
     plan: Callable[[argparse.Namespace], tuple[str, Plan]],
     release: Release | None = None,
     source_required: bool = True,
-) -> argparse.ArgumentParser:
+) -> Parser:
     description = help if release is None else f"{help}. Published: {release.published}."
     command = corpora.add_parser(name, help=help, description=description)
     command.set_defaults(plan=plan)
@@ -239,19 +255,11 @@ def _add(
         metavar="DIR",
         help=source_help,
     )
-    command.add_argument(
-        "--data_dir",
-        type=local_path,
-        required=True,
-        metavar="DIR",
-        help="folder of prepared corpora",
-    )
-    command.add_argument(
-        "--workers",
-        type=natural,
-        default=1,
-        metavar="N",
-        help="number of processes that read and render (default: 1)",
+    add_data_dir(command)
+    add_workers(command, 1, "1")
+    add_json(
+        command,
+        "corpus, data_dir, recordings, seconds and notes of each split, skipped, remarks, remarked",
     )
     command.add_argument(
         "--piece_frames",
@@ -280,14 +288,14 @@ def _add(
     return command
 
 
-def _add_name(command: argparse.ArgumentParser, default: str | None) -> None:
+def _add_name(command: Parser, default: str | None) -> None:
     note = "default: %(default)s" if default else "default: describes its contents"
     command.add_argument(
         "--name", type=_name, default=default, help=f"name of the dataset ({note})"
     )
 
 
-def _add_validation_share(command: argparse.ArgumentParser) -> None:
+def _add_validation_share(command: Parser) -> None:
     command.add_argument(
         "--validation_share",
         type=share,

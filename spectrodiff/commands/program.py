@@ -1,7 +1,6 @@
 """Entry point of all commands: dispatch by name, logging, one-line errors, exit status."""
 
 import argparse
-import difflib
 import importlib
 import io
 import logging
@@ -11,7 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from spectrodiff.core.errors import ConfigError, SpectrodiffError
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.core.errors import SpectrodiffError
+from spectrodiff.core.extras import explain_missing
 
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
@@ -22,6 +23,7 @@ COMMANDS = {
     "train": "train a model on prepared corpora",
     "evaluate": "render and score the songs of prepared corpora, and write a report",
     "prepare": "prepare a corpus for training and evaluation",
+    "fetch": "download published models, or take those that were brought by hand",
     "convert": "store a model or an inverter in our own layout, or an inverter as ONNX",
     "invert": "turn a recording into features and back into audio",
     "compare": "compare two evaluations, or two rows of one, song by song",
@@ -38,6 +40,7 @@ MODULES = {
     "export-embedding": "embeddings.export",
     "listen": "listening.listen",
     "tally": "listening.tally",
+    "fetch": "sharing.fetch",
 }
 
 
@@ -50,10 +53,6 @@ def main(arguments: Sequence[str]) -> int | None:
     """Runs the command that the first argument names; returns its exit status."""
     # The flags after the name are the command's.
     flags = _parser().parse_args(arguments[:1])
-    if flags.command not in COMMANDS:
-        near = difflib.get_close_matches(flags.command, COMMANDS, n=1)
-        expected = f"one of {', '.join(COMMANDS)}" + (f" (did you mean {near[0]}?)" if near else "")
-        raise ConfigError("command", expected, flags.command)
     name = MODULES.get(flags.command, flags.command)
     module = importlib.import_module(f"spectrodiff.commands.{name}")
     status: int | None = module.main(arguments[1:])
@@ -64,7 +63,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
     """Runs a command and returns the exit status of the program.
 
     Results go to standard output, everything else to standard error. Errors in the input are
-    reported in one line; a traceback means a bug.
+    reported in one line, with status 2 if the command line cannot be parsed and 1 otherwise; a
+    traceback means a bug.
 
     Args:
         main: the command; its argument are the arguments.
@@ -79,6 +79,12 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         status = main(sys.argv[1:] if arguments is None else arguments)
     except SpectrodiffError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        explained = explain_missing(error.name)
+        if explained is None:
+            raise
+        print(f"error: {explained}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -106,12 +112,12 @@ def usage_name(command: str) -> str:
     return script if scripts.get(script) == command else f"spectrodiff {command}"
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     import spectrodiff
 
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {name:{width}}  {help}" for name, help in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="spectrodiff",
         usage="spectrodiff COMMAND ...",
         description=f"Renders notes to audio by spectrogram diffusion.\n\ncommands:\n{listed}",
@@ -119,5 +125,5 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=spectrodiff.__version__)
-    parser.add_argument("command", help=argparse.SUPPRESS)
+    parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
     return parser

@@ -12,7 +12,16 @@ import os
 from collections.abc import Sequence
 
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.shared.flags import minutes
+from spectrodiff.commands.shared.flags import (
+    add_init_from,
+    add_out,
+    add_seed,
+    add_soundfont,
+    add_workers,
+    minutes,
+)
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, keep_memory
 
@@ -35,11 +44,11 @@ def main(arguments: Sequence[str]) -> None:
     maker = SongMaker(recipe, flags.seed, SoundfontRenderer(flags.soundfont, gain=recipe.gain))
     names = {field.name for field in dataclasses.fields(RunOptions)}
     run(recipe, maker, RunOptions(**{k: v for k, v in vars(flags).items() if k in names}))
-    print(flags.out)
+    print_result(flags, written(flags.out), {"out": flags.out})
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=usage_name("recipe"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -47,25 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("recipe", choices=("mini", "tiny"), help="settings; tiny is for a quick test")
     add("--minutes", type=minutes, required=True, help="duration of the whole run in minutes")
-    add("--out", type=local_path, required=True, help="folder for the weights and the log")
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the music, the parameters and the steps (default: 0)",
-    )
-    add(
-        "--workers",
-        type=int,
-        default=os.cpu_count() or 1,
-        help="number of processes that render (default: one per core)",
-    )
-    add("--soundfont", type=local_path, help="an .sf2 or .sf3 file (default: FluidR3 GM)")
-    add(
-        "--init_from",
-        metavar="MODEL",
-        help="model to start from, as sample.py takes it (default: random weights)",
-    )
+    add_out(parser, "folder for the weights and the log", required=True)
+    add_seed(parser, "the music, the parameters and the steps")
+    add_workers(parser, os.cpu_count() or 1, "one per core")
+    add_soundfont(parser)
+    add_init_from(parser)
     add(
         "--from_stage",
         type=int,
@@ -86,4 +81,5 @@ def _parser() -> argparse.ArgumentParser:
         default=("synthesizer", "inverter"),
         help="networks to train (default: both)",
     )
+    add_json(parser, "out")
     return parser

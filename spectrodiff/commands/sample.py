@@ -12,16 +12,33 @@ from spectrodiff.audio.encoding import AUDIO_SUFFIXES
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared import gin_files
+from spectrodiff.commands.shared.configs import CONFIGS
 from spectrodiff.commands.shared.export import (
     add_export_flags,
     check_export,
+    format_of,
     write_songs,
     write_stems,
 )
-from spectrodiff.commands.shared.flags import add_gin_flags, check_max_minutes
+from spectrodiff.commands.shared.flags import (
+    add_batch_size,
+    add_device,
+    add_gin_flags,
+    add_inverter,
+    add_max_minutes,
+    add_model,
+    add_out,
+    add_precision,
+    add_seed,
+    check_max_minutes,
+)
 from spectrodiff.commands.shared.outputs import name_folders, name_outputs
+from spectrodiff.commands.shared.parser import Parser, YesNo
+from spectrodiff.commands.shared.results import add_json
+from spectrodiff.commands.shared.sampling import add_sampling_flags, warn_of_sampling
 from spectrodiff.commands.shared.songs import Songs
 from spectrodiff.core.config import check_types, require
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import check_writable
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, combine
@@ -89,10 +106,14 @@ def find_outputs(flags: argparse.Namespace) -> list[Path]:
     names = [Path(song).name for song in flags.songs]
     if flags.stems:
         return name_folders(names, flags.out, kind="songs")
-    suffix = f".{flags.format}"
-    return name_outputs(
+    suffix = f".{format_of(flags)}"
+    outputs = name_outputs(
         names, flags.out or ".", kind="songs", suffix=suffix, suffixes=AUDIO_SUFFIXES
     )
+    if flags.format and outputs[0].suffix.lower() != suffix:
+        expected = f"{outputs[0].suffix[1:].lower()}, as --out {flags.out} says, or no --format"
+        raise ConfigError("--format", expected, flags.format)
+    return outputs
 
 
 def render(
@@ -116,6 +137,8 @@ def render(
     tokens = songs.tokenize(synth)
     if not tokens:
         return
+    own = synth.sampling
+    warn_of_sampling(settings.sampling, own, kind=synth.config.kind, model=synth.name)
     options = {**settings.sampling, "batch_size": rendering.batch_size}
     if flags.stems:
         render_stems(synth, songs, tokens, options, rendering.seed, outputs, flags)
@@ -194,17 +217,18 @@ def in_words(seconds: float) -> str:
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns the flags; those with a setting in gin files are None if not given."""
     defaults = Rendering()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("sample"),
         description="Renders MIDI files to audio with a spectrogram diffusion model.",
         epilog="Example: python sample.py song.mid --model base_with_context --out song.wav",
     )
     add = parser.add_argument
     add("songs", nargs="+", metavar="SONG.mid", help="MIDI files to render")
-    add(
-        "--out",
-        help="audio file of one song, or a folder (default: the current one; with --stems a new "
-        "one, named like the song)",
+    add_out(
+        parser,
+        "audio file of one song, or a folder (default: the current one; with --stems a new one, "
+        "named like the song)",
+        type=str,
     )
     add(
         "--strict",
@@ -217,51 +241,15 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="leave out songs whose file is damaged (default: render what can be read)",
     )
-    add(
-        "--max_minutes",
-        type=float,
-        default=60.0,
-        metavar="MINUTES",
-        help="leave out longer songs, such as those with an end that was misplaced by hours "
-        "(default: 60)",
-    )
+    add_max_minutes(parser)
 
     add_export_flags(parser)
 
     model = parser.add_argument_group("model")
-    add = model.add_argument
-    add(
-        "--model",
-        help="model that renders: a name (mini, small_with_context, base_with_context), a "
-        f"folder, the URL of a zip, or a Hugging Face id (default: {defaults.model})",
-    )
-    add(
-        "--inverter",
-        help="inverter from spectrograms to audio: an .onnx or .safetensors file, the folder of a "
-        "run that trained one, or 'griffin-lim' (default: the model's)",
-    )
-    add("--seed", type=int, help="seed of the random noise (default: 0)")
-    add(
-        "--guidance",
-        type=float,
-        help="weight of classifier-free guidance, 1 to 5; higher values follow the notes more "
-        "closely, 1 takes half the time (default: the model's)",
-    )
-    add(
-        "--guidance_times",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="guide only the steps at these times, from 0, clean, to 1, noise; other steps take "
-        "half the time (default: the model's)",
-    )
-    add(
-        "--context_guidance",
-        type=float,
-        metavar="WEIGHT",
-        help="weight of the guidance by the segment before, beside --guidance for the notes; takes "
-        "half as long again (default: the model's)",
-    )
+    add_model(model, f"the one that renders (default: {defaults.model})")
+    add_inverter(model)
+    add_seed(model, "the noise", default=None)
+    add_sampling_flags(parser)
 
     notes = parser.add_argument_group("notes (default: as the model was trained)")
     add = notes.add_argument
@@ -272,61 +260,28 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add(
         "--ties",
-        action=argparse.BooleanOptionalAction,
+        action=YesNo,
         default=None,
         help="start segments with the notes that are held over from the segment before",
     )
 
-    speed = parser.add_argument_group("quality and speed")
-    add = speed.add_argument
-    add(
-        "--steps",
-        type=int,
-        help="number of sampling steps; more are slower and better (default: the model's)",
-    )
-    add(
-        "--sampler",
-        help="dpmpp, for few steps; ddpm, with 1000 steps in the paper; or ddim (default: the "
-        "model's)",
-    )
-    add("--spacing", help="steps of equal length in time, or in logsnr (default: the model's)")
-    add(
-        "--start",
-        type=float,
-        metavar="TIME",
-        help="time of the first step, above 0 and up to 1 (default: the model's)",
-    )
-    add(
-        "--variance",
-        help="variance of the ddpm sampler: large, small or medium:f with f from 0 to 1 (default: "
-        "the model's)",
-    )
-    add(
-        "--mask_context",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="generate every segment without the one before it as context (default: the model's)",
-    )
-    add(
-        "--batch_size",
-        type=int,
-        help=f"number of songs rendered in one batch (default: {defaults.batch_size})",
-    )
-    add("--device", help="auto, cpu, gpu or tpu (default: auto, the fastest one available)")
-    add("--precision", help="precision of matrix products: float32 or bfloat16 (default: float32)")
+    speed = parser.add_argument_group("speed")
+    add_batch_size(speed, defaults.batch_size)
+    add_device(speed, default=None)
+    add_precision(speed, default=None)
+    add_json(parser, "out (the file), seconds and sample_rate", each="file")
 
     add_gin_flags(
-        parser.add_argument_group("settings from files"),
-        "file with settings, such as 'Sampling.steps = 100', 'Rendering.seed = 1' or "
-        "'Tokenization.ties = False'; can be repeated; flags win",
-        "one such setting; can be repeated; wins over files",
+        parser.add_argument_group("settings from files (flags win)"),
+        "'Sampling.steps = 100', 'Rendering.seed = 1', 'Tokenization.ties = False'",
     )
     return parser.parse_args(arguments)
 
 
 def configure(flags: argparse.Namespace) -> Settings:
     """Returns the settings of gin files, bindings and flags, the last of which win."""
-    gin_files.parse([Rendering, Sampling, Tokenization], flags.gin_file, flags.gin_bindings)
+    classes = [Rendering, Sampling, Tokenization]
+    gin_files.parse(classes, flags.gin_file, flags.gin_bindings, folder=str(CONFIGS))
     given = vars(flags)
 
     def asked(settings: type) -> dict[str, Any]:

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared import gin_files
+from spectrodiff.commands.shared.configs import CONFIGS
 from spectrodiff.commands.shared.flags import (
-    CONFIGS,
     add_data_dir,
     add_device,
     add_gin_flags,
+    add_init_from,
     add_process_flags,
 )
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import local_path
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices, keep_memory
 
@@ -28,11 +32,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FIRST_CONFIGS = (
+    "a config, such as tiny.gin, which takes minutes on a CPU, mini/narrow.gin for a small model, "
+    "or small_context.gin for the paper's"
+)
+
 
 def main(arguments: Sequence[str]) -> None:
     """Trains the model that the command line and the gin files describe."""
     flags = parse_flags(arguments)
+    if not flags.gin_file and not flags.gin_bindings:
+        raise ConfigError("--gin_file", FIRST_CONFIGS, "none")
     settings = configure(flags.gin_file, flags.gin_bindings)
+    need_extra("train", "train")
     # Before JAX starts threads. Otherwise steps on a CPU spend time on mapping memory again.
     keep_memory()
     # Imported here so that errors in settings are fast.
@@ -43,10 +55,12 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.training import data, run_folder, start, state
     from spectrodiff.training.checkpointing import Checkpoints, silence_orbax
     from spectrodiff.training.evaluation import Evaluator
+    from spectrodiff.training.loggers import check_installed
     from spectrodiff.training.loop import Run, train
     from spectrodiff.training.optimizers import learning_rate, make_optimizer
     from spectrodiff.training.step import make_train_step
 
+    check_installed(settings.training.loggers)
     silence_orbax()
 
     # Devices
@@ -120,12 +134,14 @@ def main(arguments: Sequence[str]) -> None:
             checkpoints,
             training,
         )
-        train(run, begin)
+        last = train(run, begin)
+        if leader:
+            print_result(flags, "", {"run_dir": flags.run_dir, "step": int(last.step)})
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns the flags: paths, devices and gin settings."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("train"),
         description="Trains a model on prepared corpora. Paths are flags, settings are gin. The "
         "same command resumes a run.",
@@ -133,19 +149,10 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "--gin_bindings 'BATCH_SIZE = 32' --data_dir data --run_dir runs/a",
     )
     add = parser.add_argument
-    add_gin_flags(
-        parser,
-        "file with settings, see configs/; can be repeated; later files win",
-        "one setting, such as 'LEARNING_RATE = 3e-4'; can be repeated; wins over files",
-    )
+    add_gin_flags(parser, "'LEARNING_RATE = 3e-4'")
     add("--run_dir", type=local_path, required=True, help="folder of the run, new or to resume")
     add_data_dir(parser)
-    add(
-        "--init_from",
-        metavar="MODEL",
-        help="model whose weights to start from: a run folder, or anything else that sample.py "
-        "takes as --model; ignored if a run is resumed (default: random weights)",
-    )
+    add_init_from(parser, "; ignored if a run is resumed")
     add(
         "--strict_resume",
         action="store_true",
@@ -153,7 +160,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "one before it)",
     )
     add_device(parser)
-
+    add_json(parser, "run_dir and step, the last one")
     add_process_flags(parser, "several processes (one per host)")
     return parser.parse_args(arguments)
 

@@ -5,11 +5,14 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.audio import AudioFile, count_seconds, find_audio
+from spectrodiff.commands.shared.flags import add_out
 from spectrodiff.commands.shared.outputs import name_outputs
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.errors import AudioError, printable
 from spectrodiff.core.files import check_writable, local_path
 from spectrodiff.core.progress import Progress
@@ -105,9 +108,22 @@ def transcribe_files(
                 reason = notes.remarks[0] if notes.remarks else "no notes were found"
                 logger.warning("%s: %s", printable(str(files[number].path)), reason)
             text = describe(notes, programs=transcriber.tells_programs)
-            print(f"{printable(str(outputs[number]))}  {text}", flush=True)
+            values = counts(notes, programs=transcriber.tells_programs)
+            values = {"audio": files[number].path, "out": outputs[number], **values}
+            print_result(flags, f"{written(outputs[number])}  {text}", values)
             report(length)
             begin += length
+
+
+def counts(notes: "Notes", *, programs: bool) -> dict[str, Any]:
+    """Returns the numbers that `describe` tells; programs are None if they mean nothing."""
+    pitched = Counter(notes.program[~notes.is_drum].tolist())
+    return {
+        "seconds": notes.total_seconds,
+        "notes": pitched.total(),
+        "drum_hits": int(notes.is_drum.sum()),
+        "programs": dict(pitched.most_common()) if programs else None,
+    }
 
 
 def describe(notes: "Notes", *, programs: bool) -> str:
@@ -134,7 +150,7 @@ def describe(notes: "Notes", *, programs: bool) -> str:
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("transcribe"),
         description="Transcribes audio to MIDI files with basic-pitch (notes) or MT3 (notes, "
         "instruments and drums).",
@@ -147,7 +163,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="AUDIO",
         help="audio files, or folders with audio files in them and in their subfolders",
     )
-    add("--out", default=".", help="MIDI file of one input, or a folder (default: the current one)")
+    help = "MIDI file of one input, or a folder (default: the current one)"
+    add_out(parser, help, type=str, default=".")
     add(
         "--transcriber",
         type=transcriber_source,
@@ -165,6 +182,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="stop with an error if a file cannot be read (default: leave out that file)",
     )
+    keys = "audio, out, seconds, notes, drum_hits and programs (notes of each, or null)"
+    add_json(parser, keys, each="file")
     return parser.parse_args(arguments)
 
 

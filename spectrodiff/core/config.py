@@ -2,11 +2,14 @@
 
 import types
 import typing
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import refuse_remote
+from spectrodiff.core.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -19,22 +22,33 @@ def check_types(settings: "DataclassInstance") -> None:
     requires it. Call it from `__post_init__`.
 
     Raises:
-        ConfigError: names the first field with a wrong type.
+        ConfigError: names the first field with a wrong type, or with the URL of an object store.
     """
     for name, annotation in typing.get_type_hints(type(settings)).items():
         value = getattr(settings, name)
         try:
             object.__setattr__(settings, name, _converted(value, annotation))
         except (TypeError, OverflowError):  # the latter for whole numbers that are no float
-            raise ConfigError(
-                f"{type(settings).__name__}.{name}", _in_words(annotation), repr(value)
-            ) from None
+            hint = did_you_mean(value, _choices(annotation)) if isinstance(value, str) else ""
+            subject = f"{type(settings).__name__}.{name}"
+            raise ConfigError(subject, _in_words(annotation), f"{value!r}{hint}") from None
+        for text in _texts(getattr(settings, name)):
+            refuse_remote(text, f"{type(settings).__name__}.{name}")
 
 
 def require(condition: bool, subject: str, expected: str, value: object) -> None:
     """Raises ConfigError for a setting unless the condition holds."""
     if not condition:
         raise ConfigError(subject, expected, repr(value))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yields the strings in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def _converted(value: Any, annotation: Any) -> Any:
@@ -63,6 +77,14 @@ def _converted(value: Any, annotation: Any) -> Any:
     if type(value) is not annotation:
         raise TypeError
     return value
+
+
+def _choices(annotation: Any) -> list[str]:
+    """Returns the texts that an annotation allows, if it lists them."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return [choice for choice in arguments if isinstance(choice, str)]
+    return [text for argument in arguments for text in _choices(argument)]
 
 
 def _in_words(annotation: Any) -> str:

@@ -153,11 +153,16 @@ def closing_soon(resource: Closable) -> Iterator[None]:
             _given_up.append(thread)
 
 
+def abandon(thread: threading.Thread) -> None:
+    """Lets `leave` end the process although a thread still runs."""
+    _given_up.append(thread)
+
+
 def leave(status: int) -> NoReturn:
     """Exits the process, even if an abandoned thread would keep it alive.
 
     Args:
-        status: exit status; 130 (interrupted by the user) exits without waiting for threads.
+        status: exit status; 130 (stopped by the user) exits without waiting for threads.
     """
     if status != 130 and not any(thread.is_alive() for thread in _given_up):
         sys.exit(status)

@@ -17,6 +17,13 @@ PARTIAL = ".partial-"
 _NAME_BYTES = 200
 # With one slash, too, as paths have it. A drive has only one letter.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_WEB = re.compile("https?:/", re.IGNORECASE)
+# Nothing here reads and writes object stores throughout: array_record, for one, reads gs:// but
+# writes only files, and neither reads nor writes s3://.
+_COPIES = {
+    "gs": "copy with `gcloud storage rsync --recursive`, or mount the bucket with gcsfuse",
+    "s3": "copy with `aws s3 sync`, or mount the bucket with mount-s3",
+}
 _CHECKSUM = re.compile("-[0-9a-f]{8}$")
 
 
@@ -27,9 +34,31 @@ def local_path(text: str) -> Path:
         ConfigError: if it is a URL, which would otherwise make a folder such as `gs:`.
     """
     if _URL.match(text):
-        expected = "a path on this machine, to which files elsewhere are copied or mounted"
-        raise ConfigError(text, expected, "a URL")
+        raise ConfigError(text, _in_place_of(text), "a URL")
     return Path(text)
+
+
+def refuse_remote(text: str, subject: str | None = None) -> None:
+    """Checks that a value is no URL of an object store or of another remote file system.
+
+    Addresses of the web (http, https) pass, since models are downloaded from them.
+
+    Args:
+        text: the value.
+        subject: name of the value in the error; the value itself if None.
+
+    Raises:
+        ConfigError: if it is one.
+    """
+    if _URL.match(text) and not _WEB.match(text):
+        raise ConfigError(subject or text, _in_place_of(text), "a URL" if subject is None else text)
+
+
+def _in_place_of(url: str) -> str:
+    """Returns a phrase for what to give instead of a URL."""
+    scheme = url.partition(":")[0].lower()
+    here = _COPIES.get(scheme, "copy the files here, or mount what holds them")
+    return f"a path on this machine ({here})"
 
 
 @contextlib.contextmanager
@@ -40,8 +69,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         OutputError: if the folder is not writable or the disk is full.
+        ConfigError: if `path` is a URL.
     """
-    final = Path(path)
+    final = local_path(os.fspath(path))
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=final.suffix, dir=final.parent)
@@ -66,8 +96,9 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         OutputError: if `path` exists and is not an empty folder, or is not writable.
+        ConfigError: if `path` is a URL.
     """
-    final = Path(path)
+    final = local_path(os.fspath(path))
     if final.exists() and (not final.is_dir() or any(final.iterdir())):
         got = "an existing one with contents" if final.is_dir() else "an existing file"
         raise OutputError(final, "a new or empty folder", got)
@@ -96,7 +127,9 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
 
     Raises:
         OutputError: if the folder cannot be created or is not writable.
+        ConfigError: if it is a URL.
     """
+    local_path(os.fspath(folder))
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -130,6 +163,16 @@ def is_utf8(name: str) -> bool:
 def cache_folder() -> Path:
     """Returns the folder for downloads: $SPECTRODIFF_CACHE or ~/.cache/spectrodiff."""
     return Path(os.environ.get("SPECTRODIFF_CACHE") or "~/.cache/spectrodiff").expanduser()
+
+
+def package_folder(name: str) -> Path:
+    """Returns a folder that comes with the package: "configs" or "examples".
+
+    A wheel holds it inside of the package; a checkout keeps it beside.
+    """
+    package = Path(__file__).parents[1]
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
 
 
 def _umask() -> int:

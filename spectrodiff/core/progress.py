@@ -56,9 +56,9 @@ class Progress:
             return
         self._logged_percent = percent
         of = f" of {self._total}" if self._total else ""
-        logger.info(
-            "%s: %d%s %ss%s", self._description, self._done, of, self._unit, note and f", {note}"
-        )
+        # Symbols of units, such as MB, have no plural.
+        units = self._unit if self._unit.isupper() else f"{self._unit}s"
+        logger.info("%s: %d%s %s%s", self._description, self._done, of, units, note and f", {note}")
 
     def __enter__(self) -> Self:
         return self

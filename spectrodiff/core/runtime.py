@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import jax
 
 
+_KINDS = ("cpu", "gpu", "tpu")
+_ALIASES = {"cuda": "gpu"}
+
+
 def find_devices(kind: str) -> "list[jax.Device]":
     """Returns all devices of a kind: "auto" (the fastest available), "cpu", "gpu" or "tpu".
+
+    "cuda" is another name of "gpu".
 
     Raises:
         ConfigError: if there is no such device.
@@ -23,9 +30,13 @@ def find_devices(kind: str) -> "list[jax.Device]":
     if kind == "auto":
         return jax.devices()
     try:
-        return jax.devices(kind)
+        return jax.devices(_ALIASES.get(kind, kind))
     except RuntimeError:
-        raise ConfigError("device", f"one of {_kinds()}", kind) from None
+        names = ("auto", *_KINDS, *_ALIASES)
+        got = f"{kind}, of which this machine has none that JAX can use"
+        if kind not in names:
+            got = f"{kind}{did_you_mean(kind, names)}"
+        raise ConfigError("device", f"one of {_kinds()}", got) from None
 
 
 def enable_compilation_cache() -> Path:

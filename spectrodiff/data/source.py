@@ -12,6 +12,8 @@ from typing import Any, Protocol, SupportsIndex
 import numpy as np
 
 from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.files import local_path
+from spectrodiff.core.suggestions import did_you_mean
 from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import Piece, PieceLength, join_pieces
 from spectrodiff.data.recordings import Recording
@@ -19,6 +21,17 @@ from spectrodiff.music.notes import NOTE_COLUMNS, Notes
 
 SUMMARY_FILE = "preparation.json"
 
+# Corpora that `spectrodiff prepare` knows.
+CORPORA = (
+    "maestro",
+    "slakh",
+    "cerberus4",
+    "guitarset",
+    "musicnet",
+    "urmp",
+    "pairs",
+    "soundfont",
+)
 _VERSION = "2.0.0"
 # Corpora that changed later.
 _LATER_VERSIONS = {"slakh": "2.1.0", "cerberus4": "2.1.0"}
@@ -135,8 +148,12 @@ def corpus_version(corpus: str) -> str:
 
 
 def dataset_folder(data_dir: str | os.PathLike[str], corpus: str, config: str) -> Path:
-    """Returns the folder of a prepared corpus: `data_dir/corpus/config/version`."""
-    return Path(data_dir).absolute() / corpus / config / corpus_version(corpus)
+    """Returns the folder of a prepared corpus: `data_dir/corpus/config/version`.
+
+    Raises:
+        ConfigError: if `data_dir` is a URL.
+    """
+    return local_path(os.fspath(data_dir)).absolute() / corpus / config / corpus_version(corpus)
 
 
 def index_path(folder: Path, split: str) -> Path:
@@ -165,8 +182,9 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
     if config not in configs:
         _check_version(data_dir, name)
         expected = f"the prepared corpus {name} in {os.fspath(data_dir)}"
-        got = f"only {corpus} with {', '.join(configs)}" if configs else "none"
-        raise CorpusError(name, expected, got)
+        if configs:
+            raise CorpusError(name, expected, f"only {corpus} with {', '.join(configs)}")
+        raise CorpusError(name, expected, f"none; {_how_to_prepare(corpus, config, data_dir)}")
     folder = dataset_folder(data_dir, corpus, config)
     builder = tfds.builder_from_directory(str(folder))
     wanted = split.split("[")[0]
@@ -208,6 +226,20 @@ def _check_version(data_dir: str | os.PathLike[str], name: str) -> None:
         command = f"python -m spectrodiff prepare {corpus} ... {data_flag}"
         got = f"{earlier}, with {contents}; delete {folder} and run {command}"
         raise CorpusError(name, f"version {version} of the prepared corpus", got)
+
+
+def _how_to_prepare(corpus: str, config: str, data_dir: str | os.PathLike[str]) -> str:
+    """Returns a phrase with the command that prepares a corpus, or with the corpora there are."""
+    if corpus not in CORPORA:
+        near = did_you_mean(corpus, CORPORA)
+        return near.strip(" ()") if near else f"corpora are {', '.join(CORPORA)}"
+    flags = ["--source FOLDER"] if corpus != "soundfont" else []
+    if config and corpus in ("pairs", "soundfont"):
+        flags.append(f"--name {config}")
+    elif config and corpus in ("slakh", "cerberus4"):
+        flags.append(f"--variant {config.partition('_')[0]}")
+    flags.append(f"--data_dir {shlex.quote(os.fspath(data_dir))}")
+    return f"prepare it by: spectrodiff prepare {corpus} {' '.join(flags)}"
 
 
 def _slice(name: str, split: str, wanted: str, count: int) -> tuple[int, int] | None:

@@ -281,7 +281,7 @@ def whole_batches(lengths: Sequence[int], batch_size: int, waiting: Set[int]) ->
     """Returns the songs to render so that waiting songs are rendered in the batches of all songs.
 
     How sums are rounded depends on the size of a batch. So an evaluation that goes on renders whole
-    batches again: its scores are those of an evaluation that was not interrupted.
+    batches again: its scores are those of an evaluation that was not stopped.
 
     Args:
         lengths: segments of all songs.

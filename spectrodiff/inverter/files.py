@@ -16,6 +16,7 @@ from spectrodiff.checkpoints.tree import assemble_tree, flatten
 from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.core.json_files import read_json
+from spectrodiff.core.suggestions import beside, did_you_mean
 from spectrodiff.inverter.config import InverterConfig, as_dict, from_dict
 from spectrodiff.inverter.networks.generators import generator_of
 from spectrodiff.models.definition import Params, define
@@ -75,7 +76,9 @@ def load_inverter(path: Path) -> StoredInverter:
     if path.is_dir():
         return _load_run(path)
     if not path.is_file():
-        raise CheckpointError(path, f"an inverter ({SUFFIX} file or training run)", "no such file")
+        expected = f"an inverter ({SUFFIX} file or training run)"
+        near = did_you_mean(str(path), beside(path))
+        raise CheckpointError(path, expected, f"no such file{near}")
     text = read_metadata(path).get(METADATA)
     if text is None:
         raise CheckpointError(path, f"{METADATA} in its metadata", "none")

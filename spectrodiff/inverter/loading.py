@@ -6,6 +6,8 @@ from pathlib import Path
 import jax
 
 from spectrodiff.checkpoints.bundled import bundled_inverter
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.suggestions import beside, did_you_mean
 from spectrodiff.inverter.base import Inverter
 from spectrodiff.inverter.files import SUFFIX, load_inverter
 from spectrodiff.inverter.griffin_lim import GriffinLim
@@ -28,6 +30,12 @@ def open_inverter(name: str | os.PathLike[str], platform: str | None = None) -> 
     if name == GRIFFIN_LIM:
         return GriffinLim()
     path, device = Path(name).expanduser(), jax.devices(platform)[0]
+    if not path.exists():
+        raise CheckpointError(
+            name,
+            f"{GRIFFIN_LIM!r}, an inverter in a {SUFFIX} or .onnx file, or a run folder",
+            "no such file" + did_you_mean(os.fspath(name), [GRIFFIN_LIM, *beside(name)]),
+        )
     if path.is_dir() or path.suffix.lower() == SUFFIX:
         return trained_inverter(load_inverter(path), device)
     return OnnxInverter(path, device="gpu" if device.platform == "gpu" else "cpu")

@@ -15,6 +15,7 @@ from spectrodiff.inverter.base import Audio, Inverter
 
 logger = logging.getLogger(__name__)
 
+CUDA = "CUDAExecutionProvider"
 _INPUT = "input_features"
 # Metadata in graphs exported here: `reach_frames` and `period_frames` of the inverter.
 REACH_METADATA = "spectrodiff_context_frames"
@@ -133,16 +134,26 @@ def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> 
     options.log_severity_level = 3  # errors only; warnings are about the export
     providers = ["CPUExecutionProvider"]
     if device != "cpu":
-        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        if CUDA in onnxruntime.get_available_providers():
             # JAX installs CUDA as Python packages, which onnxruntime does not find by itself.
             onnxruntime.preload_dlls()
-            providers.insert(0, "CUDAExecutionProvider")
+            providers.insert(0, CUDA)
         elif device == "gpu":
             logger.warning("%s runs on the CPU: this onnxruntime has no CUDA support", path)
     try:
-        return onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions have no common base class
         raise CheckpointError(path, "a readable ONNX graph", first_line(error)) from error
+    if CUDA in providers and CUDA not in session.get_providers():
+        # A session whose provider cannot start falls back without an error.
+        logger.warning(
+            "%s runs on the CPU: onnxruntime-gpu %s could not use a GPU. It needs the CUDA version "
+            "that it was built for: below 1.27 CUDA 12 (the extra cuda12), from 1.28 on CUDA 13 "
+            "(the extra cuda13)",
+            path,
+            onnxruntime.__version__,
+        )
+    return session
 
 
 def _takes_log_mel(node: Any) -> bool:

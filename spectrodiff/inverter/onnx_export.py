@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.constants import HOP_SAMPLES, MAX_LOG_MEL, MIN_LOG_MEL, NUM_MELS
 from spectrodiff.core.errors import CheckpointError, ConfigError
+from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import atomic_file
 from spectrodiff.inverter.config import FrameRateConfig, MelganConfig, RecurrentConfig
 from spectrodiff.inverter.files import StoredInverter
@@ -74,12 +75,9 @@ def build_model(inverter: StoredInverter) -> Any:
     """
     if isinstance(inverter.config, RecurrentConfig):
         raise ConfigError("export to ONNX", "a frame_rate or melgan inverter", "a recurrent one")
-    try:
-        from onnx import TensorProto, helper
-    except ImportError:
-        raise ConfigError(
-            "export to ONNX", "the package onnx (pip install 'spectrodiff[export]')", "none"
-        ) from None
+    need_extra("export to ONNX", "export")
+    from onnx import TensorProto, helper
+
     config, params = inverter.config, flatten(inverter.params)
     graph = _Graph()
     padding = padding_frames(config)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spectrodiff.core.errors import MidiError
+from spectrodiff.core.extras import need_extra
 from spectrodiff.music.programs import ProgramMap, map_program_numbers
 
 # Far above any real song; tokenizing longer ones could take all memory.
@@ -176,6 +177,7 @@ class Notes:
 
 
 def _import_note_seq() -> ModuleType:
+    need_extra("note sequences", "note-seq")
     with warnings.catch_warnings():
         # note-seq imports an audio library that warns about missing programs.
         warnings.simplefilter("ignore")

@@ -43,11 +43,13 @@ class PlayedModel:
         name: what the page calls it.
         synth: the model.
         notice: what people should know before they listen; may be empty.
+        made_for: number of steps that the model is made for; None if it samples with as many.
     """
 
     name: str
     synth: Synthesizer
     notice: str = ""
+    made_for: int | None = None
 
     def described(self) -> dict[str, Any]:
         """Returns the model as the page takes it."""
@@ -66,6 +68,7 @@ class PlayedModel:
                 "sampler": sampling.sampler,
                 "steps": sampling.steps,
                 "guidance": sampling.guidance,
+                "made_for": self.made_for or sampling.steps,
             },
             "programs": [{"program": p, "name": names[p]} for p in programs],
             "drums": known.drums is None or bool(known.drums),

@@ -1,6 +1,6 @@
 """Run of a recipe: renders songs, and trains the synthesizer, then the inverter, meanwhile.
 
-Both are saved during training, so that an interrupted run leaves its last state.
+Both are saved during training, so that a stopped run leaves its last state.
 """
 
 import concurrent.futures

@@ -32,7 +32,8 @@ def load(
 
     Args:
         model: a bundled or published name, a folder in our own layout or any released one, the URL
-            of a zip, or a Hub id (see `spectrodiff.checkpoints.resolve.open_checkpoint`).
+            of a zip or of a folder, or a Hub id (see
+            `spectrodiff.checkpoints.resolve.open_checkpoint`).
         inverter: an ONNX or safetensors file, the folder of a run that trained one, "griffin-lim",
             or any callable that satisfies `spectrodiff.inverter.Inverter`. By default the model's
             own, else the bundled one, else Griffin-Lim.

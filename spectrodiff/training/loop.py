@@ -66,7 +66,14 @@ def train(run: Run, state: TrainState) -> TrainState:
     pending, step, saved = PendingMetrics(), first, first
     # Batches that were read ahead but not trained on do not count.
     position = run.batches.get_state()
-    with MetricsWriter(run.folder, first, enabled=leader) as writer, StopRequest() as stop:
+    written = MetricsWriter(
+        run.folder,
+        first,
+        loggers=settings.loggers,
+        project=settings.project,
+        enabled=leader,
+    )
+    with written as writer, StopRequest() as stop:
         observer = Observer(run, writer, stop)
         observer.catch_up(state, first)
         while step < settings.steps:

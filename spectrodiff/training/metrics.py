@@ -1,4 +1,4 @@
-"""Metrics of a run: JSON lines, TensorBoard, and log lines with loss and speed."""
+"""Metrics of a run: JSON lines, loggers, and log lines with loss and speed."""
 
 import contextlib
 import datetime
@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,10 +18,13 @@ import numpy as np
 from spectrodiff.core.errors import SpectrodiffError
 from spectrodiff.core.files import atomic_file
 from spectrodiff.core.progress import Progress
-from spectrodiff.training.journal import Journal, TensorBoard
+from spectrodiff.training.journal import Journal
+from spectrodiff.training.loggers import open_loggers
+from spectrodiff.training.loggers.logger import LoggedRun, Logger
+from spectrodiff.training.settings import LoggerName
 
 logger = logging.getLogger(__name__)
-METRICS_FILE, TENSORBOARD_FOLDER = "metrics.jsonl", "tensorboard"
+METRICS_FILE = "metrics.jsonl"
 EVALUATION = "evaluation/"  # prefix of the names of scores
 
 
@@ -74,30 +77,40 @@ class PendingMetrics:
 
 
 class MetricsWriter:
-    """Appends to `metrics.jsonl` and TensorBoard, after removing the rows of later steps.
+    """Appends to `metrics.jsonl`, after removing the rows of later steps, and to loggers.
 
-    A full or missing disk does not stop the run: see `Journal`.
+    A full or missing disk does not stop the run: see `Journal`. Nor do loggers that fail.
 
     Args:
         folder: of the run.
         step: that the run resumes from. A run killed between checkpoints repeats some steps, and
             a run without a checkpoint, at 0, repeats all.
+        loggers: names of the loggers.
+        project: name under which services collect runs.
         enabled: False for a writer that does nothing.
 
     Raises:
         OutputError: if rows must be removed and the file cannot be written.
     """
 
-    def __init__(self, folder: Path, step: int, *, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        *,
+        loggers: Sequence[LoggerName] = ("tensorboard",),
+        project: str = "spectrodiff",
+        enabled: bool = True,
+    ) -> None:
         self._rows: Journal | None = None
-        self._board: TensorBoard | None = None
+        self._loggers: list[Logger] = []
         self._evaluated: set[int] = set()
         if enabled:
             for row in _remove_after(folder / METRICS_FILE, step if step > 0 else -1):
                 if any(name.startswith(EVALUATION) for name in row):
                     self._evaluated.add(row["step"])
             self._rows = Journal(folder / METRICS_FILE)
-            self._board = TensorBoard(folder / TENSORBOARD_FOLDER, step + 1)
+            self._loggers = open_loggers(loggers, LoggedRun(folder, step, project))
 
     def evaluated(self, step: int) -> bool:
         """Returns True if an earlier process wrote scores of a step, or if not enabled."""
@@ -105,21 +118,24 @@ class MetricsWriter:
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Writes named numbers."""
-        if self._rows is not None and self._board is not None:
+        if self._rows is not None:
             self._rows.add((json.dumps({"step": step, **values}) + "\n").encode())
-            self._board.scalars(step, values)
+        for logger in self._loggers:
+            logger.scalars(step, values)
 
     def picture(self, step: int, name: str, path: Path) -> None:
-        """Adds a PNG file to TensorBoard."""
-        if self._board is not None:
+        """Sends a PNG file to the loggers."""
+        if self._loggers:
             import matplotlib.image
 
-            self._board.picture(step, name, matplotlib.image.imread(path)[..., :3])
+            pixels = np.round(matplotlib.image.imread(path)[..., :3] * 255).astype(np.uint8)
+            for logger in self._loggers:
+                logger.picture(step, name, pixels)
 
     def audio(self, step: int, name: str, audio: np.ndarray) -> None:
-        """Adds mono audio, float32 [samples], to TensorBoard."""
-        if self._board is not None:
-            self._board.audio(step, name, audio)
+        """Sends mono audio, float32 [samples], to the loggers."""
+        for logger in self._loggers:
+            logger.audio(step, name, audio)
 
     def __enter__(self) -> Self:
         return self
@@ -130,9 +146,10 @@ class MetricsWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for journal in (self._rows, self._board):
-            if journal is not None:
-                journal.close()
+        if self._rows is not None:
+            self._rows.close()
+        for logger in self._loggers:
+            logger.close(failed=kind is not None)
 
 
 class Speedometer:

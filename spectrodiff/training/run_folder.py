@@ -46,6 +46,8 @@ CHANGEABLE = frozenset(
         "Training.save_every",
         "Training.keep",
         "Training.keep_every",
+        "Training.loggers",
+        "Training.project",
         "Data.evaluation_split",
         "Data.workers",
         "Tokenization.programs",

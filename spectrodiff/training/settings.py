@@ -25,6 +25,7 @@ OptimizerName = Literal["adafactor", "adamw", "muon"]
 RateSchedule = Literal["constant", "cosine", "rsqrt"]
 Initialization = Literal["t5", "aligned"]
 RandomBits = Literal["threefry2x32", "rbg"]
+LoggerName = Literal["tensorboard", "wandb", "trackio"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +152,8 @@ class Training:
     save_every: int = 5_000
     keep: int = 3  # number of newest checkpoints that are kept
     keep_every: int | None = 50_000  # checkpoints at multiples of this are kept as well
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)  # besides metrics.jsonl
+    project: str = "spectrodiff"  # name under which wandb and trackio collect runs
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -174,6 +177,8 @@ class Training:
         for name in ("previews", "seed"):
             value = getattr(self, name)
             require(value >= 0, f"Training.{name}", "a whole number >= 0", value)
+        different = len(set(self.loggers)) == len(self.loggers)
+        require(different, "Training.loggers", "each logger once", self.loggers)
 
     @property
     def dtype(self) -> type:

@@ -1,8 +1,10 @@
+import re
 import shutil
 
 import pytest
 
-from spectrodiff.checkpoints import bundled, resolve
+from spectrodiff.checkpoints import bundled
+from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.layouts.store import save_model
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError
@@ -58,15 +60,33 @@ def test_a_bundled_model(golden, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["small_with_context", "base_with_context"])
-def test_released_names_are_urls(name, monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr(resolve, "fetch_zip", lambda url, cache: asked.append(url) or tmp_path)
-    with pytest.raises(CheckpointError):
-        open_checkpoint(name)
-    assert asked == [
+def test_released_names_are_addresses(name):
+    assert find_source(name).address == (
         "https://storage.googleapis.com/music-synthesis-with-spectrogram-diffusion/checkpoints/"
         f"{name}.zip"
-    ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("base_with_contxt", "base_with_context"),
+        ("base-with-context", "base_with_context"),
+        ("small", "small_with_context"),
+        ("Mini", "mini"),
+        ("untraned", "untrained"),
+        ("runs/on", "runs/one"),
+        (
+            "paddle:google/music-spectrogram-diffusion@1",
+            "paddle:google/music-spectrogram-diffusion",
+        ),
+    ],
+)
+def test_misspelt_names_get_a_suggestion(name, meant, tmp_path, monkeypatch):
+    (tmp_path / "runs/one").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=re.escape(f"(did you mean {meant}?)")):
+        open_checkpoint(name, hub_endpoint="http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
 """Preparation of corpora from the command line."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from spectrodiff.commands import prepare as command
 from spectrodiff.commands import program
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
+from spectrodiff.data.prepare.summary import Summary
+from spectrodiff.data.recordings import Plan
 from spectrodiff.data.source import load_source
 from tests.support.corpora import write_notes, write_tone
 from tests.support.stand_ins import guitarset, maestro, musicnet, slakh, urmp
@@ -141,7 +146,7 @@ def test_a_user_error_is_one_line(tmp_path, monkeypatch, capsys, arguments, mess
     "arguments",
     [
         ["mozart"],
-        ["maestro", "--source", "x"],
+        ["maestro"],
         ["pairs", "--source", "x", "--data_dir", "y", "--name", "a/b"],
         ["pairs", "--source", "x", "--data_dir", "y", "--validation_share", "1.5"],
         ["urmp", "--source", "x", "--data_dir", "y", "--workers", "-1"],
@@ -149,6 +154,29 @@ def test_a_user_error_is_one_line(tmp_path, monkeypatch, capsys, arguments, mess
     ],
 )
 def test_invalid_options_are_refused(arguments, capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="2"):
         main(arguments)
-    assert "usage:" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+
+
+@pytest.mark.parametrize(("beam", "absolute"), [([], False), (["--beam=--a='b c' --d"], True)])
+def test_workers_of_beam_get_absolute_paths(beam, absolute, tmp_path, monkeypatch):
+    given = {}
+
+    def plan(source, validation_share):
+        given["source"] = source
+        return Plan({})
+
+    def prepare(*arguments, beam_options, **_):
+        given["options"] = beam_options
+        return Summary()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command.pairs, "plan", plan)
+    monkeypatch.setattr(command, "prepare", prepare)
+    assert main(["pairs", "--source", "takes", "--data_dir", "data", *beam]) == 0
+    assert given == {
+        "source": tmp_path / "takes" if absolute else Path("takes"),
+        "options": ["--a=b c", "--d"] if absolute else None,
+    }

@@ -117,7 +117,6 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
         (["{midi}/overlaps.mid", "--batch_size", "-1"], "error: batch_size: expected a whole"),
         (["{midi}/overlaps.mid", "--program_map", "gm"], "Tokenization.program_map: expected one"),
         (["{midi}/overlaps.mid", "--device", "tpu"], "error: device: expected one of auto, cpu"),
-        (["{midi}/overlaps.mid", "--precision", "int8"], "error: precision: expected 'float32'"),
         (["{midi}/overlaps.mid", "--inverter", "no.onnx"], "error: no.onnx: expected an ONNX file"),
         (["{midi}/overlaps.mid", "--gin_bindings", "Sampling.step = 3"], "did you mean 'steps'?"),
         (

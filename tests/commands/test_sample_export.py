@@ -1,5 +1,6 @@
 """Files of the sample command for other programs: stems, sample rate, bits and channels."""
 
+import json
 import logging
 
 import numpy as np
@@ -102,10 +103,16 @@ def test_peaks_are_limited_in_all_stems_and_the_mix_alike(render, caplog):
         np.testing.assert_allclose(audio[heard] / soft[name][heard], mix[heard], rtol=0.15)
 
 
-def test_one_instrument_has_a_stem_and_a_mix(render):
-    stems = read_all(render(["piano_pedal"], "--stems"), dtype="int16")
+def test_one_instrument_has_a_stem_and_a_mix(render, capfd):
+    folder = render(["piano_pedal"], "--stems", "--json")
+    stems = read_all(folder, dtype="int16")
     assert list(stems) == ["1_piano", "mix"]
     np.testing.assert_array_equal(*stems.values())
+    # Nothing but JSON is on standard output.
+    assert [json.loads(line) for line in capfd.readouterr().out.splitlines()] == [
+        {"out": str(folder / f"{name}.wav"), "seconds": len(audio) / 16_000, "sample_rate": 16_000}
+        for name, audio in stems.items()
+    ]
 
 
 def test_a_new_folder_beside_the_user_and_a_warning_of_other_stems(
@@ -162,6 +169,11 @@ def test_peaks_hold_for_the_samples_that_are_written(render, rate):
         (["--stems", "--bits", "32", "--format", "flac"], "bits: expected 16 or 24 for flac"),
         (["--out", "a.flac", "--bits", "32"], "bits: expected 16 or 24 for flac, got 32"),
         (["--out", "a.ogg", "--bits", "24"], "bits: expected none for ogg, which is lossy"),
+        (
+            ["--out", "a.wav", "--format", "flac"],
+            "--format: expected wav, as --out a.wav says, or no --format, got flac",
+        ),
+        (["--out", "a.waw"], r"--out: expected .*, got a.waw \(did you mean .wav\?\)"),
         (["--stems", "--together"], "--together: expected a --loudness"),
     ],
 )

@@ -317,8 +317,8 @@ def test_a_cosine_run_keeps_its_length(home):
 def test_fine_tuning_from_a_run(home):
     bindings = ("Training.steps = 1", "Training.previews = 1")
     flags = [word for binding in bindings for word in ("--gin_bindings", binding)]
-    tuned = run(home, "tuned", "--init_from", home / "straight", *flags)
-    assert tuned.returncode == 0, tuned.stderr
+    tuned = run(home, "tuned", "--init-from", home / "straight", *flags, "--json")
+    assert json.loads(tuned.stdout or "0") == {"run_dir": str(home / "tuned"), "step": 1}
     previews = sorted(path.name for path in (home / "tuned" / "previews").iterdir())
     assert previews == ["0000001_0.png", "0000001_0.wav"]
     start = [line for line in metrics(home, "tuned") if line["step"] == 0]

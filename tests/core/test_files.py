@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.files import file_name, local_path
+from spectrodiff.core.files import (
+    atomic_file,
+    atomic_folder,
+    check_writable,
+    file_name,
+    local_path,
+    refuse_remote,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +27,24 @@ def test_urls_are_no_paths(text):
 @pytest.mark.parametrize("text", ["a", "../a/b.wav", "/a:/b", "a/gs://b", "C:/a", "gs:", "~/a"])
 def test_paths_are_paths(text):
     assert local_path(text) == Path(text)
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+@pytest.mark.parametrize("path", ["gs://b/a", Path("s3://b/a")])
+def test_nothing_is_written_for_a_url(write, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="got a URL"), write(path):
+        pass
+    with pytest.raises(ConfigError, match="got a URL"):
+        check_writable(path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["https://x.org/a.zip", "HTTP://x.org", "mini", "a/gs://b", ""])
+def test_only_remote_file_systems_are_refused(text):
+    refuse_remote(text)
+    with pytest.raises(ConfigError, match=r"^Data.corpora: .*gcsfuse.* got gs://b$"):
+        refuse_remote("gs://b", "Data.corpora")
 
 
 def test_simple_ids_are_names():

@@ -182,7 +182,7 @@ def test_the_table_and_the_file(tmp_path, capsys):
         for name, one, two in (("p", 1.0, 2.0), ("q", 1.5, 2.0), ("r", 1.0, 2.5))
     }
     evaluation(tmp_path / "a", {"own/x:test": songs})
-    main(["compare", str(tmp_path / "a"), "--to", "few", "--json", str(tmp_path / "out.json")])
+    main(["compare", str(tmp_path / "a"), "--to", "few", "-o", str(tmp_path / "out.json")])
     text = capsys.readouterr().out
     lines = {
         line.split(" | ")[0].strip("*| "): line.strip("| ").split(" | ")[1:]

@@ -6,6 +6,7 @@ from onnx import helper
 
 from spectrodiff.core.errors import AudioError, CheckpointError
 from spectrodiff.inverter import OnnxInverter
+from spectrodiff.inverter.onnx import open_session
 from tests.support.onnx_graphs import save_convolution, save_graph
 
 
@@ -99,3 +100,40 @@ def test_unusable_features_are_refused(released):
         inverter(np.zeros((0, 128)))
     with pytest.raises(AudioError, match=r"shape \(5, 64\)"):
         inverter(np.zeros((5, 64)))
+
+
+class RefusedSession:
+    """A session of an onnxruntime whose GPU provider cannot start: it falls back silently."""
+
+    def __init__(self, path, options, providers):
+        self.asked = providers
+
+    def get_providers(self):
+        return ["CPUExecutionProvider"]
+
+
+class AcceptedSession(RefusedSession):
+    def get_providers(self):
+        return self.asked
+
+
+@pytest.mark.parametrize(
+    ("session", "device", "warned"),
+    [
+        (RefusedSession, "gpu", True),
+        (RefusedSession, "auto", True),
+        (RefusedSession, "cpu", False),
+        (AcceptedSession, "gpu", False),
+    ],
+)
+def test_a_refused_gpu_is_said(released, caplog, monkeypatch, session, device, warned):
+    cuda = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: cuda)
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr("onnxruntime.InferenceSession", session)
+    monkeypatch.setattr("onnxruntime.__version__", "1.31.1")
+    with caplog.at_level(logging.WARNING):
+        opened = open_session(released, device)
+    assert opened.asked == (cuda if device != "cpu" else cuda[1:])
+    said = f"{released} runs on the CPU: onnxruntime-gpu 1.31.1 could not use a GPU. It needs"
+    assert (said in caplog.text) == warned

@@ -18,7 +18,9 @@ class FileServer:
         self.requests: list[tuple[str, str, str | None]] = []  # method, path, range asked for
         self.cut_after: int | None = None  # breaks the connection off after so many bytes
         self.ranges = True
+        self.heads = True  # False refuses requests for headers alone
         self.etag = '"first"'
+        self.headers: dict[str, dict[str, str]] = {}  # more headers, by path
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -29,21 +31,33 @@ class FileServer:
         self._thread.join()
         self._server.server_close()
 
+    @property
+    def transfers(self) -> list[tuple[str, str | None]]:
+        """Path and range of the requests for contents."""
+        return [(path, range) for method, path, range in self.requests if method == "GET"]
+
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answers with a file, or the rest of it if that is asked for."""
-        data = self.files.get(urlsplit(request.path).path)
+        path = urlsplit(request.path).path
+        data = self.files.get(path)
+        if request.command == "HEAD" and not self.heads:
+            request.send_error(405)
+            return
         if data is None:
             request.send_error(404)
             return
         start, asked = 0, request.headers.get("Range")
-        if asked and self.ranges and request.headers.get("If-Range") == self.etag:
+        if asked and self.ranges and request.headers.get("If-Range", self.etag) == self.etag:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
         if start >= len(data) and start:
             request.send_error(416)
             return
         request.send_response(206 if start else 200)
         request.send_header("ETag", self.etag)
-        request.send_header("Content-Length", str(len(data) - start))
+        for name, value in self.headers.get(path, {}).items():
+            request.send_header(name, value)
+        if "Content-Length" not in self.headers.get(path, {}):
+            request.send_header("Content-Length", str(len(data) - start))
         if start:
             request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         request.end_headers()
@@ -63,6 +77,8 @@ class HubServer(FileServer):
     def __init__(self) -> None:
         super().__init__()
         self.repositories: dict[str, dict[str, bytes]] = {}  # id to file name to contents
+        self.sha256: dict[str, str] = {}  # published checksums by file name
+        self.license: str | None = None
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(request.path).path)
@@ -89,9 +105,17 @@ class HubServer(FileServer):
             about = {
                 "id": f"{owner}/{name}",
                 "sha": COMMIT,
-                "siblings": [{"rfilename": path} for path in files],
+                "siblings": [self._describe(path, data) for path, data in files.items()],
+                "cardData": {"license": self.license} if self.license else {},
             }
             self._reply(request, 200, json.dumps(about).encode())
+
+    def _describe(self, path: str, data: bytes) -> dict[str, object]:
+        described: dict[str, object] = {"rfilename": path, "size": len(data)}
+        if path in self.sha256:
+            lfs = {"size": len(data), "sha256": self.sha256[path], "pointerSize": 134}
+            described["lfs"] = lfs
+        return described
 
     def _reply(
         self,

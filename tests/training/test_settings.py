@@ -21,6 +21,14 @@ from spectrodiff.training.tasks.denoise import Diffusion
             lambda: Training(precision="float16"),
             r"Training.precision: expected one of 'float32', 'bfloat16', got 'float16'",
         ),
+        (
+            lambda: Training(loggers=("wand",)),
+            r"Training.loggers: expected a list, each one of 'tensorboard', 'wandb', 'trackio'",
+        ),
+        (
+            lambda: Training(loggers=("wandb", "wandb")),
+            r"Training.loggers: expected each logger once, got \('wandb', 'wandb'\)",
+        ),
         (lambda: Training(keep_every="x"), r"Training.keep_every: expected a whole number or None"),
         (lambda: Training(keep_every=0), r"Training.keep_every: expected .*>= 1.*, got 0"),
         (lambda: Optimization(learning_rate="fast"), r"learning_rate: expected a number, got 'fas"),

@@ -53,3 +53,12 @@ LAYOUTS = (
     ),
     Layout("decoder/*.pdparams (Paddle)", find_paddle, import_paddle, paddle_files),
 )
+
+
+def needed_files(files: Sequence[str]) -> list[str]:
+    """Returns the files that belong to a model, in the first layout that they have.
+
+    Args:
+        files: paths of all files of a repository or folder, with slashes.
+    """
+    return next(filter(None, (layout.select(files) for layout in LAYOUTS)), [])

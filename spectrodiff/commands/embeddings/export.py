@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.shared.flags import minutes
+from spectrodiff.commands.shared.flags import add_out, minutes
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.files import local_path
 
 if TYPE_CHECKING:
     from spectrodiff.evaluation.metrics.embeddings.export.exporting import Exportable
@@ -35,14 +36,18 @@ def main(arguments: Sequence[str]) -> None:
     exportable = _openers(flags)[flags.kind]()
     error = export(exportable, flags.out, COMPARED_SECONDS.get(flags.kind, (2, 11)))
     recipe = exportable.recipe
-    print(f"{flags.out}  {recipe.name} ({recipe.source}), {recipe.sample_rate} Hz")
-    print(f"largest difference from the original: {error:.1e} of the standard deviation")
+    text = (
+        f"{written(flags.out)}  {recipe.name} ({recipe.source}), {recipe.sample_rate} Hz\n"
+        f"largest difference from the original: {error:.1e} of the standard deviation"
+    )
+    values = {"out": flags.out, "embedding": recipe.name, "source": recipe.source}
+    print_result(flags, text, {**values, "sample_rate": recipe.sample_rate, "error": error})
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
     listed = "\n".join(f"  {name:12} {help}" for name, help in KINDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("export-embedding"),
         description="Writes a published embedding of audio to an ONNX file for fad --onnx and "
         "Evaluation.onnx, and compares it with the original package, which has to be installed "
@@ -53,7 +58,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add("kind", choices=KINDS, metavar="EMBEDDING", help="one of those above")
     add("--weights", help="file of weights; for clap-hub and mert a folder or a Hub repository")
     add("--random_weights", action="store_true", help="try the export without weights")
-    add("--out", type=local_path, required=True, metavar="FILE.onnx", help="file to write")
+    add_out(parser, "file to write", required=True, metavar="FILE.onnx")
     add("--layer", type=int, default=4, help="layer of MERT, 1 to 12 (default: %(default)s)")
     add(
         "--window_seconds",
@@ -61,6 +66,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         default=30.0,
         help="length of MERT's windows; memory grows with its square (default: %(default)s)",
     )
+    add_json(parser, "out, embedding, source, sample_rate and error (largest difference)")
     return parser.parse_args(arguments)
 
 

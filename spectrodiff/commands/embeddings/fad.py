@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spectrodiff.commands.program import usage_name
-from spectrodiff.commands.shared.flags import natural
-from spectrodiff.core.errors import printable
+from spectrodiff.commands.shared.flags import add_seed, natural
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.core.errors import ConfigError, printable
 from spectrodiff.core.files import local_path
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ LOG_MEL_REMARK = "needs no weights; comparable only with itself"
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     flags = parse_flags(arguments)
+    if flags.csv and flags.json:
+        raise ConfigError("--json", "one of --json and --csv", "both")
     # Imported here so that --help is fast.
     from spectrodiff.evaluation.folders.distance import folder_distance
 
@@ -58,12 +62,12 @@ def main(arguments: Sequence[str]) -> None:
         writer.writerows(row for result in results for row in csv_rows(result))
         return
     for result, (embedding, _) in zip(results, embeddings, strict=True):
-        print("\n".join(describe(result, _remark(embedding))))
+        print_result(flags, "\n".join(describe(result, _remark(embedding))), result)
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("fad"),
         description="Computes the Frechet audio distance (FAD) of two folders of audio files of "
         "any rate. Without an embedding, statistics of log-mel spectrograms are compared: they "
@@ -89,6 +93,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add("--per_file", action="store_true", help="also the distance of each file of A to B")
     add("--csv", action="store_true", help="print a table in CSV")
+    keys = "embedding, distance, interval, extrapolated (FAD-infinity), evaluated, reference, "
+    add_json(parser, f"{keys}per_file and damaged", each="embedding")
     add("--cache", type=local_path, metavar="DIR", help="folder in which embeddings are kept")
     add("--skip_damaged", action="store_true", help="leave out files that cannot be read")
     add(
@@ -97,7 +103,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         default=200,
         help="replicates of the bootstrap for the interval; 0 for none (default: %(default)s)",
     )
-    add("--seed", type=natural, default=0, help="seed of the bootstrap and of FAD-infinity")
+    add_seed(parser, "the bootstrap and of FAD-infinity")
     return parser.parse_args(arguments)
 
 

@@ -1,16 +1,17 @@
 """Command `tally`: counts the answers of a listening test."""
 
-import argparse
 from collections.abc import Sequence
 
 from spectrodiff.commands.program import usage_name
+from spectrodiff.commands.shared.parser import Parser
+from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.core.files import local_path
-from spectrodiff.report.tally import tally
+from spectrodiff.report.tally import Preference, tally
 
 
 def main(arguments: Sequence[str]) -> None:
     """Counts the answers in the files on the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=usage_name("tally"),
         description="Counts the preferences of listeners.",
     )
@@ -18,20 +19,28 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "answers", type=local_path, nargs="+", metavar="CSV", help="downloaded answers"
     )
+    keys = "first, second, first_better, same, second_better, listeners, preference, low, high "
+    add_json(parser, f"{keys}and p_value", each="pair of models")
     options = parser.parse_args(arguments)
     for result in tally(options.key, options.answers):
-        print(
-            f"{result.first}: {result.first_better}   no difference: {result.same}   "
-            f"{result.second}: {result.second_better}"
+        print_result(options, describe(result), result)
+
+
+def describe(result: Preference) -> str:
+    """Returns two lines: the answers, and what they say about the preference."""
+    answers = (
+        f"{result.first}: {result.first_better}   no difference: {result.same}   "
+        f"{result.second}: {result.second_better}"
+    )
+    if result.low is None or result.high is None:
+        verdict = (
+            f"one listener, who prefers the first by {result.preference:+.2f}; "
+            f"p = {result.p_value:.3g} (sign test, of this listener alone)"
         )
-        if result.low is None or result.high is None:
-            print(
-                f"one listener, who prefers the first by {result.preference:+.2f}; "
-                f"p = {result.p_value:.3g} (sign test, of this listener alone)"
-            )
-        else:
-            print(
-                f"{result.listeners} listeners, who prefer the first by {result.preference:+.2f} "
-                f"[{result.low:+.2f}, {result.high:+.2f}]; "
-                f"p = {result.p_value:.3g} (sign-flip test over listeners)"
-            )
+    else:
+        verdict = (
+            f"{result.listeners} listeners, who prefer the first by {result.preference:+.2f} "
+            f"[{result.low:+.2f}, {result.high:+.2f}]; "
+            f"p = {result.p_value:.3g} (sign-flip test over listeners)"
+        )
+    return f"{answers}\n{verdict}"

@@ -15,6 +15,7 @@ from spectrodiff.audio.files import write_audio
 from spectrodiff.audio.loudness import check_lufs, gain_to, limit
 from spectrodiff.audio.pictures import write_spectrogram
 from spectrodiff.audio.samples import SAMPLE_RATES, resample
+from spectrodiff.commands.shared.results import print_result, written
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, printable
 from spectrodiff.music.general_midi import enumerate_names
@@ -45,7 +46,6 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--format",
         choices=[suffix[1:] for suffix in AUDIO_SUFFIXES],
-        default="wav",
         help="format of audio files in a folder (default: wav)",
     )
     add(
@@ -95,6 +95,11 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def format_of(flags: argparse.Namespace) -> str:
+    """Returns the format of audio files whose names do not say it."""
+    return flags.format or AUDIO_SUFFIXES[0][1:]
+
+
 def check_export(flags: argparse.Namespace, outputs: Sequence[Path]) -> None:
     """Checks the flags of files and loudness before anything is rendered.
 
@@ -114,11 +119,12 @@ def check_export(flags: argparse.Namespace, outputs: Sequence[Path]) -> None:
         raise ConfigError("--peak", f"decibels of {LOWEST_PEAK:g} or more", f"{flags.peak:g}")
     if flags.together and flags.loudness is None:
         raise ConfigError("--together", "a --loudness for all songs", "none")
-    suffixes = {f".{flags.format}"} if flags.stems else {path.suffix.lower() for path in outputs}
-    if flags.stems and f".{flags.format}" not in LOSSLESS:
+    own = f".{format_of(flags)}"
+    suffixes = {own} if flags.stems else {path.suffix.lower() for path in outputs}
+    if flags.stems and own not in LOSSLESS:
         formats = " or ".join(suffix[1:] for suffix in LOSSLESS)
         expected = f"{formats} with --stems, since the sum of lossy files is not the mix"
-        raise ConfigError("--format", expected, flags.format)
+        raise ConfigError("--format", expected, format_of(flags))
     for suffix in suffixes:
         check_bits(suffix, flags.bits)
 
@@ -154,7 +160,7 @@ def write_stems(
         folders: folder of each song.
         flags: flags of the command.
     """
-    bits = check_bits(f".{flags.format}", flags.bits) or 16
+    bits = check_bits(f".{format_of(flags)}", flags.bits) or 16
     layout = {"sample_rate": flags.sample_rate, "bits": bits}
     for group in [list(rendered)] if flags.together else ([one] for one in rendered):
         gain = _loudness_gain([stems.mix for _, stems in group], flags)
@@ -170,7 +176,7 @@ def write_stems(
             pictures = _features(stems) if flags.picture else {}
             written = set()
             for track, audio in tracks:
-                path = folder / f"{track}.{flags.format}"
+                path = folder / f"{track}.{format_of(flags)}"
                 _write(path, audio, pictures.get(track), flags)
                 written.add(path.name)
             _warn_of_others(folder, written)
@@ -214,4 +220,6 @@ def _write(
     write_audio(path, audio, flags.sample_rate, bits=flags.bits, channels=flags.channels)
     if flags.picture and log_mel is not None:
         write_spectrogram(path.with_suffix(".png"), log_mel)
-    print(f"{printable(str(path))}  {len(audio) / flags.sample_rate:.1f} s", flush=True)
+    seconds = len(audio) / flags.sample_rate
+    values = {"out": path, "seconds": seconds, "sample_rate": flags.sample_rate}
+    print_result(flags, f"{written(path)}  {seconds:.1f} s", values)

@@ -6,18 +6,21 @@ use gin. Gin's errors become `ConfigError`, with a suggestion for a misspelled n
 
 import copy
 import dataclasses
-import difflib
 
 # gin uses this when a file is missing, but does not import it.
 import importlib.util  # noqa: F401
 import logging
 import re
-from collections.abc import Sequence
+import tokenize
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
+from spectrodiff.commands.shared.configs import find_config
+from spectrodiff.commands.shared.gin_errors import correct
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import atomic_file
+from spectrodiff.core.suggestions import nearest
 
 Settings = TypeVar("Settings")
 
@@ -34,9 +37,9 @@ def parse(
 
     Args:
         classes: frozen dataclasses that can be configured, under their own names.
-        files: paths, absolute, or relative to the working directory or to `folder`.
+        files: paths, or names of configs in `folder` (see `find_config`).
         bindings: such as "Sampling.steps = 50".
-        folder: of the configs that come with the package.
+        folder: of the configs that come with the package; files include each other from there.
 
     Raises:
         ConfigError: for a missing file, a syntax error, or an unknown name.
@@ -49,15 +52,17 @@ def parse(
             gin.external_configurable(settings, name=settings.__name__)
     if folder is not None:
         gin.add_config_file_search_path(folder)
-    for file in files:
-        if not Path(file).is_file() and not (folder and (Path(folder) / file).is_file()):
-            raise ConfigError(file, "a gin file", "no such file")
+    paths = [str(find_config(file, folder)) for file in files]
     # Gin logs an error for each folder without an included file, even if another folder has it.
     log = logging.getLogger()
     log.addFilter(_is_worth_logging)
     try:
-        gin.parse_config_files_and_bindings(list(files), list(bindings), skip_unknown=False)
+        gin.parse_config_files_and_bindings(paths, list(bindings), skip_unknown=False)
     except Exception as error:  # gin raises many types, all about the config
+        if isinstance(error, SyntaxError | tokenize.TokenError):
+            _raise_corrected(list(_statements(paths, bindings, folder)))
+        if match := re.match(r"Unable to open file: (.*?)\. Searched", str(error)):
+            find_config(match[1], folder)
         subject = ", ".join([*files, *bindings])
         raise ConfigError(subject, *_explain(str(error), classes)) from error
     finally:
@@ -120,6 +125,44 @@ def write(folder: Path) -> None:
             temporary.write_text(text)
 
 
+class _Statement(NamedTuple):
+    """Statement of a gin file, or a binding, of which `line` is None."""
+
+    file: str
+    line: int | None
+    text: str
+
+
+def _statements(
+    paths: Sequence[str], bindings: Sequence[str], folder: str | None
+) -> Iterator[_Statement]:
+    """Yields the statements of files, of the files that they include, and of bindings."""
+    for path in paths:
+        # The lines that follow the first one of a statement are indented, or close a bracket.
+        for match in re.finditer(r"^[A-Za-z_].*(?:\n(?![A-Za-z_#]).*)*", _read(path), re.MULTILINE):
+            line = _read(path).count("\n", 0, match.start()) + 1
+            yield _Statement(path, line, match[0].strip())
+            if include := re.match(r"include\s+['\"](.*?)['\"]", match[0]):
+                yield from _statements([str(find_config(include[1], folder))], [], folder)
+    yield from (_Statement("--gin_bindings", None, binding) for binding in bindings)
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text("utf-8", errors="replace")
+
+
+def _raise_corrected(statements: Sequence[_Statement]) -> None:
+    """Raises ConfigError for the first statement that is known to be wrong and how."""
+    text = "\n".join(statement.text for statement in statements)
+    macros = {*re.findall(r"%(\w+)", text), *re.findall(r"^(\w+)\s*=", text, re.MULTILINE)}
+    for file, line, statement in statements:
+        if correction := correct(statement, macros):
+            quoted = f'"{correction.line}"' if line is None else correction.line
+            subject = file if line is None else f"{file}, line {line}"
+            got = " ".join(statement.split())
+            raise ConfigError(subject, f"{quoted}, with {correction.rule}", got)
+
+
 def _is_worth_logging(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Path not found")
 
@@ -160,12 +203,24 @@ def _explain(message: str, classes: Sequence[type]) -> tuple[str, str]:
     if match := re.search(r"Required bindings for .* not provided in config: (.*)", message):
         return f"a value for {match[1]}", "none"
     if match := re.search(r"No bindings specified for '([^']*)/gin.macro'", message):
-        return f"a value for the macro {match[1]}", "none"
+        near = nearest(match[1], [name for name in _macros() if name != match[1]])
+        return (
+            f"a value for the macro {match[1]}",
+            f"none (did you mean %{near}?)" if near else "none",
+        )
+    if match := re.search(r"No configurable matching reference '@([^']*)'", message):
+        return _suggest("a class behind the @", match[1].removesuffix("()"), list(parameters))
     return "gin syntax (text in quotes)", message.strip().splitlines()[0]
 
 
+def _macros() -> list[str]:
+    """Returns the names of the macros that have a value."""
+    import gin
+
+    return re.findall(r"^([A-Za-z_]\w*) = ", gin.config_str(), re.MULTILINE)
+
+
 def _suggest(what: str, wrong: str, names: Sequence[str]) -> tuple[str, str]:
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
-    if close:
-        return what, f"{wrong!r} (did you mean {close[0]!r}?)"
+    if near := nearest(wrong, names, cutoff=0.5):
+        return what, f"{wrong!r} (did you mean {near!r}?)"
     return f"{what}: {', '.join(names) or 'there is none'}", repr(wrong)

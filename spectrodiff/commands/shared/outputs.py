@@ -1,5 +1,6 @@
 """Names of the files that a command writes: one file, or one for each input in a folder."""
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from spectrodiff.data.corpora.folders import AUDIO_SUFFIXES, MIDI_SUFFIXES
 
 # Suffixes that names of folders do not have.
 _OTHERS = (".m4a", ".aac", ".aif", ".aiff", ".opus", ".png")
+# Similarity of a suffix to one that is known; .waw and .wav have 0.75, .v2 and .wav 0.57.
+_ALIKE = 0.7
+_SHORTEST = 3
 _FILE_SUFFIXES = (*AUDIO_SUFFIXES, *MIDI_SUFFIXES, *_OTHERS)
 
 
@@ -34,8 +38,10 @@ def name_outputs(
         if len(inputs) > 1:
             raise ConfigError("--out", f"a folder for {len(inputs)} {kind}", f"the file {out}")
         return [folder]
-    if folder.suffix.lower() in _FILE_SUFFIXES and not folder.is_dir():
-        raise ConfigError("--out", f"a folder or a name in {', '.join(suffixes)}", out)
+    if not folder.is_dir() and (near := _file_suffix(folder.suffix.lower(), suffixes)):
+        hint = "" if near == folder.suffix.lower() else f" (did you mean {near}?)"
+        expected = f"a folder or a name in {', '.join(suffixes)}"
+        raise ConfigError("--out", expected, f"{out}{hint}")
     outputs = [folder / Path(name).parent / f"{Path(name).stem}{suffix}" for name in inputs]
     return _distinct(outputs, kind)
 
@@ -61,6 +67,17 @@ def name_folders(inputs: Sequence[str], out: str | None, *, kind: str) -> list[P
     # A name such as "...mid" would become "..", the folder above.
     names = [name if set(Path(name).stem) <= {"."} else Path(name).stem for name in inputs]
     return _distinct([local_path(out or ".") / name for name in names], kind)
+
+
+def _file_suffix(suffix: str, suffixes: Sequence[str]) -> str | None:
+    """Returns the suffix of files that a suffix is, or was meant to be; None for that of a folder.
+
+    A folder with such a name can be made beforehand.
+    """
+    if suffix in _FILE_SUFFIXES or len(suffix) < _SHORTEST:
+        return suffix if suffix in _FILE_SUFFIXES else None
+    near = difflib.get_close_matches(suffix, suffixes, n=1, cutoff=_ALIKE)
+    return near[0] if near else None
 
 
 def _distinct(outputs: list[Path], kind: str) -> list[Path]:

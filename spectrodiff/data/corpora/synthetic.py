@@ -45,7 +45,7 @@ class CachedRenderer:
 
     Attributes:
         renderer: renders the songs.
-        cache: folder of rendered songs, with which an interrupted preparation continues.
+        cache: folder of rendered songs, with which a stopped preparation continues.
     """
 
     renderer: SoundfontRenderer

@@ -1,7 +1,6 @@
 """Preparation of a planned corpus as a dataset on disk."""
 
 import contextlib
-import fcntl
 import itertools
 import logging
 import shutil
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 logger = logging.getLogger(__name__)
+
+# In messages of the array_record library, which has no exception of its own.
+_FAILED_WRITE = "write() failed"
 
 
 def prepare(
@@ -56,7 +58,7 @@ def prepare(
         CorpusError: if a split has no usable recordings.
         OutputError: if the folder cannot be written, the disk is full, or another process is
             preparing the same corpus.
-        ConfigError: if Beam is requested but not installed.
+        ConfigError: if Beam is requested but not installed, or its runner fails.
     """
     folder = dataset_folder(data_dir, corpus, config)
     with _writing(folder), _locked(folder.parent):
@@ -122,7 +124,15 @@ def _build_with_beam(
     from spectrodiff.data.prepare.builder import BeamCorpusBuilder
 
     builder = BeamCorpusBuilder(corpus, config, data_dir.absolute(), splits, summary, piece_length)
-    _run(builder, options)
+    try:
+        _run(builder, options)
+    except (RuntimeError, ValueError) as error:
+        if _FAILED_WRITE in str(error):
+            raise
+        # A runner that cannot be started, or whose workers fail; Beam has no exception of its own.
+        logger.debug("Beam failed", exc_info=True)
+        expected = "a runner that can run the preparation"
+        raise ConfigError("--beam", expected, f"{type(error).__name__}: {error}") from error
 
 
 def _pipeline_options(words: Sequence[str]) -> "PipelineOptions":
@@ -163,8 +173,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(folder, error) from error
     except RuntimeError as error:
-        # The array_record library has no exception of its own.
-        if "write() failed" not in str(error):
+        if _FAILED_WRITE not in str(error):
             raise
         raise unwritable(folder, OSError(str(error).split(";")[0])) from error
 
@@ -172,11 +181,17 @@ def _writing(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Holds a lock that the system releases when this process ends."""
+    from filelock import FileLock, Timeout
+
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        expected = "one preparation at a time"
+        raise OutputError(folder, expected, "another one that is running") from None
+    with lock:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            expected = "one preparation at a time"
-            raise OutputError(folder, expected, "another one that is running") from error
-        yield
+            yield
+        finally:
+            lock.release()

@@ -98,7 +98,7 @@ export class Controls {
     $("model").value = side.model.name;
     const { model } = side;
     setText($("model-note"), model.notice || `Knows ${model.instruments}${model.drums ? "" : "; no drums"}.`);
-    setText($("own-steps"), `This model is made for ${model.sampling.steps}.`);
+    setText($("own-steps"), `This model is made for ${model.sampling.made_for}.`);
     $("model-note").classList.toggle("warning-text", model.notice !== "");
     for (const field of document.querySelectorAll("[data-diffusion]")) field.hidden = !model.diffusion;
     setText($("side-name"), "AB"[session.chosen]);

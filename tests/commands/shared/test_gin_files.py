@@ -43,8 +43,10 @@ def test_bindings_win_over_files_and_overrides_over_both(tmp_path):
         ("Rehersal.bars = 1", r"a name that can be configured, got 'Rehersal' \(did you mean 'Reh"),
         ("Rehearsal.bar = 1", r"a setting of Rehearsal, got 'bar' \(did you mean 'bars'\?\)"),
         ("Rehearsal.xyz = 1", "a setting of Rehearsal: bars, tempo, leader, got 'xyz'"),
-        ("Rehearsal.leader = ann", "gin syntax"),
-        ("Rehearsal.bars == 1", "gin syntax"),
+        ("Rehearsal.leader = @an()", r"a class behind the @.*, got 'an'"),
+        ("Rehearsal.leader = ann", r'"Rehearsal.leader = .ann.", with text in quotes, got Re'),
+        ("Rehearsal.bars == 1", '"Rehearsal.bars = 1", with one = between name and value'),
+        ("Rehearsal.bars =", "gin syntax"),
     ],
 )
 def test_errors_have_a_suggestion(binding, message):

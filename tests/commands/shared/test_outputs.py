@@ -15,6 +15,8 @@ def names(inputs, out, kind="songs", suffix=".ogg", suffixes=(".wav", ".ogg")):
 def test_names_of_output_files(tmp_path):
     assert names(["a.mid", "b.midi"], "out") == [Path("out/a.ogg"), Path("out/b.ogg")]
     assert names(["a.mid"], "x/b.WAV") == [Path("x/b.WAV")]
+    for folder in ("take.2", "out.v2", "a.w"):  # unlike any suffix
+        assert names(["a.mid"], folder) == [Path(folder) / "a.ogg"]
     # A folder can have the name of an audio file.
     (tmp_path / "songs.wav").mkdir()
     assert names(["a.mid"], str(tmp_path / "songs.wav")) == [tmp_path / "songs.wav/a.ogg"]
@@ -40,6 +42,8 @@ def test_names_of_output_files(tmp_path):
             r"--out: expected a folder for 2 songs, got the file out",
         ),
         (["a.mid"], "out.MID", r"--out: expected a folder or a name in .wav, .ogg, got out.MID"),
+        (["a.mid"], "song.waw", r"got song.waw \(did you mean .wav\?\)"),
+        (["a.mid"], "song.og", r"got song.og \(did you mean .ogg\?\)"),
         (["a.mid"], "gs://b/out", r"gs://b/out: expected a path on this machine"),
     ],
 )

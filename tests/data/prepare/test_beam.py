@@ -14,11 +14,20 @@ from tests.support.stored_recordings import broken, group
 pytest.importorskip("apache_beam", reason="apache-beam is not installed")
 
 
-def test_beam_writes_the_same_dataset(tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--direct_num_workers=2", "--direct_running_mode=multi_processing"],
+        ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"],
+    ],
+    ids=["alone", "processes", "portable"],
+)
+def test_beam_writes_the_same_dataset(options, tmp_path):
     groups = [*(group(f"a/{seed}", seed) for seed in range(12)), broken("gone", tmp_path)]
     groups += [group(f"a_{seed}", seed) for seed in range(3)]
     plan = Plan({"train": groups, "test": [group("b", 99)]})
-    with_beam = prepare("mine", "beam", plan, tmp_path, beam_options=[])
+    with_beam = prepare("mine", "beam", plan, tmp_path, beam_options=options)
     without = prepare("mine", "plain", plan, tmp_path)
     assert with_beam.table() == without.table()
     for split in ("train", "test"):
@@ -45,3 +54,11 @@ def test_a_runner_that_there_is_not(tmp_path):
     for runner in ("Foo", "no.such.Runner", "os.path.nothing"):
         with pytest.raises(ConfigError, match=f"--beam: expected a runner .* got {runner}"):
             prepare("a", "b", plan, tmp_path, beam_options=[f"--runner={runner}"])
+
+
+def test_a_runner_that_cannot_be_started_is_one_clear_error(tmp_path):
+    plan = Plan({"train": [group("a")]})
+    # Without a project of its own, this runner refuses every pipeline.
+    with pytest.raises(ConfigError, match=r"^--beam: expected a runner that can .* project"):
+        prepare("a", "b", plan, tmp_path, beam_options=["--runner=DataflowRunner"])
+    assert not dataset_folder(tmp_path, "a", "b").exists()

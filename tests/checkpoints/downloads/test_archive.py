@@ -5,9 +5,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints.download import cache_folder, fetch_zip
+from spectrodiff.checkpoints.downloads.fetch import fetch
+from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
+from spectrodiff.core.files import cache_folder
 from tests.support.files import files_below
 
 
@@ -17,6 +19,10 @@ def make_zip(files: dict[str, bytes]) -> bytes:
         for name, data in files.items():
             archive.writestr(name, data)
     return buffer.getvalue()
+
+
+def fetch_zip(url, cache=None):
+    return fetch(find_source(url), cache=cache).folder
 
 
 FILES = {"a/one.txt": b"one" * 1000, "a/two/three.bin": bytes(range(256)) * 50}
@@ -32,8 +38,8 @@ def test_download_once(file_server, url, tmp_path):
     folder = fetch_zip(url, tmp_path)
     assert files_below(folder) == FILES
     assert fetch_zip(url, tmp_path) == folder
-    assert len(file_server.requests) == 1
-    assert not list(tmp_path.glob("*.part"))
+    assert file_server.transfers == [("/models/some.zip", None)]
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name, f"{folder.name}.lock"}
 
 
 def test_default_cache(url, tmp_path, monkeypatch):
@@ -62,7 +68,7 @@ def break_off(server, url, cache):
 def test_a_broken_download_goes_on(file_server, url, tmp_path):
     break_off(file_server, url, tmp_path)
     assert files_below(fetch_zip(url, tmp_path)) == FILES
-    assert [range for _, _, range in file_server.requests] == [None, "bytes=1000-"]
+    assert [range for _, range in file_server.transfers] == [None, "bytes=1000-"]
 
 
 def test_a_server_that_cannot_go_on_starts_again(file_server, url, tmp_path):
@@ -91,7 +97,7 @@ def test_two_at_once_download_once(file_server, url, tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(file_server.requests) == 1
+    assert file_server.transfers == [("/models/some.zip", None)]
 
 
 def test_not_there(file_server, tmp_path):
@@ -103,7 +109,7 @@ def test_not_there(file_server, tmp_path):
     "url", ["http://127.0.0.1:9/a.zip", "http://", "https://[", "http://127.0.0.1:x/a.zip"]
 )
 def test_no_connection_says_how_to_do_without(url, tmp_path):
-    with pytest.raises(CheckpointError, match="unpack it elsewhere, then give the folder") as error:
+    with pytest.raises(CheckpointError, match="without a network: bring") as error:
         fetch_zip(url, tmp_path)
     assert "\n" not in str(error.value)
 
@@ -132,10 +138,10 @@ def test_links_are_not_followed(file_server, tmp_path):
 
 
 def test_an_archive_too_large(file_server, url, tmp_path, monkeypatch):
-    monkeypatch.setattr("spectrodiff.checkpoints.download.MAX_UNPACKED_BYTES", 15_000)
+    monkeypatch.setattr("spectrodiff.checkpoints.downloads.archive.MAX_UNPACKED_BYTES", 15_000)
     with pytest.raises(CheckpointError, match="15,800 bytes in 2 files"):
         fetch_zip(url, tmp_path)
-    monkeypatch.setattr("spectrodiff.checkpoints.download.MAX_UNPACKED_BYTES", 15_800)
+    monkeypatch.setattr("spectrodiff.checkpoints.downloads.archive.MAX_UNPACKED_BYTES", 15_800)
     assert files_below(fetch_zip(url, tmp_path)) == FILES
 
 
@@ -150,7 +156,7 @@ def test_what_is_no_archive_is_not_kept(file_server, url, tmp_path, damage):
     }[damage]
     with pytest.raises(CheckpointError, match="can be unpacked"):
         fetch_zip(url, tmp_path)
-    assert not list(tmp_path.glob("*.part"))
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
     file_server.files["/models/some.zip"] = whole
     assert files_below(fetch_zip(url, tmp_path)) == FILES
 

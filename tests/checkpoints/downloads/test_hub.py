@@ -1,8 +1,13 @@
+import hashlib
+import re
+
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints.hub import fetch_from_hub, needed_files
+from spectrodiff.checkpoints.downloads.hub import fetch_from_hub
+from spectrodiff.checkpoints.downloads.received import Fetched
 from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.layouts.table import needed_files
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError
 from tests.support.files import files_below
@@ -53,10 +58,12 @@ def test_a_model_of_the_hub_in_our_layout(hub, golden, tmp_path):
 
 def test_the_second_time_comes_from_the_cache(hub, tmp_path):
     first = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url)
+    assert not first.already
     hub.requests.clear()
-    assert fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url) == first
+    for endpoint in (hub.url, NO_HUB):
+        again = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=endpoint)
+        assert again == Fetched(first.folder, already=True)
     assert downloaded(hub) == set()
-    assert fetch_from_hub("google/tiny", cache=tmp_path, endpoint=NO_HUB) == first
 
 
 @pytest.mark.parametrize(
@@ -80,9 +87,34 @@ def test_a_repository_of_something_else(hub, tmp_path):
 
 
 def test_no_connection_says_how_to_do_without(tmp_path):
-    with pytest.raises(CheckpointError, match="google/tiny by hand and give the folder") as error:
-        fetch_from_hub("google/tiny", cache=tmp_path, endpoint=NO_HUB)
+    with pytest.raises(CheckpointError, match="fetch google/tiny --from PATH") as error:
+        open_checkpoint("google/tiny", cache=tmp_path, hub_endpoint=NO_HUB)
     assert "\n" not in str(error.value)
+
+
+DECODER = "decoder/diffusion_pytorch_model.bin"
+
+
+def test_published_checksums_are_compared(hub, tmp_path, caplog):
+    caplog.set_level("INFO")
+    right = hashlib.sha256(hub.repositories["google/tiny"][DECODER]).hexdigest()
+    hub.license, hub.sha256 = "cc-by-4.0", {DECODER: right[::-1]}
+    expected = f"google/tiny/{DECODER}: expected sha256 {right[::-1]}, got {right}; the damaged"
+    with pytest.raises(CheckpointError, match=re.escape(expected)):
+        fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url)
+    assert "license: cc-by-4.0" in caplog.text
+    hub.sha256 = {DECODER: right}
+    hub.requests.clear()
+    (received,) = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url).files
+    assert (received.name, received.checked) == (DECODER, "sha256")
+    assert downloaded(hub) == {DECODER}
+
+
+def test_a_misspelt_repository(hub, tmp_path):
+    name = "google/music-spectogram-diffusion"
+    message = r"neither .*did you mean google/music-spectrogram-diffusion\?"
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(name, cache=tmp_path, hub_endpoint=hub.url)
 
 
 PORT_SETTINGS = ["model_index.json", "decoder/config.json", "scheduler/scheduler_config.json"]
@@ -138,7 +170,7 @@ def test_files_of_the_layout_are_fetched_and_each_weight_once(wanted, left):
 
 
 def test_an_incomplete_download_without_a_connection(hub, tmp_path):
-    folder = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url)
+    folder = fetch_from_hub("google/tiny", cache=tmp_path, endpoint=hub.url).folder
     for weights in (folder / "decoder").glob("diffusion_pytorch_model.*"):
         weights.unlink()
     with pytest.raises(CheckpointError, match="expected a complete download, got an incomplete"):

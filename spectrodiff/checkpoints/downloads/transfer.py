@@ -1,0 +1,204 @@
+"""Transfer of single files by HTTP: sizes and checksums before, resumption, checks after."""
+
+import contextlib
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+from spectrodiff.checkpoints.downloads.checksums import check_file, published_checksums
+from spectrodiff.checkpoints.downloads.received import Received
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 30
+MEGABYTE = 1_000_000
+CHUNK_BYTES = 1 << 20
+MAX_BYTES = 16 << 30  # ten times the largest released model
+# Answers to requests for files that do not exist; stores that hide their lists answer 403.
+_MISSING = (403, 404, 410)
+# Answers of servers that do not know the method HEAD.
+_NO_HEAD = (400, 405, 501)
+
+
+class ServerError(CheckpointError):
+    """File that a server does not send; `status` is that of HTTP, None if it was not reached."""
+
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """File on a server.
+
+    Attributes:
+        url: its address.
+        size: length in bytes; None if the server does not say.
+        version: its ETag; empty if the server has none.
+        checksums: published ones, in hexadecimal by kind.
+    """
+
+    url: str
+    size: int | None = None
+    version: str = ""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+class Meter(Progress):
+    """Progress of one or several files together, in megabytes.
+
+    Args:
+        description: for example "downloading base_with_context".
+        total: bytes of all files; None if unknown.
+    """
+
+    def __init__(self, description: str, total: int | None) -> None:
+        super().__init__(description, None if total is None else total // MEGABYTE, "MB")
+        self._bytes = 0
+
+    def add(self, size: int) -> None:
+        """Counts bytes that have arrived or were there already."""
+        before, self._bytes = self._bytes, self._bytes + size
+        self.advance(self._bytes // MEGABYTE - before // MEGABYTE)
+
+
+def total_size(sizes: Sequence[int | None]) -> int | None:
+    """Returns the sum of sizes in bytes; None if one of them is unknown."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def announce(name: str, size: int | None, address: str, license: str) -> None:
+    """Logs what is about to be downloaded; `size` is in bytes, None if unknown."""
+    length = "size unknown" if size is None else f"{size / MEGABYTE:,.1f} MB"
+    logger.info("downloading %s: %s from %s, license: %s", name, length, address, license)
+
+
+def look_up(url: str) -> RemoteFile | None:
+    """Asks a server for the size and the checksums of a file; None if it has no such file.
+
+    Raises:
+        ServerError: if the server cannot be reached, or refuses.
+    """
+    try:
+        with _open(url, method="HEAD") as response:
+            return _remote(url, response)
+    except ServerError as error:
+        if error.status in _MISSING:
+            return None
+        if error.status not in _NO_HEAD:
+            raise
+    with _open(url) as response:
+        return _remote(url, response)
+
+
+def download(url: str, target: Path, meter: Meter, known: RemoteFile | None = None) -> Received:
+    """Downloads a file to `target`, continuing what an interrupted call has left.
+
+    What has arrived is in `target` with ".part" added until it is complete and checked. The
+    server's ETag, which identifies the version of the file, is in one with ".version" added: only
+    the same version is continued.
+
+    Args:
+        url: http or https.
+        target: file to write, in a folder that exists; kept if it is complete.
+        meter: counts the bytes.
+        known: result of `look_up`, which must be what arrives.
+
+    Raises:
+        CheckpointError: if the file is missing, incomplete, too large, or another than `known` or
+            its published checksum says.
+    """
+    part, version_file = (target.with_name(target.name + end) for end in (".part", ".version"))
+    version = version_file.read_text() if version_file.exists() else ""
+    expected = dict(known.checksums) if known else {}
+    if target.exists():
+        if version and known and known.version == version:
+            size = target.stat().st_size
+            meter.add(size)
+            kind = check_file(target, url, expected)
+            return Received(target.name, size, kind or (None if known.size is None else "size"))
+        target.unlink()
+    done = part.stat().st_size if version and part.exists() else 0
+    headers = {"Range": f"bytes={done}-", "If-Range": version} if done else {}
+    with _open_range(url, headers) as response:
+        continued = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+        done = done if response.status == 206 and continued else 0
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdecimal() else None
+        _check_size(url, total, known)
+        expected |= published_checksums(response.headers, whole=response.status == 200)
+        with part.open("ab" if done else "wb") as file:
+            version_file.write_text(response.headers.get("ETag", ""))
+            meter.add(done)
+            for chunk in _chunks(url, response):
+                file.write(chunk)
+                done += len(chunk)
+                meter.add(len(chunk))
+                _check_size(url, done)
+    if total is not None and done != total:
+        raise CheckpointError(url, f"{total:,} bytes", f"{done:,}; try again to continue")
+    try:
+        kind = check_file(part, url, expected)
+    except CheckpointError as error:
+        part.unlink()  # not continued, since it is damaged
+        got = f"{error.got}; the damaged download has been removed, try again"
+        raise CheckpointError(url, error.expected, got) from None
+    part.replace(target)
+    return Received(target.name, done, kind or (None if total is None else "size"))
+
+
+def _check_size(url: str, size: int | None, known: RemoteFile | None = None) -> None:
+    if size is not None and size > MAX_BYTES:
+        raise CheckpointError(url, f"at most {MAX_BYTES:,} bytes", f"{size:,}")
+    if known and known.size is not None and size is not None and size != known.size:
+        got = f"{size:,}; the file has changed on the server meanwhile, try again"
+        raise CheckpointError(url, f"{known.size:,} bytes, as the server said before", got)
+
+
+def _remote(url: str, response: HTTPResponse) -> RemoteFile:
+    length = response.headers.get("Content-Length", "")
+    size = int(length) if length.isdecimal() else None
+    version = response.headers.get("ETag", "")
+    return RemoteFile(url, size, version, published_checksums(response.headers))
+
+
+def _open_range(url: str, headers: dict[str, str]) -> HTTPResponse:
+    try:
+        return _open(url, headers)
+    except ServerError:
+        if headers:  # a range may be refused, for example if the file is already complete
+            return _open(url)
+        raise
+
+
+def _open(url: str, headers: dict[str, str] | None = None, method: str = "GET") -> HTTPResponse:
+    with _connection(url):
+        request = urllib.request.Request(url, headers=headers or {}, method=method)
+        return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+
+
+def _chunks(url: str, response: HTTPResponse) -> Iterator[bytes]:
+    with _connection(url):
+        while chunk := response.read(CHUNK_BYTES):
+            yield chunk
+
+
+@contextlib.contextmanager
+def _connection(url: str) -> Iterator[None]:
+    """Converts errors of connections and servers."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        failure = ServerError(url, "a file to download", f"HTTP {error.code}")
+        failure.status = error.code
+        error.close()  # it holds the connection
+        raise failure from None
+    except (HTTPException, OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise ServerError(url, "a file to download", f"no connection ({reason})") from None

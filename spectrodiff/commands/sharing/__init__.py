@@ -1,0 +1,1 @@
+"""Commands that exchange models: downloads of published ones."""

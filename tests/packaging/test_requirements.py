@@ -1,0 +1,144 @@
+"""Requirements in pyproject.toml and requirements.txt: complete, pinned, and free of conflicts."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.extras import EXTRAS, explain_missing, need_extra
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRA_PACKAGES = PROJECT["optional-dependencies"]
+# Packages whose modules have another name.
+MODULES = {
+    "absl-py": "absl",
+    "apache-beam": "apache_beam",
+    "gin-config": "gin",
+    "msgpack": "msgpack",
+    "orbax-checkpoint": "orbax",
+    "pyyaml": "yaml",
+    "tensorboardx": "tensorboardX",
+    "tensorflow-datasets": "tensorflow_datasets",
+}
+# Imported where they are installed, by code that says what to do without them.
+OPTIONAL = {"basic_pitch", "clap", "dac", "encodec", "laion_clap", "torch", "transformers"}
+
+
+def name(requirement):
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=!~\[; ]", requirement)[0]).lower()
+
+
+def module(requirement):
+    return MODULES.get(name(requirement), name(requirement).replace("-", "_"))
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+def test_every_imported_package_is_required():
+    required = {module(line) for line in PROJECT["dependencies"]}
+    required |= {module(line) for lines in EXTRA_PACKAGES.values() for line in lines}
+    known = (
+        required | OPTIONAL | set(sys.stdlib_module_names) | {"spectrodiff", "jaxlib", "_typeshed"}
+    )
+    found = {
+        (path.relative_to(ROOT).as_posix(), package)
+        for path in (ROOT / "spectrodiff").rglob("*.py")
+        for package in imported(path)
+        if package not in known
+    }
+    assert not found
+
+
+def test_every_requirement_is_imported():
+    used = {package for path in (ROOT / "spectrodiff").rglob("*.py") for package in imported(path)}
+    listed = [*PROJECT["dependencies"], *(x for extra in EXTRAS for x in EXTRA_PACKAGES[extra])]
+    unused = {module(line) for line in listed} - used
+    # array-record reads and writes what grain and TFDS store; audioop is imported by note-seq.
+    assert unused == {"array_record", "audioop_lts"}
+
+
+def test_extras_are_those_of_the_project():
+    for extra, packages in EXTRAS.items():
+        listed = {name(line) for line in EXTRA_PACKAGES[extra]} - {"audioop-lts"}
+        assert {name(package) for package in packages.values()} == listed
+
+
+def test_requirements_pin_all_of_the_project():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pinned = [line for line in lines if not line.startswith("#")]
+    assert all(re.match(r"[\w.-]+==[\w.]+( ;|$)", line) for line in pinned)
+    wanted = [*PROJECT["dependencies"], *(x for extra in EXTRAS for x in EXTRA_PACKAGES[extra])]
+    assert {name(line) for line in wanted} <= {name(line) for line in pinned}
+
+
+def resolved(*words):
+    """Returns the pins that `uv` finds; skips if the package index is out of reach."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"]
+    command += ["--no-annotate", "--python-platform", "x86_64-manylinux_2_28", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if "error sending request" in done.stderr or "Could not connect" in done.stderr:
+        pytest.skip("the package index is out of reach: nothing was resolved")
+    assert done.returncode == 0, done.stderr
+    return dict(line.split(" ")[0].split("==") for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(("extra", "cuda"), [("cuda12", 12), ("cuda13", 13)])
+def test_jax_and_onnx_want_the_same_cuda(extra, cuda, tmp_path):
+    # The extras of onnxruntime-gpu name the CUDA packages that it was built for.
+    wanted = tmp_path / "wanted.in"
+    wanted.write_text("onnxruntime-gpu[cuda,cudnn]\n")
+    pins = resolved("--python-version", "3.12", "--extra", extra, "pyproject.toml", wanted)
+    assert f"jax-cuda{cuda}-plugin" in pins
+    assert pins[f"nvidia-cudnn-cu{cuda}"].startswith("9.")
+    others = {package for package in pins if package.endswith(f"-cu{25 - cuda}")}
+    assert not others
+    runtime = pins["nvidia-cuda-runtime-cu12" if cuda == 12 else "nvidia-cuda-runtime"]
+    assert runtime.startswith(f"{cuda}.")
+
+
+@pytest.mark.parametrize("platform", ["Windows", "macOS"])
+def test_other_systems_can_be_resolved(platform):
+    command = [sys.executable, ".ci/resolve.py", "--platform", platform, "--python", "3.13"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if "error sending request" in done.stdout or "Could not connect" in done.stdout:
+        pytest.skip("the package index is out of reach: nothing was resolved")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.split() == [
+        word for extra in ("rendering", "all")
+        for word in (extra, platform, "Python", "3.13", "ok")
+    ]  # fmt: skip
+
+
+def test_missing_packages_are_named_with_the_line_that_installs_them(monkeypatch):
+    need_extra("train", "train")
+    missing = {"grain", "tensorboardX"}
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name in missing else object()
+    )
+    with pytest.raises(ConfigError) as caught:
+        need_extra("train", "train")
+    assert str(caught.value) == (
+        "train: expected the packages of the extra 'train', got no grain, tensorboardX "
+        "(to install them: pip install 'grain<0.3,>=0.2.18' 'tensorboardX>=2.6.5')"
+    )
+    assert "no grain" in str(explain_missing("grain"))
+    assert explain_missing("another") is None
+
+
+def test_windows_is_told_what_to_use_instead(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(ConfigError, match="prepare: expected Linux, macOS or WSL"):
+        need_extra("prepare", "train")
