@@ -34,6 +34,7 @@ OTHER_PAGES = (
     "docs/architecture",
     "docs/evaluation",
     "docs/how_it_works",
+    "docs/installing",
     "docs/many_hosts",
     "docs/performance",
     "docs/released_models",
