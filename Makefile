@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # tests share once; the longest come first, as tests/conftest.py says.
 TESTS ?=
 
-.PHONY: play demo test check lint clean
+.PHONY: play demo site test check lint clean
 
 # Opens a page that plays a song while it is rendered, until Ctrl-C.
 play: $(VENV)/installed
@@ -16,6 +16,11 @@ play: $(VENV)/installed
 demo: $(VENV)/installed
 	$(BIN)/python sample.py examples/*.mid --out out/demo --picture
 	@echo "listen to out/demo/*.wav, look at out/demo/*.png"
+
+# Builds the documentation as a site; out/site/index.html is its first page.
+site: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs/site . out/site
+	@echo "open out/site/index.html"
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)

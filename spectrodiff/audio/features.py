@@ -135,13 +135,21 @@ def cut_segment(
 
 
 def scale(log_mel: Float[Array, "*shape"]) -> Float[jax.Array, "*shape"]:
-    """Maps unscaled log-mel to network features: [ln 1e-5, 4] to [-1, 1], clipped."""
+    """Returns features as the network sees them: [ln 1e-5, 4] mapped to [-1, 1], and clipped.
+
+    Args:
+        log_mel: unscaled log-mel of any shape.
+    """
     unit = (jnp.asarray(log_mel) - MIN_LOG_MEL) / (MAX_LOG_MEL - MIN_LOG_MEL)
     return jnp.clip(2 * unit - 1, -1.0, 1.0)
 
 
 def unscale(scaled_mel: Float[Array, "*shape"]) -> Float[jax.Array, "*shape"]:
-    """Maps network features in [-1, 1] back to unscaled log-mel; the inverse of `scale`."""
+    """Returns unscaled log-mel of network features; the inverse of `scale` without its clipping.
+
+    Args:
+        scaled_mel: features in [-1, 1], of any shape.
+    """
     return (jnp.asarray(scaled_mel) + 1) / 2 * (MAX_LOG_MEL - MIN_LOG_MEL) + MIN_LOG_MEL
 
 

@@ -43,9 +43,9 @@ def write_audio(
     Args:
         path: file name ending in .wav, .flac or .ogg.
         audio: floating point [samples], nominally in [-1, 1]; or int16.
-        sample_rate: in Hz.
-        bits: see `encode_audio`.
-        channels: see `encode_audio`.
+        sample_rate: sample rate in Hz.
+        bits: 16 (the default), 24 in WAV and FLAC, or 32, floating point, in WAV; None for OGG.
+        channels: 1, or 2 with the same samples on both.
 
     Raises:
         AudioError: if the audio is empty, not mono, or contains NaN or infinity.

@@ -55,17 +55,29 @@ class Description(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A trained network with all settings that training and synthesis share."""
+    """A trained network with all settings that training and synthesis share.
+
+    Attributes:
+        config: sizes of the network.
+        params: float32 arrays with the names and shapes of `expected_shapes(config)`.
+        prediction: quantity that the network predicts: "eps", "x0", "v" or "x0_and_eps".
+        schedule: noise schedule, a name that `make_schedule` takes.
+        tokenization: how notes become tokens.
+        sampling: sampling settings that it is used with by default.
+        inverter: the model's own inverter, an .onnx or .safetensors file, if it has one.
+        layout: file layout that it was read from, for messages.
+        name: name of the model, for messages.
+    """
 
     config: ModelConfig
-    params: Params  # float32 arrays with the names and shapes of `expected_shapes(config)`
-    prediction: Prediction = "eps"  # quantity that the network predicts
-    schedule: str = "cosine"  # noise schedule, a name that `make_schedule` takes
+    params: Params
+    prediction: Prediction = "eps"
+    schedule: str = "cosine"
     tokenization: Tokenization = RELEASED_TOKENIZATION
-    sampling: Sampling = PAPER_SAMPLING  # defaults for synthesis
-    inverter: Path | None = None  # its inverter, an .onnx or .safetensors file
-    layout: str = "spectrodiff"  # name of the file layout it was read from, for messages
-    name: str = "the model"  # for messages
+    sampling: Sampling = PAPER_SAMPLING
+    inverter: Path | None = None
+    layout: str = "spectrodiff"
+    name: str = "the model"
 
     @property
     def description(self) -> Description:

@@ -42,6 +42,9 @@ def open_checkpoint(
         paddle_endpoint: address below which the Paddle models lie as owner/name; the public one
             if None.
 
+    Returns:
+        Parameters and settings, the same from every layout.
+
     Raises:
         CheckpointError: if there is no such model, or it is invalid.
         OutputError: if a download cannot be written.

@@ -56,6 +56,11 @@ def guide(
     A weight of 1 gives the conditional prediction; larger weights amplify the effect of the
     condition. Guidance of the network's output is equivalent to guidance of eps or x0, since
     these are affine in it.
+
+    Args:
+        conditional: prediction from notes and context.
+        unconditional: prediction from neither.
+        weight: guidance weight w.
     """
     return weight * conditional + (1.0 - weight) * unconditional
 

@@ -22,6 +22,9 @@ class DenoisingLoss:
             "eps", the clean features "x0", "v", or the sum or per-example maximum of the distances
             on x0 and eps.
         norm: "l1" for absolute, "l2" for squared differences.
+
+    Raises:
+        ConfigError: for another target or norm.
     """
 
     target: LossTarget = "eps"
@@ -54,6 +57,9 @@ class DenoisingLoss:
             eps: noise in z.
             alpha: signal scale.
             sigma: noise scale.
+
+        Returns:
+            The distance of each example, 0 or more.
         """
         z = alpha * x0 + sigma * eps
         x0_hat = to_x0(prediction, output, z, alpha, sigma)

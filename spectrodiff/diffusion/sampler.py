@@ -96,7 +96,11 @@ class Sampler:
         return self.name == "ddpm"
 
     def table(self, schedule: Schedule) -> Steps:
-        """Computes the coefficients of every step."""
+        """Returns the coefficients of every step, in the order of sampling.
+
+        Args:
+            schedule: noise schedule of the network.
+        """
         return step_table(self, schedule, self.grid(schedule))
 
     def grid(self, schedule: Schedule) -> Float64[np.ndarray, " times"]:
@@ -182,7 +186,11 @@ def _dpmpp(
 
 
 def start(noise: Float[Array, "B F M"]) -> Carry:
-    """Returns the state before the first step, from unit noise."""
+    """Returns the state before the first step.
+
+    Args:
+        noise: Gaussian noise of mean 0 and variance 1.
+    """
     return Carry(noise, jnp.zeros_like(noise))
 
 
@@ -211,6 +219,9 @@ def run(
         first: index of the first step.
         count: number of steps, by default that of the table; a GPU runs a loop of a known number
             of steps without the host.
+
+    Returns:
+        The state after these steps.
     """
     times = table if times is None else times
 

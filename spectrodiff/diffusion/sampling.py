@@ -89,6 +89,9 @@ class Sampling:
         Times alone also set the number of steps. Another number of steps, spacing or start without
         times drops the times of these settings.
 
+        Args:
+            **changes: new values of settings, by name.
+
         Raises:
             ConfigError: if a setting is invalid.
         """

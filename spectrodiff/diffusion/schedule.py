@@ -38,13 +38,21 @@ class CosineSchedule:
 
     Without the two limits, alpha = cos(pi t / 2) (Nichol & Dhariwal 2021, in the log-SNR form of
     Kingma et al. 2021).
+
+    Attributes:
+        logsnr_min: value at t = 1.
+        logsnr_max: value at t = 0.
     """
 
     logsnr_min: float = LOGSNR_MIN
     logsnr_max: float = LOGSNR_MAX
 
     def logsnr(self, time: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
-        """Log signal-to-noise ratio at times in [0, 1]."""
+        """Returns the log signal-to-noise ratio at some times.
+
+        Args:
+            time: t in [0, 1], of any shape.
+        """
         b = math.atan(math.exp(-self.logsnr_max / 2))
         a = math.atan(math.exp(-self.logsnr_min / 2)) - b
         xp = time.__array_namespace__()
@@ -95,7 +103,11 @@ def _linear_levels(schedule: LinearSchedule) -> Float64[np.ndarray, " steps"]:
 def alpha_sigma(
     logsnr: Float[AnyArray, "*shape"],
 ) -> tuple[Float[AnyArray, "*shape"], Float[AnyArray, "*shape"]]:
-    """Computes signal and noise scale from log signal-to-noise: alpha^2 = sigmoid(logsnr)."""
+    """Returns the scales of signal and noise: alpha^2 = sigmoid(logsnr), sigma^2 = 1 - alpha^2.
+
+    Args:
+        logsnr: log signal-to-noise ratio, of any shape.
+    """
     xp = logsnr.__array_namespace__()
     # logaddexp keeps full precision if either scale vanishes.
     zero = xp.zeros_like(logsnr)

@@ -38,7 +38,13 @@ class Inverter(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, log_mel: np.ndarray) -> Audio:
-        """Inverts unscaled log-mel [frames, 128] to frames * 320 samples at 16 kHz.
+        """Inverts a spectrogram.
+
+        Args:
+            log_mel: unscaled log-mel [frames, 128].
+
+        Returns:
+            float32 [frames * 320] at 16 kHz, nominally in [-1, 1].
 
         Raises:
             AudioError: if there are no frames, the number of bins is wrong, or values are NaN.

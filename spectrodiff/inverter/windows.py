@@ -20,13 +20,13 @@ def invert(inverter: Inverter, log_mel: np.ndarray, max_frames: int = MAX_FRAMES
     """Inverts a spectrogram of any length in bounded memory.
 
     Args:
-        inverter: inverter.
+        inverter: turns features into audio.
         log_mel: unscaled [frames, 128].
         max_frames: maximum number of frames per call of the inverter, its reach on both sides
             included; at least one more than that reach is always used.
 
     Returns:
-        frames * 320 samples.
+        float32 [frames * 320] at 16 kHz, nominally in [-1, 1].
 
     Raises:
         AudioError: if there are no frames, the number of bins is wrong, or values are NaN.

@@ -20,27 +20,49 @@ class ModelConfig:
 
     Axis letters used in this package: B batch, N note tokens, F target frames, C context frames,
     M mel bins, D model width, H heads, K head width, L layers.
+
+    Attributes:
+        width: D.
+        heads: H.
+        head_width: K; heads * head_width may differ from the width.
+        mlp_width: width of the hidden layer of feed-forward blocks.
+        encoder_layers: layers of the note encoder, and of the context encoder.
+        decoder_layers: layers of the decoder.
+        vocabulary_size: rows of the token embedding: 1536 for V = 1 velocity bins, 1664 for 127.
+        note_tokens: N, maximum number of tokens per segment.
+        target_frames: F, frames of a segment, 50 per second.
+        context_frames: C; 0 builds a network without context encoder.
+        mel_bins: M.
+        cross_attention: "concatenate" for one attention to notes and context side by side; "sum"
+            for one each, the paper's ablation.
+        dropout: rate in [0, 1).
+        kind: "diffusion", or "autoregressive" for the paper's baseline, which has no context.
+        estimates: outputs for every mel bin: 2 if the network predicts x0 and eps.
+        positions: position tables (see `models.positions`); an autoregressive network has plain
+            sinusoids.
+        context_positions: whether frames of the context are counted "from_end", from the newest
+            backwards, or "from_start".
+
+    Raises:
+        ConfigError: if a value is out of its range, or does not fit the others.
     """
 
-    width: int  # D
-    heads: int  # H
-    head_width: int  # K; heads * head_width may differ from the width
+    width: int
+    heads: int
+    head_width: int
     mlp_width: int
-    encoder_layers: int  # of the note encoder, and of the context encoder
+    encoder_layers: int
     decoder_layers: int
-    vocabulary_size: int = 1536  # rows of the token embedding: 1536 for V = 1, 1664 for V = 127
-    note_tokens: int = 2048  # N, maximum per segment
-    target_frames: int = 256  # F
-    context_frames: int = 256  # C; 0 builds a network without context encoder
-    mel_bins: int = 128  # M
-    cross_attention: CrossAttention = "concatenate"  # "sum" is the paper's ablation
+    vocabulary_size: int = 1536
+    note_tokens: int = 2048
+    target_frames: int = 256
+    context_frames: int = 256
+    mel_bins: int = 128
+    cross_attention: CrossAttention = "concatenate"
     dropout: float = 0.1
-    kind: NetworkKind = "diffusion"  # "autoregressive" is the paper's baseline; it has no context
-    # Outputs for every mel bin: 2 if the network predicts x0 and eps.
+    kind: NetworkKind = "diffusion"
     estimates: int = 1
-    # Position tables (see `models.positions`); an autoregressive network has plain sinusoids.
     positions: PositionTable = "random_phase"
-    # Whether frames of the context are counted from its newest frame backwards, or from its oldest.
     context_positions: ContextPositions = "from_end"
 
     def __post_init__(self) -> None:
@@ -84,7 +106,7 @@ class ModelConfig:
 
     @property
     def segment_seconds(self) -> float:
-        """Length of a segment."""
+        """Length of a segment in seconds."""
         return self.target_frames / FRAMES_PER_SECOND
 
     @property

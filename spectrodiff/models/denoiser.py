@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 
 from spectrodiff.models.attention import Attention, KeyValue
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.models.definition import Definition, Params
 from spectrodiff.models.encoders import ContextEncoder, Encoding, NoteEncoder, join
 from spectrodiff.models.layers import (
     Dense,
@@ -254,9 +255,12 @@ class Denoiser(nnx.Module):
 
         Args:
             tokens: note tokens, padding (0) last.
-            context: scaled features, valid frames first.
-            context_mask: true for valid frames.
-            key: dropout key.
+            context: scaled features in [-1, 1], valid frames first.
+            context_mask: True for valid frames.
+            key: dropout key; None means no dropout.
+
+        Returns:
+            Encodings of the notes and, if there is a context, of the context.
         """
         keys = split_key(key, 2)
         encodings = [self.note_encoder(tokens, key=keys[0])]
@@ -288,9 +292,35 @@ class Denoiser(nnx.Module):
         *,
         key: DropoutKey = None,
     ) -> Float32[Array, "B F outputs"]:
-        """Predicts from noisy features at times in [0, 1]; see `encode` for the other inputs."""
+        """Predicts eps, x0 or v from noisy features, notes and context.
+
+        Args:
+            tokens: note tokens, padding (0) last.
+            context: scaled features in [-1, 1], valid frames first; None for a network without.
+            context_mask: True for valid frames; None for a network without context.
+            noisy: scaled noisy features z_t.
+            time: t in [0, 1], of each example or one for all.
+            key: dropout key; None means no dropout.
+
+        Returns:
+            The prediction; outputs is M, or 2 M if the network predicts x0 and eps.
+        """
         keys = split_key(key, 2)
         encodings = self.encode(tokens, context, context_mask, key=keys[0])
         return self.decoder(
             noisy, self.decoder.films(time), self.decoder.memory(encodings), key=keys[1]
         )
+
+
+@jax.jit(static_argnums=0)
+def predict(
+    network: Definition[Denoiser],
+    params: Params,
+    tokens: jax.Array,
+    context: jax.Array | None,
+    context_mask: jax.Array | None,
+    noisy: jax.Array,
+    time: jax.Array,
+) -> jax.Array:
+    """Evaluates a denoiser, compiled once for each network and shape; see `Denoiser.__call__`."""
+    return network.merge(params)(tokens, context, context_mask, noisy, time)

@@ -49,7 +49,7 @@ class Notes:
         total_seconds: length of the song; at least the last offset.
         remarks: what is odd in the file that the notes were read from, and what a listener would
             miss; one phrase each.
-        damage: where that file broke, so that notes may be missing; "" if it is whole.
+        damage: place where that file broke, so that notes may be missing; "" if it is whole.
 
     Raises:
         MidiError: if a column has the wrong length or a value is out of range.
@@ -87,7 +87,11 @@ class Notes:
         return len(self.onset_seconds)
 
     def select(self, rows: np.ndarray) -> "Notes":
-        """Returns the rows of a boolean mask or an index array; `total_seconds` is kept."""
+        """Returns a table of some of the rows; `total_seconds` is kept.
+
+        Args:
+            rows: bool [n], True for rows to keep, or an array of row indices.
+        """
         columns = {name: getattr(self, name)[rows] for name in NOTE_COLUMNS}
         return dataclasses.replace(self, **columns)
 
@@ -100,7 +104,18 @@ class Notes:
         remarks: tuple[str, ...] = (),
         damage: str = "",
     ) -> "Notes":
-        """Returns a table with the columns of a mapping; for the rest see `Notes`."""
+        """Returns a table with the columns of a mapping.
+
+        Args:
+            columns: an array [n] for each name in `NOTE_COLUMNS`: onset_seconds, offset_seconds,
+                pitch, velocity, program, is_drum.
+            total_seconds: length of the song; at least the last offset.
+            remarks: what is odd in the notes.
+            damage: place where their file broke; "" if it is whole.
+
+        Raises:
+            MidiError: if a column has the wrong length or a value is out of range.
+        """
         return cls(
             onset_seconds=columns["onset_seconds"],
             offset_seconds=columns["offset_seconds"],
@@ -115,7 +130,10 @@ class Notes:
 
     @classmethod
     def from_note_sequence(cls, sequence: Any) -> "Notes":
-        """Converts a `note_seq.NoteSequence`; notes held by its sustain pedal are extended.
+        """Returns the notes of a `note_seq.NoteSequence`, those held by a pedal extended.
+
+        Args:
+            sequence: a `note_seq.NoteSequence` with times in seconds.
 
         Raises:
             MidiError: if a value is out of range, or times are only quantized.
@@ -141,7 +159,7 @@ class Notes:
         )
 
     def to_note_sequence(self) -> Any:
-        """Converts the notes to a `note_seq.NoteSequence` with one instrument per program."""
+        """Returns the notes as a `note_seq.NoteSequence` with one instrument per program."""
         sequence = _import_note_seq().NoteSequence(total_time=self.total_seconds)
         keys = list(zip(self.is_drum.tolist(), self.program.tolist(), strict=True))
         instruments = {key: number for number, key in enumerate(sorted(set(keys)))}

@@ -54,6 +54,9 @@ class Tokenization:
     def but(self, changes: Mapping[str, Any]) -> Self:
         """Returns a copy with changed fields; a new program map is applied to `programs` too.
 
+        Args:
+            changes: new values of fields, by name.
+
         Raises:
             ConfigError: if there is no such field, a value is invalid, or the vocabulary would
                 change, which a trained model cannot handle.

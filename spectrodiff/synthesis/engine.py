@@ -126,3 +126,14 @@ class Continuation:
         other = copy.copy(self)
         other.parts = self.parts.copy()
         return other
+
+
+def check_batch_size(batch_size: int) -> int:
+    """Returns a number of songs that are rendered side by side.
+
+    Raises:
+        ConfigError: if it is not a whole number above 0.
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ConfigError("batch_size", "a whole number >= 1", repr(batch_size))
+    return int(batch_size)

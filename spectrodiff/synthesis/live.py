@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 class Live:
     """A song that grows while it is rendered, segment by segment, in bounded memory.
 
+    Example::
+
         live = synth.live()
         live.note_on(60)
         part = live.pull()  # the audio of the first segment that the inverter can compute
@@ -40,8 +42,8 @@ class Live:
 
     Args:
         engine: the model.
-        seed: of the randomness.
-        steering: instruments, transposition and tempo.
+        seed: seed of the noise.
+        steering: instruments, transposition, tempo and mutes.
         sampling: sampling settings; by default the model's own.
 
     Raises:
@@ -71,17 +73,17 @@ class Live:
 
     @property
     def segment_seconds(self) -> float:
-        """Length of a segment."""
+        """Length of a segment in seconds."""
         return self._engine.config.segment_seconds
 
     @property
     def latency_seconds(self) -> float:
-        """Time from a note to its sound when played to the clock, without computing."""
+        """Seconds from a note to its sound when played to the clock, without computing."""
         return self._engine.latency_seconds
 
     @property
     def seconds(self) -> float:
-        """Start of the next segment: the first moment that notes can still be pushed for."""
+        """Start of the next segment in seconds: notes can be pushed from this moment on."""
         return self._notes.start
 
     def note_on(
@@ -100,7 +102,7 @@ class Live:
             velocity: 1..127.
             program: General MIDI program 0..127.
             is_drum: whether it is a drum.
-            seconds: when; by default, and if that has passed, as soon as possible.
+            seconds: moment of the audio; by default, and if it has passed, as soon as possible.
 
         Raises:
             MidiError: if a value is out of range.
@@ -122,7 +124,17 @@ class Live:
         is_drum: bool = False,
         seconds: float | None = None,
     ) -> None:
-        """Ends a note; nothing happens if its key is not held. Arguments are those of `note_on`."""
+        """Ends a note; nothing happens if its key is not held.
+
+        Args:
+            pitch: MIDI pitch 0..127, of a drum its key.
+            program: General MIDI program 0..127, as in `note_on`.
+            is_drum: whether it is a drum.
+            seconds: moment of the audio; by default, and if it has passed, as soon as possible.
+
+        Raises:
+            ConfigError: if the moment is not finite.
+        """
         with self._lock:
             self._notes.release(_key(pitch, program, is_drum), seconds)
 
@@ -131,7 +143,7 @@ class Live:
 
         Args:
             notes: the notes; their time 0 is at `seconds`.
-            seconds: when it begins; by default, and if that has passed, as soon as possible.
+            seconds: moment when it begins; by default, and if it has passed, as soon as possible.
 
         Raises:
             MidiError: if it is no note table.
@@ -152,8 +164,8 @@ class Live:
         """Changes settings from the next segment on; those that are left out stay.
 
         Args:
-            steering: instruments, transposition and tempo of notes that begin later.
-            seed: of the randomness.
+            steering: instruments, transposition, tempo and mutes of notes that begin later.
+            seed: seed of the noise.
             **sampling: steps, guidance, sampler and other sampling settings.
 
         Raises:

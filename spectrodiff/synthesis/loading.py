@@ -38,9 +38,13 @@ def load(
             or any callable that satisfies `spectrodiff.inverter.Inverter`. By default the model's
             own, else the bundled one, else Griffin-Lim.
         precision: "float32", or "bfloat16" for devices that are faster with it.
-        devices: to compute on; by default all devices of JAX's default kind.
+        devices: devices to compute on; by default all of JAX's default kind. Songs of a batch are
+            divided among them; a single song uses the first.
         tokenization: replaces the model's own, or some of its fields, such as
             {"program_map": "full"}.
+
+    Returns:
+        The synthesizer, with its parameters on the devices.
 
     Raises:
         CheckpointError: if the model or inverter is missing, damaged, or unsafe to read.

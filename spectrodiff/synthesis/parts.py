@@ -16,8 +16,8 @@ class Song:
 
     Attributes:
         audio: float32 [samples] in [-1, 1].
-        sample_rate: of the audio, in Hz.
-        log_mel: the features it was inverted from, float32 [frames, 128], unscaled.
+        sample_rate: sample rate in Hz, 16000.
+        log_mel: features that the audio was inverted from, float32 [frames, 128], unscaled.
     """
 
     audio: np.ndarray

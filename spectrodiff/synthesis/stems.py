@@ -42,7 +42,7 @@ class SplitSong:
     """A song and its stems, ready to be rendered.
 
     Attributes:
-        names: of the stems.
+        names: name of each stem, such as "2_flute" or "drums".
         stems: tokens of each stem.
         whole: tokens of the song.
     """
@@ -62,7 +62,7 @@ class RenderedStems:
     """Rendered stems of a song, as loud together as the song rendered at once.
 
     Attributes:
-        names: of the stems.
+        names: name of each stem, such as "2_flute" or "drums".
         stems: rendering of each stem, all of the same length. The audio includes the gain.
         gain: common factor of all stems by which their sum has the loudness of the song rendered at
             once.
@@ -94,8 +94,11 @@ class RenderedStems:
         Args:
             gain: common factor.
             peak: largest magnitude, above 0 and up to 1.
-            sample_rate: in Hz.
-            bits: per sample, 16, 24, or 32 for floating point.
+            sample_rate: sample rate in Hz.
+            bits: bits per sample: 16, 24, or 32 for floating point.
+
+        Returns:
+            Name and samples of each stem and of the mix, and what the limiter did.
         """
         stems = [gain * resample(song.audio, SAMPLE_RATE, sample_rate) for song in self.stems]
         magnitude = np.abs(np.sum(stems, axis=0, dtype=np.float64))
@@ -196,12 +199,15 @@ def render_stems(
     Args:
         synth: the model.
         notes: the song.
-        seed: of the randomness; the noise of a stem depends on it and the tokens of the stem.
+        seed: seed of the noise; that of a stem depends on it and the tokens of the stem.
         strict: refuse a song with too many notes in a segment instead of leaving some out.
         batch_size: number of stems per batch.
         progress: show the progress.
         on_steps: see `Synthesizer.render_each`.
         **sampling: see `Synthesizer.render_each`.
+
+    Returns:
+        The stems, all as long as the song.
 
     Raises:
         MidiError: if the song has no notes that the model can render.
@@ -236,7 +242,7 @@ def render_stems_each(
     Args:
         synth: the model.
         songs: results of `split_tokens`.
-        seed: of the randomness.
+        seed: seed of the noise.
         batch_size: number of stems per batch.
         progress: show the progress.
         on_steps: see `Synthesizer.render_each`.

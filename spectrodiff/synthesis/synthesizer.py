@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from numbers import Integral
 from typing import Any, Unpack
 
 import jax
@@ -21,13 +20,13 @@ from spectrodiff.diffusion.parameterization import to_eps
 from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.inverter import Inverter
-from spectrodiff.models.definition import Definition, Params, define
-from spectrodiff.models.denoiser import Denoiser
+from spectrodiff.models.definition import define
+from spectrodiff.models.denoiser import Denoiser, predict
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.steering import Steering
 from spectrodiff.music.tokenizer import SongTokens, tokenize_song
-from spectrodiff.synthesis.engine import Engine
+from spectrodiff.synthesis.engine import Engine, check_batch_size
 from spectrodiff.synthesis.estimate import ExpectedSeconds, expected_seconds
 from spectrodiff.synthesis.live import Live
 from spectrodiff.synthesis.parameters import compute_type, place
@@ -55,15 +54,15 @@ class Synthesizer:
         checkpoint: network and settings.
         inverter: turns features into audio.
         precision: "float32", or "bfloat16" for devices that are faster with it.
-        devices: to compute on; by default all devices of JAX's default kind.
+        devices: devices to compute on; by default all of JAX's default kind.
         tuning: settings of the compiled programs; by default those for the devices.
 
     Attributes:
         config: sizes of the network.
-        tokenization: of songs.
+        tokenization: how notes become tokens.
         sampling: the model's own sampling settings, which arguments override.
         inverter: turns features into audio.
-        name: of the model, for messages.
+        name: name of the model, for messages.
 
     Raises:
         ConfigError: for another precision.
@@ -91,11 +90,28 @@ class Synthesizer:
         self._lock = threading.Lock()
 
     def render(self, song: SongInput, **settings: Any) -> Song:
-        """Renders one song; the settings are those of `render_each`."""
+        """Renders one song.
+
+        Args:
+            song: a MIDI file, notes, or the result of `tokenize`.
+            **settings: seed, strict, progress, and sampling settings such as steps and guidance;
+                all keyword arguments of `render_each`, whose errors it raises.
+
+        Returns:
+            The whole song.
+        """
         return self.render_many([song], **settings)[0]
 
     def render_many(self, songs: Iterable[SongInput], **settings: Any) -> list[Song]:
-        """Renders songs side by side; the settings are those of `render_each`."""
+        """Renders songs side by side, over all devices.
+
+        Args:
+            songs: MIDI files, notes, or results of `tokenize`.
+            **settings: all keyword arguments of `render_each`, whose errors it raises.
+
+        Returns:
+            The songs in the order of `songs`.
+        """
         rendered = dict(self.render_each(songs, **settings))
         return [rendered[number] for number in range(len(rendered))]
 
@@ -110,13 +126,13 @@ class Synthesizer:
         on_steps: Callable[[int], None] | None = None,
         **sampling: Unpack[SamplingChanges],
     ) -> Iterator[tuple[int, Song]]:
-        """Renders songs side by side; the result of a song does not depend on the others.
+        """Renders songs side by side; a song is the same alone and beside others.
 
         All songs are read and checked first, and rendered as results are asked for.
 
         Args:
             songs: MIDI files, notes, or results of `tokenize`.
-            seed: of the randomness; another seed renders the same notes differently.
+            seed: seed of the noise; another one renders the same notes differently.
             strict: refuse a song with too many notes in a segment instead of leaving some out.
             batch_size: number of songs per batch.
             progress: show a progress bar, or log lines if there is no terminal.
@@ -127,13 +143,14 @@ class Synthesizer:
                 ignores them, and says so in the log.
 
         Returns:
-            An iterator over the number and the audio of each song, as soon as it is done.
+            An iterator over pairs of a song's index in `songs` and the rendered song, in the order
+            in which they are done.
 
         Raises:
             MidiError: if a song cannot be read or has no notes.
             ConfigError: if a setting is impossible.
         """
-        batch_size = _checked_batch_size(batch_size)
+        batch_size = check_batch_size(batch_size)
         tokens = [self.tokenize(song, strict=strict) for song in songs]
         model = self._segment_model(self.sampling.but(**sampling), len(tokens) > 1)
         return render_songs(
@@ -161,7 +178,16 @@ class Synthesizer:
         follow. Joined, the parts are what `render` returns (up to rounding, if the inverter depends
         on near frames only).
 
-        The arguments and errors are those of `render_each`; errors come before the first part.
+        Args:
+            song: a MIDI file, notes, or the result of `tokenize`.
+            seed: as in `render_each`, like the other arguments and the errors, which come before
+                the first part.
+            strict: as in `render_each`.
+            progress: as in `render_each`.
+            **sampling: as in `render_each`.
+
+        Returns:
+            An iterator over the parts.
         """
         tokens = self.tokenize(song, strict=strict)
         model = self._segment_model(self.sampling.but(**sampling), many=False)
@@ -177,8 +203,8 @@ class Synthesizer:
         """Returns a song that is played live: push notes, pull audio (see `Live`).
 
         Args:
-            seed: of the randomness.
-            steering: instruments, transposition and tempo; can be changed later.
+            seed: seed of the noise.
+            steering: instruments, transposition, tempo and mutes; can be changed later.
             **sampling: as in `render_each`.
 
         Raises:
@@ -199,8 +225,8 @@ class Synthesizer:
 
         Args:
             song: a MIDI file or notes.
-            seed: of the randomness.
-            steering: instruments, transposition and tempo from the start on.
+            seed: seed of the noise.
+            steering: instruments, transposition, tempo and mutes from the start on.
             **sampling: as in `render_each`.
 
         Raises:
@@ -220,7 +246,10 @@ class Synthesizer:
     ) -> Iterator[np.ndarray]:
         """Generates the features of a song, segment by segment, without inverting them.
 
-        The arguments and errors are those of `render_each`; errors come before the first segment.
+        Args:
+            song: a MIDI file, notes, or the result of `tokenize`.
+            seed: as in `render_each`; errors come before the first segment.
+            **sampling: as in `render_each`.
 
         Returns:
             An iterator over unscaled log-mel float32 [F, 128], each segment as soon as it is done;
@@ -239,7 +268,7 @@ class Synthesizer:
         Args:
             song: a MIDI file or notes; tokens are returned unchanged.
             strict: refuse a song with too many notes in a segment instead of leaving some out.
-            name: of the song in messages; by default that of its file.
+            name: name of the song in messages; by default that of its file.
 
         Raises:
             MidiError: if the song cannot be read, or the model can render none of its notes.
@@ -274,8 +303,11 @@ class Synthesizer:
             batch_size: as in `render_each`.
             clock: returns seconds since any moment.
             **sampling: as in `render_each`.
+
+        Returns:
+            The seconds of sampling, and those of inversion.
         """
-        batch_size = _checked_batch_size(batch_size)
+        batch_size = check_batch_size(batch_size)
         model = self._segment_model(self.sampling.but(**sampling), len(songs) > 1)
         return expected_seconds(model, self.inverter, songs, batch_size, clock)
 
@@ -305,7 +337,7 @@ class Synthesizer:
         if self.config.kind == "autoregressive":
             raise ConfigError("predict_noise", "a diffusion model", "an autoregressive one")
         network = define(Denoiser, self.config, dtype=self._dtype)
-        output = _predict(network, self._params, tokens, context, context_mask, noisy, time)
+        output = predict(network, self._params, tokens, context, context_mask, noisy, time)
         alpha, sigma = alpha_sigma(self._schedule.logsnr(jnp.asarray(time)[:, None, None]))
         return to_eps(self._prediction, output, jnp.asarray(noisy), alpha, sigma)
 
@@ -370,22 +402,3 @@ class Synthesizer:
         return AutoregressiveSegments(
             self.config, self._params, dtype=self._dtype, mesh=mesh, tuning=self._tuning
         )
-
-
-def _checked_batch_size(batch_size: int) -> int:
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ConfigError("batch_size", "a whole number >= 1", repr(batch_size))
-    return int(batch_size)
-
-
-@jax.jit(static_argnums=0)
-def _predict(
-    network: Definition[Denoiser],
-    params: Params,
-    tokens: jax.Array,
-    context: jax.Array | None,
-    context_mask: jax.Array | None,
-    noisy: jax.Array,
-    time: jax.Array,
-) -> jax.Array:
-    return network.merge(params)(tokens, context, context_mask, noisy, time)

@@ -46,8 +46,8 @@ class Take:
     Args:
         engine: the model.
         notes: the song.
-        seed: of the randomness.
-        steering: from the start on.
+        seed: seed of the noise.
+        steering: instruments, transposition, tempo and mutes from the start on.
         sampling: sampling settings; by default the model's own.
 
     Attributes:
@@ -139,8 +139,8 @@ class Take:
 
         Args:
             segment: index of the segment, 0 up to the number of rendered ones.
-            steering: instruments, transposition and tempo.
-            seed: of the randomness.
+            steering: instruments, transposition, tempo and mutes.
+            seed: seed of the noise.
             **sampling: steps, guidance, sampler and other sampling settings.
 
         Returns:

@@ -99,6 +99,10 @@ def folder_distance(
         seed: seed of the bootstrap and of the extrapolation.
         progress: True to report progress.
 
+    Returns:
+        The distance, its 95 % interval, the one extrapolated to infinitely many frames, and those
+        of single files.
+
     Raises:
         AudioError: if there are no files or one cannot be read, or the dimensions differ.
         CheckpointError: if the embedding returns anything but finite vectors.

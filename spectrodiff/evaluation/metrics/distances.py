@@ -33,7 +33,10 @@ class Statistics:
 
     @classmethod
     def of(cls, frames: np.ndarray) -> "Statistics":
-        """Computes the statistics of an embedding [frames, dims].
+        """Returns the statistics of an embedding.
+
+        Args:
+            frames: vectors [frames, dims].
 
         Raises:
             AudioError: if there are no frames, or NaN in them.
@@ -52,6 +55,9 @@ class Statistics:
 
     def merge(self, other: "Statistics") -> "Statistics":
         """Returns the statistics of the frames of both.
+
+        Args:
+            other: statistics with the same number of dims.
 
         Raises:
             AudioError: if their dimensions differ.
@@ -95,10 +101,17 @@ def merge_all(parts: Iterable[Statistics]) -> Statistics:
 def frechet_distance(a: Statistics, b: Statistics) -> float:
     """Computes the Frechet distance of two Gaussians.
 
-    |mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr sqrt(S_a S_b). The last trace is the sum of the
-    singular values of sqrt(S_a) sqrt(S_b). Symmetric square roots also exist for singular
-    covariances, such as those of fewer frames than dimensions. The paper's code takes the root of
-    the product, and adds 1e-7 to both diagonals where that fails.
+    It is `|mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr sqrt(S_a S_b)` with means mu and covariances S.
+    The last trace is the sum of the singular values of sqrt(S_a) sqrt(S_b). Symmetric square roots
+    also exist for singular covariances, such as those of fewer frames than dimensions. The paper's
+    code takes the root of the product, and adds 1e-7 to both diagonals where that fails.
+
+    Args:
+        a: statistics of one embedding [frames, dims].
+        b: statistics of the other; the distance is symmetric.
+
+    Returns:
+        The distance, 0 or more.
 
     Raises:
         AudioError: if their dimensions differ.
@@ -115,10 +128,14 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 
 
 def frame_distances(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Computes the L2 distance of two embeddings [frames, dims] of one song, frame by frame.
+    """Computes the L2 distance of two embeddings of one song, frame by frame.
 
     Its mean is the paper's reconstruction distance. The longer embedding is cut to the length of
     the shorter one.
+
+    Args:
+        prediction: embedding [frames, dims] of the rendering.
+        target: embedding [frames, dims] of the recording.
 
     Returns:
         float64 [frames].

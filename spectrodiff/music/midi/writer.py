@@ -17,7 +17,11 @@ _PITCHED_CHANNELS = [channel for channel in range(16) if channel != DRUM_CHANNEL
 
 
 def write_midi(notes: Notes, path: str | os.PathLike[str]) -> None:
-    """Writes a MIDI file; see `encode_midi`.
+    """Writes notes as a MIDI file, with times rounded to milliseconds.
+
+    Args:
+        notes: the notes; each program gets a track of its own, drums one on channel 10.
+        path: file to write; an existing one is replaced.
 
     Raises:
         OutputError: if the file cannot be written.

@@ -30,6 +30,9 @@ def open_transcriber(
         batch_size: number of segments that MT3 decodes together; None for one that suits the
             device.
 
+    Returns:
+        A transcriber, for `transcribe`.
+
     Raises:
         CheckpointError: if the package or the weights are missing or damaged.
         ConfigError: if `batch_size` is below 1, or given for basic-pitch.
