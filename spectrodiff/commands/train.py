@@ -54,6 +54,10 @@ def main(arguments: Sequence[str]) -> None:
         distributed.connect(flags.coordinator_address, flags.num_processes, flags.process_id)
     enable_compilation_cache()
     mesh = make_mesh(find_devices(flags.device))
+
+    # What gin leaves open is as in the model to start from
+    given = given_settings()
+    settings = start.with_settings_of(flags.run_dir, flags.init_from, settings, given)
     settings.training.check_devices(mesh.size)
 
     # Data
@@ -144,7 +148,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "--init_from",
         metavar="MODEL",
         help="model whose weights to start from: a run folder, or anything else that sample.py "
-        "takes as --model; ignored if a run is resumed (default: random weights)",
+        "takes as --model; without settings of Network, its network and tokenization are used; "
+        "ignored if a run is resumed (default: random weights)",
     )
     add(
         "--strict_resume",
@@ -185,3 +190,10 @@ def configure(files: Sequence[str], bindings: Sequence[str]) -> "RunSettings":
         gin_files.filled(Tokenization),
         gin_files.filled(Sampling),
     )
+
+
+def given_settings() -> dict[type, set[str]]:
+    """Returns the names of the settings that gin was given, by class."""
+    from spectrodiff.training.tasks import RUN_SETTINGS
+
+    return {settings: set(gin_files.given(settings)) for settings in RUN_SETTINGS}

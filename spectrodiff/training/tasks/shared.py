@@ -184,4 +184,9 @@ def _check_config(name: str, given: ModelConfig, wanted: ModelConfig) -> None:
         ours: Any = getattr(wanted, field.name)
         same_kind = bool(theirs) == bool(ours)  # with or without context
         if theirs != ours and not (field.name in _MAY_DIFFER and same_kind):
-            raise CheckpointError(name, f"a network of {field.name} {ours!r}", repr(theirs))
+            hint = (
+                "settings that give no sizes of Network, as configs/fine_tune.gin, use the model's"
+            )
+            raise CheckpointError(
+                name, f"a network of {field.name} {ours!r}", f"{theirs!r} ({hint})"
+            )
