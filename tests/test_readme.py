@@ -24,6 +24,7 @@ PAGES = (
     "docs/playing",
     "docs/data",
     "docs/training",
+    "docs/fine_tuning",
     "docs/distillation",
     "docs/inverter",
 )
