@@ -37,8 +37,10 @@ from tuning.recordings import INSTRUMENTS, Play, player, songs, write_pairs
 
 import spectrodiff as sd
 from spectrodiff.audio.pictures import draw_spectrograms
+from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, steps_of
 from spectrodiff.core.constants import FRAMES_PER_SECOND, SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.json_files import read_json, write_json
 from spectrodiff.core.runtime import enable_compilation_cache
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
 from spectrodiff.evaluation.metrics.transcription.transcribe import open_transcriber
@@ -84,7 +86,7 @@ def main() -> None:
     draw(folder / "spectrograms.png", audio)
     results = {name: dataclasses.asdict(row) for name, row in rows.items()}
     sizes = {"held_back_minutes": minutes(recordings), "sampling": str(after.sampling), **cost}
-    (folder / "results.json").write_text(json.dumps({**sizes, "rows": results}, indent=1))
+    write_json(folder / "results.json", {**sizes, "rows": results})
     print(json.dumps(sizes))
     print(table(rows))
 
@@ -115,15 +117,29 @@ def make_pairs(flags: argparse.Namespace, folder: Path, play: Play) -> None:
 
 
 def fine_tune(flags: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Trains, and returns the seconds that it took; CPU seconds are those of all cores."""
+    """Trains, and returns steps and seconds, with those of earlier calls; CPU is that of all cores.
+
+    Raises:
+        SystemExit: if the training was stopped.
+    """
     bindings = [word for binding in flags.gin_bindings for word in ("--gin_bindings", binding)]
     command = [sys.executable, ROOT / "train.py", "--gin_file", ROOT / "configs" / "fine_tune.gin"]
     paths = ["--init_from", flags.model, "--data_dir", folder / "data", "--run_dir", folder / "run"]
     began, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*command, *bindings, *paths], check=True)
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_seconds = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-    return {"seconds": time.perf_counter() - began, "cpu_seconds": cpu_seconds}
+    cost = {
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime,
+    }
+    stored = folder / "cost.json"
+    if stored.is_file():
+        cost = {name: seconds + cost[name] for name, seconds in read_json(stored).items()}
+    write_json(stored, cost)
+    wanted = read_json(folder / "run" / SETTINGS)["settings"]["Training"]["steps"]
+    if steps_of(folder / "run" / CHECKPOINTS)[-1] < wanted:
+        sys.exit("training was stopped; the same command resumes it")
+    return {"steps": wanted, **cost}
 
 
 def render(synth: sd.Synthesizer, notes: Mapping[str, sd.Notes]) -> Songs:

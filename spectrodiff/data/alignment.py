@@ -25,7 +25,7 @@ _NOTED_LAG_SECONDS = 0.06
 
 
 class OnsetFit(NamedTuple):
-    """How well the onsets of notes fit those of a recording.
+    """Lag of a recording behind its notes, and how well their onsets fit at that lag.
 
     Attributes:
         lag_seconds: time by which the audio is later than the notes, within a second.

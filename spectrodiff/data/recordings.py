@@ -363,15 +363,12 @@ def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:
     cut = notes.offset_seconds > audio_seconds
     if np.count_nonzero(~before_end) > len(notes) / 2:
         raise Unusable("most labels past the end of the audio")
-    remarks = Counter(
-        {
-            "notes without duration left out": int(np.count_nonzero(~lasting)),
-            "notes past the end of the audio left out": int(
-                np.count_nonzero(lasting & ~before_end)
-            ),
-            "notes cut at the end of the audio": int(np.count_nonzero(lasting & before_end & cut)),
-        }
-    )
+    counted = {
+        "notes without duration left out": ~lasting,
+        "notes past the end of the audio left out": lasting & ~before_end,
+        "notes cut at the end of the audio": lasting & before_end & cut,
+    }
+    remarks = Counter({text: int(np.count_nonzero(rows)) for text, rows in counted.items()})
     kept = np.flatnonzero(lasting & before_end)
     if not len(kept):
         raise Unusable("no notes")

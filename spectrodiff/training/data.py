@@ -125,7 +125,14 @@ def _open_pieces(name: str, data: Data, task: Task, data_dir: Path, length: Piec
 def _open_recordings(name: str, data: Data, task: Task, data_dir: Path) -> Recordings:
     if _is_folder(name, task):
         return open_audio_folder(Path(name), validation=True)
-    return load_source(data_dir, name, data.evaluation_split)
+    split = data.evaluation_split
+    try:
+        return load_source(data_dir, name, split)
+    except CorpusError as error:
+        if error.got != split:
+            raise
+        hint = "a corpus needs two recordings, or Data.evaluation_split = 'train'"
+        raise CorpusError(name, error.expected, f"{split} ({hint})") from None
 
 
 def _is_folder(name: str, task: Task) -> bool:

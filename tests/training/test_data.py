@@ -1,5 +1,6 @@
 """Corpora of a run: pieces of the wanted length, and when several processes agree to stop."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -82,6 +83,17 @@ def test_the_model_has_to_know_the_instruments_of_its_corpora(tmp_path, known, e
         assert str(refused.value) == expected
     else:
         open_batches(settings, settings.make_task(), tmp_path).close()
+
+
+def test_a_corpus_without_recordings_to_evaluate_on(tmp_path):
+    settings = prepared(tmp_path, {})
+    task = settings.make_task()
+    with pytest.raises(CorpusError) as refused:
+        open_examples(settings, task, tmp_path)
+    expected = "mine: expected one of the splits train, got validation (a corpus needs two "
+    assert str(refused.value) == f"{expected}recordings, or Data.evaluation_split = 'train')"
+    evaluated = dataclasses.replace(settings.data, evaluation_split="train")
+    assert len(open_examples(settings._replace(data=evaluated), task, tmp_path)["tokens"])
 
 
 class Stop(StopRequest):
