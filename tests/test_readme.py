@@ -26,6 +26,7 @@ PAGES = (
     "docs/playing",
     "docs/data",
     "docs/training",
+    "docs/fine_tuning",
     "docs/distillation",
     "docs/inverter",
     "docs/sharing",
@@ -80,7 +81,8 @@ NEEDS_FLUIDSYNTH = {
 }
 # What takes minutes is shortened; the rest of a command stays as it is written.
 SHORTER = {
-    "prepare": ["--songs", "3"],
+    "soundfont": ["--songs", "3"],
+    "examples/plucked_strings.py": ["--songs", "3"],
     "recipe": ["--minutes", "0.1"],
     "train.py": [
         "--gin_bindings",

@@ -68,6 +68,10 @@ def main(arguments: Sequence[str]) -> None:
         distributed.connect(flags.coordinator_address, flags.num_processes, flags.process_id)
     enable_compilation_cache()
     mesh = make_mesh(find_devices(flags.device))
+
+    # What gin leaves open is as in the model to start from
+    given = given_settings()
+    settings = start.with_settings_of(flags.run_dir, flags.init_from, settings, given)
     settings.training.check_devices(mesh.size)
 
     # Data
@@ -152,7 +156,11 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add_gin_flags(parser, "'LEARNING_RATE = 3e-4'")
     add("--run_dir", type=local_path, required=True, help="folder of the run, new or to resume")
     add_data_dir(parser)
-    add_init_from(parser, "; ignored if a run is resumed")
+    add_init_from(
+        parser,
+        "; without settings of Network, its network and tokenization are used; ignored if a run is "
+        "resumed",
+    )
     add(
         "--strict_resume",
         action="store_true",
@@ -192,3 +200,10 @@ def configure(files: Sequence[str], bindings: Sequence[str]) -> "RunSettings":
         gin_files.filled(Tokenization),
         gin_files.filled(Sampling),
     )
+
+
+def given_settings() -> dict[type, set[str]]:
+    """Returns the names of the settings that gin was given, by class."""
+    from spectrodiff.training.tasks import RUN_SETTINGS
+
+    return {settings: set(gin_files.given(settings)) for settings in RUN_SETTINGS}

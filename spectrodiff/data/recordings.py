@@ -24,6 +24,7 @@ from spectrodiff.audio.samples import (
 )
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import SpectrodiffError
+from spectrodiff.data.alignment import describe_misfit
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes, merge_notes, trim_overlaps
 
@@ -86,6 +87,7 @@ class RecordingGroup:
         mixes: id and stem indices of each recording.
         needs_all: whether a recording is left out if one of its stems is silent.
         trims_overlaps: whether notes end at the next onset of the same pitch and program.
+        checks_onsets: whether onsets of audio that do not fit the notes are remarked on.
     """
 
     id: str
@@ -93,6 +95,7 @@ class RecordingGroup:
     mixes: tuple[tuple[str, tuple[int, ...]], ...]
     needs_all: bool = False
     trims_overlaps: bool = False
+    checks_onsets: bool = False
 
     @classmethod
     def single(cls, id: str, stem: StemReader) -> "RecordingGroup":
@@ -225,6 +228,8 @@ def read_group(group: RecordingGroup) -> Outcome:
             outcome.remarks.append(Remark(id, _SILENT_STEMS, len(numbers) - len(heard)))
         if decibels:
             outcome.remarks.append(Remark(id, _TOO_LOUD, detail=f"by {decibels:.1f} dB"))
+        if group.checks_onsets and (misfit := describe_misfit(audio, notes)):
+            outcome.remarks.append(Remark(id, misfit.text, detail=misfit.detail))
     return outcome
 
 
@@ -358,15 +363,12 @@ def fit_notes(notes: Notes, audio_seconds: float) -> tuple[Notes, Counter[str]]:
     cut = notes.offset_seconds > audio_seconds
     if np.count_nonzero(~before_end) > len(notes) / 2:
         raise Unusable("most labels past the end of the audio")
-    remarks = Counter(
-        {
-            "notes without duration left out": int(np.count_nonzero(~lasting)),
-            "notes past the end of the audio left out": int(
-                np.count_nonzero(lasting & ~before_end)
-            ),
-            "notes cut at the end of the audio": int(np.count_nonzero(lasting & before_end & cut)),
-        }
-    )
+    counted = {
+        "notes without duration left out": ~lasting,
+        "notes past the end of the audio left out": lasting & ~before_end,
+        "notes cut at the end of the audio": lasting & before_end & cut,
+    }
+    remarks = Counter({text: int(np.count_nonzero(rows)) for text, rows in counted.items()})
     kept = np.flatnonzero(lasting & before_end)
     if not len(kept):
         raise Unusable("no notes")

@@ -1,13 +1,89 @@
-"""First state of a run: random parameters, a model's, or those of the run's last checkpoint."""
+"""Start of a run: its model's settings, and its first state.
 
+The first parameters are random, a model's, or those of the run's last checkpoint.
+"""
+
+import dataclasses
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
 
+from spectrodiff.checkpoints.model import Description, read_description, read_formatted
+from spectrodiff.checkpoints.resolve import open_checkpoint
+from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, first_tokenization, steps_of
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.models.config import ModelConfig
+from spectrodiff.training.settings import Network
 from spectrodiff.training.state import TrainState
-from spectrodiff.training.task import Params, Task
+from spectrodiff.training.task import Params, RunSettings, Task
+from spectrodiff.training.tasks.autoregress import Autoregression
+from spectrodiff.training.tasks.denoise import Diffusion
+
+Settings = TypeVar("Settings")
+
+# Settings of the network that say what the network is, unlike its dropout and initialization.
+_SIZES = {field.name for field in dataclasses.fields(Network)} - {"dropout", "initialization"}
+
+
+def with_settings_of(
+    run: Path,
+    init_from: str | None,
+    settings: RunSettings,
+    given: Mapping[type, Collection[str]],
+) -> RunSettings:
+    """Returns settings in which those of a model replace what was not given.
+
+    If no sizes of the network are given, the network, the prediction, the noise schedule and the
+    tokenization are those of the model that training starts from, and so is the sampling if none of
+    it is given. A run that is resumed keeps its own.
+
+    Args:
+        run: folder of the run.
+        init_from: the model, as `spectrodiff.load` takes it; None for none.
+        settings: of the run.
+        given: names of the settings that were given, by class.
+
+    Raises:
+        CheckpointError: if the model cannot be read.
+    """
+    renders_notes = isinstance(settings.task, Diffusion | Autoregression)
+    if not renders_notes or _SIZES.intersection(given.get(Network, ())):
+        return settings
+    if steps_of(run / CHECKPOINTS):
+        path = run / SETTINGS
+        model = read_description(path, read_formatted(path), first_tokenization)
+    elif init_from is not None:
+        model = open_checkpoint(init_from).description
+    else:
+        return settings
+    return _continued(settings, model, given)
+
+
+def _continued(
+    settings: RunSettings, model: Description, given: Mapping[type, Collection[str]]
+) -> RunSettings:
+    def completed(own: Settings, theirs: Mapping[str, Any]) -> Settings:
+        chosen = given.get(type(own), ())
+        changes = {name: value for name, value in theirs.items() if name not in chosen}
+        return dataclasses.replace(cast(Any, own), **changes)
+
+    sizes = {field.name for field in dataclasses.fields(ModelConfig)} & (_SIZES | {"dropout"})
+    task = settings.task
+    if isinstance(task, Diffusion):
+        denoising = {"prediction": model.prediction, "schedule": model.schedule}
+        if "prediction" not in given.get(Diffusion, ()):
+            denoising["loss_target"] = model.prediction
+        task = completed(task, denoising)
+    return settings._replace(
+        network=completed(settings.network, {name: getattr(model.config, name) for name in sizes}),
+        task=task,
+        tokenization=completed(settings.tokenization, dataclasses.asdict(model.tokenization)),
+        sampling=settings.sampling if given.get(Sampling) else model.sampling,
+    )
 
 
 def check_restored(run: Path, found: TrainState, wanted: TrainState) -> None:

@@ -1,5 +1,6 @@
 """Corpora of a run: pieces of the wanted length, and when several processes agree to stop."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -8,12 +9,13 @@ import pytest
 import soundfile
 
 from spectrodiff.core.distributed import StopRequest
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import ConfigError, CorpusError
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.data.corpora.audio_folder import open_audio_folder
 from spectrodiff.data.pieces import PieceLength
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan
+from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training.data import AGREEMENT_STEPS, next_batch, open_batches, open_examples
 from spectrodiff.training.settings import Data, Network, Optimization, Training
 from spectrodiff.training.task import RunSettings
@@ -39,6 +41,59 @@ def test_pieces_have_the_length_of_the_settings(tmp_path):
     data = Data(corpora=("mine",), workers=0, piece_frames=40)
     with open_batches(settings._replace(data=data), task, tmp_path) as batches:
         assert next(batches)["audio"].shape[0] == 2
+
+
+def prepared(folder, *notes):
+    """Settings of a run on a corpus with the notes."""
+    groups = [
+        single(f"{number}", partial(noise, number), partial(table, (0.0, 0.2, 60), **played))
+        for number, played in enumerate(notes)
+    ]
+    prepare("mine", "v1", Plan({"train": groups}), folder)
+    data = Data(corpora=("mine",), workers=0)
+    return RunSettings(tiny.NETWORK, tiny.DIFFUSION, Optimization(), Training(batch_size=2), data)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        # Harpsichord is an electric piano to the map, 60 the high bongo.
+        (
+            {"programs": (0, 73)},
+            "Tokenization.programs: expected the instruments of mine, harpsichord among them "
+            "(programs 6 in its MIDI files): give the files known programs, or set (0, 4, 73), "
+            "got (0, 73)",
+        ),
+        (
+            {"programs": (0, 4), "drums": ()},
+            "Tokenization.drums: expected the instruments of mine, high bongo among them "
+            "(drums 60 in its MIDI files): give the files known drums, or set (60,), got ()",
+        ),
+        ({"programs": (0, 4), "drums": (60,)}, None),
+        ({"program_map": "flat", "programs": (0,)}, None),
+        ({}, None),
+    ],
+)
+def test_the_model_has_to_know_the_instruments_of_its_corpora(tmp_path, known, expected):
+    settings = prepared(tmp_path, {"program": 0}, {"program": 6}, {"is_drum": True})
+    settings = settings._replace(tokenization=Tokenization(**known))
+    if expected:
+        with pytest.raises(ConfigError) as refused:
+            open_batches(settings, settings.make_task(), tmp_path)
+        assert str(refused.value) == expected
+    else:
+        open_batches(settings, settings.make_task(), tmp_path).close()
+
+
+def test_a_corpus_without_recordings_to_evaluate_on(tmp_path):
+    settings = prepared(tmp_path, {})
+    task = settings.make_task()
+    with pytest.raises(CorpusError) as refused:
+        open_examples(settings, task, tmp_path)
+    expected = "mine: expected one of the splits train, got validation (a corpus needs two "
+    assert str(refused.value) == f"{expected}recordings, or Data.evaluation_split = 'train')"
+    evaluated = dataclasses.replace(settings.data, evaluation_split="train")
+    assert len(open_examples(settings._replace(data=evaluated), task, tmp_path)["tokens"])
 
 
 class Stop(StopRequest):

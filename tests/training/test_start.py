@@ -12,12 +12,13 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import expected_shapes, nest
 from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.core.parallel import make_mesh
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.training import optimizers
 from spectrodiff.training.checkpointing import Checkpoints
 from spectrodiff.training.run_folder import open_run
-from spectrodiff.training.settings import Data, Optimization, Training
-from spectrodiff.training.start import check_restored, initial_params
+from spectrodiff.training.settings import Data, Network, Optimization, Training
+from spectrodiff.training.start import check_restored, initial_params, with_settings_of
 from spectrodiff.training.state import Placement, abstract_state, place_state
 from spectrodiff.training.task import RunSettings
 from spectrodiff.training.tasks.autoregress import Autoregression
@@ -70,6 +71,111 @@ def test_embeddings_are_carried_over_event_by_event(tmp_path, theirs, ours, velo
         np.testing.assert_array_equal(found[song(ours, velocity)], wanted[song(theirs, known)])
     # All other parameters are the model's, not the random ones of seed 1.
     tiny.assert_trees(params, given)
+
+
+@pytest.mark.parametrize(
+    ("programs", "rows"),
+    [
+        # Electric piano (4) as the piano, violin (40) as the strings; flute and piano stay.
+        ((0, 4, 40, 73), {4: 0, 40: 48, 73: 73, 0: 0, 48: 48}),
+        (None, {4: 0, 40: 48, 73: 73, 0: 0, 48: 48}),
+        ((0, 48), {4: 4, 40: 40, 0: 0, 48: 48}),
+    ],
+)
+def test_a_new_program_starts_as_the_one_that_replaces_it(tmp_path, programs, rows):
+    before = Tokenization(programs=(0, 48, 73))
+    config = tiny.NETWORK.config(before)
+    given = random_params(config)
+    save_model(Checkpoint(config, given, tokenization=before), tmp_path / "model", "float32")
+    after = Tokenization(programs=programs)
+    task = tiny.make_task(tiny.NETWORK, Diffusion(), Training(), tokenization=after)
+    found = initial_params(task, 1, str(tmp_path / "model"))["note_encoder"]["embedding"]
+    wanted = given["note_encoder"]["embedding"]
+    first = FIRST_VELOCITY + 2 + 1  # after two velocities and the tie
+    for program, like in rows.items():
+        np.testing.assert_array_equal(found[first + program], wanted[first + like])
+    np.testing.assert_array_equal(found[:first], wanted[:first])
+
+
+def a_student(folder):
+    """A model of two steps whose settings are unlike the defaults."""
+    tokenization = Tokenization(programs=(0, 73), drums=(), trim_overlaps=True)
+    config = dataclasses.replace(tiny.NETWORK.config(tokenization), context_frames=8, dropout=0.3)
+    sampling = Sampling(sampler="ddim", steps=2, guidance=1.0)
+    model = Checkpoint(config, random_params(config), "v", "linear", tokenization, sampling)
+    save_model(model, folder, "float32")
+    return str(folder), model
+
+
+def test_settings_that_are_not_given_are_the_models(tmp_path):
+    name, model = a_student(tmp_path / "model")
+    run = settings("constant", 3)._replace(network=Network(initialization="t5"))
+    found = with_settings_of(tmp_path / "run", name, run, {})
+    assert found.network.config(found.tokenization) == model.config
+    assert (found.task.prediction, found.task.schedule) == ("v", "linear")
+    assert found.task.loss_target == "v"
+    assert (found.tokenization, found.sampling) == (model.tokenization, model.sampling)
+    assert found[2:5] == run[2:5]
+    # Given ones win.
+    sampling = Sampling(steps=7)
+    given = {
+        Network: {"dropout"},
+        Diffusion: {"loss_target", "schedule"},
+        Tokenization: {"programs"},
+        Sampling: {"steps"},
+    }
+    tokenization = Tokenization(programs=(0, 4, 73))
+    own = run._replace(network=Network(dropout=0.0), tokenization=tokenization, sampling=sampling)
+    found = with_settings_of(tmp_path / "run", name, own, given)
+    assert found.network.config() == dataclasses.replace(model.config, dropout=0.0)
+    assert found.task == Diffusion(prediction="v", schedule="cosine", loss_target="eps")
+    assert found.tokenization == dataclasses.replace(model.tokenization, programs=(0, 4, 73))
+    assert found.sampling == sampling
+
+
+def test_settings_of_a_network_are_not_replaced(tmp_path):
+    name, _ = a_student(tmp_path / "model")
+    run = settings("constant", 3)
+    for given in ({Network: {"width"}}, {Network: {"size", "dropout"}}):
+        assert with_settings_of(tmp_path / "run", name, run, given) == run
+    assert with_settings_of(tmp_path / "run", None, run, {}) == run
+    inversion = run._replace(task=Inversion())
+    assert with_settings_of(tmp_path / "run", name, inversion, {}) == inversion
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "got"), [("width", 48, 32), ("context_frames", 0, 8), ("heads", 4, 2)]
+)
+def test_another_network_is_refused(tmp_path, field, value, got):
+    name, model = a_student(tmp_path / "model")
+    assert getattr(model.config, field) == got
+    network = dataclasses.replace(tiny.NETWORK, **{field: value})
+    task = settings("constant", 3)._replace(network=network).make_task()
+    with pytest.raises(CheckpointError) as refused:
+        initial_params(task, 0, name)
+    expected = f"expected a network of {field} {value}, got {got} (settings that give no sizes of "
+    assert f"{expected}Network, as configs/fine_tune.gin, use the model's)" in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"dropout": 0.0}, {"dropout": 0.1}, {"context_frames": 16}])
+def test_dropout_and_lengths_may_be_others(tmp_path, change):
+    name, _ = a_student(tmp_path / "model")
+    network = dataclasses.replace(tiny.NETWORK, **change)
+    params = initial_params(settings("constant", 3)._replace(network=network).make_task(), 0, name)
+    assert params["note_encoder"]["embedding"].shape == (1536, 32)
+
+
+def test_a_resumed_run_keeps_the_settings_it_began_with(tmp_path):
+    """Even if the model that it started from is gone."""
+    name, model = a_student(tmp_path / "model")
+    folder, bare = tmp_path / "run", settings("constant", 3)._replace(network=Network())
+    first = with_settings_of(folder, name, bare, {})
+    (open_run(folder, first, write=True) / "1").mkdir(parents=True)
+    for again in (str(tmp_path / "gone"), None):
+        found = with_settings_of(folder, again, bare, {})
+        assert found == first
+        open_run(folder, found, write=False)
+    assert found.network.config(found.tokenization) == model.config
 
 
 def test_an_embedding_without_rows_for_its_own_events_is_refused(tmp_path):

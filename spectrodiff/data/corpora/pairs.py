@@ -1,5 +1,6 @@
 """Folder of recordings: `NAME.wav` (.flac, .ogg, .mp3) with `NAME.mid` (.midi, .kar, .rmi)."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from spectrodiff.data.recordings import (
 def plan(source: Path, validation_share: float = 0.1) -> Plan:
     """Plans the corpus: all pairs in a folder and its subfolders.
 
+    Remarks name the recordings whose onsets do not fit those of their notes.
+
     Args:
         source: the folder. Its subfolders may be the splits (see `folders.split_groups`).
         validation_share: otherwise, share of the pairs for validation, chosen by name.
@@ -42,7 +45,8 @@ def plan(source: Path, validation_share: float = 0.1) -> Plan:
                 functools.partial(read_pcm, audio[0]),
                 functools.partial(read_recorded_midi, midi[0]),
             )
-            groups[id] = RecordingGroup.single(id, stem)
+            single = RecordingGroup.single(id, stem)
+            groups[id] = dataclasses.replace(single, checks_onsets=True)
         elif audio and midi:
             names = ", ".join(path.name for path in files)
             skipped.append(Skip(id, "several audio or MIDI files with the same name", names))

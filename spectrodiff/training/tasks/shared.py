@@ -19,6 +19,9 @@ from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.inverter import GriffinLim
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.music.instruments import instrument
+from spectrodiff.music.programs import map_program_numbers
+from spectrodiff.music.substitution import Register, choose
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
@@ -58,7 +61,7 @@ class SynthesizerTask(Task):
 
     def load_params(self, model: str, params: Params) -> Params:
         """Returns the parameters of a trained model; see `load_synthesizer`."""
-        return load_synthesizer(model, self.config, self.tokenization.vocabulary, params)
+        return load_synthesizer(model, self.config, self.tokenization, params)
 
     @abc.abstractmethod
     def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
@@ -122,21 +125,23 @@ class DiffusionTask(SynthesizerTask):
 
 
 def load_synthesizer(
-    model: str, config: ModelConfig, vocabulary: Vocabulary, params: Params
+    model: str, config: ModelConfig, tokenization: Tokenization, params: Params
 ) -> Params:
     """Returns the parameters of a trained model, fitted to a network.
+
+    A program that the trained model does not know starts as the one that replaces it in songs.
 
     Args:
         model: as `spectrodiff.load` takes it.
         config: sizes of the network.
-        vocabulary: of the network.
+        tokenization: of the notes that the network will get.
         params: its initial parameters; position tables of another length are kept from them.
 
     Raises:
         CheckpointError: if the model cannot be read, or is of another size.
     """
     checkpoint = open_checkpoint(model)
-    theirs = Vocabulary(checkpoint.tokenization.velocity_bins)
+    theirs, vocabulary = checkpoint.tokenization.vocabulary, tokenization.vocabulary
     _check_config(model, checkpoint.config, config)
     if checkpoint.config.vocabulary_size < (rows := theirs.embedding_rows):
         expected = f"a vocabulary_size of {rows} for {theirs.velocity_bins} velocity bins"
@@ -145,7 +150,11 @@ def load_synthesizer(
     if theirs != vocabulary:
         bins = f"{theirs.velocity_bins} to {vocabulary.velocity_bins}"
         logger.info("%s: embeddings are carried over from %s velocity bins", model, bins)
-    loaded[EMBEDDING] = carry_embedding(loaded[EMBEDDING], own[EMBEDDING], theirs, vocabulary)
+    embedding = carry_embedding(loaded[EMBEDDING], own[EMBEDDING], theirs, vocabulary)
+    for program, replaced_by in _replacements(checkpoint.tokenization, tokenization).items():
+        new, known = vocabulary.encode("program", [program, replaced_by])
+        embedding[new] = embedding[known]
+    loaded[EMBEDDING] = embedding
     for name, values in own.items():
         if loaded[name].shape == values.shape:
             continue
@@ -178,10 +187,34 @@ def carry_embedding(
     return values
 
 
+def _replacements(theirs: Tokenization, ours: Tokenization) -> dict[int, int]:
+    """Returns, for each program that is new to a model, the one that it played instead."""
+    if theirs.programs is None:
+        return {}
+    programs = ours.programs
+    if programs is None:
+        programs = tuple(map_program_numbers(np.arange(128), ours.program_map).tolist())
+    replacements = {}
+    for program in set(programs).difference(theirs.programs):
+        low, high = instrument(program)[:2]
+        # The middle half of its range, as of the notes of a song
+        quarter = (high - low) // 4
+        register = Register(low + quarter, high - quarter)
+        replacements[program] = choose(program, register, theirs.programs)
+    return replacements
+
+
 def _check_config(name: str, given: ModelConfig, wanted: ModelConfig) -> None:
     for field in dataclasses.fields(ModelConfig):
         theirs: Any = getattr(given, field.name)
         ours: Any = getattr(wanted, field.name)
-        same_kind = bool(theirs) == bool(ours)  # with or without context
-        if theirs != ours and not (field.name in _MAY_DIFFER and same_kind):
-            raise CheckpointError(name, f"a network of {field.name} {ours!r}", repr(theirs))
+        may_differ = field.name in _MAY_DIFFER
+        if field.name == "context_frames":
+            may_differ = bool(theirs) == bool(ours)  # both with context, or both without
+        if theirs != ours and not may_differ:
+            hint = (
+                "settings that give no sizes of Network, as configs/fine_tune.gin, use the model's"
+            )
+            raise CheckpointError(
+                name, f"a network of {field.name} {ours!r}", f"{theirs!r} ({hint})"
+            )
