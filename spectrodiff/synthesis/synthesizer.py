@@ -83,8 +83,7 @@ class Synthesizer:
         self._dtype = compute_type(precision)
         self._description, self._prediction = checkpoint.description, checkpoint.prediction
         self._schedule = make_schedule(checkpoint.schedule)
-        self._devices = list(devices or jax.devices())
-        self._tuning = tuning
+        self._devices, self._tuning = list(devices or jax.devices()), tuning
         self._params = place(checkpoint.params, replicated(make_mesh(self._devices)), precision)
         self._segment_models: dict[tuple[Sampling | None, bool], SegmentModel] = {}
         self._lock = threading.Lock()
@@ -180,8 +179,7 @@ class Synthesizer:
 
         Args:
             song: a MIDI file, notes, or the result of `tokenize`.
-            seed: as in `render_each`, like the other arguments and the errors, which come before
-                the first part.
+            seed: as in `render_each`, as are all errors, which come before the first part.
             strict: as in `render_each`.
             progress: as in `render_each`.
             **sampling: as in `render_each`.
@@ -372,11 +370,8 @@ class Synthesizer:
             model = self._segment_models.pop(settings, None)
             if model is None:
                 mesh = make_mesh(self._devices if many else self._devices[:1])
-                model = (
-                    self._autoregressive(mesh)
-                    if autoregressive
-                    else self._diffusion(sampling, mesh)
-                )
+                build = self._autoregressive if autoregressive else self._diffusion
+                model = build(sampling, mesh)
             self._segment_models[settings] = model  # the last one was used last
             if len(self._segment_models) > KEPT_MODELS:
                 del self._segment_models[next(iter(self._segment_models))]
@@ -394,7 +389,7 @@ class Synthesizer:
             tuning=self._tuning,
         )
 
-    def _autoregressive(self, mesh: Mesh) -> SegmentModel:
+    def _autoregressive(self, _: Sampling, mesh: Mesh) -> SegmentModel:
         logger.info(
             "this model is autoregressive: it ignores steps, sampler, guidance and all other "
             "settings of the sampling"

@@ -19,6 +19,7 @@ from spectrodiff.core.errors import CheckpointError
 from spectrodiff.training.checkpointing import Checkpoints
 from tests.support import tiny
 from tests.support.corpora import write_notes, write_tone
+from tests.support.training_scripts import FULL_AT_STEP_4, KILL_WHILE_SAVING
 
 ROOT = Path(__file__).parents[2]
 STEPS = 20
@@ -37,41 +38,6 @@ Data.corpora = ['pairs/own']
 Data.workers = 0
 Sampling.sampler = 'dpmpp'
 Sampling.steps = 4
-"""
-# Runs train.py on a disk that is full while step 4 is saved.
-FULL_AT_STEP_4 = """
-import contextlib, resource, signal, sys, jax
-from spectrodiff.commands import program, train
-from spectrodiff.core.errors import OutputError
-from spectrodiff.training.checkpointing import Checkpoints
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-save = Checkpoints.save
-def limited(self, step, *arguments):
-    if step == 4:
-        # Compiled programs are not cached meanwhile: their files would be truncated.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-    else:
-        with contextlib.suppress(OutputError):
-            self.wait()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    save(self, step, *arguments)
-Checkpoints.save = limited
-program.finish(program.run(train.main))
-"""
-# Runs train.py and kills the process while step 12 is saved.
-KILL_WHILE_SAVING = """
-import os, signal, sys, time
-from spectrodiff.commands import program, train
-from spectrodiff.training.checkpointing import Checkpoints
-save = Checkpoints.save
-def killing(self, step, *arguments):
-    save(self, step, *arguments)
-    if step == 12:
-        # The whole process, with the threads that write.
-        os.kill(os.getpid(), signal.SIGKILL)
-Checkpoints.save = killing
-program.finish(program.run(train.main))
 """
 
 
