@@ -295,25 +295,6 @@ def test_fine_tuning_from_a_run(home):
         sd.load(home / "data")
 
 
-def test_fine_tuning_without_settings_of_the_network(home):
-    """configs/fine_tune.gin takes them from the run that it starts from."""
-    flags = ["--gin_file", ROOT / "configs" / "fine_tune.gin", "--data_dir", home / "data"]
-    flags += ["--init_from", home / "straight", "--run_dir", home / "own"]
-    settings = ("STEPS = 1", "BATCH_SIZE = 2", "Training.evaluation_examples = 2")
-    for binding in (*settings, "Training.previews = 0"):
-        flags += ["--gin_bindings", binding]
-    program = [sys.executable, ROOT / "train.py", *flags]
-    done = subprocess.run(
-        program, capture_output=True, text=True, check=False, env=environment(home)
-    )
-    assert done.returncode == 0, done.stderr
-    ours, theirs = (
-        json.loads((home / name / "run.json").read_text()) for name in ("own", "straight")
-    )
-    for name in ("model", "prediction", "schedule", "tokenization", "sampling"):
-        assert ours[name] == theirs[name], name
-
-
 def test_fine_tuning_with_more_velocities(home):
     """The rate is so small that the run saves its initial weights."""
     bindings = (
