@@ -10,7 +10,7 @@ from spectrodiff.music.notes import Notes
 # This module must not import audio.features, which would load JAX in every worker process.
 
 MAX_LAG_SECONDS = 1.0
-MIN_ONSETS = 16
+MIN_ONSETS = 32
 
 _HOP_SAMPLES = 160  # 10 ms
 _WINDOW_SAMPLES = 512
@@ -18,9 +18,11 @@ _WINDOW_SAMPLES = 512
 _MAX_FRAMES = 600 * SAMPLE_RATE // _HOP_SAMPLES
 _BLOCK_FRAMES = 6000
 _COMPRESSION = 1000.0  # of magnitudes relative to the largest: quiet onsets count, too
-# The correlation of notes with another recording is at most 0.1; with their own it is 0.1 (choir)
-# to 0.9 (plucked strings), and the lag is certain from 0.2 on. Slow attacks have a small lag, too.
-_OTHER_CORRELATION, _CERTAIN_CORRELATION = 0.1, 0.2
+# Measured with solos of FluidR3: the correlation of notes with another recording of 150 onsets is
+# at most 0.1, and falls with the square root of their number; that with their own is 0.1 (choir)
+# to 0.9 (plucked strings). A lag is certain at twice of what chance gives. Slow attacks have a
+# small lag, too.
+_OTHER_CORRELATION, _CERTAIN_CORRELATION, _CERTAIN_ROOT = 0.1, 0.2, 2.4
 _NOTED_LAG_SECONDS = 0.06
 
 
@@ -30,10 +32,17 @@ class OnsetFit(NamedTuple):
     Attributes:
         lag_seconds: time by which the audio is later than the notes, within a second.
         correlation: of the notes' onsets and the changes in the audio at that lag, at most 1.
+        onsets: number of different onsets.
     """
 
     lag_seconds: float
     correlation: float
+    onsets: int
+
+    @property
+    def is_certain(self) -> bool:
+        """True if the lag is hardly one of chance."""
+        return self.correlation >= max(_CERTAIN_CORRELATION, _CERTAIN_ROOT / self.onsets**0.5)
 
 
 class Misfit(NamedTuple):
@@ -58,7 +67,7 @@ def describe_misfit(audio: np.ndarray, notes: Notes) -> Misfit | None:
         return None
     if fit.correlation < _OTHER_CORRELATION:
         return Misfit("with audio that does not fit the notes", "of another recording, or tempo?")
-    if fit.correlation < _CERTAIN_CORRELATION or abs(fit.lag_seconds) < _NOTED_LAG_SECONDS:
+    if not fit.is_certain or abs(fit.lag_seconds) < _NOTED_LAG_SECONDS:
         return None
     when = "later" if fit.lag_seconds > 0 else "earlier"
     lag = f"about {1000 * abs(fit.lag_seconds):.0f} ms"
@@ -98,7 +107,7 @@ def fit_onsets(audio: np.ndarray, notes: Notes) -> OnsetFit | None:
     ]
     best = int(np.argmax(products))
     lag_seconds = float(lags[best] / frames_per_second)
-    return OnsetFit(lag_seconds, products[best] / norm if norm else 0.0)
+    return OnsetFit(lag_seconds, products[best] / norm if norm else 0.0, len(onsets))
 
 
 def _spectral_flux(audio: np.ndarray) -> np.ndarray:

@@ -83,7 +83,17 @@ def test_a_tempo_that_does_not_fit():
     slower = dataclasses.replace(
         notes, onset_seconds=1.1 * notes.onset_seconds, offset_seconds=1.1 * notes.offset_seconds
     )
-    misfit = describe_misfit(play(notes), take(1))
-    assert misfit is None or misfit.text == "with audio that does not fit the notes"
     right, wrong = fit_onsets(play(notes), notes), fit_onsets(play(notes), slower)
     assert wrong.correlation < right.correlation / 2
+    assert right.is_certain
+    assert not wrong.is_certain
+
+
+def test_audio_without_the_notes():
+    """Noise that never changes has onsets nowhere, but for its beginning."""
+    noise = np.random.default_rng(0).normal(0, 1000, RATE * 60).astype(np.int16)
+    onsets = np.sort(np.random.default_rng(1).uniform(1, 59, 1000))
+    notes = table(*[(onset, onset + 0.05, 60) for onset in onsets])
+    assert fit_onsets(noise, notes).correlation < 0.1
+    assert describe_misfit(noise, notes).text == "with audio that does not fit the notes"
+    assert describe_misfit(play(take(0)), take(0)) is None
