@@ -18,8 +18,7 @@ _NAME_BYTES = 200
 # With one slash, too, as paths have it. A drive has only one letter.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _WEB = re.compile("https?:/", re.IGNORECASE)
-# Nothing here reads and writes object stores throughout: array_record, for one, reads gs:// but
-# writes only files, and neither reads nor writes s3://.
+# Object stores do not work throughout: array_record, for one, neither reads nor writes s3://.
 _COPIES = {
     "gs": "copy with `gcloud storage rsync --recursive`, or mount the bucket with gcsfuse",
     "s3": "copy with `aws s3 sync`, or mount the bucket with mount-s3",
