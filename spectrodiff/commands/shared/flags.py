@@ -40,7 +40,7 @@ def take_second_out(parser: argparse.ArgumentParser, flags: argparse.Namespace) 
 def add_model(parser: argparse._ActionsContainer, note: str, **options: Any) -> None:
     """Adds --model; `note` ends its help, `options` are those of `add_argument`."""
     names = "(mini, small_with_context, base_with_context)"
-    help = f"model: a name {names}, a folder, the URL of a zip, or a Hugging Face id; {note}"
+    help = f"model: a name {names}, a folder, the URL of a zip or folder, or a Hub id; {note}"
     parser.add_argument("--model", help=help, **options)
 
 
