@@ -8,6 +8,7 @@ from typing import Any
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.commands.shared.songs import find_song
 from spectrodiff.core.errors import MidiError, printable
 from spectrodiff.music.general_midi import PROGRAM_NAMES, drum_name
 from spectrodiff.music.midi.reader import MidiSong, length, read_midi_song
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
         description="Describes MIDI files: duration, tempo, instruments, what is odd in the file, "
         "and what a rendering would miss.",
     )
-    parser.add_argument("songs", nargs="+", metavar="SONG.mid", help="MIDI files")
+    parser.add_argument("songs", type=find_song, nargs="+", metavar="SONG.mid", help="MIDI files")
     keys = "song, seconds, tempos, notes, instruments, drums and remarks"
     add_json(parser, keys, each="song that can be read")
     flags = parser.parse_args(arguments)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
@@ -17,9 +18,10 @@ from spectrodiff.commands.shared.flags import (
 )
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.sampling import add_sampling_flags, sampling_of, warn_of_sampling
+from spectrodiff.commands.shared.songs import find_song
 from spectrodiff.core.errors import printable
 from spectrodiff.core.extras import need_extra
-from spectrodiff.core.files import local_path, package_folder
+from spectrodiff.core.files import package_folder
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING
 
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.player.studio import Studio, read_file
 
     # Errors in flags and songs come before the model is loaded.
-    song = None if flags.song is None else read_file(flags.song, flags.max_minutes)
+    song = None if flags.song is None else read_file(Path(flags.song), flags.max_minutes)
     listener = open_socket(flags.host, flags.port)
     examples = {path.stem: path for path in sorted(package_folder("examples").glob("*.mid"))}
     enable_compilation_cache()
@@ -89,7 +91,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "MIDI file, change instruments, tempo and settings while it plays, or play a keyboard.",
     )
     add = parser.add_argument
-    add("song", type=local_path, nargs="?", metavar="SONG.mid", help="MIDI file to open with")
+    add("song", type=find_song, nargs="?", metavar="SONG.mid", help="MIDI file to open with")
     note = f"can be repeated to choose on the page (default: {default_model()})"
     add_model(parser, note, action="append")
     add_inverter(parser)

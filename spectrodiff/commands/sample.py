@@ -36,7 +36,7 @@ from spectrodiff.commands.shared.outputs import name_folders, name_outputs
 from spectrodiff.commands.shared.parser import Parser, YesNo
 from spectrodiff.commands.shared.results import add_json
 from spectrodiff.commands.shared.sampling import add_sampling_flags, warn_of_sampling
-from spectrodiff.commands.shared.songs import Songs
+from spectrodiff.commands.shared.songs import Songs, find_song
 from spectrodiff.core.config import check_types, require
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import check_writable
@@ -188,7 +188,8 @@ def announce(
     sampling = synth.sampling.but(**{name: options.get(name) for name in names})
     faster = sampling.but(sampler=FAST.sampler, steps=FAST.steps)
     if diffusion:
-        what += f" in {sampling.steps} steps of {sampling.sampler}, guidance {sampling.guidance:g}"
+        steps = counted(sampling.steps, "step")
+        what += f" in {steps} of {sampling.sampler}, guidance {sampling.guidance:g}"
     logger.info("%s: compiling and measuring the speed", what)
     sampling_seconds, inverting = synth.expected_seconds(songs, **options)
     logger.info("this takes about %s", in_words(sampling_seconds + inverting))
@@ -223,7 +224,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="Example: python sample.py song.mid --model base_with_context --out song.wav",
     )
     add = parser.add_argument
-    add("songs", nargs="+", metavar="SONG.mid", help="MIDI files to render")
+    add("songs", type=find_song, nargs="+", metavar="SONG.mid", help="MIDI files to render")
     add_out(
         parser,
         "audio file of one song, or a folder (default: the current one; with --stems a new one, "

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     flags = parse_flags(arguments)
     if (flags.weights is None) != flags.random_weights:
-        raise ConfigError("--weights", "either weights or --random_weights", "both or neither")
+        got = "neither" if flags.weights is None else "both"
+        raise ConfigError("--weights", "either weights or --random_weights", got)
     # Imported here so that --help is fast.
     from spectrodiff.evaluation.metrics.embeddings.export.exporting import export
 

@@ -29,7 +29,11 @@ _FEW_STEPS = 4
 def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
     """Adds a group of flags named like the fields of `Sampling`, each None if not given."""
     add = parser.add_argument_group("sampling (default: the model's settings)").add_argument
-    add("--steps", type=int, help="number of sampling steps; more are slower and better")
+    add(
+        "--steps",
+        type=int,
+        help="number of sampling steps; more are slower, and better unless the model is distilled",
+    )
     add("--sampler", help="dpmpp, for few steps; ddpm, with 1000 steps in the paper; or ddim")
     add(
         "--guidance",

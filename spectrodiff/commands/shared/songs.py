@@ -1,10 +1,12 @@
-"""Songs on the command line of `sample`: read and checked, then tokenized."""
+"""Songs on command lines: found, read and checked, then tokenized."""
 
 import argparse
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from spectrodiff.core.errors import MidiError, printable
+from spectrodiff.core.files import local_path, package_folder
 from spectrodiff.music.midi.reader import check_length, length, read_midi
 from spectrodiff.music.notes import Notes
 
@@ -13,6 +15,17 @@ if TYPE_CHECKING:
     from spectrodiff.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
+
+
+def find_song(text: str) -> str:
+    """Returns the path of a song; one that does not exist may be the name of an example.
+
+    The examples come with the package: "greensleeves.mid", or "examples/greensleeves.mid".
+    """
+    if os.path.exists(text) or local_path(text).is_absolute():
+        return text
+    example = package_folder("examples") / text.removeprefix("examples/")
+    return str(example) if example.is_file() else text
 
 
 class Songs:

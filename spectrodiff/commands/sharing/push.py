@@ -12,6 +12,7 @@ from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import add_out, add_seed
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result, written
+from spectrodiff.commands.shared.songs import find_song
 from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError
@@ -105,7 +106,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--songs",
         nargs="*",
-        type=local_path,
+        type=find_song,
         metavar="SONG.mid",
         help="MIDI files to render as samples; --songs alone for none (default: Greensleeves, if "
         "rendering is fast)",
@@ -155,8 +156,7 @@ def _sharing(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Sharing":
 
 def _songs(checkpoint: "Checkpoint", flags: argparse.Namespace) -> list[Path]:
     if flags.songs is not None:
-        songs: list[Path] = flags.songs
-        return songs
+        return [Path(song) for song in flags.songs]
     evaluations = checkpoint.sampling.evaluations
     if checkpoint.config.kind == "diffusion" and evaluations > MANY_EVALUATIONS:
         logger.info(
