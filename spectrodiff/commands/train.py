@@ -21,7 +21,7 @@ from spectrodiff.commands.shared.flags import (
     add_process_flags,
 )
 from spectrodiff.commands.shared.parser import Parser
-from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import local_path
@@ -140,7 +140,9 @@ def main(arguments: Sequence[str]) -> None:
         )
         last = train(run, begin)
         if leader:
-            print_result(flags, "", {"run_dir": flags.run_dir, "step": int(last.step)})
+            step = int(last.step)
+            text = f"{written(flags.run_dir)}  trained to step {step:,}"
+            print_result(flags, text, {"run_dir": flags.run_dir, "step": step})
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:

@@ -44,6 +44,8 @@ def main(arguments: Sequence[str]) -> None:
     require(not uploads or flags.repository is not None, "push", "owner/name, or --out", "neither")
     if uploads:
         check_token()  # before the songs are rendered
+    if not flags.license:
+        logger.info("the card states no license of the weights: --license NAME adds it")
     checkpoint = open_checkpoint(flags.model)
     sharing = _sharing(checkpoint, flags)
     with tempfile.TemporaryDirectory() as name:
