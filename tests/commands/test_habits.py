@@ -1,6 +1,5 @@
 """One habit in all commands: names, spellings and help of flags, errors of command lines."""
 
-import argparse
 import itertools
 import logging
 import re
@@ -59,7 +58,7 @@ def named(parser):
     """Flags of a parser by their first long name."""
     flags = {}
     for action in parser.flags.values():
-        if not isinstance(action, argparse._HelpAction):
+        if action.dest != "help":
             long = next(text for text in action.option_strings if text.startswith("--"))
             flags[long] = action
     return flags

@@ -2,13 +2,12 @@ import dataclasses
 import importlib.metadata
 import json
 import shutil
-import tomllib
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+import spectrodiff
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.run_folder import import_run
 from spectrodiff.checkpoints.tree import flatten
@@ -171,8 +170,7 @@ def test_a_checkout_need_not_be_installed(monkeypatch):
         return found(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert environment()["packages"]["spectrodiff"] == project["version"]
+    assert environment()["packages"]["spectrodiff"] == spectrodiff.__version__
 
 
 def test_settings_are_stored_as_json(run):
