@@ -70,7 +70,7 @@ def without_paths(text: str) -> str:
         starts.append(starts[-1] + len(line))
     parts, end = [], 0
     try:
-        for first, last, new in _replacements(text):
+        for first, last, new in sorted(_replacements(text)):
             begin = starts[first[0] - 1] + first[1]
             if begin >= end:  # not a comment between strings that were joined
                 parts += [text[end:begin], new]
