@@ -130,10 +130,13 @@ def test_folders_with_spaces_are_left_out_of_the_scores(tmp_path):
     make_evaluation(folder, {"maestro/v3:test": ["a"]}, model="/home/joe smith/Client Acme/run")
     results = read_results(folder)
     inverter = "C:/Users/joe smith/Client Acme/inv.onnx"
-    results = dataclasses.replace(results, settings={**results.settings, "inverter": inverter})
+    rows = [dataclasses.replace(row, title=f"/home/joe/my {row.name}") for row in results.rows]
+    settings = {**results.settings, "inverter": inverter}
+    results = dataclasses.replace(results, settings=settings, rows=rows)
     text = write_card(Card("A model", MODEL, results=results))
     assert "- model: run\n" in text
     assert "inverter inv.onnx" in text
+    assert re.search(r"^\| .*my ", text, re.MULTILINE)
     for secret in ("joe", "smith", "Client", "Acme"):
         assert secret not in text
 

@@ -152,6 +152,12 @@ def test_names_of_songs_that_are_not_utf_8(run, song, tmp_path):
     assert "[s\\\\udcff](samples/1_" in (tmp_path / "out/README.md").read_text("utf-8")
 
 
+def test_songs_are_read_before_the_model(tmp_path, capsys):
+    missing = tmp_path / "none.mid"
+    assert push(tmp_path / "no_model", "--out", tmp_path / "x", "--songs", missing) == 1
+    assert f"{missing}: expected a readable MIDI file" in capsys.readouterr().err
+
+
 def test_a_title_from_an_address_has_no_secrets(monkeypatch, capsys):
     model = made_model(name="https://me:pass@example.com/m.zip?sig=SECRET")
     opened = "spectrodiff.checkpoints.resolve.open_checkpoint"
@@ -186,7 +192,6 @@ def test_a_slow_model_renders_songs_only_if_asked(golden, tmp_path, caplog):
         (["me/é"], "repository: expected owner/name"),
         (["me/own", "--revision", "a b"], "revision: expected a branch such as main"),
         (["me/own", "--out", "x", "--revision", "a\n```\n# b"], "revision: expected a branch"),
-        (["me/own", "--songs", "none.mid"], "none.mid: expected a readable MIDI file"),
     ],
 )
 def test_what_cannot_be_pushed(run, hub, tmp_path, monkeypatch, capsys, arguments, message):
