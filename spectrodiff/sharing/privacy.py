@@ -16,7 +16,7 @@ _BEGINNING = r"(?:~[\w.-]*|\$\{?\w+\}?|%\w+%|\.\.?|[a-z]:|file:)?[/\\]+"
 _PATH = re.compile(_BEGINNING, re.IGNORECASE)
 # Paths may hold spaces: within a text, one ends at the last slash of its line, and at its name.
 _PATH_IN_TEXT = re.compile(rf"(?<![\w/\\]){_BEGINNING}(?=\S)(?:.*[/\\])?", re.IGNORECASE)
-_URL = re.compile(r"(?:https?:/|(?!file:)[a-z][a-z0-9+.-]+://)", re.IGNORECASE)
+_URL = re.compile(r"(?:https?:/|(?!file:)[a-z][a-z0-9+.-]{1,30}://)", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(rf"({_URL.pattern}\S*)", re.IGNORECASE)
 _HOST = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?", re.IGNORECASE)
 _BETWEEN = (tokenize.NL, tokenize.COMMENT)
