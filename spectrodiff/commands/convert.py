@@ -27,6 +27,9 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     flags = parse_flags(arguments)
     if flags.out.suffix.lower() in INVERTER_SUFFIXES:
+        if flags.layout != LAYOUTS[0]:
+            expected = f"a folder for a model in the layout {flags.layout}"
+            raise ConfigError("--out", expected, str(flags.out))
         text, values = _convert_inverter(flags.source, flags.out, flags.dtype)
     else:
         text, values = _convert_model(flags)

@@ -7,7 +7,8 @@ keeps its traceback.
 import os
 import re
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Surrogates stand for bytes of names of files that are not UTF-8; no file can be written with them.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class SpectrodiffError(Exception):
@@ -61,7 +62,10 @@ class OutputError(SpectrodiffError):
 
 
 def printable(text: str) -> str:
-    """Escapes control characters, with which the name of a file could command a terminal."""
+    """Escapes control characters, with which the name of a file could command a terminal.
+
+    So are bytes that are not UTF-8, which could not be written.
+    """
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 

@@ -22,7 +22,7 @@ class ModelConfig:
     M mel bins, D model width, H heads, K head width, L layers.
 
     Attributes:
-        width: D.
+        width: D, an even number.
         heads: H.
         head_width: K; heads * head_width may differ from the width.
         mlp_width: width of the hidden layer of feed-forward blocks.
@@ -73,6 +73,9 @@ class ModelConfig:
                 if type(value) is not int or not minimum <= value <= MAX_SIZE:
                     expected = f"a whole number from {minimum} to {MAX_SIZE}"
                     raise ConfigError(f"ModelConfig.{field.name}", expected, repr(value))
+        if self.width % 2:
+            expected = "an even number, half for sines and half for cosines of times and positions"
+            raise ConfigError("ModelConfig.width", expected, repr(self.width))
         for name, choices in (
             ("cross_attention", CrossAttention),
             ("kind", NetworkKind),

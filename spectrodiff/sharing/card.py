@@ -23,7 +23,8 @@ from spectrodiff.report.formatting import format_seconds
 from spectrodiff.report.header import how_rows_were_made, protocol
 from spectrodiff.report.markdown import escape, table_lines
 from spectrodiff.report.tables import measured_table
-from spectrodiff.sharing.origins import Origin, hide_folders, release_of
+from spectrodiff.sharing.origins import Origin, release_of
+from spectrodiff.sharing.privacy import hide_folders, hide_in_values, without_folders
 
 LIBRARY = "spectrodiff"
 # Names that the Hub knows; a task from notes to audio is not among its tasks.
@@ -266,6 +267,7 @@ def _evaluation(card: Card) -> str:
     results = card.results
     if results is None:
         return ""
+    results = _without_folders(results)
     parts = ["## Evaluation"]
     corpora = [
         f"{corpus.title} ({_count(corpus.songs, 'song')}, {format_seconds(corpus.seconds)})"
@@ -282,6 +284,16 @@ def _evaluation(card: Card) -> str:
         lines_of_scores = [dataclasses.replace(line, kind="part") for line in table.lines]
         parts.append(table_lines(dataclasses.replace(table, groups=[lines_of_scores])))
     return "\n\n".join(parts)
+
+
+def _without_folders(results: Results) -> Results:
+    """Hides folders in each text by itself: in a line, ends of paths with spaces are unknown."""
+    return dataclasses.replace(
+        results,
+        model=without_folders(results.model),
+        settings=hide_in_values(results.settings),
+        rows=[dataclasses.replace(row, title=without_folders(row.title)) for row in results.rows],
+    )
 
 
 def _limits(card: Card) -> str:

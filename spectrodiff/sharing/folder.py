@@ -21,7 +21,8 @@ from spectrodiff.evaluation.results import Results
 from spectrodiff.inverter.loading import open_inverter
 from spectrodiff.sharing.card import LIBRARY, Card, Sample, write_card
 from spectrodiff.sharing.inverters import store_inverter
-from spectrodiff.sharing.origins import Origin, without_paths
+from spectrodiff.sharing.origins import Origin
+from spectrodiff.sharing.privacy import without_paths
 from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.synthesizer import Synthesizer
 

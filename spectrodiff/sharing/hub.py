@@ -5,19 +5,37 @@ import re
 from pathlib import Path
 
 from spectrodiff.core.config import require
-from spectrodiff.core.errors import OutputError, first_line
+from spectrodiff.core.errors import ConfigError, OutputError, first_line
 
 logger = logging.getLogger(__name__)
 
-_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+# As models are named to be loaded, and what git takes.
+_REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
+_NO_REVISION = re.compile(r"\.\.|//|/\.|[./]$|\.lock(/|$)")
 # Files of an earlier upload that a new one may not have.
 REPLACED = ["samples/*", "training/*", "inverter.*"]
 
 
 def check_repository(name: str) -> str:
-    """Returns the name of a repository; ConfigError unless it is "owner/name"."""
-    possible = _REPOSITORY.fullmatch(name) is not None
-    require(possible, "repository", "owner/name, as in the addresses of the Hub", name)
+    """Returns the name of a repository; ConfigError unless the Hub takes it as "owner/name"."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    expected = "owner/name, as in the addresses of the Hub"
+    owner, _, own = name.partition("/")
+    require(bool(owner and own), "repository", expected, name)
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        rules = "letters of ASCII, digits, single - and . within, _; at most 96 each, no .git"
+        raise ConfigError("repository", f"{expected} ({rules})", repr(name)) from None
+    return name
+
+
+def check_revision(name: str) -> str:
+    """Returns the name of a branch; ConfigError unless git and the Hub take it."""
+    possible = _REVISION.fullmatch(name) is not None and not _NO_REVISION.search(name)
+    expected = "a branch such as main or v1.2: letters of ASCII, digits, _, and within . - /"
+    require(possible, "revision", expected, name)
     return name
 
 
@@ -57,13 +75,15 @@ def upload(
         The address of the commit.
 
     Raises:
-        ConfigError: if the name of the repository is impossible.
+        ConfigError: if the name of the repository or of the branch is impossible.
         OutputError: if there is no token, it does not allow this, or there is no connection.
             Nothing of the model is then in the repository.
     """
     from huggingface_hub import HfApi
 
     check_repository(repository)
+    if revision is not None:
+        check_revision(revision)
     check_token()
     api = HfApi(endpoint=endpoint)
     try:

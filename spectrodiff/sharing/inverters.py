@@ -7,6 +7,7 @@ from pathlib import Path
 from spectrodiff.checkpoints.bundled import bundled_inverter
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import unwritable
 from spectrodiff.inverter.config import RecurrentConfig
 from spectrodiff.inverter.files import load_inverter, save_inverter
@@ -70,6 +71,7 @@ def store_as_onnx(inverter: Path, folder: Path) -> Path | None:
     if isinstance(stored.config, RecurrentConfig):
         logger.warning("the model is stored without its inverter: it is recurrent")
         return None
+    need_extra("the inverter, which is stored as ONNX", "export")
     export_onnx(stored, path)
     return path
 

@@ -32,6 +32,7 @@ from spectrodiff.models.denoiser import Denoiser
 from spectrodiff.sharing import render_with_onnx
 from spectrodiff.sharing.inverters import store_as_onnx
 from spectrodiff.sharing.networks_onnx import context_encoder, decoder, notes_encoder
+from spectrodiff.sharing.privacy import without_folders
 
 SETTINGS, SCRIPT = "settings.json", "render.py"
 # Largest difference of outputs, which are of the size of unit noise.
@@ -46,7 +47,8 @@ def save_onnx(checkpoint: Checkpoint, folder: Path, inverter: Path | None = None
     Args:
         checkpoint: model to write.
         folder: new or empty folder.
-        inverter: file or run folder of the inverter; without one the script ends at the features.
+        inverter: file or run folder of the inverter. Without one, or with a recurrent one, which
+            is left out, the script writes log-mel features instead of audio.
 
     Raises:
         ConfigError: if the package onnx is not installed, the model is autoregressive, or one of
@@ -84,7 +86,7 @@ def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
         sampling = dataclasses.replace(sampling, context_guidance=None)
     schedule = make_schedule(checkpoint.schedule)
     return {
-        "name": checkpoint.name,
+        "name": without_folders(checkpoint.name),
         "sample_rate": SAMPLE_RATE,
         "hop_samples": HOP_SAMPLES,
         "log_mel_range": [MIN_LOG_MEL, MAX_LOG_MEL],

@@ -2,25 +2,24 @@
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, run_of
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.json_files import read_json
 from spectrodiff.data.corpora.releases import GUITARSET, MAESTRO, MUSICNET, SLAKH, URMP, Release
+from spectrodiff.sharing.privacy import without_folders
 
 # Files of a run: the settings that were given, those that took effect, scores, the machine.
 GIN_FILES = ("given.gin", "operative.gin")
 _METRICS, _ENVIRONMENT = "metrics.jsonl", "environment.json"
 _LOSS = "evaluation/loss"
-# Most settings named in gin files are numbers and names; a path says where someone's files are.
-_ABSOLUTE = re.compile(r"(?<!\S)(?:~|/|[A-Za-z]:\\)[^\s,]*[/\\]([^\s,/\\]+)")
-_QUOTED = re.compile(r"""(['"])((?:(?!\1)[^\n])*)\1""")
-_PATH = re.compile(r"^(/|~|[A-Za-z]:\\|\.\.?/)")
 
 RELEASES: Mapping[str, Release] = {
     "maestro": MAESTRO,
@@ -61,7 +60,7 @@ class Origin:
     @property
     def teacher(self) -> str:
         """Model that a distilled one was taught by, without the path to it; "" for none."""
-        return without_folders(str(self.setting("Distillation.teacher") or ""))
+        return _model(str(self.setting("Distillation.teacher") or ""))
 
     @property
     def corpora(self) -> list[str]:
@@ -96,21 +95,6 @@ def read_origin(model: Path, checkpoint: Checkpoint) -> Origin | None:
     )
 
 
-def without_folders(name: str) -> str:
-    """Returns the last part of a path; other names are returned unchanged."""
-    return re.split(r"[/\\]+", name.rstrip("/\\"))[-1] if _PATH.match(name) else name
-
-
-def without_paths(text: str) -> str:
-    """Returns the text of a gin file with the last part of each path in quotes alone."""
-    return _QUOTED.sub(lambda found: found[1] + without_folders(found[2]) + found[1], text)
-
-
-def hide_folders(text: str) -> str:
-    """Returns a text with the last part of each absolute path in it alone."""
-    return _ABSOLUTE.sub(r"\1", text)
-
-
 def release_of(corpus: str) -> Release | None:
     """Returns the published release that a corpus was prepared from; None for one's own."""
     return RELEASES.get(corpus.partition("/")[0])
@@ -123,8 +107,17 @@ def _started_from(command: Sequence[Any]) -> str:
         name, equals, value = word.replace("-", "_").partition("=")
         if name == "__init_from":
             value = word.partition("=")[2] if equals else "".join(words[number + 1 : number + 2])
-            return without_folders(value) if not Path(value).exists() else Path(value).name
+            return _model(value)
     return ""
+
+
+def _model(name: str) -> str:
+    """Returns the name of a model as it was given to a command, without folders and secrets."""
+    hidden = without_folders(name)
+    there = os.path.exists(os.path.expanduser(name))
+    if hidden == name and (there or find_source(name) is None):
+        return re.split(r"[/\\]+", name.rstrip("/\\"))[-1]
+    return hidden
 
 
 def _loss(path: Path, step: int | None) -> float | None:

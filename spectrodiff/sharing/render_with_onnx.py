@@ -1,6 +1,7 @@
 """Renders tokens with ONNX Runtime and NumPy alone: `python render.py TOKENS.npy SONG.wav [SEED]`.
 
 The tokens are whole numbers [segments, n]; the graphs and `settings.json` lie beside this file.
+Without an `inverter.onnx` beside them, the log-mel features are written to SONG.npy.
 """
 
 import json
@@ -61,12 +62,22 @@ def combine(weights: Iterable[float], values: Iterable[np.ndarray]) -> np.ndarra
 
 
 def main() -> None:
-    """Renders the tokens in the first file to the second, a WAV file of 16 bits."""
+    """Renders the tokens in the first file to the second, a WAV file of 16 bits.
+
+    Without an inverter, the second is a .npy file of the features [frames, M].
+    """
     folder, (source, out, *seed) = Path(__file__).parent, sys.argv[1:]
     settings = json.loads((folder / "settings.json").read_text())
     random, size = np.random.default_rng(int(*seed)), settings["target_frames"]
     noise = lambda *_: random.standard_normal((size, settings["mel_bins"]))  # noqa: E731
+    audible = (folder / "inverter.onnx").is_file()
+    if not audible:
+        out = str(Path(out).with_suffix(".npy"))
+        print(f"there is no inverter.onnx: log-mel features are written to {out}", file=sys.stderr)
     log_mel = generate(np.load(source), noise, folder)
+    if not audible:
+        np.save(out, log_mel)
+        return
     inverter = onnxruntime.InferenceSession(folder / "inverter.onnx")
     audio = inverter.run(None, {"input_features": log_mel[None]})[0].reshape(-1)
     with wave.open(out, "wb") as file:

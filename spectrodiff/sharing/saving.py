@@ -3,7 +3,9 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import get_args
 
+from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.inverter import Inverter, OnnxInverter
 from spectrodiff.inverter.files import save_inverter
@@ -31,9 +33,13 @@ def save(
         dtype: type of the stored parameters; 16-bit types halve the size.
 
     Raises:
+        ConfigError: if the license is no text, or there is no such type.
         CheckpointError: if a parameter is too large for float16.
         OutputError: if the folder cannot be written.
     """
+    types = get_args(StoredType)
+    require(dtype in types, "dtype", f"one of {', '.join(types)}", dtype)
+    require(isinstance(license, str), "license", "a name such as 'cc-by-4.0'", license)
     folder = Path(folder)
     with tempfile.TemporaryDirectory() as name:
         inverter = _file_of(synth.inverter, Path(name))

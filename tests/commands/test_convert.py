@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import pickle
 import subprocess
@@ -143,3 +144,23 @@ def test_a_recurrent_inverter_is_left_out_of_other_layouts(tmp_path, capsys, cap
     assert "without inverter" in capsys.readouterr().out
     assert "recurrent" in caplog.text
     assert open_checkpoint(tmp_path / "out").inverter is None
+
+
+@pytest.mark.parametrize(("layout", "name"), [("onnx", "x.onnx"), ("diffusers", "x.safetensors")])
+def test_a_file_is_no_place_for_another_layout(tmp_path, capsys, layout, name):
+    assert main(["untrained", str(tmp_path / name), "--layout", layout]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --out: expected a folder for a model in the layout {layout}")
+    assert not any(tmp_path.iterdir())
+
+
+def test_without_the_package_onnx_the_inverter_is_what_needs_it(tmp_path, capsys, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "onnx" else find(name)
+    )
+    assert main(["untrained", str(tmp_path / "out"), "--layout", "diffusers"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: the inverter, which is stored as ONNX: expected the packages")
+    assert "no onnx" in error
+    assert not any(tmp_path.iterdir())

@@ -268,6 +268,9 @@ def test_impossible_sizes_are_named():
         ConfigError, match=r"ModelConfig.heads: expected a whole number from 1 to 2147483647, got 0"
     ):
         dataclasses.replace(TINY_CONTEXT, heads=0)
+    for changes in ({}, {"kind": "autoregressive", "context_frames": 0}):
+        with pytest.raises(ConfigError, match=r"ModelConfig.width: expected an even number.*got 7"):
+            dataclasses.replace(TINY_CONTEXT, width=7, **changes)
     with pytest.raises(ConfigError, match=r"ModelConfig.dropout: expected a rate in \[0, 1\)"):
         dataclasses.replace(TINY_CONTEXT, dropout=1.0)
     with pytest.raises(ConfigError, match=r"'concatenate' without context, got 'sum'"):

@@ -9,7 +9,7 @@ from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.errors import ConfigError, OutputError
 from spectrodiff.sharing.folder import Sharing, write_folder
-from spectrodiff.sharing.hub import upload
+from spectrodiff.sharing.hub import check_revision, upload
 from tests.support.files import files_below
 from tests.support.made_models import PORT_SIZES, made_model
 from tests.support.servers import COMMIT
@@ -108,8 +108,29 @@ def test_no_network(hub, folder, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["model", "me/model/more", "me/", "../model", "me/mo del"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("model", "me/model/more", "me/", "/model", "../model", "me/mo del", "me/x--y", "me/a..b"),
+        *("me/-x", "me/x.git", "me/é", "me/" + "x" * 97),
+    ],
+)
 def test_impossible_names(hub, folder, name):
     with pytest.raises(ConfigError, match="owner/name"):
         upload(folder, name)
     assert not hub.requests
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "../x", "a..b", "a//b", "a/", "a.", "a.lock", "a/.b", "-a", "é", "a\n# b", "a@{"],
+)
+def test_impossible_branches(hub, folder, name):
+    with pytest.raises(ConfigError, match="revision: expected a branch"):
+        upload(folder, "me/model", revision=name)
+    assert not hub.requests
+
+
+@pytest.mark.parametrize("name", ["main", "v1.2", "refs/pr/1", "a-b_c", "0123abc"])
+def test_possible_branches(name):
+    assert check_revision(name) == name

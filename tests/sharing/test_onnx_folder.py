@@ -16,13 +16,14 @@ import spectrodiff as sd
 from spectrodiff.commands import program
 from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.inverter.files import save_inverter
 from spectrodiff.inverter.onnx import OnnxInverter
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.sharing.onnx_folder import check_graphs, save_onnx
 from spectrodiff.sharing.render_with_onnx import generate
 from spectrodiff.synthesis.songs import song_key
 from spectrodiff.synthesis.synthesizer import Synthesizer
-from tests.support.inverters import LoudnessInverter
+from tests.support.inverters import LoudnessInverter, random_inverter
 from tests.support.made_models import PORT_SIZES, made_model
 
 SIZES = dataclasses.replace(PORT_SIZES, note_tokens=64, target_frames=16, context_frames=12)
@@ -113,6 +114,27 @@ def test_the_script_needs_nothing_of_this_package(mini, tmp_path):
     assert done.returncode == 0, done.stderr
     with wave.open(str(tmp_path / "song.wav")) as file:
         assert (file.getframerate(), file.getnframes()) == (16_000, 2 * 64 * 320)
+
+
+def test_without_an_inverter_the_script_writes_features(tmp_path):
+    model = made_model(SIZES, sampling=Sampling("ddim", 2), name="https://me:pass@h/m.zip?s=1")
+    # A recurrent inverter is no ONNX graph.
+    inverter = tmp_path / "inverter.safetensors"
+    save_inverter(random_inverter("recurrent_tiny"), inverter)
+    folder = tmp_path / "onnx"
+    save_onnx(model, folder, inverter)
+    assert json.loads((folder / "settings.json").read_text())["name"] == "https://h/m.zip"
+    tokens = np.zeros((2, 8), np.int64)
+    np.save(tmp_path / "tokens.npy", tokens)
+    command = [sys.executable, folder / "render.py", "tokens.npy", "song.wav", "3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "features are written to song.npy" in done.stderr
+    assert not (tmp_path / "song.wav").exists()
+    random = np.random.default_rng(3)
+    shape = (model.config.target_frames, model.config.mel_bins)
+    wanted = generate(tokens, lambda *_: random.standard_normal(shape), folder)
+    np.testing.assert_array_equal(np.load(tmp_path / "song.npy"), wanted)
 
 
 def test_a_graph_that_computes_something_else_is_refused(tmp_path):

@@ -12,6 +12,8 @@ import spectrodiff as sd
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.commands import program
+from spectrodiff.commands.sharing.push import parse_flags
+from spectrodiff.core.errors import ConfigError
 from spectrodiff.inverter.files import load_inverter, save_inverter
 from spectrodiff.inverter.trained import trained_inverter
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -35,7 +37,9 @@ def run(tmp_path_factory):
     with Checkpoints(open_run(folder, settings(), write=True), keep=4) as checkpoints:
         for step in (3, 7):
             checkpoints.save(step, trainer.state, {"batches": step})
-    rows = [{"step": 3, "evaluation/loss": 0.5}, {"step": 7, "loss": 1.0}]
+    losses = {3: 0.5, 6: 0.25, 8: 0.125}  # the last one is later than both checkpoints
+    rows = [{"step": step, "evaluation/loss": loss} for step, loss in losses.items()]
+    rows.insert(2, {"step": 7, "loss": 1.0})
     lines = [*map(json.dumps, rows), '{"step": 9, "evaluation/lo']
     (folder / "metrics.jsonl").write_text("\n".join(lines))
     (folder / "given.gin").write_text("Training.steps = 7\nData.folder = '/home/me/secret/music'\n")
@@ -85,7 +89,7 @@ def test_a_run_in_a_folder(run, song, tmp_path, capsys):
     card = (out / "README.md").read_text()
     assert "# My model\n" in card
     assert "| steps | 7 of 8 segments" in card
-    assert "| loss on evaluation examples | 0.5 |" in card
+    assert "| loss on evaluation examples | 0.25 |" in card
     assert "Training.steps = 7" in card
     assert "[a song](samples/1_a_song.flac)" in card
     assert "## Evaluation" in card
@@ -111,7 +115,9 @@ def test_a_run_on_the_hub_and_back(run, song, hub, capsys):
 
 def test_a_checkpoint_of_a_run(run, tmp_path):
     assert push(run / "checkpoints/3", "--out", tmp_path / "out", "--songs") == 0
-    assert "| steps | 3 of 8 segments" in (tmp_path / "out/README.md").read_text()
+    card = (tmp_path / "out/README.md").read_text()
+    assert "| steps | 3 of 8 segments" in card
+    assert "| loss on evaluation examples | 0.5 |" in card
 
 
 def test_a_dry_run_prints_the_card(run, hub, capsys):
@@ -119,7 +125,48 @@ def test_a_dry_run_prints_the_card(run, hub, capsys):
     out = capsys.readouterr().out
     assert out.startswith("---\nlibrary_name: spectrodiff\n")
     assert "sd.load('me/own')" in out
+    assert push(run, "me/own", "--dry_run", "--songs", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"card": out}
     assert not hub.requests
+
+
+def test_the_repository_may_follow_the_songs(song, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for songs in ([], ["a_song.mid"], ["a_song.mid", "a_song.mid"]):
+        flags = parse_flags(["mini", "--songs", *songs, "me/own"])
+        assert (flags.repository, flags.songs) == ("me/own", songs)
+    # Files, missing ones too, are songs.
+    for songs in (["b/other.MID"], [str(song)], ["a_song.mid", "b/c"]):
+        flags = parse_flags(["mini", "me/own", "--songs", *songs])
+        assert (flags.repository, flags.songs) == ("me/own", songs)
+    assert parse_flags(["mini", "--out", "x", "--songs", "b/other.mid"]).repository is None
+
+
+def test_names_of_songs_that_are_not_utf_8(run, song, tmp_path):
+    other = tmp_path / "s\udcff.mid"
+    try:
+        song.rename(other)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    assert push(run, "--out", tmp_path / "out", "--songs", other) == 0
+    assert "[s\\\\udcff](samples/1_" in (tmp_path / "out/README.md").read_text("utf-8")
+
+
+def test_songs_are_read_before_the_model(tmp_path, capsys):
+    missing = tmp_path / "none.mid"
+    assert push(tmp_path / "no_model", "--out", tmp_path / "x", "--songs", missing) == 1
+    assert f"{missing}: expected a readable MIDI file" in capsys.readouterr().err
+
+
+def test_a_title_from_an_address_has_no_secrets(monkeypatch, capsys):
+    model = made_model(name="https://me:pass@example.com/m.zip?sig=SECRET")
+    opened = "spectrodiff.checkpoints.resolve.open_checkpoint"
+    monkeypatch.setattr(opened, lambda name: model)
+    assert push(model.name, "--dry_run", "--songs") == 0
+    out = capsys.readouterr().out
+    assert "example.com/m.zip" in out
+    assert "SECRET" not in out
+    assert "pass" not in out
 
 
 def test_a_slow_model_renders_songs_only_if_asked(golden, tmp_path, caplog):
@@ -140,6 +187,11 @@ def test_a_slow_model_renders_songs_only_if_asked(golden, tmp_path, caplog):
         (["me/own", "--dry_run", "--out", "x"], "--dry_run: expected no --out beside it"),
         (["me/own", "--out", "x", "--inverter", "none.onnx"], "none.onnx: expected an inverter"),
         (["--out", "x", "--evaluation", "none"], "none"),
+        (["me/x--y"], "repository: expected owner/name, as in the addresses of the Hub (letters"),
+        (["me/" + "x" * 97], "repository: expected owner/name"),
+        (["me/é"], "repository: expected owner/name"),
+        (["me/own", "--revision", "a b"], "revision: expected a branch such as main"),
+        (["me/own", "--out", "x", "--revision", "a\n```\n# b"], "revision: expected a branch"),
     ],
 )
 def test_what_cannot_be_pushed(run, hub, tmp_path, monkeypatch, capsys, arguments, message):
@@ -147,7 +199,7 @@ def test_what_cannot_be_pushed(run, hub, tmp_path, monkeypatch, capsys, argument
     assert push(run, *arguments) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert message in line
-    assert not hub.commits
+    assert not hub.requests
     assert not (tmp_path / "x").exists()
 
 
@@ -173,3 +225,16 @@ def test_a_synthesizer_is_saved_and_loaded(tmp_path):
     assert "license: mit\n" in (tmp_path / "out/README.md").read_text()
     sd.save(Synthesizer(model, LoudnessInverter()), tmp_path / "without")
     assert not (tmp_path / "without/inverter.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dtype": "float8"}, "dtype: expected one of float32, .*, got 'float8'"),
+        ({"license": 3}, "license: expected a name such as 'cc-by-4.0', got 3"),
+    ],
+)
+def test_what_cannot_be_saved(tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        sd.save(Synthesizer(made_model(), LoudnessInverter()), tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()

@@ -26,6 +26,7 @@ from spectrodiff.checkpoints.tree import take_apart
 from spectrodiff.core.config import require
 from spectrodiff.core.constants import NUM_MELS, SEGMENT_FRAMES, StoredType
 from spectrodiff.core.files import atomic_folder
+from spectrodiff.diffusion.parameterization import estimates
 from spectrodiff.models.config import ModelConfig
 
 # Version of diffusers whose format this is.
@@ -97,6 +98,7 @@ def check_playable(checkpoint: Checkpoint) -> None:
     possible = tuple(PORT_PREDICTIONS.values())
     expected = f"{' or '.join(map(repr, possible))}, which diffusers knows"
     require(checkpoint.prediction in possible, "prediction", expected, checkpoint.prediction)
+    _require("ModelConfig.estimates", estimates(checkpoint.prediction), config.estimates)
     _require("schedule", "cosine", checkpoint.schedule)
     # Its MidiProcessor has no settings.
     for name, setting in (

@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-import sys
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import local_path, package_folder
+from spectrodiff.music.midi.reader import read_midi
 
 if TYPE_CHECKING:
     from spectrodiff.checkpoints.model import Checkpoint
@@ -36,14 +37,19 @@ def main(arguments: Sequence[str]) -> None:
     # Imported here so that --help is fast.
     from spectrodiff.checkpoints.resolve import open_checkpoint
     from spectrodiff.sharing.folder import write_folder
-    from spectrodiff.sharing.hub import check_repository, check_token, upload
+    from spectrodiff.sharing.hub import check_repository, check_revision, check_token, upload
 
+    # Before the songs are rendered.
     if flags.repository is not None:
         check_repository(flags.repository)
+    if flags.revision is not None:
+        check_revision(flags.revision)
     uploads = flags.out is None and not flags.dry_run
     require(not uploads or flags.repository is not None, "push", "owner/name, or --out", "neither")
     if uploads:
-        check_token()  # before the songs are rendered
+        check_token()
+    for song in flags.songs or ():
+        read_midi(song)
     if not flags.license:
         logger.info("the card states no license of the weights: --license NAME adds it")
     checkpoint = open_checkpoint(flags.model)
@@ -53,7 +59,8 @@ def main(arguments: Sequence[str]) -> None:
         write_folder(checkpoint, sharing, folder)
         logger.info("%s: %s", sharing.title, _contents(folder))
         if flags.dry_run:
-            sys.stdout.write((folder / "README.md").read_text("utf-8"))
+            card = (folder / "README.md").read_text("utf-8")
+            print_result(flags, card.rstrip("\n"), {"card": card})
         elif uploads:
             logger.info("uploading to %s", flags.repository)
             commit = upload(
@@ -110,8 +117,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         nargs="*",
         type=find_song,
         metavar="SONG.mid",
-        help="MIDI files to render as samples; --songs alone for none (default: Greensleeves, if "
-        "rendering is fast)",
+        help="MIDI files to render as samples; OWNER/NAME may follow; --songs alone for none "
+        "(default: Greensleeves, if rendering is fast)",
     )
     add_seed(parser, "the samples")
     add(
@@ -126,11 +133,22 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         default="float32",
         help="type of the stored parameters; 16-bit types halve the size (default: %(default)s)",
     )
-    add_json(parser, "folder, or commit and model (the argument of --model)")
+    add_json(parser, "folder; commit and model (the argument of --model); or card")
     flags = parser.parse_args(arguments)
+    _take_repository(flags)
     if flags.dry_run and flags.out is not None:
         raise ConfigError("--dry_run", "no --out beside it", str(flags.out))
     return flags
+
+
+def _take_repository(flags: argparse.Namespace) -> None:
+    """Takes what follows the songs, if it is no file, for the repository."""
+    from spectrodiff.data.corpora.folders import MIDI_SUFFIXES
+
+    last = flags.songs[-1] if flags.songs else ""
+    is_song = os.path.exists(last) or last.lower().endswith(MIDI_SUFFIXES)
+    if flags.repository is None and last.count("/") == 1 and not is_song:
+        flags.repository = flags.songs.pop()
 
 
 def _sharing(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Sharing":
@@ -138,13 +156,16 @@ def _sharing(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Sharing":
     from spectrodiff.sharing.folder import Sharing
     from spectrodiff.sharing.inverters import find_inverter
     from spectrodiff.sharing.origins import read_origin
+    from spectrodiff.sharing.privacy import without_folders
 
     address = flags.repository or ""
     if address and flags.revision:
         address += f"@{flags.revision}"
     named = flags.repository.partition("/")[2] if flags.repository else ""
     return Sharing(
-        title=flags.title or named or (flags.out.name if flags.out else checkpoint.name),
+        title=flags.title
+        or named
+        or (flags.out.name if flags.out else without_folders(checkpoint.name)),
         address=address,
         license=flags.license,
         dtype=flags.dtype,

@@ -137,6 +137,7 @@ def test_other_position_tables(tmp_path, positions):
         ({"context_positions": "from_start"}, {}, "ModelConfig.context_positions"),
         ({"vocabulary_size": 1664}, {}, "ModelConfig.vocabulary_size: expected 1536"),
         ({"estimates": 2}, {"prediction": "x0_and_eps"}, "prediction: expected 'eps' or 'x0'"),
+        ({"estimates": 2}, {}, "ModelConfig.estimates: expected 1"),
         ({}, {"schedule": "linear"}, "schedule: expected 'cosine'"),
         ({}, {"tokenization": Tokenization(ties=False)}, "Tokenization.ties"),
         ({}, {"tokenization": Tokenization(program_map="full")}, "Tokenization.program_map"),
