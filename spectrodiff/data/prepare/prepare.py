@@ -184,14 +184,10 @@ def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        expected = "one preparation at a time"
-        raise OutputError(folder, expected, "another one that is running") from None
-    with lock:
+    with contextlib.ExitStack() as held:
         try:
-            yield
-        finally:
-            lock.release()
+            held.enter_context(FileLock(folder / ".lock").acquire(blocking=False))
+        except Timeout:
+            expected = "one preparation at a time"
+            raise OutputError(folder, expected, "another one that is running") from None
+        yield
