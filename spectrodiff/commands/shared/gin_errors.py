@@ -72,8 +72,8 @@ def correct(statement: str, macros: Collection[str] = ()) -> Correction | None:
             rules += [] if mended == value else [rule]
             line = f"{name} = {mended}"
             return Correction(" and ".join(rules), line) if rules and is_read(line) else None
-    rule = _mistake(value)
-    return None if rule is None else Correction(" and ".join([*rules, rule]), None)
+    mistake = _mistake(value)
+    return None if mistake is None else Correction(" and ".join([*rules, mistake]), None)
 
 
 def is_value(text: str) -> bool:

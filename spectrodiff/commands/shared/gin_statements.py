@@ -47,7 +47,7 @@ def read(text: str) -> tuple[list[Include], Refused | None]:
     """
     from gin import config_parser
 
-    class Anything(config_parser.ParserDelegate):  # type: ignore[misc]
+    class Anything(config_parser.ParserDelegate):
         """Takes references and macros of any name."""
 
         def configurable_reference(self, scoped_name: str, evaluate: bool) -> str:
