@@ -59,7 +59,7 @@ def correct(statement: str, macros: Collection[str] = ()) -> Correction | None:
     match = _STATEMENT.fullmatch(statement)
     if is_read(statement) or match is None or not match[3]:
         return None
-    name, sign, value = match[1], match[2], " ".join(match[3].split())
+    name, sign, value = match[1], match[2], re.sub(r"\s*\n\s*", " ", match[3])
     if not sign and match.end(1) == match.start(3):
         return None
     if name == "include":

@@ -45,6 +45,7 @@ CORRECTED = [
     ("Concert.bars = BARS", "Concert.bars = %BARS", 5),
     ("Concert.players = (ann, bob)", "Concert.players = ('ann', 'bob')", ("ann", "bob")),
     ("Concert.players = ['ann',  # one\nbob]", "Concert.players = ['ann', 'bob']", ["ann", "bob"]),
+    ("Concert.players = ['a  b', c]", "Concert.players = ['a  b', 'c']", ["a  b", "c"]),
     ("Concert.players = {a: BARS}", "Concert.players = {'a': %BARS}", {"a": 5}),
 ]
 
