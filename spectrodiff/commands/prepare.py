@@ -9,6 +9,7 @@ import argparse
 import functools
 import logging
 import math
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -307,6 +308,8 @@ def _add_validation_share(command: Parser) -> None:
 
 
 def _name(text: str) -> str:
-    if not text.replace("_", "").replace("-", "").isalnum():
-        raise argparse.ArgumentTypeError(f"{text!r}: only letters, digits, _ and -")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise argparse.ArgumentTypeError(
+            f"expected letters from a to z, digits, _ and -, got {text}"
+        )
     return text

@@ -6,6 +6,8 @@ import os
 from collections import deque
 from pathlib import Path
 
+from spectrodiff.core.errors import printable
+
 logger = logging.getLogger(__name__)
 
 # Limit of the records that wait for space on the disk; the oldest ones are dropped.
@@ -28,7 +30,9 @@ class Outage:
         """Logs a failure, unless the last attempt failed, too."""
         if not self._failing:
             system = isinstance(error, OSError) and error.strerror
-            reason = system or str(error) or type(error).__name__
+            words = str(error).split("\n")
+            # Services write in colors, and in several lines.
+            reason = printable(system or " ".join(filter(None, words)) or type(error).__name__)
             logger.warning("%s: %s; %s", self._subject, reason, self._consequence)
         self._failing = True
 

@@ -14,8 +14,8 @@ import numpy as np
 from spectrodiff.checkpoints.model import Description, read_description, read_formatted
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.run_folder import CHECKPOINTS, SETTINGS, first_tokenization, steps_of
-from spectrodiff.core.errors import CheckpointError
-from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.core.errors import CheckpointError, ConfigError
+from spectrodiff.diffusion.sampling import Sampling, combine
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.training.settings import Network
 from spectrodiff.training.state import TrainState
@@ -37,9 +37,9 @@ def with_settings_of(
 ) -> RunSettings:
     """Returns settings in which those of a model replace what was not given.
 
-    If no sizes of the network are given, the network, the prediction, the noise schedule and the
-    tokenization are those of the model that training starts from, and so is the sampling if none of
-    it is given. A run that is resumed keeps its own.
+    If no sizes of the network are given, the network, the prediction, the noise schedule, the
+    tokenization and the sampling are those of the model that training starts from, each setting
+    that is not given. A run that is resumed keeps its own.
 
     Args:
         run: folder of the run.
@@ -49,6 +49,7 @@ def with_settings_of(
 
     Raises:
         CheckpointError: if the model cannot be read.
+        ConfigError: if no sizes of the network are given, and no model.
     """
     renders_notes = isinstance(settings.task, Diffusion | Autoregression)
     if not renders_notes or _SIZES.intersection(given.get(Network, ())):
@@ -59,7 +60,8 @@ def with_settings_of(
     elif init_from is not None:
         model = open_checkpoint(init_from).description
     else:
-        return settings
+        expected = "MODEL, whose network is trained further, or settings of Network"
+        raise ConfigError("--init_from", expected, "none")
     return _continued(settings, model, given)
 
 
@@ -82,8 +84,14 @@ def _continued(
         network=completed(settings.network, {name: getattr(model.config, name) for name in sizes}),
         task=task,
         tokenization=completed(settings.tokenization, dataclasses.asdict(model.tokenization)),
-        sampling=settings.sampling if given.get(Sampling) else model.sampling,
+        sampling=_completed_sampling(settings.sampling, model.sampling, given.get(Sampling, ())),
     )
+
+
+def _completed_sampling(own: Sampling, theirs: Sampling, chosen: Collection[str]) -> Sampling:
+    changes = {name: value for name, value in vars(own).items() if name in chosen}
+    # Times of other steps are dropped, and None is a choice, too.
+    return Sampling(**{**combine(changes, vars(theirs)), **changes})
 
 
 def check_restored(run: Path, found: TrainState, wanted: TrainState) -> None:

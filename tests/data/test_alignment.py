@@ -36,6 +36,21 @@ def test_the_lag_of_a_recording(late_seconds):
     assert 0.4 < fit.correlation <= 1
 
 
+def test_the_ends_of_tones_are_no_onsets():
+    """Tones of 0.2 s that fade in and out within 20 ms."""
+    notes = take(0)
+    seconds = np.arange(RATE // 5) / RATE
+    fades = np.clip(np.minimum(seconds, 0.2 - seconds) / 0.02, 0, 1)
+    audio = np.zeros(RATE * 13)
+    for onset, pitch in zip(notes.onset_seconds, notes.pitch, strict=True):
+        begin = round(onset * RATE)
+        tone = fades * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * seconds)
+        audio[begin : begin + len(tone)] += tone
+    fit = fit_onsets(audio, notes)
+    assert fit.lag_seconds == pytest.approx(0, abs=0.02)
+    assert fit.correlation > 0.7
+
+
 def test_loudness_and_type_of_the_audio_do_not_matter():
     audio = play(take(0), 0.1)
     ours, theirs = fit_onsets(audio, take(0)), fit_onsets(audio / 1e6, take(0))

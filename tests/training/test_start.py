@@ -130,7 +130,21 @@ def test_settings_that_are_not_given_are_the_models(tmp_path):
     assert found.network.config() == dataclasses.replace(model.config, dropout=0.0)
     assert found.task == Diffusion(prediction="v", schedule="cosine", loss_target="eps")
     assert found.tokenization == dataclasses.replace(model.tokenization, programs=(0, 4, 73))
-    assert found.sampling == sampling
+    assert found.sampling == Sampling(sampler="ddim", steps=7, guidance=1.0)
+
+
+def test_times_of_a_model_do_not_outlive_its_steps(tmp_path):
+    network, sampling = tiny.NETWORK.config(), Sampling("ddim", 2, times=(1.0, 0.5), start=0.9)
+    model = Checkpoint(network, random_params(network), sampling=sampling)
+    save_model(model, tmp_path / "model", "float32")
+    for own, given, wanted in (
+        (Sampling(steps=7), {"steps"}, Sampling("ddim", 7, start=0.9)),
+        (Sampling(times=None), {"times"}, Sampling("ddim", 2, start=0.9)),
+        (Sampling(guidance=1.0), {"guidance"}, dataclasses.replace(sampling, guidance=1.0)),
+    ):
+        run = settings("constant", 3)._replace(network=Network(), sampling=own)
+        name = str(tmp_path / "model")
+        assert with_settings_of(tmp_path / "run", name, run, {Sampling: given}).sampling == wanted
 
 
 def test_settings_of_a_network_are_not_replaced(tmp_path):
@@ -138,9 +152,30 @@ def test_settings_of_a_network_are_not_replaced(tmp_path):
     run = settings("constant", 3)
     for given in ({Network: {"width"}}, {Network: {"size", "dropout"}}):
         assert with_settings_of(tmp_path / "run", name, run, given) == run
-    assert with_settings_of(tmp_path / "run", None, run, {}) == run
+    assert with_settings_of(tmp_path / "run", None, run, {Network: {"width"}}) == run
     inversion = run._replace(task=Inversion())
     assert with_settings_of(tmp_path / "run", name, inversion, {}) == inversion
+
+
+@pytest.mark.parametrize("task", [Diffusion(), Autoregression()])
+def test_a_run_without_a_network_needs_a_model(tmp_path, task):
+    run = settings("constant", 3)._replace(task=task)
+    with pytest.raises(ConfigError, match=r"--init_from: expected MODEL, .*, got none"):
+        with_settings_of(tmp_path / "run", None, run, {Network: {"dropout"}})
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (Diffusion(schedule="linear"), "Diffusion.prediction: expected 'v', .*model, got 'eps'"),
+        (Diffusion(prediction="v"), "Diffusion.schedule: expected 'linear', .*, got 'cosine'"),
+    ],
+)
+def test_weights_for_another_output_or_noise_are_refused(tmp_path, task, message):
+    name, _ = a_student(tmp_path / "model")
+    made = settings("constant", 3)._replace(task=task).make_task()
+    with pytest.raises(ConfigError, match=message):
+        initial_params(made, 0, name)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +196,9 @@ def test_another_network_is_refused(tmp_path, field, value, got):
 def test_dropout_and_lengths_may_be_others(tmp_path, change):
     name, _ = a_student(tmp_path / "model")
     network = dataclasses.replace(tiny.NETWORK, **change)
-    params = initial_params(settings("constant", 3)._replace(network=network).make_task(), 0, name)
+    task = Diffusion(prediction="v", schedule="linear")
+    run = settings("constant", 3)._replace(network=network, task=task)
+    params = initial_params(run.make_task(), 0, name)
     assert params["note_encoder"]["embedding"].shape == (1536, 32)
 
 

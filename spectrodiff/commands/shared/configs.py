@@ -23,13 +23,13 @@ def find_config(name: str, folder: str | Path | None = None) -> Path:
     Raises:
         ConfigError: if there is no such file; the message names the nearest config.
     """
-    if Path(name).is_file():
+    if _is_file(Path(name)):
         return Path(name)
     if folder is None:
         raise ConfigError(name, "a gin file", "no such file")
     short = name.removeprefix("configs/")
     for inside in (short, f"{short}{SUFFIX}"):
-        if (path := Path(folder) / inside).is_file():
+        if _is_file(path := Path(folder) / inside):
             return path
     paths = (path.relative_to(folder) for path in Path(folder).rglob(f"*{SUFFIX}"))
     names = sorted(path.with_suffix("").as_posix() for path in paths)
@@ -37,6 +37,13 @@ def find_config(name: str, folder: str | Path | None = None) -> Path:
     near = nearest(wrong, names) or nearest(wrong, [one for one in names if _ends(one, wrong)])
     hint = f" (did you mean {near}{SUFFIX}?)" if near else f"; configs are in {folder}"
     raise ConfigError(name, "a gin file", f"no such file{hint}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _ends(name: str, wrong: str) -> bool:

@@ -6,19 +6,15 @@ use gin. Gin's errors become `ConfigError`, with a suggestion for a misspelled n
 
 import copy
 import dataclasses
-
-# gin uses this when a file is missing, but does not import it.
-import importlib.util  # noqa: F401
-import logging
 import re
-import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 from spectrodiff.commands.shared.configs import find_config
 from spectrodiff.commands.shared.gin_errors import correct
-from spectrodiff.core.errors import ConfigError
+from spectrodiff.commands.shared.gin_statements import Refused, is_read, read
+from spectrodiff.core.errors import ConfigError, first_line
 from spectrodiff.core.files import atomic_file
 from spectrodiff.core.suggestions import nearest
 
@@ -39,7 +35,8 @@ def parse(
         classes: frozen dataclasses that can be configured, under their own names.
         files: paths, or names of configs in `folder` (see `find_config`).
         bindings: such as "Sampling.steps = 50".
-        folder: of the configs that come with the package; files include each other from there.
+        folder: of the configs that come with the package; files include each other from there, by
+            the names that `files` may have, too.
 
     Raises:
         ConfigError: for a missing file, a syntax error, or an unknown name.
@@ -50,23 +47,20 @@ def parse(
     for settings in classes:
         if not _is_registered(settings.__name__):
             gin.external_configurable(settings, name=settings.__name__)
-    if folder is not None:
-        gin.add_config_file_search_path(folder)
-    paths = [str(find_config(file, folder)) for file in files]
-    # Gin logs an error for each folder without an included file, even if another folder has it.
-    log = logging.getLogger()
-    log.addFilter(_is_worth_logging)
+    given = [_read(str(find_config(file, folder))) for file in files]
+    texts = [
+        text
+        for file, whole in [*given, (_BINDINGS, "\n".join(bindings))]
+        for text in _texts(file, whole, folder)
+    ]
+    _check_syntax(texts)
     try:
-        gin.parse_config_files_and_bindings(paths, list(bindings), skip_unknown=False)
+        for text in texts:
+            gin.parse_config(text.text)
+        gin.finalize()
     except Exception as error:  # gin raises many types, all about the config
-        if isinstance(error, SyntaxError | tokenize.TokenError):
-            _raise_corrected(list(_statements(paths, bindings, folder)))
-        if match := re.match(r"Unable to open file: (.*?)\. Searched", str(error)):
-            find_config(match[1], folder)
         subject = ", ".join([*files, *bindings])
         raise ConfigError(subject, *_explain(str(error), classes)) from error
-    finally:
-        log.removeFilter(_is_worth_logging)
     _check_macros(bindings)
 
 
@@ -125,46 +119,63 @@ def write(folder: Path) -> None:
             temporary.write_text(text)
 
 
-class _Statement(NamedTuple):
-    """Statement of a gin file, or a binding, of which `line` is None."""
+class _Text(NamedTuple):
+    """Text without includes, of a file or the bindings, and a statement that gin refuses."""
 
     file: str
-    line: int | None
     text: str
+    refused: Refused | None = None
 
 
-def _statements(
-    paths: Sequence[str], bindings: Sequence[str], folder: str | None
-) -> Iterator[_Statement]:
-    """Yields the statements of files, of the files that they include, and of bindings."""
-    for path in paths:
-        # The lines that follow the first one of a statement are indented, or close a bracket.
-        for match in re.finditer(r"^[A-Za-z_].*(?:\n(?![A-Za-z_#]).*)*", _read(path), re.MULTILINE):
-            line = _read(path).count("\n", 0, match.start()) + 1
-            yield _Statement(path, line, match[0].strip())
-            if include := re.match(r"include\s+['\"](.*?)['\"]", match[0]):
-                yield from _statements([str(find_config(include[1], folder))], [], folder)
-    yield from (_Statement("--gin_bindings", None, binding) for binding in bindings)
+_BINDINGS = "--gin_bindings"
 
 
-def _read(path: str) -> str:
-    return Path(path).read_text("utf-8", errors="replace")
+def _read(path: str) -> tuple[str, str]:
+    """Returns the path and the text of a file."""
+    try:
+        return path, Path(path).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, "a gin file, of UTF-8", first_line(error)) from None
+    except OSError as error:
+        raise ConfigError(path, "a gin file", error.strerror or str(error)) from error
 
 
-def _raise_corrected(statements: Sequence[_Statement]) -> None:
-    """Raises ConfigError for the first statement that is known to be wrong and how."""
-    text = "\n".join(statement.text for statement in statements)
-    macros = {*re.findall(r"%(\w+)", text), *re.findall(r"^(\w+)\s*=", text, re.MULTILINE)}
-    for file, line, statement in statements:
-        if correction := correct(statement, macros):
-            quoted = f'"{correction.line}"' if line is None else correction.line
-            subject = file if line is None else f"{file}, line {line}"
-            got = " ".join(statement.split())
-            raise ConfigError(subject, f"{quoted}, with {correction.rule}", got)
+def _texts(
+    file: str, text: str, folder: str | None, within: tuple[str, ...] = ()
+) -> Iterator[_Text]:
+    """Yields the parts of a text, with those of included files between them.
+
+    Gin itself would look for included files in the folders of earlier calls, too, and does not
+    know the names that `find_config` takes.
+    """
+    includes, refused = read(text)
+    lines, first = text.split("\n"), 0
+    for include in includes:
+        included = str(find_config(include.file, folder))
+        if included in (*within, file):
+            expected = "files that do not include themselves"
+            subject = f"{file}, line {include.line}"
+            raise ConfigError(subject, expected, f"include {include.file!r}")
+        yield _Text(file, "\n".join(lines[first : include.line - 1]))
+        yield from _texts(*_read(included), folder, (*within, file))
+        first = include.end - 1
+    yield _Text(file, "\n".join(lines[first:]), refused)
 
 
-def _is_worth_logging(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith("Path not found")
+def _check_syntax(texts: Sequence[_Text]) -> None:
+    """Raises ConfigError for the first statement that gin refuses."""
+    whole = "\n".join(text.text for text in texts)
+    macros = {*re.findall(r"%(\w+)", whole), *re.findall(r"^(\w+)\s*=", whole, re.MULTILINE)}
+    for file, _, refused in texts:
+        if refused is None or is_read(refused.text):
+            continue
+        expected = "gin syntax (text in quotes)"
+        if correction := correct(refused.text, macros):
+            line = correction.line or "gin syntax"
+            quoted = f'"{line}"' if correction.line and file == _BINDINGS else line
+            expected = f"{quoted}, with {correction.rule}"
+        subject = file if file == _BINDINGS else f"{file}, line {refused.line}"
+        raise ConfigError(subject, expected, " ".join(refused.text.split()))
 
 
 def _check_macros(bindings: Sequence[str]) -> None:

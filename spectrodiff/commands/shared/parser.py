@@ -17,6 +17,10 @@ USAGE_STATUS = 2
 _FILES = frozenset(
     {"songs", "inputs", "inverter", "gin_file", "dataset", "vggish", "trill", "onnx", "weights"}
 )
+# Begins what follows "--"; no argument can hold this character. The flag stands for "--" and ends
+# the values of the flag before it.
+_NO_FLAG = "\0"
+_END = f"--{_NO_FLAG}"
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
@@ -52,9 +56,10 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses a command line; ends the process if that is impossible."""
         given = list(self._spelled(args))
-        # Intermixed parsing knows neither subcommands nor "--".
-        mixed = not self.commands and "--" not in given
-        parse = self.parse_known_intermixed_args if mixed else self.parse_known_args
+        # Intermixed parsing does not know subcommands.
+        parse = self.parse_known_args if self.commands else self.parse_known_intermixed_args
+        if not self.commands and "--" in given:
+            given = self._marked(given)
         try:
             flags, rest = parse(given, namespace)
         except argparse.ArgumentError as error:
@@ -63,7 +68,8 @@ class Parser(argparse.ArgumentParser):
         for text in rest:
             if text.startswith("-"):
                 self._refuse_flag(text)
-            self.error(f"{self.prog}: expected no more arguments, got {text}")
+            more = text.removeprefix(_NO_FLAG)
+            self.error(f"{self.prog}: expected no more arguments, got {more}")
         return flags
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -96,6 +102,13 @@ class Parser(argparse.ArgumentParser):
                 self._refuse_flag(name)
         yield from texts
 
+    def _marked(self, given: Sequence[str]) -> list[str]:
+        """Returns arguments with what follows "--" marked, as intermixed parsing forgets it."""
+        if _END not in self.flags:
+            self.add_argument(_END, action=_End)
+        end = given.index("--")
+        return [*given[:end], _END, *(f"{_NO_FLAG}{text}" for text in given[end + 1 :])]
+
     def _refuse_flag(self, name: str) -> NoReturn:
         near = _nearest_flag(name, self.flags)
         hint = f"did you mean {near}?" if near else f"{self.prog} --help lists them"
@@ -111,6 +124,7 @@ class Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """Converts the text of a value; argparse would name Python's types in its errors."""
+        arg_string = arg_string.removeprefix(_NO_FLAG)
         # No command reads or writes object stores, whatever the type of its argument says.
         refuse_remote(arg_string)
         if action.dest in _FILES:
@@ -121,6 +135,18 @@ class Parser(argparse.ArgumentParser):
             if (words := _WORDS.get(action.type)) is None:
                 raise
             raise argparse.ArgumentError(action, f"expected {words}, got {arg_string}") from error
+
+
+class _End(argparse.Action):
+    """Action of a flag without an effect."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        del dest
+        hidden: Any = argparse.SUPPRESS
+        super().__init__(option_strings, hidden, nargs=0, default=hidden, help=hidden)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing."""
 
 
 class YesNo(argparse.BooleanOptionalAction):

@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectrodiff.core.errors import ConfigError, OutputError, first_line
+from spectrodiff.core.errors import ConfigError, CorpusError, OutputError, first_line
 from spectrodiff.core.files import unwritable
 from spectrodiff.core.progress import Progress
+from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
 from spectrodiff.data.prepare.summary import Summary
 from spectrodiff.data.prepare.workers import read_groups
 from spectrodiff.data.recordings import Outcome, Plan, RecordingGroup
-from spectrodiff.data.source import SUMMARY_FILE, dataset_folder
+from spectrodiff.data.source import SUMMARY_FILE, dataset_folder, index_path
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -55,7 +56,8 @@ def prepare(
         Summary of the new or existing dataset.
 
     Raises:
-        CorpusError: if a split has no usable recordings.
+        CorpusError: if a split has no usable recordings, or the folder exists with pieces of
+            another length.
         OutputError: if the folder cannot be written, the disk is full, or another process is
             preparing the same corpus.
         ConfigError: if Beam is requested but not installed, or its runner fails.
@@ -63,6 +65,7 @@ def prepare(
     folder = dataset_folder(data_dir, corpus, config)
     with _writing(folder), _locked(folder.parent):
         if folder.exists():
+            _check_pieces(folder, piece_length)
             logger.info("%s is already prepared; delete the folder to prepare it again", folder)
             return Summary.load(folder / SUMMARY_FILE)
         for leftover in folder.parent.glob(f"incomplete.*_{folder.name}"):
@@ -79,6 +82,18 @@ def prepare(
         else:
             _build_with_beam(corpus, config, data_dir, splits, summary, piece_length, beam_options)
         return summary
+
+
+def _check_pieces(folder: Path, wanted: PieceLength) -> None:
+    """Checks that a prepared corpus has pieces of a length."""
+    for path in sorted(folder.glob(index_path(folder, "*").name)):
+        if (found := PieceIndex.load(path).length) != wanted:
+            got = f"{_in_words(found)}; delete the folder to prepare it again"
+            raise CorpusError(folder, _in_words(wanted), got)
+
+
+def _in_words(length: PieceLength) -> str:
+    return f"pieces of {length.frames} frames and {length.following} following ones"
 
 
 def _build(
@@ -184,14 +199,10 @@ def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(blocking=False)
+        held = FileLock(folder / ".lock").acquire(blocking=False)
     except Timeout:
         expected = "one preparation at a time"
         raise OutputError(folder, expected, "another one that is running") from None
-    with lock:
-        try:
-            yield
-        finally:
-            lock.release()
+    with held:
+        yield

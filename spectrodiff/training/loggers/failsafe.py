@@ -22,12 +22,15 @@ Call = Callable[[Logger], None]
 
 
 class Failsafe:
-    """Logger whose errors are logged once, and otherwise ignored.
+    """Logger whose errors are logged once, and otherwise ignored, even if it ends the program.
 
     Args:
         name: for log lines.
         open: opens the logger; if that fails, nothing is logged.
     """
+
+    # Services end the program when they refuse a key; an interrupt is for the run.
+    _ignored: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
     def __init__(self, name: str, open: Callable[[], Logger]) -> None:
         self._name, self._open = name, open
@@ -60,7 +63,7 @@ class Failsafe:
     def _try_open(self) -> None:
         try:
             self._logger = self._open()
-        except Exception as error:
+        except self._ignored as error:
             self._outage.failed(error)
 
     def _try(self, call: Call) -> None:
@@ -68,7 +71,7 @@ class Failsafe:
             return
         try:
             call(self._logger)
-        except Exception as error:
+        except self._ignored as error:
             self._outage.failed(error)
         else:
             self._outage.succeeded()
@@ -79,6 +82,9 @@ class Background(Failsafe):
 
     Of a logger that hangs, calls are dropped, and the end of the run waits for `CLOSE_SECONDS`.
     """
+
+    # Interrupts arrive in the main thread alone.
+    _ignored = (BaseException,)
 
     def _begin(self) -> None:
         self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from spectrodiff.audio.features import unscale
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten, nest
+from spectrodiff.core.config import require
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.diffusion.parameterization import Prediction
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
@@ -110,6 +111,20 @@ class DiffusionTask(SynthesizerTask):
 
     settings: DiffusionSettings
     sampling: Sampling = PAPER_SAMPLING
+
+    def load_params(self, model: str, params: Params) -> Params:
+        """Returns the parameters of a trained model; see `load_synthesizer`.
+
+        Raises:
+            ConfigError: if it predicts another quantity, or has another noise schedule.
+        """
+        loaded = super().load_params(model, params)
+        known = open_checkpoint(model).description
+        for name in ("prediction", "schedule"):
+            ours, theirs = getattr(self.settings, name), getattr(known, name)
+            expected = f"{theirs!r}, as in the model to start from, {model}"
+            require(ours == theirs, f"{type(self.settings).__name__}.{name}", expected, ours)
+        return loaded
 
     def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
         """Returns the network with the sampling settings of the trained model."""

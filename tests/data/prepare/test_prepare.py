@@ -15,6 +15,7 @@ import pytest
 
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, CorpusError, OutputError
+from spectrodiff.data.pieces import PieceLength
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.prepare.summary import Summary
 from spectrodiff.data.recordings import Plan, Remark, Skip, read_mono
@@ -172,6 +173,20 @@ def test_a_second_preparation_at_the_same_time_is_refused(tmp_path):
     prepare("mine", "v1", Plan({"train": [single("a", Greedy())]}), tmp_path)
 
 
+def test_pieces_of_another_length_are_not_already_prepared(tmp_path):
+    plan = Plan({"train": [group("a")]})
+    prepare("mine", "v1", plan, tmp_path, piece_length=PieceLength(20, 258))
+    again = prepare("mine", "v1", plan, tmp_path, piece_length=PieceLength(20, 258))
+    assert again.recordings == {"train": 1}
+    for length in (PieceLength(7, 258), PieceLength(20, 300)):
+        expected = f"pieces of {length.frames} frames and {length.following} following ones"
+        got = "pieces of 20 frames and 258 following ones; delete the folder"
+        with pytest.raises(CorpusError, match=f"v1/2.0.0: expected {expected}, got {got}"):
+            prepare("mine", "v1", plan, tmp_path, piece_length=length)
+    # The lock is free again.
+    prepare("mine", "v2", plan, tmp_path)
+
+
 def test_beam_that_is_not_installed_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
     with pytest.raises(ConfigError, match="apache-beam"):
@@ -242,6 +257,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 _IN_A_PROCESS = """
 import resource, signal, sys
 from pathlib import Path
+from spectrodiff.data.pieces import PieceLength
 from spectrodiff.data.prepare.prepare import prepare
 from spectrodiff.data.recordings import Plan
 from tests.support.stored_recordings import stuck, group

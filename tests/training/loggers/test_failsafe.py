@@ -73,6 +73,57 @@ def test_a_logger_that_cannot_be_opened_is_left_out(kind, caplog):
     ]
 
 
+class Quitter(Recorder):
+    """Logger that ends the program."""
+
+    def scalars(self, step, values):
+        if step in self.bad:
+            sys.exit("no key")
+        super().scalars(step, values)
+
+
+def test_a_logger_that_ends_the_program_is_left_out(kind, caplog):
+    recorder = Quitter(1)
+    with caplog.at_level(logging.INFO, "spectrodiff"):
+        logger = kind("service", lambda: recorder)
+        logger.scalars(1, {"loss": 1.0})
+        logger.scalars(2, {"loss": 1.0})
+        logger.close()
+        kind("other", sys.exit).close()
+    assert (recorder.steps, recorder.closed) == ([2], False)
+    assert caplog.messages == [
+        "service: no key; training continues without it",
+        "service: works again",
+        "other: SystemExit; training continues without it",
+    ]
+
+
+def test_a_thread_survives_everything(caplog):
+    class Interrupted(Recorder):
+        def scalars(self, step, values):
+            raise KeyboardInterrupt
+
+    recorder = Interrupted()
+    logger = Background("service", lambda: recorder)
+    logger.scalars(1, {"loss": 1.0})
+    logger.close()
+    assert recorder.closed is False
+    assert caplog.messages == ["service: KeyboardInterrupt; training continues without it"]
+    # In the thread that trains, an interrupt is for the run.
+    with pytest.raises(KeyboardInterrupt):
+        Failsafe("service", Interrupted).scalars(1, {"loss": 1.0})
+
+
+def test_messages_of_services_are_plain_text_in_one_line(kind, caplog):
+    def fail():
+        raise RuntimeError("\x1b[31mno\nroute\x07")
+
+    kind("service", fail).close()
+    assert caplog.messages == [
+        r"service: \x1b[31mno route\x07; training continues without it",
+    ]
+
+
 def test_a_logger_that_hangs_delays_nothing(monkeypatch, caplog):
     monkeypatch.setattr(failsafe, "CLOSE_SECONDS", 0.05)
     monkeypatch.setattr(failsafe, "MAX_WAITING", 10)
