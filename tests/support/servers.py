@@ -23,6 +23,7 @@ class FileServer:
         self.page: bytes | None = None  # sent in place of every file that does not exist
         self.credentials: list[str | None] = []  # sent with the requests
         self.heads = True  # False refuses requests for headers alone
+        self.refusal: int | None = None  # status of all answers
         self.etag = '"first"'
         self.headers: dict[str, dict[str, str]] = {}  # more headers, by path
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -47,6 +48,9 @@ class FileServer:
         self.credentials.append(request.headers.get("Authorization"))
         if request.command == "HEAD" and not self.heads:
             request.send_error(405)
+            return
+        if self.refusal:
+            request.send_error(self.refusal)
             return
         if data is None:
             request.send_error(404)

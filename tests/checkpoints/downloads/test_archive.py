@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints.downloads.fetch import fetch
+from spectrodiff.checkpoints.downloads.fetch import arrived_bytes, fetch
 from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
@@ -167,7 +167,7 @@ def test_what_is_no_archive_is_not_kept(file_server, url, tmp_path, damage):
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 99])
 def test_damaged_members(file_server, tmp_path, method):
     # What is stored as it is, is not what the archive says it is.
-    data = bytearray(make_zip(FILES))
+    data = bytearray(make_zip({"a": b"x" * 100_000}))
     for sign, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         struct.pack_into("<H", data, data.index(sign) + place, method)
     file_server.files["/bad.zip"] = bytes(data)
@@ -201,6 +201,8 @@ def test_a_disk_that_is_full_keeps_the_download(url, file_server, tmp_path, erro
         assert "the download is kept, try again to unpack it" in str(raised.value)
         assert raised.value.subject == str(tmp_path)
     assert bool(list(tmp_path.glob(".partial*"))) == killed
+    arrived = arrived_bytes(find_source(url), tmp_path)
+    assert arrived == len(file_server.files["/models/some.zip"])
     folder = fetch_zip(url, tmp_path)
     assert files_below(folder) == FILES
     assert file_server.transfers == [("/models/some.zip", None)]

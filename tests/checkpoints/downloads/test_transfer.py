@@ -75,6 +75,13 @@ def test_a_damaged_note_of_the_version(server, tmp_path, version):
     assert fetched(server, tmp_path) == OLD
 
 
+@pytest.mark.parametrize("status", [400, 401, 405, 500, 501])
+def test_a_server_that_refuses(server, tmp_path, status):
+    server.refusal = status
+    with pytest.raises(CheckpointError, match=f"HTTP {status}"):
+        fetched(server, tmp_path)
+
+
 def test_a_version_of_any_bytes(server, tmp_path):
     server.etag = '"\xe9"'
     break_off(server, tmp_path)
