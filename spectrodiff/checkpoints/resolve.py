@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spectrodiff.checkpoints.bundled import UNTRAINED, bundled_models
+from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.checkpoints.downloads.catalogue import CATALOGUE
 from spectrodiff.checkpoints.downloads.fetch import fetch
 from spectrodiff.checkpoints.downloads.received import Fetched
@@ -50,7 +51,7 @@ def open_checkpoint(
         OutputError: if a download cannot be written.
     """
     text = os.fspath(name)
-    short = text if "://" in text else os.path.basename(os.path.normpath(text)) or text
+    short = shown(text) if "://" in text else os.path.basename(os.path.normpath(text)) or text
     endpoints = {"hub": hub_endpoint, "paddle": paddle_endpoint}
     return dataclasses.replace(_open(text, cache, endpoints), name=short)
 
@@ -82,7 +83,7 @@ def model_source(text: str) -> Source:
     if source := find_source(text):
         return source
     raise CheckpointError(
-        text,
+        shown(text),
         f"a folder with a model, one of the names {', '.join(_names())}, the http(s) URL of a zip "
         "archive or of a folder, or a Hub repository as owner/name or owner/name@revision",
         f"none of these{_near(text)}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.checkpoints.bundled import UNTRAINED, default_model
+from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import (
     add_device,
@@ -73,13 +74,14 @@ def load_models(names: Sequence[str], flags: argparse.Namespace) -> "dict[str, P
     devices = find_devices(flags.device)
     models = {}
     for name in dict.fromkeys(names):
-        logger.info("loading %s", printable(name))
+        title = shown(name)
+        logger.info("loading %s", printable(title))
         synth = load(name, inverter=flags.inverter, precision=flags.precision, devices=devices)
         own = synth.sampling
-        warn_of_sampling(changes, own, kind=synth.config.kind, model=name)
+        warn_of_sampling(changes, own, kind=synth.config.kind, model=title)
         synth.sampling = own.but(**changes)
         notice = "This model is untrained: it renders noise." if name == UNTRAINED else ""
-        models[name] = PlayedModel(name, synth, notice, own.steps)
+        models[title] = PlayedModel(title, synth, notice, own.steps)
     return models
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CorpusError
 from spectrodiff.core.progress import Progress
@@ -61,7 +62,7 @@ class Summarizer:
 
         Args:
             corpora: corpora that were evaluated, one or more, by one protocol.
-            model: name of the model, if there is one.
+            model: name of the model, if there is one; secrets in an address are left out.
             device: devices that the evaluation ran on.
             speeds: speed by row.
 
@@ -72,9 +73,10 @@ class Summarizer:
             summaries = [self._corpus(corpus, progress) for corpus in corpora]
         models_first = sorted(self.rows, key=lambda row: row.source != "model")
         timed = [speeds[row.name] for row in models_first if row.name in speeds]
+        name = shown(model or "")
         return Results(
-            title=self.settings.title or f"Evaluation of {model or 'recordings'}",
-            model=model or "",
+            title=self.settings.title or f"Evaluation of {name or 'recordings'}",
+            model=name,
             created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             device=device,
             settings=dataclasses.asdict(self.settings) | corpora[0].protocol.description,

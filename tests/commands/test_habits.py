@@ -284,6 +284,12 @@ def test_warnings_about_sampling(changes, own, kind, warnings, caplog):
         assert message.startswith(beginning)
 
 
+def test_warnings_show_no_secrets(caplog):
+    address = "https://me:secret@host/m.zip"
+    warn_of_sampling({"steps": 2}, PAPER_SAMPLING, kind="autoregressive", model=address)
+    assert caplog.messages == ["https://***@host/m.zip is autoregressive: it ignores steps"]
+
+
 def test_sampling_flags_are_the_same_in_all_commands_that_render(monkeypatch):
     given = ["--steps", "7", "--guidance", "1.5", "--sampler", "ddim", "--guidance-times", "0", "1"]
     flags = [
@@ -315,6 +321,13 @@ def test_the_page_starts_with_the_sampling_of_the_flags(monkeypatch, caplog):
     assert any("made for 2 steps" in message for message in caplog.messages)
     with pytest.raises(ConfigError, match="steps: expected a whole number >= 1"):
         play.load_models(["m"], play.parse_flags(["--steps", "0"]))
+    # The page is shown to everyone who can reach it.
+    caplog.set_level(logging.INFO)
+    secret = play.load_models(["https://me:secret@host/m.zip"], flags)
+    assert [(name, model.name) for name, model in secret.items()] == [
+        ("https://***@host/m.zip",) * 2
+    ]
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize(

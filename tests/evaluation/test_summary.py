@@ -81,9 +81,9 @@ def summarizer(tmp_path):
     return Summarizer(tmp_path, settings, [MODEL, RAW], [SignalMetric(), EMBEDDING], missing)
 
 
-def summarize(summarizer, *corpora, speeds=None):
+def summarize(summarizer, *corpora, speeds=None, model="runs/a"):
     """Contents of `scores.json`."""
-    results = summarizer.summarize(corpora, model="runs/a", device="cpu", speeds=speeds or {})
+    results = summarizer.summarize(corpora, model=model, device="cpu", speeds=speeds or {})
     write_results(summarizer.root, results)
     text = (summarizer.root / "scores.json").read_text()
     assert "NaN" not in text
@@ -96,6 +96,14 @@ def summary(summarizer):
     for corpus in corpora:
         store(summarizer.root, corpus)
     return summarize(summarizer, *corpora)
+
+
+def test_secrets_in_the_address_of_a_model_are_not_stored(summarizer):
+    store(summarizer.root, corpus := Corpus("a/x", 2.0, 3.0))
+    address = "https://me:secret@host/m.zip?signature=secret"
+    summary = summarize(summarizer, corpus, model=address)
+    assert summary["model"] == "https://***@host/m.zip?signature=***"
+    assert "secret" not in json.dumps(summary)
 
 
 def test_what_it_is_of(summary):

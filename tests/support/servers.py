@@ -18,7 +18,12 @@ class FileServer:
         self.requests: list[tuple[str, str, str | None]] = []  # method, path, range asked for
         self.cut_after: int | None = None  # breaks the connection off after so many bytes
         self.ranges = True
+        self.if_range = True  # False sends the rest whatever version is asked for
+        self.shift = 0  # added to the first byte that a range is asked from
+        self.page: bytes | None = None  # sent in place of every file that does not exist
+        self.credentials: list[str | None] = []  # sent with the requests
         self.heads = True  # False refuses requests for headers alone
+        self.refusal: int | None = None  # status of all answers
         self.etag = '"first"'
         self.headers: dict[str, dict[str, str]] = {}  # more headers, by path
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -39,16 +44,22 @@ class FileServer:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answers with a file, or the rest of it if that is asked for."""
         path = urlsplit(request.path).path
-        data = self.files.get(path)
+        data = self.files.get(path, self.page)
+        self.credentials.append(request.headers.get("Authorization"))
         if request.command == "HEAD" and not self.heads:
             request.send_error(405)
+            return
+        if self.refusal:
+            request.send_error(self.refusal)
             return
         if data is None:
             request.send_error(404)
             return
         start, asked = 0, request.headers.get("Range")
-        if asked and self.ranges and request.headers.get("If-Range", self.etag) == self.etag:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        same = not self.if_range or request.headers.get("If-Range", self.etag) == self.etag
+        if asked and self.ranges and same:
+            start = int(asked.removeprefix("bytes=").partition("-")[0])
+            start += self.shift if start else 0
         if start >= len(data) and start:
             request.send_error(416)
             return

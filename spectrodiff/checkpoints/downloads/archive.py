@@ -1,16 +1,34 @@
 """Downloads of weights that are released as zip archives."""
 
+import errno
+import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from spectrodiff.checkpoints.downloads.addresses import shown
+from spectrodiff.checkpoints.downloads.cache import check_space, scratch_folder
 from spectrodiff.checkpoints.downloads.received import Fetched
 from spectrodiff.checkpoints.downloads.transfer import Meter, RemoteFile, download
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.core.files import atomic_folder
 
 MAX_MEMBERS = 100_000
 MAX_UNPACKED_BYTES = 16 << 30  # ten times the largest released model
+# What the `zipfile` module raises for archives that are damaged or use what it does not know.
+_DAMAGE = (
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+# Errors of the operating system that come from the names in an archive, not from the disk.
+_NAMES = {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 
 
 def fetch_zip(url: str, folder: Path, meter: Meter, known: RemoteFile | None = None) -> Fetched:
@@ -18,22 +36,29 @@ def fetch_zip(url: str, folder: Path, meter: Meter, known: RemoteFile | None = N
 
     Args:
         url: http or https.
-        folder: new folder, in one that exists; the archive is beside it until it is unpacked.
+        folder: new folder, in one that exists, whose lock is held; the archive is beside it until
+            it is unpacked.
         meter: counts the bytes.
         known: result of `look_up` for the archive.
 
     Raises:
         CheckpointError: if the archive cannot be downloaded, or cannot be unpacked safely.
-        OSError: if the folder cannot be written.
+        OutputError: if the disk is full, or the folder cannot be written. The archive is kept.
+        OSError: if the download cannot be written.
     """
     archive = folder.with_name(f"{folder.name}.zip")
     received = download(url, archive, meter, known)
+    unpacked = scratch_folder(folder) / "model"
     try:
-        unpack(archive, folder, url)
-    finally:
-        # Even if it is damaged, so that it is not continued.
-        archive.unlink()
-        archive.with_name(f"{archive.name}.version").unlink(missing_ok=True)
+        unpack(archive, unpacked, url)
+    except OutputError as error:
+        got = f"{error.got}; the download is kept, try again to unpack it"
+        raise OutputError(folder.parent, error.expected, got) from None
+    except CheckpointError:
+        _remove(archive)  # not unpacked again, since it is damaged
+        raise
+    unpacked.replace(folder)
+    _remove(archive)
     return Fetched(folder, (received,))
 
 
@@ -47,17 +72,35 @@ def unpack(archive: Path, folder: Path, source: str) -> None:
 
     Raises:
         CheckpointError: if the archive is damaged, too large, or would write outside the folder.
-        OutputError: if the folder cannot be written.
+        OutputError: if there is not enough space, or the folder cannot be written.
     """
     try:
         with zipfile.ZipFile(archive) as members, atomic_folder(folder) as partial:
-            _check_members(members.infolist())
-            members.extractall(partial)
-    except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(source, "a zip archive that can be unpacked", str(error)) from None
+            size = _check_members(members.infolist())
+            check_space(folder.parent, size)
+            _extract(members, partial)
+    except _DAMAGE as error:
+        expected, got = "a zip archive that can be unpacked", str(error) or type(error).__name__
+        raise CheckpointError(shown(source), expected, got) from None
 
 
-def _check_members(members: list[zipfile.ZipInfo]) -> None:
+def _extract(members: zipfile.ZipFile, folder: Path) -> None:
+    try:
+        members.extractall(folder)
+    except OSError as error:
+        # bz2 reports damaged data as an OSError without a number.
+        if error.errno is None or error.errno in _NAMES:
+            raise zipfile.BadZipFile(error.strerror or str(error)) from None
+        raise
+
+
+def _remove(archive: Path) -> None:
+    archive.unlink()
+    archive.with_name(f"{archive.name}.version").unlink(missing_ok=True)
+
+
+def _check_members(members: list[zipfile.ZipInfo]) -> int:
+    """Checks what an archive says of its members, and returns their size together in bytes."""
     size = sum(member.file_size for member in members)
     if size > MAX_UNPACKED_BYTES or len(members) > MAX_MEMBERS:
         raise zipfile.BadZipFile(f"{size:,} bytes in {len(members):,} files")
@@ -65,3 +108,4 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
         path = PurePosixPath(member.filename)
         if path.is_absolute() or ".." in path.parts or set(member.filename) & set("\\:"):
             raise zipfile.BadZipFile(f"a member that would be written to {member.filename!r}")
+    return size

@@ -1,15 +1,12 @@
 """Models that were brought by hand: checked, and put into the cache under a published name."""
 
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from spectrodiff.checkpoints.downloads.archive import unpack
+from spectrodiff.checkpoints.downloads.cache import alone, scratch_folder
 from spectrodiff.checkpoints.downloads.checksums import check_file
-from spectrodiff.checkpoints.downloads.fetch import alone
 from spectrodiff.checkpoints.downloads.received import Fetched, Received
 from spectrodiff.checkpoints.downloads.sources import Source
 from spectrodiff.checkpoints.folders import read_folder, unwrapped
@@ -18,7 +15,7 @@ from spectrodiff.checkpoints.layouts.t5x import FILE_NAME
 from spectrodiff.checkpoints.layouts.table import LAYOUTS, needed_files
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
-from spectrodiff.core.files import PARTIAL, atomic_folder
+from spectrodiff.core.files import atomic_folder
 from spectrodiff.models.config import SIZES
 
 # Sizes by which the published networks differ.
@@ -44,27 +41,24 @@ def bring(source: Source, path: Path, cache: Path | None = None) -> Fetched:
     with alone(place):
         if place.exists():
             raise OutputError(place, "no earlier copy of the model", "one; remove it to replace it")
-        with _opened(path, place.parent) as folder, atomic_folder(place) as partial:
-            received = tuple(
-                _copy(file, name, partial, source) for name, file in _model_files(folder).items()
-            )
+        scratch = scratch_folder(place)
+        files = _model_files(_opened(path, scratch / "archive"))
+        with atomic_folder(scratch / "model") as partial:
+            received = tuple(_copy(file, name, partial, source) for name, file in files.items())
             _check_model(source, read_folder(partial), path)
+        (scratch / "model").replace(place)
     return Fetched(place, received)
 
 
-@contextmanager
-def _opened(path: Path, cache: Path) -> Iterator[Path]:
-    """Yields the folder, or a temporary one with the contents of the archive."""
+def _opened(path: Path, unpacked: Path) -> Path:
+    """Returns the folder, or that to which the contents of the archive have been unpacked."""
     if path.is_dir():
-        yield path
-    elif zipfile.is_zipfile(path):
-        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=cache) as temporary:
-            folder = Path(temporary) / "model"
-            unpack(path, folder, str(path))
-            yield folder
-    else:
-        got = "another file or a damaged archive" if path.exists() else "no such file or folder"
-        raise CheckpointError(path, "a folder with a model, or a zip archive of one", got)
+        return path
+    if zipfile.is_zipfile(path):
+        unpack(path, unpacked, str(path))
+        return unpacked
+    got = "another file or a damaged archive" if path.exists() else "no such file or folder"
+    raise CheckpointError(path, "a folder with a model, or a zip archive of one", got)
 
 
 def _model_files(path: Path) -> dict[str, Path]:

@@ -1,7 +1,6 @@
 """Checksums that servers publish with a file, and those of files on disk."""
 
 import base64
-import binascii
 import functools
 import hashlib
 import re
@@ -151,5 +150,5 @@ def _pair(item: str) -> tuple[str, str]:
 def _from_base64(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).hex()
-    except binascii.Error:
+    except ValueError:  # also for what is not ASCII
         return ""

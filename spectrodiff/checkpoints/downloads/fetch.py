@@ -1,18 +1,15 @@
 """Models by name, address or Hub id: downloaded, or brought by hand, into the cache."""
 
-import logging
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.checkpoints.downloads.archive import fetch_zip
+from spectrodiff.checkpoints.downloads.cache import MEGABYTE, alone, check_space
 from spectrodiff.checkpoints.downloads.hub import cached_folder, fetch_from_hub
 from spectrodiff.checkpoints.downloads.received import Fetched
 from spectrodiff.checkpoints.downloads.single_files import fetch_files, list_files
 from spectrodiff.checkpoints.downloads.sources import Source, UnknownModelError, by_hand
 from spectrodiff.checkpoints.downloads.transfer import (
-    MEGABYTE,
     Meter,
     ServerError,
     announce,
@@ -20,9 +17,6 @@ from spectrodiff.checkpoints.downloads.transfer import (
     total_size,
 )
 from spectrodiff.checkpoints.layouts.table import LAYOUTS
-from spectrodiff.core.errors import OutputError
-
-logger = logging.getLogger(__name__)
 
 
 def fetch(source: Source, *, cache: Path | None = None, endpoint: str | None = None) -> Fetched:
@@ -53,7 +47,7 @@ def fetch(source: Source, *, cache: Path | None = None, endpoint: str | None = N
         with alone(place):
             if place.is_dir():
                 return Fetched(place, already=True)
-            return _download(source, source.at(endpoint), place)
+            return _download(source, source.at(endpoint), place, arrived_bytes(source, cache))
     except (ServerError, UnknownModelError) as error:
         if isinstance(error, UnknownModelError) and not source.published:
             raise
@@ -79,54 +73,24 @@ def arrived_bytes(source: Source, cache: Path | None = None) -> int:
     """Returns the bytes of an interrupted download; 0 for repositories, which the client keeps."""
     place = source.place(cache)
     partial = place.with_name(f"{place.name}.part")
-    files = [place.with_name(f"{place.name}.zip.part"), *partial.rglob("*")]
+    archive = [place.with_name(f"{place.name}{end}") for end in (".zip.part", ".zip")]
+    files = [*archive, *partial.rglob("*")]
     return sum(
         file.stat().st_size for file in files if file.is_file() and file.suffix != ".version"
     )
 
 
-@contextmanager
-def alone(place: Path) -> Iterator[None]:
-    """Holds the lock of a model in the cache.
-
-    Raises:
-        OutputError: if the cache is not writable, also for an OSError in the block.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(place.with_name(f"{place.name}.lock"))
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.info("waiting for another process, which is writing %s", place)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-    except OSError as error:
-        raise OutputError(place.parent, "a writable folder", str(error)) from None
-
-
-def _download(source: Source, address: str, place: Path) -> Fetched:
+def _download(source: Source, address: str, place: Path, arrived: int) -> Fetched:
     if source.kind == "zip":
         archive = look_up(address)
         total = archive.size if archive else None
     else:
         files = list_files(source, address)
         total = total_size([file.size for file in files.values()])
-    announce(source.name, total, address, source.license)
-    _check_space(place.parent, total or 0)
-    with Meter(f"downloading {source.name}", total) as meter:
+    name = shown(source.name)
+    announce(name, total, shown(address), source.license)
+    check_space(place.parent, (total or 0) - arrived)
+    with Meter(f"downloading {name}", total) as meter:
         if source.kind == "zip":
             return fetch_zip(address, place, meter, archive)
         return fetch_files(files, place, meter)
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        expected = f"{needed / MEGABYTE:,.0f} MB of free space"
-        raise OutputError(folder, expected, f"{free / MEGABYTE:,.0f} MB")

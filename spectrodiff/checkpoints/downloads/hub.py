@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.checkpoints.downloads.checksums import check_file
 from spectrodiff.checkpoints.downloads.received import Fetched, Received
 from spectrodiff.checkpoints.downloads.sources import UnknownModelError
@@ -60,7 +61,7 @@ def fetch_from_hub(
                 return Fetched(cached, already=True)
             got = "an incomplete one in the cache; a connection is needed to complete it"
             raise CheckpointError(name, "a complete download", got) from None
-        raise ServerError(name, "a connection to the Hub", first_line(error)) from None
+        raise ServerError(name, "a connection to the Hub", shown(first_line(error))) from None
     listed = {
         file.rfilename: _Listed(file.size, file.lfs.sha256 if file.lfs else None)
         for file in about.siblings or []
@@ -72,7 +73,7 @@ def fetch_from_hub(
     new = [file for file in wanted if not _is_cached(repository, file, about.sha, cache)]
     if new:
         size = total_size([listed[file].size for file in new])
-        announce(name, size, f"{api.endpoint}/{repository}", license or "unknown")
+        announce(name, size, shown(f"{api.endpoint}/{repository}"), license or "unknown")
     try:
         folder = Path(
             snapshot_download(
@@ -84,7 +85,7 @@ def fetch_from_hub(
             )
         )
     except Exception as error:  # as above
-        raise ServerError(name, "a download from the Hub", first_line(error)) from None
+        raise ServerError(name, "a download from the Hub", shown(first_line(error))) from None
     received = tuple(_check(folder, name, file, listed[file].sha256) for file in new)
     return Fetched(folder, received, not new, license)
 

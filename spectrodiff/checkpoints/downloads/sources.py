@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.checkpoints.downloads.catalogue import (
     CATALOGUE,
     HUB,
@@ -20,6 +21,7 @@ from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.files import cache_folder
 
 _ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
+_SCHEME = re.compile("https?://", re.IGNORECASE)
 _ENDPOINTS = {"zip": RELEASE, "paddle": PADDLE, "hub": HUB}
 
 
@@ -68,9 +70,12 @@ class Source:
     def place(self, cache: Path | None = None) -> Path:
         """Returns the folder of the model in a cache, `cache_folder()` if None."""
         key = f"hub:{self.name}" if self.kind == "hub" else self.address
-        last = self.address.rstrip("/").rpartition("/")[2].removesuffix(".zip")
+        address = shown(self.address).partition("?")[0]
+        last = address.rstrip("/").rpartition("/")[2].removesuffix(".zip")
         stem = re.sub(r"\W+", "-", last)[:40]
-        return (cache or cache_folder()) / f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        # Bytes of the command line that are no text are surrogates here.
+        digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+        return (cache or cache_folder()) / f"{stem}-{digest[:8]}"
 
 
 def find_source(name: str) -> Source | None:
@@ -88,8 +93,8 @@ def find_source(name: str) -> Source | None:
         return Source(name, "paddle", f"{PADDLE}/{match['repository']}/")
     if (published := CATALOGUE.get(name)) and published.kind == "zip":
         return Source(name, "zip", published.address)
-    if name.startswith(("http://", "https://")):
-        return _of_address(name)
+    if scheme := _SCHEME.match(name):
+        return _of_address(name, scheme[0].lower() + name[scheme.end() :])
     if match := _ID.fullmatch(name):
         repository = match["repository"]
         return Source(name, "hub", f"{HUB}/{repository}", repository, match["revision"])
@@ -101,15 +106,16 @@ def by_hand(source: Source, cache: Path | None = None) -> str:
     published = source.published
     files = published.files if published else ()
     if source.kind == "zip":
-        what = source.address + "".join(_size(file) for file in files)
+        what = shown(source.address) + "".join(_size(file) for file in files)
     elif files:
         listed = ", ".join(f"{file.name}{_size(file)}" for file in files if file.needed)
-        what = f"into one folder the files {listed} of {file_address(source)}"
+        what = f"into one folder the files {listed} of {shown(file_address(source))}"
     else:
-        what = f"the files of {source.address} in one folder"
+        what = f"the files of {shown(source.address)} in one folder"
+    name, place = shown(source.name), source.place(cache)
     return (
-        f"without a network: bring {what}, then run spectrodiff fetch {source.name} --from PATH, "
-        f"which keeps the model in {source.place(cache)}"
+        f"without a network: bring {what}, then run spectrodiff fetch {name} --from PATH, "
+        f"which keeps the model in {place}"
     )
 
 
@@ -120,19 +126,19 @@ def file_address(source: Source) -> str:
     return source.address
 
 
-def _of_address(url: str) -> Source:
+def _of_address(name: str, url: str) -> Source:
     try:
         parts = urlsplit(url)
     except ValueError:  # no address at all, as its download will say
-        return Source(url, "zip", url)
+        return Source(name, "zip", url)
     last = parts.path.rpartition("/")[2]
     if parts.query or parts.fragment or not parts.path.strip("/") or "." in last:
-        return Source(url, "zip", url)
+        return Source(name, "zip", url)
     folder = url.rstrip("/") + "/"
     if folder.startswith(f"{PADDLE}/"):
         # The same files as by name, so that they are stored once.
-        return Source(url, "paddle", folder)
-    return Source(url, "folder", folder)
+        return Source(name, "paddle", folder)
+    return Source(name, "folder", folder)
 
 
 def _size(file: PublishedFile) -> str:

@@ -1,14 +1,19 @@
 """Transfer of single files by HTTP: sizes and checksums before, resumption, checks after."""
 
+import base64
 import contextlib
 import logging
+import re
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
+from spectrodiff.checkpoints.downloads.addresses import shown
+from spectrodiff.checkpoints.downloads.cache import MEGABYTE
 from spectrodiff.checkpoints.downloads.checksums import check_file, published_checksums
 from spectrodiff.checkpoints.downloads.received import Received
 from spectrodiff.core.errors import CheckpointError
@@ -17,13 +22,17 @@ from spectrodiff.core.progress import Progress
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 30
-MEGABYTE = 1_000_000
 CHUNK_BYTES = 1 << 20
 MAX_BYTES = 16 << 30  # ten times the largest released model
 # Answers to requests for files that do not exist; stores that hide their lists answer 403.
 _MISSING = (403, 404, 410)
 # Answers of servers that do not know the method HEAD.
 _NO_HEAD = (400, 405, 501)
+# Longer numbers are no lengths of files.
+_LENGTH = re.compile("[0-9]{1,18}")
+_START_BYTES = 64
+# Servers keep to this encoding in headers, so that any file can be read with it.
+_HEADERS = "latin-1"
 
 
 class ServerError(CheckpointError):
@@ -79,22 +88,35 @@ def announce(name: str, size: int | None, address: str, license: str) -> None:
     logger.info("downloading %s: %s from %s, license: %s", name, length, address, license)
 
 
-def look_up(url: str) -> RemoteFile | None:
+def look_up(url: str, method: str = "HEAD") -> RemoteFile | None:
     """Asks a server for the size and the checksums of a file; None if it has no such file.
+
+    Args:
+        url: http or https.
+        method: of the request; "GET" follows by itself if the server does not know "HEAD".
 
     Raises:
         ServerError: if the server cannot be reached, or refuses.
     """
     try:
-        with _open(url, method="HEAD") as response:
+        with _open(url, method=method) as response:
             return _remote(url, response)
     except ServerError as error:
         if error.status in _MISSING:
             return None
-        if error.status not in _NO_HEAD:
+        if method == "GET" or error.status not in _NO_HEAD:
             raise
-    with _open(url) as response:
-        return _remote(url, response)
+    return look_up(url, "GET")
+
+
+def start_of(url: str) -> bytes:
+    """Returns the first bytes of a file on a server.
+
+    Raises:
+        ServerError: if the server does not send it.
+    """
+    with _open(url, {"Range": f"bytes=0-{_START_BYTES - 1}"}) as response, _connection(url):
+        return response.read(_START_BYTES)
 
 
 def download(url: str, target: Path, meter: Meter, known: RemoteFile | None = None) -> Received:
@@ -115,26 +137,24 @@ def download(url: str, target: Path, meter: Meter, known: RemoteFile | None = No
             its published checksum says.
     """
     part, version_file = (target.with_name(target.name + end) for end in (".part", ".version"))
-    version = version_file.read_text() if version_file.exists() else ""
+    version = version_file.read_text(_HEADERS) if version_file.exists() else ""
     expected = dict(known.checksums) if known else {}
     if target.exists():
         if version and known and known.version == version:
             size = target.stat().st_size
             meter.add(size)
-            kind = check_file(target, url, expected)
+            kind = check_file(target, shown(url), expected)
             return Received(target.name, size, kind or (None if known.size is None else "size"))
         target.unlink()
     done = part.stat().st_size if version and part.exists() else 0
-    headers = {"Range": f"bytes={done}-", "If-Range": version} if done else {}
-    with _open_range(url, headers) as response:
-        continued = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-        done = done if response.status == 206 and continued else 0
-        length = response.headers.get("Content-Length", "")
-        total = done + int(length) if length.isdecimal() else None
+    response, done = _open_rest(url, done, version)
+    with response:
+        length = _length(response)
+        total = None if length is None else done + length
         _check_size(url, total, known)
         expected |= published_checksums(response.headers, whole=response.status == 200)
         with part.open("ab" if done else "wb") as file:
-            version_file.write_text(response.headers.get("ETag", ""))
+            version_file.write_text(response.headers.get("ETag", ""), _HEADERS)
             meter.add(done)
             for chunk in _chunks(url, response):
                 file.write(chunk)
@@ -142,44 +162,67 @@ def download(url: str, target: Path, meter: Meter, known: RemoteFile | None = No
                 meter.add(len(chunk))
                 _check_size(url, done)
     if total is not None and done != total:
-        raise CheckpointError(url, f"{total:,} bytes", f"{done:,}; try again to continue")
+        raise CheckpointError(shown(url), f"{total:,} bytes", f"{done:,}; try again to continue")
     try:
-        kind = check_file(part, url, expected)
+        kind = check_file(part, shown(url), expected)
     except CheckpointError as error:
         part.unlink()  # not continued, since it is damaged
         got = f"{error.got}; the damaged download has been removed, try again"
-        raise CheckpointError(url, error.expected, got) from None
+        raise CheckpointError(error.subject, error.expected, got) from None
     part.replace(target)
     return Received(target.name, done, kind or (None if total is None else "size"))
 
 
 def _check_size(url: str, size: int | None, known: RemoteFile | None = None) -> None:
     if size is not None and size > MAX_BYTES:
-        raise CheckpointError(url, f"at most {MAX_BYTES:,} bytes", f"{size:,}")
+        raise CheckpointError(shown(url), f"at most {MAX_BYTES:,} bytes", f"{size:,}")
     if known and known.size is not None and size is not None and size != known.size:
         got = f"{size:,}; the file has changed on the server meanwhile, try again"
-        raise CheckpointError(url, f"{known.size:,} bytes, as the server said before", got)
+        expected = f"{known.size:,} bytes, as the server said before"
+        raise CheckpointError(shown(url), expected, got)
 
 
 def _remote(url: str, response: HTTPResponse) -> RemoteFile:
-    length = response.headers.get("Content-Length", "")
-    size = int(length) if length.isdecimal() else None
     version = response.headers.get("ETag", "")
-    return RemoteFile(url, size, version, published_checksums(response.headers))
+    return RemoteFile(url, _length(response), version, published_checksums(response.headers))
 
 
-def _open_range(url: str, headers: dict[str, str]) -> HTTPResponse:
+def _length(response: HTTPResponse) -> int | None:
+    """Returns the number of bytes that a response announces; None if it does not."""
+    length = response.headers.get("Content-Length", "")
+    return int(length) if _LENGTH.fullmatch(length) else None
+
+
+def _open_rest(url: str, done: int, version: str) -> tuple[HTTPResponse, int]:
+    """Opens a file from byte `done` on, if the server can, and returns the byte it starts at.
+
+    What is sent must be of the same version as before, which not all servers see to that know
+    ranges.
+    """
+    if done == 0:
+        return _open(url), 0
     try:
-        return _open(url, headers)
-    except ServerError:
-        if headers:  # a range may be refused, for example if the file is already complete
-            return _open(url)
-        raise
+        response = _open(url, {"Range": f"bytes={done}-", "If-Range": version})
+    except ServerError:  # a range may be refused, for example if the file is already complete
+        return _open(url), 0
+    if response.status != 206:
+        return response, 0
+    continued = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+    if continued and response.headers.get("ETag", "") == version:
+        return response, done
+    response.close()
+    return _open(url), 0
 
 
 def _open(url: str, headers: dict[str, str] | None = None, method: str = "GET") -> HTTPResponse:
     with _connection(url):
-        request = urllib.request.Request(url, headers=headers or {}, method=method)
+        parts = urllib.parse.urlsplit(url)
+        user, at, host = parts.netloc.rpartition("@")
+        address = parts._replace(netloc=host).geturl() if at else url
+        request = urllib.request.Request(address, headers=headers or {}, method=method)
+        if at:  # for this server only
+            code = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {code}")
         return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
 
 
@@ -195,10 +238,11 @@ def _connection(url: str) -> Iterator[None]:
     try:
         yield
     except urllib.error.HTTPError as error:
-        failure = ServerError(url, "a file to download", f"HTTP {error.code}")
+        failure = ServerError(shown(url), "a file to download", f"HTTP {error.code}")
         failure.status = error.code
         error.close()  # it holds the connection
         raise failure from None
     except (HTTPException, OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise ServerError(url, "a file to download", f"no connection ({reason})") from None
+        got = shown(f"no connection ({reason})")
+        raise ServerError(shown(url), "a file to download", got) from None

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.commands.shared.parser import YesNo
 from spectrodiff.core.errors import printable
 from spectrodiff.diffusion.sampling import Sampling
@@ -91,10 +92,11 @@ def warn_of_sampling(changes: Mapping[str, Any], own: Sampling, *, kind: str, mo
         model: name of the model.
     """
     given = {name: value for name, value in changes.items() if value is not None}
+    named = printable(shown(model))
     if kind == "autoregressive":
         if given:
             what = ", ".join(given)
-            logger.warning("%s is autoregressive: it ignores %s", printable(model), what)
+            logger.warning("%s is autoregressive: it ignores %s", named, what)
         return
     for name in ("guidance", "context_guidance"):
         weight = given.get(name)
@@ -106,13 +108,13 @@ def warn_of_sampling(changes: Mapping[str, Any], own: Sampling, *, kind: str, mo
     if own.steps <= _FEW_STEPS and steps is not None and steps != own.steps:
         logger.warning(
             "%s is made for %s: steps %d may sound worse",
-            printable(model),
+            named,
             f"{own.steps} step{'s' * (own.steps > 1)}",
             steps,
         )
     if own.steps <= _FEW_STEPS and own.guidance == 1 and given.get("guidance", 1) != 1:
         logger.warning(
             "%s is made to be unguided: guidance %g may sound worse",
-            printable(model),
+            named,
             given["guidance"],
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result
@@ -32,7 +33,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the command line.
 
     Raises:
-        ConfigError: if there is no name, or --from stands with several names.
+        ConfigError: if there is no name, or --from stands with several names or --endpoint.
     """
     parser = Parser(
         prog=usage_name("fetch"),
@@ -53,7 +54,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--from",
         dest="source",
-        type=local_path,
+        type=_brought,
         metavar="PATH",
         help="folder or zip archive that was brought by hand: checks it and puts it into the cache "
         "as NAME, without a network",
@@ -75,9 +76,19 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         raise ConfigError("NAME", "the name of a model (see --list)", "none")
     if flags.names and flags.list:
         raise ConfigError("--list", "no name beside it", " ".join(flags.names))
+    if "" in flags.names:
+        raise ConfigError("NAME", "the name of a model (see --list)", "an empty one")
+    if flags.source and flags.endpoint is not None:
+        raise ConfigError("--endpoint", "no --from, which needs no network", shown(flags.endpoint))
     if flags.source and len(flags.names) != 1:
         raise ConfigError("--from", "one name for the model in it", f"{len(flags.names)} names")
     return flags
+
+
+def _brought(text: str) -> Path:
+    if not text:  # as a path, it would be the current folder
+        raise ConfigError("--from", "a folder or a zip archive", "an empty path")
+    return local_path(text)
 
 
 def _fetch(flags: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -106,9 +117,9 @@ def _describe(source: "Source", fetched: "Fetched") -> dict[str, Any]:
         {"name": file.name, "size": file.size, "checked": file.checked} for file in fetched.files
     ]
     return {
-        "name": source.name,
+        "name": shown(source.name),
         "folder": str(fetched.folder),
-        "address": source.address,
+        "address": shown(source.address),
         "license": fetched.license or source.license,
         "already": fetched.already,
         "files": files,
@@ -123,7 +134,9 @@ def _lines(description: dict[str, Any]) -> Iterator[str]:
         yield printable(f"{file['name']}  {file['size'] / 1e6:,.1f} MB, {said}")
     there = "was already in" if description["already"] else "is in"
     yield printable(f"{description['name']} {there} {description['folder']}")
-    yield printable(f"use it: --model {description['name']}")
+    # An address of which something is hidden cannot be used.
+    hidden = "***" in description["name"]
+    yield printable(f"use it: --model {description['folder' if hidden else 'name']}")
 
 
 def _print_list(flags: argparse.Namespace) -> None:

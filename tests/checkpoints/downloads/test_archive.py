@@ -1,11 +1,14 @@
+import errno
 import io
+import shutil
+import struct
 import threading
 import zipfile
 
 import numpy as np
 import pytest
 
-from spectrodiff.checkpoints.downloads.fetch import fetch
+from spectrodiff.checkpoints.downloads.fetch import arrived_bytes, fetch
 from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
@@ -159,6 +162,65 @@ def test_what_is_no_archive_is_not_kept(file_server, url, tmp_path, damage):
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
     file_server.files["/models/some.zip"] = whole
     assert files_below(fetch_zip(url, tmp_path)) == FILES
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 99])
+def test_damaged_members(file_server, tmp_path, method):
+    # What is stored as it is, is not what the archive says it is.
+    data = bytearray(make_zip({"a": b"x" * 100_000}))
+    for sign, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        struct.pack_into("<H", data, data.index(sign) + place, method)
+    file_server.files["/bad.zip"] = bytes(data)
+    with pytest.raises(CheckpointError, match="a zip archive that can be unpacked"):
+        fetch_zip(f"{file_server.url}/bad.zip", tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("names", [["m", "m/a"], ["x" * 300]])
+def test_names_that_no_folder_can_have(file_server, tmp_path, names):
+    file_server.files["/bad.zip"] = make_zip(dict.fromkeys(names, b"1"))
+    with pytest.raises(CheckpointError, match="a zip archive that can be unpacked"):
+        fetch_zip(f"{file_server.url}/bad.zip", tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_a_disk_that_is_full_keeps_the_download(url, file_server, tmp_path, error, killed):
+    def extract_one(archive, path):
+        archive.extract("a/one.txt", path)
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "extractall", extract_one)
+        if killed:  # nothing is cleaned up
+            patch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
+        with pytest.raises((OutputError, KeyboardInterrupt)) as raised:
+            fetch_zip(url, tmp_path)
+    if raised.type is OutputError:
+        assert "the download is kept, try again to unpack it" in str(raised.value)
+        assert raised.value.subject == str(tmp_path)
+    assert bool(list(tmp_path.glob(".partial*"))) == killed
+    arrived = arrived_bytes(find_source(url), tmp_path)
+    assert arrived == len(file_server.files["/models/some.zip"])
+    folder = fetch_zip(url, tmp_path)
+    assert files_below(folder) == FILES
+    assert file_server.transfers == [("/models/some.zip", None)]
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name, f"{folder.name}.lock"}
+
+
+def test_space_for_the_contents(url, file_server, tmp_path, monkeypatch):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(3_000_000))
+    file_server.files["/models/some.zip"] = buffer.getvalue()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2_000_000))
+    with pytest.raises(OutputError, match="3 MB of free space, got 2 MB; the download is kept"):
+        fetch_zip(url, tmp_path)
+    monkeypatch.undo()
+    assert files_below(fetch_zip(url, tmp_path)) == {"zeros": bytes(3_000_000)}
+    assert len(file_server.transfers) == 1
 
 
 def test_a_cache_that_cannot_be_written(url, tmp_path):

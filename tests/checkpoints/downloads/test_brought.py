@@ -1,3 +1,4 @@
+import errno
 import shutil
 import zipfile
 from dataclasses import replace
@@ -136,3 +137,23 @@ def test_an_earlier_copy_is_not_replaced(tiny_releases, golden, tmp_path):
     with pytest.raises(OutputError, match="remove it to replace it") as error:
         bring(source, golden / "checkpoints/t5x", tmp_path)
     assert error.value.subject == str(place)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_what_a_killed_process_left_is_removed(tiny_releases, golden, tmp_path, form):
+    source, given = find_source("base_with_context"), golden / "checkpoints/t5x"
+    if form == "zip":
+        given = zipped(given, tmp_path / "model.zip")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        patch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
+        with pytest.raises(OutputError, match="No space left") as error:
+            bring(source, given, tmp_path / "cache")
+    assert error.value.subject == str(source.place(tmp_path / "cache"))
+    assert list((tmp_path / "cache").glob(".partial*"))
+    place = bring(source, given, tmp_path / "cache").folder
+    assert {path.name for path in place.parent.iterdir()} == {place.name, f"{place.name}.lock"}

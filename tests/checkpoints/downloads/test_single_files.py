@@ -7,10 +7,14 @@ import pytest
 from spectrodiff.checkpoints.downloads import single_files, transfer
 from spectrodiff.checkpoints.downloads.fetch import arrived_bytes, fetch, find_local
 from spectrodiff.checkpoints.downloads.sources import find_source
+from spectrodiff.checkpoints.layouts.diffusers_folder import save_diffusers
 from spectrodiff.checkpoints.layouts.store import save_model
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
+from spectrodiff.diffusion.sampling import Sampling
+from spectrodiff.music.tokenization import Tokenization
 from tests.support.files import files_below
+from tests.support.made_models import made_model
 
 ID = "google/music-spectrogram-diffusion"
 NAME = f"paddle:{ID}"
@@ -87,6 +91,42 @@ def test_a_folder_in_our_layout(file_server, golden, tmp_path):
     checkpoint = open_checkpoint(f"{file_server.url}/model/", cache=tmp_path / "cache")
     assert_golden(checkpoint, golden)
     assert checkpoint.layout == "spectrodiff"
+
+
+def test_an_export_to_diffusers_keeps_its_settings(file_server, tmp_path):
+    settings = {"tokenization": Tokenization(programs=(0, 24)), "sampling": Sampling("ddim", 2)}
+    save_diffusers(made_model(**settings), tmp_path / "model")
+    files = files_below(tmp_path / "model")
+    file_server.files = {f"/model/{name}": data for name, data in files.items()}
+    checkpoint = open_checkpoint(f"{file_server.url}/model/", cache=tmp_path / "cache")
+    assert {name: getattr(checkpoint, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html>\n<html>", b" <HTML>", b"Nothing here", b"{}"])
+@pytest.mark.parametrize("layout", ["paddle", "diffusers", "ours"])
+def test_a_server_that_always_answers(file_server, golden, tmp_path, layout, page):
+    if layout == "ours":  # without an inverter
+        save_model(made_model(), tmp_path / "model")
+        files = files_below(tmp_path / "model")
+    else:
+        files = files_below(golden / "checkpoints" / layout)
+    file_server.files = {f"/model/{name}": data for name, data in files.items()}
+    file_server.page = page
+    source = find_source(f"{file_server.url}/model/")
+    assert files_below(fetch(source, cache=tmp_path / "cache").folder) == files
+    with pytest.raises(CheckpointError, match="none of the files of a model there"):
+        fetch(find_source(f"{file_server.url}/none/"), cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", [NOTES, "melgan/model.onnx"])
+def test_a_page_in_place_of_a_file(server, published, tmp_path, name):
+    right, server.files[f"/{ID}/{name}"] = server.files[f"/{ID}/{name}"], b"<html>Log in</html>"
+    with pytest.raises(CheckpointError, match="a file of the model, got a page") as error:
+        fetched(server, tmp_path)
+    assert error.value.subject == f"{server.url}/{ID}/{name}"
+    assert find_local(find_source(NAME), tmp_path) is None
+    server.files[f"/{ID}/{name}"] = right
+    assert files_below(fetched(server, tmp_path).folder) == published
 
 
 def test_the_address_of_the_published_folder_is_its_name(tmp_path):
@@ -226,8 +266,11 @@ def test_a_file_of_another_size_than_announced(server, published, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_a_server_without_requests_for_headers(server, published, tmp_path):
+@pytest.mark.parametrize("with_page", [True, False])
+def test_a_server_without_requests_for_headers(server, published, tmp_path, with_page):
     server.heads = False
+    if not with_page:
+        del server.files[f"/{ID}/README.md"], published["README.md"]
     assert files_below(fetched(server, tmp_path).folder) == published
 
 
@@ -254,6 +297,14 @@ def test_a_full_disk_is_told_before(server, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="MB of free space, got 0 MB"):
         fetched(server, tmp_path)
     assert not server.transfers
+
+
+def test_what_has_arrived_needs_no_space(server, published, tmp_path, monkeypatch):
+    break_off(server, tmp_path)
+    left = sum(map(len, published.values())) - arrived_bytes(find_source(NAME), tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=left))
+    assert files_below(fetched(server, tmp_path).folder) == published
 
 
 def test_no_connection_says_what_to_bring_and_where(tmp_path):

@@ -102,6 +102,9 @@ def test_brought_by_hand(golden, tmp_path, capsys):
         (["a/b", "c/d", "--from", "x"], "--from: expected one name"),
         (["mini"], "mini, which needs no download"),
         ([__file__], "which is on this machine"),
+        ([""], "NAME: expected the name of a model .*, got an empty one"),
+        (["me/mine", "--from", ""], "--from: expected a folder or a zip archive, got an empty"),
+        (["a/b", "--from", "x", "--endpoint", "http://y"], "--endpoint: expected no --from"),
         (["base_with_context", "--from", "gs://bucket/x"], "a path on this machine"),
     ],
 )
