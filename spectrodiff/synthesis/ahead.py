@@ -1,5 +1,6 @@
 """Iteration ahead: a thread computes the next items while the last one is being used."""
 
+import atexit
 import dataclasses
 import queue
 import threading
@@ -7,6 +8,9 @@ from collections.abc import Generator, Iterator
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+# Threads that compute ahead, each with the event that ends it.
+_workers: dict[threading.Thread, threading.Event] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,7 @@ def ahead(items: Iterator[Item], waiting: int = 1) -> Generator[Item, None, None
             _put(results, _Result(), stop)
 
     worker = threading.Thread(target=work, name="spectrodiff-ahead", daemon=True)
+    _workers[worker] = stop
     worker.start()
     try:
         while True:
@@ -51,6 +56,18 @@ def ahead(items: Iterator[Item], waiting: int = 1) -> Generator[Item, None, None
                 return
             yield from result.items
     finally:
+        stop.set()
+        worker.join()
+        _workers.pop(worker, None)
+
+
+@atexit.register
+def _end_all() -> None:
+    """Ends the threads of generators that are left alone when the process ends.
+
+    Later, while Python shuts down, such threads stand still, and waiting for one never ends.
+    """
+    for worker, stop in list(_workers.items()):
         stop.set()
         worker.join()
 
