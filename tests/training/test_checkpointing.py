@@ -23,7 +23,7 @@ from tests.support.runs import ADAMW_EMA, settings
 
 
 def make(network):
-    return tiny.make_task(network, Diffusion(), Training())
+    return tiny.make_task(network, Diffusion(prediction="v", schedule="linear"), Training())
 
 
 @pytest.fixture(scope="module")
