@@ -90,14 +90,11 @@ def _convert_model(flags: argparse.Namespace) -> tuple[str, dict[str, object]]:
 
 def _store_ours(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Checkpoint":
     from spectrodiff.checkpoints.layouts.store import save_model
-    from spectrodiff.sharing.inverters import find_inverter, store_inverter
+    from spectrodiff.sharing.inverters import find_inverter, stored_inverter
 
-    with tempfile.TemporaryDirectory() as name:
-        if flags.inverter is not None:
-            inverter = find_inverter(checkpoint, flags.inverter)
-            assert inverter is not None
-            inverter = store_inverter(inverter, Path(name))
-            checkpoint = dataclasses.replace(checkpoint, inverter=inverter)
+    chosen = find_inverter(checkpoint, flags.inverter) if flags.inverter else None
+    with stored_inverter(chosen) as inverter:
+        checkpoint = dataclasses.replace(checkpoint, inverter=inverter or checkpoint.inverter)
         save_model(checkpoint, flags.out, flags.dtype)
     return checkpoint
 

@@ -30,6 +30,7 @@ from spectrodiff.commands.shared.flags import (
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.core.extras import need_extra
+from spectrodiff.core.files import local_name
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add(
         "--dataset",
+        type=local_name,
         action="append",
         metavar="CORPUS[/CONFIG][:SPLIT]",
         help="prepared corpus; may be repeated, means are then over corpora",

@@ -14,7 +14,7 @@ from spectrodiff.commands.shared.outputs import name_outputs
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.errors import AudioError, printable
-from spectrodiff.core.files import check_writable, local_path
+from spectrodiff.core.files import check_writable, local_name, local_path
 from spectrodiff.core.progress import Progress
 from spectrodiff.core.runtime import enable_compilation_cache
 from spectrodiff.music.general_midi import PROGRAM_NAMES
@@ -159,6 +159,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "inputs",
+        type=local_name,
         nargs="+",
         metavar="AUDIO",
         help="audio files, or folders with audio files in them and in their subfolders",

@@ -37,6 +37,12 @@ def local_path(text: str) -> Path:
     return Path(text)
 
 
+def local_name(text: str) -> str:
+    """Returns a name as it is given, checked like that of a file by `local_path`."""
+    local_path(text)
+    return text
+
+
 def refuse_remote(text: str, subject: str | None = None) -> None:
     """Checks that a value is no URL of an object store or of another remote file system.
 

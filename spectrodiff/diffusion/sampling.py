@@ -97,6 +97,10 @@ class Sampling:
         """
         return Sampling(**combine(changes, vars(self)))
 
+    def for_network(self, *, has_context: bool) -> "Sampling":
+        """Returns the settings that a network can follow: without context, none guides by it."""
+        return self if has_context else dataclasses.replace(self, context_guidance=None)
+
     def solver(self) -> Sampler:
         """Returns the sampler with these settings."""
         return Sampler(

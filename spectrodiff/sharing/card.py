@@ -164,9 +164,8 @@ def _context(config: ModelConfig) -> str:
 def _diffusion(checkpoint: Checkpoint) -> Iterable[tuple[str, str]]:
     if checkpoint.config.kind != "diffusion":
         return []
-    sampling = checkpoint.sampling
-    if not checkpoint.config.has_context:
-        sampling = dataclasses.replace(sampling, context_guidance=None)
+    has_context = checkpoint.config.has_context
+    sampling = checkpoint.sampling.for_network(has_context=has_context)
     branches = sampling.branches(make_schedule(checkpoint.schedule))
     evaluations = sum(each.evaluations for each in branches)
     guided = any(each != UNGUIDED for each in branches)

@@ -1,9 +1,7 @@
 """Folders of models for others: weights, settings, inverter, card and samples."""
 
-import contextlib
 import dataclasses
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ from spectrodiff.core.json_files import write_json
 from spectrodiff.evaluation.results import Results
 from spectrodiff.inverter.loading import open_inverter
 from spectrodiff.sharing.card import LIBRARY, Card, Sample, write_card
-from spectrodiff.sharing.inverters import store_inverter
-from spectrodiff.sharing.origins import Origin
+from spectrodiff.sharing.inverters import stored_inverter
+from spectrodiff.sharing.origins import GIN_FILES, Origin
 from spectrodiff.sharing.privacy import without_paths
 from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -66,7 +64,7 @@ def write_folder(checkpoint: Checkpoint, sharing: Sharing, folder: Path) -> None
         OutputError: if the folder cannot be written.
     """
     with atomic_folder(folder) as partial:
-        with _stored(sharing.inverter) as inverter:
+        with stored_inverter(sharing.inverter) as inverter:
             save_model(dataclasses.replace(checkpoint, inverter=inverter), partial, sharing.dtype)
         # Samples are of the model as others will load it.
         stored = dataclasses.replace(load_model(partial), name=sharing.title)
@@ -97,15 +95,6 @@ def as_config(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def _stored(inverter: Path | None) -> Iterator[Path | None]:
-    if inverter is None:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as name:
-        yield store_inverter(inverter, Path(name))
-
-
 def _render(checkpoint: Checkpoint, sharing: Sharing, folder: Path) -> list[Sample]:
     (folder / SAMPLES).mkdir()
     synth = Synthesizer(checkpoint, make_inverter(None, checkpoint, jax.default_backend()))
@@ -134,4 +123,4 @@ def _copy_settings(origin: Origin, folder: Path) -> str:
     }
     for name, text in texts.items():
         (folder / TRAINING / name).write_text(text, encoding="utf-8")
-    return texts.get("given.gin", "")
+    return texts.get(GIN_FILES[0], "")

@@ -1,7 +1,10 @@
 """Inverters as ONNX files, for programs that know no other kind."""
 
+import contextlib
 import logging
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from spectrodiff.checkpoints.bundled import bundled_inverter
@@ -51,6 +54,21 @@ def store_inverter(inverter: Path, folder: Path) -> Path:
         return _copied(inverter, path)
     save_inverter(stored, path)
     return path
+
+
+@contextlib.contextmanager
+def stored_inverter(inverter: Path | None) -> Iterator[Path | None]:
+    """Yields an inverter as a file, which exists within the block; None for None.
+
+    Raises:
+        CheckpointError: if it is invalid.
+        OutputError: if it cannot be written.
+    """
+    if inverter is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield store_inverter(inverter, Path(name))
 
 
 def store_as_onnx(inverter: Path, folder: Path) -> Path | None:

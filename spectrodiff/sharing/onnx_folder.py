@@ -81,9 +81,8 @@ def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
     those of z and the halves of the output in x0 (`x0_from`), and the `guidance` weights of the
     outputs from notes and context, from notes alone, and from neither.
     """
-    config, sampling = checkpoint.config, checkpoint.sampling
-    if not config.has_context:
-        sampling = dataclasses.replace(sampling, context_guidance=None)
+    config = checkpoint.config
+    sampling = checkpoint.sampling.for_network(has_context=config.has_context)
     schedule = make_schedule(checkpoint.schedule)
     return {
         "name": without_folders(checkpoint.name),

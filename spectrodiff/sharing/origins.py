@@ -13,22 +13,14 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, run_of
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.json_files import read_json
-from spectrodiff.data.corpora.releases import GUITARSET, MAESTRO, MUSICNET, SLAKH, URMP, Release
+from spectrodiff.data.corpora.releases import RELEASES, Release
 from spectrodiff.sharing.privacy import without_folders
+from spectrodiff.training.metrics import EVALUATION, METRICS_FILE
+from spectrodiff.training.run_folder import ENVIRONMENT
 
-# Files of a run: the settings that were given, those that took effect, scores, the machine.
+# Files of a run: the settings that were given, and those that took effect.
 GIN_FILES = ("given.gin", "operative.gin")
-_METRICS, _ENVIRONMENT = "metrics.jsonl", "environment.json"
-_LOSS = "evaluation/loss"
-
-RELEASES: Mapping[str, Release] = {
-    "maestro": MAESTRO,
-    "slakh": SLAKH,
-    "cerberus4": SLAKH,
-    "guitarset": GUITARSET,
-    "musicnet": MUSICNET,
-    "urmp": URMP,
-}
+_LOSS = f"{EVALUATION}loss"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +72,7 @@ def read_origin(model: Path, checkpoint: Checkpoint) -> Origin | None:
         return None
     run = run_of(model)
     settings = read_json(run / SETTINGS).get("settings")
-    described = run / _ENVIRONMENT
+    described = run / ENVIRONMENT
     environment = read_json(described) if described.is_file() else {}
     command, devices = environment.get("command"), environment.get("devices")
     found = re.search(r"step (\d+)$", checkpoint.layout)
@@ -90,7 +82,7 @@ def read_origin(model: Path, checkpoint: Checkpoint) -> Origin | None:
         settings=settings if isinstance(settings, dict) else {},
         started_from=_started_from(command if isinstance(command, list) else []),
         devices=[str(device) for device in devices] if isinstance(devices, list) else [],
-        loss=_loss(run / _METRICS, step),
+        loss=_loss(run / METRICS_FILE, step),
         gin={name: run / name for name in GIN_FILES if (run / name).is_file()},
     )
 

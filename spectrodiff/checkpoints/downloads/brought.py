@@ -73,10 +73,9 @@ def _model_files(path: Path) -> dict[str, Path]:
         }
         if wanted := needed_files(list(files)):
             return {name: files[name] for name in wanted}
-    expected = "a folder with a model as it is published (" + ", ".join(
-        layout.sign for layout in LAYOUTS
-    )
-    raise CheckpointError(path, f"{expected})", "none of these files")
+    signs = ", ".join(layout.sign for layout in LAYOUTS)
+    expected = f"a folder with a model as it is published ({signs})"
+    raise CheckpointError(path, expected, "none of these files")
 
 
 def _copy(file: Path, name: str, folder: Path, source: Source) -> Received:

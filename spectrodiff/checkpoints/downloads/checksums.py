@@ -66,6 +66,21 @@ def check_file(path: Path, source: str, expected: Mapping[str, str]) -> str | No
     return kind
 
 
+def check_download(path: Path, source: str, expected: Mapping[str, str]) -> str | None:
+    """Checks a file that has been downloaded like `check_file`, and removes it if it is damaged.
+
+    Raises:
+        CheckpointError: if the file has another checksum.
+    """
+    try:
+        return check_file(path, source, expected)
+    except CheckpointError as error:
+        path.resolve().unlink()  # what a link leads to, too, as in the cache of the Hub's client
+        path.unlink(missing_ok=True)
+        got = f"{error.got}; the damaged download has been removed, try again"
+        raise CheckpointError(error.subject, error.expected, got) from None
+
+
 def checksum(path: Path, kind: str) -> str:
     """Returns the checksum of a file in hexadecimal, of one of the `KINDS`."""
     with path.open("rb") as file:

@@ -16,7 +16,7 @@ from spectrodiff.checkpoints.downloads.transfer import (
     look_up,
     total_size,
 )
-from spectrodiff.checkpoints.layouts.table import LAYOUTS
+from spectrodiff.checkpoints.layouts.table import has_model
 
 
 def fetch(source: Source, *, cache: Path | None = None, endpoint: str | None = None) -> Fetched:
@@ -64,7 +64,7 @@ def find_local(source: Source, cache: Path | None = None) -> Path | None:
         return place
     if source.kind == "hub":
         folder = cached_folder(source.repository, source.revision, cache)
-        if folder and any(layout.find(folder) for layout in LAYOUTS):
+        if folder and has_model(folder):
             return folder
     return None
 

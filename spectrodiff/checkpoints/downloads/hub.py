@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spectrodiff.checkpoints.downloads.addresses import shown
-from spectrodiff.checkpoints.downloads.checksums import check_file
+from spectrodiff.checkpoints.downloads.checksums import check_download
 from spectrodiff.checkpoints.downloads.received import Fetched, Received
 from spectrodiff.checkpoints.downloads.sources import UnknownModelError
 from spectrodiff.checkpoints.downloads.transfer import ServerError, announce, total_size
-from spectrodiff.checkpoints.layouts.table import LAYOUTS, needed_files
+from spectrodiff.checkpoints.layouts.table import has_model, needed_files
 from spectrodiff.core.errors import CheckpointError, first_line
 
 
@@ -57,7 +57,7 @@ def fetch_from_hub(
         ) from None
     except Exception as error:  # the client's HTTP library, and its exceptions, may change
         if cached := cached_folder(repository, revision, cache):
-            if any(layout.find(cached) for layout in LAYOUTS):
+            if has_model(cached):
                 return Fetched(cached, already=True)
             got = "an incomplete one in the cache; a connection is needed to complete it"
             raise CheckpointError(name, "a complete download", got) from None
@@ -120,12 +120,6 @@ def _is_cached(repository: str, file: str, commit: str | None, cache: Path | Non
 def _check(folder: Path, name: str, file: str, sha256: str | None) -> Received:
     """Compares a downloaded file with its checksum, and removes it if it has another."""
     path = folder / file
-    try:
-        checked = check_file(path, f"{name}/{file}", {"sha256": sha256} if sha256 else {})
-    except CheckpointError as error:
-        path.resolve().unlink()  # the client keeps the contents elsewhere, and a link here
-        path.unlink(missing_ok=True)
-        got = f"{error.got}; the damaged download has been removed, try again"
-        raise CheckpointError(error.subject, error.expected, got) from None
+    checked = check_download(path, f"{name}/{file}", {"sha256": sha256} if sha256 else {})
     # The client compares the length of every file that it downloads.
     return Received(file, path.stat().st_size, checked or "size")

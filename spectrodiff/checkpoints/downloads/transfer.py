@@ -14,7 +14,11 @@ from pathlib import Path
 
 from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.checkpoints.downloads.cache import MEGABYTE
-from spectrodiff.checkpoints.downloads.checksums import check_file, published_checksums
+from spectrodiff.checkpoints.downloads.checksums import (
+    check_download,
+    check_file,
+    published_checksums,
+)
 from spectrodiff.checkpoints.downloads.received import Received
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.progress import Progress
@@ -163,12 +167,7 @@ def download(url: str, target: Path, meter: Meter, known: RemoteFile | None = No
                 _check_size(url, done)
     if total is not None and done != total:
         raise CheckpointError(shown(url), f"{total:,} bytes", f"{done:,}; try again to continue")
-    try:
-        kind = check_file(part, shown(url), expected)
-    except CheckpointError as error:
-        part.unlink()  # not continued, since it is damaged
-        got = f"{error.got}; the damaged download has been removed, try again"
-        raise CheckpointError(error.subject, error.expected, got) from None
+    kind = check_download(part, shown(url), expected)
     part.replace(target)
     return Received(target.name, done, kind or (None if total is None else "size"))
 

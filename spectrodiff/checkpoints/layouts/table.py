@@ -55,6 +55,11 @@ LAYOUTS = (
 )
 
 
+def has_model(folder: Path) -> bool:
+    """Returns True if a folder has a model in one of the layouts."""
+    return any(layout.find(folder) for layout in LAYOUTS)
+
+
 def needed_files(files: Sequence[str]) -> list[str]:
     """Returns the files that belong to a model, in the first layout that they have.
 

@@ -9,6 +9,7 @@ from spectrodiff.commands.shared.flags import add_out, minutes
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import local_name
 
 if TYPE_CHECKING:
     from spectrodiff.evaluation.metrics.embeddings.export.exporting import Exportable
@@ -57,7 +58,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("kind", choices=KINDS, metavar="EMBEDDING", help="one of those above")
-    add("--weights", help="file of weights; for clap-hub and mert a folder or a Hub repository")
+    weights = "file of weights; for clap-hub and mert a folder or a Hub repository"
+    add("--weights", type=local_name, help=weights)
     add("--random_weights", action="store_true", help="try the export without weights")
     add_out(parser, "file to write", required=True, metavar="FILE.onnx")
     add("--layer", type=int, default=4, help="layer of MERT, 1 to 12 (default: %(default)s)")

@@ -11,7 +11,7 @@ from spectrodiff.commands.shared.flags import add_seed, natural
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result
 from spectrodiff.core.errors import ConfigError, printable
-from spectrodiff.core.files import local_path
+from spectrodiff.core.files import local_name, local_path
 
 if TYPE_CHECKING:
     from spectrodiff.evaluation.folders.distance import FolderDistance, Side
@@ -82,10 +82,13 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         "(.npy, [frames, dims]); or an .npz file with mu and cov of an embedding",
     )
     add("reference", type=local_path, metavar="B", help="what it is compared with, likewise")
-    add("--vggish", metavar="WEIGHTS", help="VGGish: a file of weights or a TF-Hub SavedModel")
-    add("--trill", metavar="FOLDER", help="TRILL: a TF-Hub SavedModel; needs TensorFlow")
+    vggish = "VGGish: a file of weights or a TF-Hub SavedModel"
+    add("--vggish", type=local_name, metavar="WEIGHTS", help=vggish)
+    trill = "TRILL: a TF-Hub SavedModel; needs TensorFlow"
+    add("--trill", type=local_name, metavar="FOLDER", help=trill)
     add(
         "--onnx",
+        type=local_name,
         action="append",
         default=[],
         metavar="FILE",

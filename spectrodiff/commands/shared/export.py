@@ -174,12 +174,12 @@ def write_stems(
             if reduction >= LEAST_DECIBELS:
                 logger.info("%s: stems and mix limited alike, by up to %.1f dB", name, reduction)
             pictures = _features(stems) if flags.picture else {}
-            written = set()
+            names = set()
             for track, audio in tracks:
                 path = folder / f"{track}.{format_of(flags)}"
                 _write(path, audio, pictures.get(track), flags)
-                written.add(path.name)
-            _warn_of_others(folder, written)
+                names.add(path.name)
+            _warn_of_others(folder, names)
 
 
 def _features(stems: "RenderedStems") -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.files import local_path
+from spectrodiff.core.files import local_name, local_path
 
 DEVICES = ("auto", "cpu", "gpu", "cuda", "tpu")
 
@@ -48,6 +48,7 @@ def add_inverter(parser: argparse._ActionsContainer) -> None:
     """Adds --inverter."""
     parser.add_argument(
         "--inverter",
+        type=local_name,
         help="inverter from spectrograms to audio: an .onnx or .safetensors file, the folder of a "
         "run that trained one, or griffin-lim (default: the model's, or else the bundled one)",
     )
@@ -115,6 +116,7 @@ def add_gin_flags(parser: argparse._ActionsContainer, examples: str) -> None:
     add = parser.add_argument
     add(
         "--gin_file",
+        type=local_name,
         action="append",
         default=[],
         metavar="FILE",

@@ -7,16 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from spectrodiff.core.errors import printable
-from spectrodiff.core.files import local_path, refuse_remote
+from spectrodiff.core.files import refuse_remote
 from spectrodiff.core.suggestions import did_you_mean, nearest
 
 # Exit status of a command line that cannot be parsed; other errors of input have status 1.
 USAGE_STATUS = 2
 
-# Arguments that are kept as text and never name anything on the web.
-_FILES = frozenset(
-    {"songs", "inputs", "inverter", "gin_file", "dataset", "vggish", "trill", "onnx", "weights"}
-)
 # Begins what follows "--"; no argument can hold this character. The flag stands for "--" and ends
 # the values of the flag before it.
 _NO_FLAG = "\0"
@@ -127,8 +123,6 @@ class Parser(argparse.ArgumentParser):
         arg_string = arg_string.removeprefix(_NO_FLAG)
         # No command reads or writes object stores, whatever the type of its argument says.
         refuse_remote(arg_string)
-        if action.dest in _FILES:
-            local_path(arg_string)
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:

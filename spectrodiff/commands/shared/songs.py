@@ -22,7 +22,7 @@ def find_song(text: str) -> str:
 
     The examples come with the package: "greensleeves.mid", or "examples/greensleeves.mid".
     """
-    if os.path.exists(text) or local_path(text).is_absolute():
+    if local_path(text).is_absolute() or os.path.exists(text):
         return text
     example = package_folder("examples") / text.removeprefix("examples/")
     return str(example) if example.is_file() else text

@@ -157,3 +157,12 @@ URMP = Release(
     "12.5 GB",
     "CC0 1.0",
 )
+
+RELEASES: Mapping[str, Release] = {
+    "maestro": MAESTRO,
+    "slakh": SLAKH,
+    "cerberus4": SLAKH,
+    "guitarset": GUITARSET,
+    "musicnet": MUSICNET,
+    "urmp": URMP,
+}

@@ -6,7 +6,6 @@ guidance, the unconditional half of the batch skips the cross-attention, which w
 zero.
 """
 
-import dataclasses
 import functools
 import itertools
 import logging
@@ -72,7 +71,7 @@ class DiffusionSegments:
     ) -> None:
         if not config.has_context and sampling.context_guidance is not None:
             logger.info("this model has no context: it ignores context_guidance")
-            sampling = dataclasses.replace(sampling, context_guidance=None)
+        sampling = sampling.for_network(has_context=config.has_context)
         sampler = sampling.solver()
         self.config, self.steps = config, sampler.steps
         self._mask_context = sampling.mask_context

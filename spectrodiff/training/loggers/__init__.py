@@ -6,6 +6,7 @@ loggers that a run uses.
 """
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 
@@ -77,9 +78,6 @@ def open_loggers(names: Sequence[LoggerName], run: LoggedRun) -> list[Logger]:
     opened: list[Logger] = []
     for name in names:
         service = LOGGERS[name]
-
-        def open_one(service: Service = service) -> Logger:
-            return service.open(run)
-
-        opened.append((Background if service.background else Failsafe)(name, open_one))
+        kind = Background if service.background else Failsafe
+        opened.append(kind(name, functools.partial(service.open, run)))
     return opened

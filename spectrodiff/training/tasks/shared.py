@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spectrodiff.audio.features import unscale
+from spectrodiff.checkpoints.model import Checkpoint, Description
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.tree import flatten, nest
 from spectrodiff.core.config import require
@@ -61,8 +62,14 @@ class SynthesizerTask(Task):
         return self.config
 
     def load_params(self, model: str, params: Params) -> Params:
-        """Returns the parameters of a trained model; see `load_synthesizer`."""
-        return load_synthesizer(model, self.config, self.tokenization, params)
+        """Returns the parameters of a trained model; see `fit_params`, and `check_start`."""
+        checkpoint = open_checkpoint(model)
+        fitted = fit_params(model, checkpoint, self.config, self.tokenization, params)
+        self.check_start(model, checkpoint.description)
+        return fitted
+
+    def check_start(self, model: str, known: Description) -> None:
+        """Checks that what is trained continues a model, apart from sizes."""
 
     @abc.abstractmethod
     def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
@@ -112,19 +119,16 @@ class DiffusionTask(SynthesizerTask):
     settings: DiffusionSettings
     sampling: Sampling = PAPER_SAMPLING
 
-    def load_params(self, model: str, params: Params) -> Params:
-        """Returns the parameters of a trained model; see `load_synthesizer`.
+    def check_start(self, model: str, known: Description) -> None:
+        """Checks prediction and noise schedule.
 
         Raises:
-            ConfigError: if it predicts another quantity, or has another noise schedule.
+            ConfigError: if the model predicts another quantity, or has another noise schedule.
         """
-        loaded = super().load_params(model, params)
-        known = open_checkpoint(model).description
         for name in ("prediction", "schedule"):
             ours, theirs = getattr(self.settings, name), getattr(known, name)
             expected = f"{theirs!r}, as in the model to start from, {model}"
             require(ours == theirs, f"{type(self.settings).__name__}.{name}", expected, ours)
-        return loaded
 
     def segment_model(self, params: Params, mesh: Mesh) -> SegmentModel:
         """Returns the network with the sampling settings of the trained model."""
@@ -139,23 +143,27 @@ class DiffusionTask(SynthesizerTask):
         )
 
 
-def load_synthesizer(
-    model: str, config: ModelConfig, tokenization: Tokenization, params: Params
+def fit_params(
+    model: str,
+    checkpoint: Checkpoint,
+    config: ModelConfig,
+    tokenization: Tokenization,
+    params: Params,
 ) -> Params:
     """Returns the parameters of a trained model, fitted to a network.
 
     A program that the trained model does not know starts as the one that replaces it in songs.
 
     Args:
-        model: as `spectrodiff.load` takes it.
+        model: name of the trained model, for messages.
+        checkpoint: the trained model.
         config: sizes of the network.
         tokenization: of the notes that the network will get.
         params: its initial parameters; position tables of another length are kept from them.
 
     Raises:
-        CheckpointError: if the model cannot be read, or is of another size.
+        CheckpointError: if the model is of another size.
     """
-    checkpoint = open_checkpoint(model)
     theirs, vocabulary = checkpoint.tokenization.vocabulary, tokenization.vocabulary
     _check_config(model, checkpoint.config, config)
     if checkpoint.config.vocabulary_size < (rows := theirs.embedding_rows):

@@ -101,9 +101,8 @@ def open_teacher(name: str | None, changes: SamplingChanges, dtype: type) -> Tea
     if checkpoint.config.kind != "diffusion":
         got = f"{name}, which is {checkpoint.config.kind}"
         raise ConfigError("Distillation.teacher", "a diffusion model", got)
-    sampling = checkpoint.sampling.but(**changes)
-    if not checkpoint.config.has_context:
-        sampling = dataclasses.replace(sampling, context_guidance=None)
+    has_context = checkpoint.config.has_context
+    sampling = checkpoint.sampling.but(**changes).for_network(has_context=has_context)
     return Teacher(dataclasses.replace(checkpoint, sampling=sampling), dtype)
 
 
