@@ -6,6 +6,7 @@ never ends. A file or folder exists under its final name only when it is complet
 
 import contextlib
 import errno
+import io
 import os
 import re
 import shutil
@@ -13,7 +14,6 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.errors import ConfigError, OutputError
@@ -83,7 +83,7 @@ def _in_place_of(url: str) -> str:
     return f"a path on this machine ({here})"
 
 
-def open_regular(path: str | os.PathLike[str], *, pipes: bool = False) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], *, pipes: bool = False) -> io.BufferedReader:
     """Opens a regular file, or a link to one, to read bytes.
 
     Args:
@@ -119,7 +119,9 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     with open_regular(path) as file:
         # The size is looked at first, since a file with a gap can be larger than the memory.
         size = os.fstat(file.fileno()).st_size
-        data = file.read(most + 1) if size <= most else b""
+        data = file.read(size + 1) if size <= most else b""
+        if len(data) > size:  # it grows, or the system does not know its size
+            data += file.read(most)
     if max(size, len(data)) > most:
         raise OSError(errno.EFBIG, f"one of more than {most:,} bytes", os.fspath(path))
     return data

@@ -82,7 +82,8 @@ class _Reports:
         """Takes the arguments of `warnings.showwarning`."""
         import jax
 
-        folder: Any = jax.config.jax_compilation_cache_dir
+        config: Any = jax.config
+        folder: str | None = config.jax_compilation_cache_dir
         found = _REPORTS.match(str(message))
         if found is None or not folder:
             self._others(message, category, filename, lineno, file, line)
