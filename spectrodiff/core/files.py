@@ -164,13 +164,15 @@ def check_tree(folder: str | os.PathLike[str]) -> None:
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed to `path` if the block succeeds.
 
-    The temporary name keeps the suffix of `path`, since some writers choose their format by it.
+    The temporary name keeps the suffix of `path`, since some writers choose their format by it. A
+    link is replaced, not the file that it leads to.
 
     Raises:
-        OutputError: if the folder is not writable or the disk is full.
+        OutputError: if `path` is no regular file, the folder is not writable, or the disk is full.
         ConfigError: if `path` is a URL.
     """
     final = local_path(os.fspath(path))
+    check_replaceable(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=final.suffix, dir=final.parent)
@@ -187,6 +189,22 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise unwritable(final, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Checks that there is nothing at a path, or a regular file or a link to one.
+
+    A file in place of a device such as /dev/null would harm other programs.
+
+    Raises:
+        OutputError: if there is something else.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except OSError:  # nothing, or what the writer will report
+        return
+    if kind != stat.S_IFREG:
+        raise OutputError(path, "a new file, or one to replace", _KINDS.get(kind, "something else"))
 
 
 @contextlib.contextmanager
