@@ -111,7 +111,7 @@ def test_no_command_prints_what_commands_a_terminal(evil):
 
 
 def test_messages_are_of_one_line():
-    """Those of other packages keep theirs, and so does a traceback."""
+    """Messages of other packages keep their lines, and so does a traceback."""
 
     def formatted(name, message, *arguments, trace=None):
         record = logging.LogRecord(name, logging.INFO, "a.py", 1, message, arguments, trace)

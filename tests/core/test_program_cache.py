@@ -81,7 +81,7 @@ def test_damaged_programs_are_removed_and_made_again(damage, folder, caplog):
     # One line for all of them, then never again.
     (said,) = messages(caplog)
     assert said.startswith(f"{folder}: damaged compiled programs are removed and compiled again (")
-    for path in whole:
+    for path in bad:
         assert len(zlib.decompress(path.read_bytes())) > 100
     if damage != "another program":  # it is not known which of the two was meant
         assert entries(folder, "second")[1].stat().st_ino == whole[entries(folder, "second")[1]]
