@@ -11,8 +11,9 @@ from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.files import atomic_file, read_regular
 
 MAX_TEXT_BYTES = 1 << 20
-# Tables and annotations of corpora, answers, results: of the largest corpora a few megabytes.
-MAX_TABLE_BYTES = 1 << 28
+# Tables and annotations of corpora, answers, results; real ones have a few megabytes. In memory, JSON
+# can take twenty times as much.
+MAX_TABLE_BYTES = 1 << 26
 
 
 def text_of(path: str | os.PathLike[str], most: int = MAX_TABLE_BYTES) -> str:
