@@ -11,7 +11,7 @@ from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.files import atomic_file, read_regular
 
 MAX_TEXT_BYTES = 1 << 20
-# Tables and annotations of corpora, answers, results; real ones have a few megabytes. In memory, JSON
+# Tables and annotations of corpora, answers, results; real ones have a few megabytes. Parsed JSON
 # can take twenty times as much.
 MAX_TABLE_BYTES = 1 << 26
 
