@@ -9,6 +9,8 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from spectrodiff.core.files import open_regular
+
 # The largest released model has 600 arrays with 5 values each, and its optimizer's state thrice as
 # many.
 MAX_VALUES, MAX_DEPTH, MAX_TEXT_BYTES = 200_000, 50, 4096
@@ -47,7 +49,7 @@ def read_msgpack(path: Path, known: int) -> Any:
         OSError: if the file cannot be read.
         ValueError: if it is damaged, or has too many or too deeply nested values.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return _Reader(file, known).value()
 
 

@@ -4,20 +4,22 @@ The description is checked before a chunk is read, and a chunk is unpacked until
 library trusts both: chunks larger than memory would end the process.
 """
 
+import io
 import itertools
+import json
 import math
 import reprlib
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
 from spectrodiff.checkpoints.tree import StoredArray, checked_shape
 from spectrodiff.core.errors import CheckpointError
-from spectrodiff.core.json_files import read_json
+from spectrodiff.core.files import open_regular
+from spectrodiff.core.json_files import text_of
 from spectrodiff.models.definition import Shape
 
 DESCRIPTION = ".zarray"
@@ -46,21 +48,21 @@ def open_zarr(folder: Path) -> StoredArray:
     Raises:
         CheckpointError: if the description is missing, invalid or unusual.
     """
-    path = folder / DESCRIPTION
     try:
-        if path.stat().st_size > MAX_DESCRIPTION_BYTES:
-            raise ValueError(f"{DESCRIPTION} of {path.stat().st_size} bytes")
-        described = _checked(read_json(path))
+        described = _checked(json.loads(text_of(folder / DESCRIPTION, MAX_DESCRIPTION_BYTES)))
     except OSError as error:
-        raise CheckpointError(folder, "a zarr array", error.strerror or str(error)) from None
-    except (CheckpointError, ValueError) as error:
-        reason = error.got if isinstance(error, CheckpointError) else str(error)
-        raise CheckpointError(folder, "a zarr array as T5X writes it", reason) from None
-    return StoredArray(described.shape, lambda: _read(folder, described))
+        reason = error.strerror or str(error)
+    except (RecursionError, ValueError) as error:
+        reason = str(error)
+    else:
+        return StoredArray(described.shape, lambda: _read(folder, described))
+    raise CheckpointError(folder, "a zarr array as T5X writes it", reason)
 
 
-def _checked(values: Mapping[str, Any]) -> _Description:
+def _checked(values: Any) -> _Description:
     """Returns a description that was read from a file; ValueError if it is not supported."""
+    if not isinstance(values, dict):
+        raise ValueError(f"a {type(values).__name__} in {DESCRIPTION}")
     shape, chunks = (checked_shape(_as_tuple(values.get(name))) for name in ("shape", "chunks"))
     packed = values.get("compressor")
     compressor = packed.get("id") if isinstance(packed, dict) else packed
@@ -106,7 +108,7 @@ def _read(folder: Path, described: _Description) -> np.ndarray:
             whole = target.flags.c_contiguous and target.shape == chunks
             chunk = target if whole else np.empty(chunks, described.dtype)
             name = described.separator.join(map(str, place)) or "0"
-            with (folder / name).open("rb") as file:
+            with open_regular(folder / name) as file:
                 _fill(chunk.reshape(-1).view(np.uint8), file, described.compressor)
             if not whole:
                 target[...] = chunk[tuple(map(slice, target.shape))]
@@ -119,11 +121,11 @@ def _read(folder: Path, described: _Description) -> np.ndarray:
     raise CheckpointError(folder, "a complete zarr array", reason)
 
 
-def _fill(chunk: np.ndarray, file: BinaryIO, compressor: str | None) -> None:
+def _fill(chunk: np.ndarray, file: io.BufferedReader, compressor: str | None) -> None:
     """Reads a chunk, uint8 [n]; ValueError if the file holds less, or more."""
     filled, complete = 0, True
     if compressor is None:
-        filled = file.readinto(chunk)  # type: ignore[attr-defined]
+        filled = file.readinto(chunk)
     else:
         unpacker = zlib.decompressobj(_WINDOW_BITS[compressor])
         while not unpacker.eof:

@@ -23,6 +23,7 @@ from spectrodiff.checkpoints.layouts.t5x_settings import read_t5x_settings
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.files import open_regular
 from spectrodiff.models.config import NetworkKind
 from spectrodiff.models.definition import Shape
 
@@ -123,14 +124,16 @@ def _packed_array(path: Path, packed: Extension) -> StoredArray:
 
 
 def _read_span(path: Path, offset: int, shape: Shape, dtype: np.dtype) -> np.ndarray:
-    count = math.prod(shape)
+    values = np.empty(shape, dtype)
     try:
-        values = np.fromfile(path, dtype, count, offset=offset)
+        with open_regular(path) as file:
+            file.seek(offset)
+            count = file.readinto(values.reshape(-1).view(np.uint8))
     except OSError as error:
         raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
-    if len(values) < count:
+    if count < values.nbytes:
         raise _damaged(path, ValueError("it has become shorter"))
-    return values.reshape(shape)
+    return values
 
 
 def _place(path: Path, spec: Mapping[str, Any], name: str) -> Path:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.core.errors import AudioError
+from spectrodiff.core.errors import AudioError, first_line
+from spectrodiff.core.files import open_regular
 from spectrodiff.data.corpora.folders import ALL_AUDIO_SUFFIXES, group_by_name
 from spectrodiff.evaluation.metrics.distances import MAX_FULL_DIMS, Statistics
 from spectrodiff.evaluation.store import read_array
@@ -96,10 +97,10 @@ def read_statistics(path: Path, embedding: str | None = None) -> Statistics:
         AudioError: if the file is missing, damaged, or has no statistics of this embedding.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise AudioError(path, "a file of statistics (.npz)", str(error)) from None
+        raise AudioError(path, "a file of statistics (.npz)", first_line(error)) from None
     prefixes = [name[: -len("mu")] for name in arrays if name == "mu" or name.endswith(".mu")]
     wanted = [f"{embedding}."] if f"{embedding}." in prefixes else prefixes
     if len(wanted) != 1:
