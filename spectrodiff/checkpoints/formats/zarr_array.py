@@ -125,7 +125,7 @@ def _fill(chunk: np.ndarray, file: io.BufferedReader, compressor: str | None) ->
     """Reads a chunk, uint8 [n]; ValueError if the file holds less, or more."""
     filled, complete = 0, True
     if compressor is None:
-        filled = file.readinto(chunk)
+        filled = file.readinto(chunk.data)
     else:
         unpacker = zlib.decompressobj(_WINDOW_BITS[compressor])
         while not unpacker.eof:

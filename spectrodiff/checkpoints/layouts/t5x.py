@@ -128,7 +128,7 @@ def _read_span(path: Path, offset: int, shape: Shape, dtype: np.dtype) -> np.nda
     try:
         with open_regular(path) as file:
             file.seek(offset)
-            count = file.readinto(values.reshape(-1).view(np.uint8))
+            count = file.readinto(values.reshape(-1).view(np.uint8).data)
     except OSError as error:
         raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
     if count < values.nbytes:
