@@ -227,13 +227,13 @@ def _read_whole(folder: Path, most: int) -> Found:
     if not folder.is_dir():
         return Found("no such folder")
     described = folder / "_METADATA"
-    # Those that Orbax reads.
-    others = (path for path in sorted(folder.iterdir()) if path.is_file() and path != described)
-    for path in (folder.parent / "_CHECKPOINT_METADATA", *others):
+    descriptions = [described, *sorted((folder / "array_metadatas").glob("*"))]
+    others = (path for path in sorted(folder.iterdir()) if path.is_file())
+    for path in (*descriptions, folder.parent / "_CHECKPOINT_METADATA", *others):
         if path.is_file() and path.stat().st_size > MAX_DESCRIPTION_BYTES:
             return Found(f"{path.name} is too large ({path.stat().st_size} bytes)")
     layout: Any = None
-    for path in (described, *sorted((folder / "array_metadatas").glob("*"))):
+    for path in descriptions:
         if not path.is_file():
             return Found(f"no {path.name}")
         try:

@@ -35,7 +35,7 @@ def model_config(path: Path, /, **sizes: Any) -> ModelConfig:
         got = _shortened(error.got)
         raise CheckpointError(path, f"{error.subject} {error.expected}", got) from None
     except TypeError as error:
-        raise CheckpointError(path, "the sizes of a network", str(error)) from None
+        raise CheckpointError(path, "the sizes of a network", _shortened(str(error))) from None
 
 
 def read_settings(path: Path, settings: type[T], values: Any, *, partly: bool = False) -> T:
@@ -61,7 +61,8 @@ def read_settings(path: Path, settings: type[T], values: Any, *, partly: bool = 
         expected = _shortened(f"{error.subject}: {error.expected}")
         raise CheckpointError(path, expected, _shortened(error.got)) from None
     except TypeError as error:
-        raise CheckpointError(path, f"a {settings.__name__.lower()}", str(error)) from None
+        got = _shortened(str(error))
+        raise CheckpointError(path, f"a {settings.__name__.lower()}", got) from None
 
 
 def _shortened(text: str) -> str:
