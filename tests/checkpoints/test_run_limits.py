@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorstore
 from orbax.checkpoint import v1 as ocp
 
 from spectrodiff.checkpoints.model import Description, as_json
@@ -66,15 +67,13 @@ def test_a_run_is_read_within_the_limits(limited, whole):
 
 
 def store_of(run):
-    import tensorstore
-
     folder = run / "checkpoints/1/params"
     store = {"driver": "ocdbt", "base": folder.as_uri() + "/"}
-    return tensorstore, tensorstore.KvStore.open(store).result()
+    return tensorstore.KvStore.open(store).result()
 
 
 def describe(run, shape, chunk):
-    _, store = store_of(run)
+    store = store_of(run)
     described = json.loads(store[f"{ARRAY}/zarr.json"])
     described["shape"] = shape
     described["chunk_grid"]["configuration"]["chunk_shape"] = chunk
@@ -95,7 +94,7 @@ def a_large_array_without_values(run):
 
 
 def a_million_long_names(run):
-    tensorstore, store = store_of(run)
+    store = store_of(run)
     transaction = tensorstore.Transaction()
     for number in range(10_000):
         store.with_transaction(transaction)["k" * 60_000 + f"{number:08}"] = b""
@@ -139,6 +138,14 @@ def test_memory_and_time_follow_from_the_network(limited, run, damage):
     with pytest.raises(CheckpointError, match=DAMAGES[damage]) as error:
         limited.run(values_of, run)
     assert len(str(error.value)) < 1000
+
+
+def test_a_model_larger_than_memory(limited, run):
+    settings = json.loads((run / "run.json").read_text())
+    settings["model"].update(width=1 << 15, mlp_width=1 << 18, decoder_layers=1 << 10)
+    (run / "run.json").write_text(json.dumps(settings))
+    with pytest.raises(CheckpointError, match="a model that fits in memory, got 26,.* parameters"):
+        limited.run(import_run, run)
 
 
 def test_only_the_newest_of_many_damaged_checkpoints_are_tried(limited, run):

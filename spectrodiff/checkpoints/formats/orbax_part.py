@@ -21,7 +21,7 @@ from spectrodiff.core.errors import first_line
 
 _ARRAY = "/zarr.json"
 _DETAILS = re.compile(r" \[[\w ]+='")  # TensorStore appends, for example, [tensorstore_spec='...
-# TensorStore unpacks chunks in parallel: 200 MB beside the arrays, for as many of the largest.
+# Beside the array that is read and what it is unpacked from.
 _FREE_BYTES = 200 << 20
 _SECONDS, _BYTES_PER_SECOND = 10, 20_000_000
 

@@ -8,6 +8,7 @@ import zlib
 import msgpack
 import numpy as np
 import pytest
+import tensorstore
 
 from spectrodiff.checkpoints.folders import read_folder
 from spectrodiff.checkpoints.layouts.t5x import read_t5x_arrays
@@ -148,7 +149,6 @@ def test_chunks_end_where_they_say(run):
 @pytest.mark.parametrize("separator", [".", "/"])
 @pytest.mark.parametrize("packer", ["gzip", "zlib", None])
 def test_arrays_of_other_writers(tmp_path, packer, separator):
-    tensorstore = pytest.importorskip("tensorstore")
     values = np.arange(5 * 7, dtype=np.float32).reshape(5, 7)
     metadata = {
         "shape": [5, 7],
