@@ -6,18 +6,20 @@ of the parameters is preferred if there is one.
 
 import json
 import logging
-import re
-from collections.abc import Iterable
+import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from spectrodiff.checkpoints.formats.orbax_part import Found, brief_reason, read_part
 from spectrodiff.checkpoints.model import Checkpoint, read_description, read_formatted
 from spectrodiff.checkpoints.tree import expected_shapes, flatten, nest
 from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.core.files import check_tree
-from spectrodiff.core.json_files import read_json
+from spectrodiff.core.json_files import read_json, text_of
 from spectrodiff.models.definition import Params, Shape
 
 logger = logging.getLogger(__name__)
@@ -28,8 +30,10 @@ PARAMS, AVERAGE = "params", "ema"
 # Tokenization settings that format 1 keeps among those of the data.
 _TOKENIZATION_IN_DATA = ("ties", "program_map", "trim_overlaps")
 
-_ARRAY = "/zarr.json"
-_DETAILS = re.compile(r" \[[\w ]+='")  # TensorStore appends, for example, [tensorstore_spec='...
+# Descriptions of runs have some hundred bytes per array; of those, only the newest are tried.
+MAX_DESCRIPTION_BYTES, MAX_TRIED = 1 << 22, 16
+# Arrays that are not asked for, such as those of a discriminator, in relation to those that are.
+_OTHERS = 100
 
 
 def find_run(path: Path) -> Path | None:
@@ -118,12 +122,16 @@ def read_params(
     Raises:
         CheckpointError: if no checkpoint can be read, or it does not match.
     """
-    folders = checkpoints_of(path, step)
+    folders = checkpoints_of(path, step)[:MAX_TRIED]
+    count = sum(map(math.prod, shapes.values()))
+    size = count * np.dtype(np.float32).itemsize
+    if size > _memory_bytes():
+        raise CheckpointError(path, "a model that fits in memory", f"{count:,} parameters")
     average = _keeps_average(run_of(path))
     wrong: dict[Path, str] = {}
     for folder in folders:
         part = AVERAGE if average or (folder / AVERAGE).is_dir() else PARAMS
-        found = damage(folder, [part])
+        found = damage(folder, {part: size * _OTHERS if partly else size})
         if found is not None:
             wrong[folder] = found
             continue
@@ -132,6 +140,15 @@ def read_params(
         return Read(folder, _read_part(folder, part, shapes, partly))
     newest = folders[0]
     raise damaged(newest, wrong[newest], others=len(folders) - 1)
+
+
+def _memory_bytes() -> float:
+    """Returns the size of this machine's memory, infinity where it is not told."""
+    try:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+    return size if size > 0 else math.inf
 
 
 def _read_part(folder: Path, part: str, shapes: dict[str, Shape], partly: bool) -> Params:
@@ -178,73 +195,71 @@ def checkpoints_of(path: Path, step: int | None = None) -> list[Path]:
     if not steps:
         raise CheckpointError(run, "a checkpoint", "a run without any")
     if step is not None and step not in steps:
-        raise CheckpointError(run, f"a checkpoint of step {step}", f"steps {steps}")
+        raise CheckpointError(run, f"a checkpoint of step {step}", _listed(steps))
     return [folder / str(chosen) for chosen in (reversed(steps) if step is None else [step])]
 
 
-def damage(folder: Path, parts: Iterable[str]) -> str | None:
+def _listed(steps: list[int]) -> str:
+    """Returns the steps as a phrase; of many, the first and the last."""
+    shown = steps if len(steps) <= MAX_TRIED else [steps[0], "...", steps[-1]]
+    return f"steps {', '.join(map(str, shown))}"
+
+
+def damage(folder: Path, parts: Mapping[str, int]) -> str | None:
     """Reads all arrays of a checkpoint and returns a description of the first damage.
 
     A power cut or a faulty disk leaves empty, short or missing files. Orbax reports these in the
-    same way as a checkpoint that does not match, so the files are first read without expectations.
-    No other process and no device is involved; one array is in memory at a time.
+    same way as a checkpoint that does not match, so the files are first read without expectations,
+    but for the size. No device is involved; one array is in memory at a time.
 
     Args:
         folder: checkpoint, RUN/checkpoints/STEP.
-        parts: names of the parts to read, which are folders in it.
+        parts: names of the parts to read, which are folders in it, with the bytes of their arrays.
 
     Returns:
         A phrase, or None without damage.
+
+    Raises:
+        CheckpointError: if arrays are larger than they may be, so that they were not read.
     """
-    for part in parts:
+    for part, most in parts.items():
         try:
             check_tree(folder / part)
-            found = _damage_of_part(folder.absolute() / part)
-        except Exception as error:  # TensorStore has many
-            found = brief_reason(error)
-        if found is not None:
-            return f"{part}: {found}"
+            found = _read_whole(folder.absolute() / part, most)
+        except Exception as error:
+            found = Found(brief_reason(error))
+        if found.damage is not None:
+            return f"{part}: {found.damage}"
+        if found.size > most:
+            got = f"{found.size:,} bytes in {part}, more than {most:,}"
+            raise CheckpointError(folder, "a checkpoint of this network", got)
     return None
 
 
-def _damage_of_part(folder: Path) -> str | None:
+def _read_whole(folder: Path, most: int) -> Found:
     if not folder.is_dir():
-        return "no such folder"
+        return Found("no such folder")
     described = folder / "_METADATA"
+    descriptions = [described, *sorted((folder / "array_metadatas").glob("*"))]
+    others = (path for path in sorted(folder.iterdir()) if path.is_file())
+    for path in (*descriptions, folder.parent / "_CHECKPOINT_METADATA", *others):
+        if path.is_file() and path.stat().st_size > MAX_DESCRIPTION_BYTES:
+            return Found(f"{path.name} is too large ({path.stat().st_size} bytes)")
     layout: Any = None
-    for path in (described, *sorted((folder / "array_metadatas").glob("*"))):
+    for path in descriptions:
         if not path.is_file():
-            return f"no {path.name}"
+            return Found(f"no {path.name}")
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(text_of(path, MAX_DESCRIPTION_BYTES))
         except ValueError:
-            return f"{path.name} is incomplete ({path.stat().st_size} bytes)"
+            return Found(f"{path.name} is incomplete ({path.stat().st_size} bytes)")
         if path == described:
             layout = content
     if not isinstance(layout, dict):
-        return f"{described.name} does not describe arrays"
+        return Found(f"{described.name} does not describe arrays")
     if not (layout.get("use_ocdbt") and layout.get("use_zarr3")):
-        return None  # another layout than that of our runs; Orbax will report damage
-    return _damage_of_arrays(folder)
-
-
-def _damage_of_arrays(folder: Path) -> str | None:
-    import tensorstore
-
-    store = {"driver": "ocdbt", "base": folder.as_uri() + "/"}
-    keys = tensorstore.KvStore.open(store).result().list().result()
-    names = [key.decode().removesuffix(_ARRAY) for key in keys if key.decode().endswith(_ARRAY)]
-    if not names:
-        return "no arrays" if (folder / "manifest.ocdbt").is_file() else "no manifest.ocdbt"
-    for name in names:
-        spec = {
-            "driver": "zarr3",
-            "kvstore": {**store, "path": name + "/"},
-            # By default, missing chunks are read as zeros.
-            "fill_missing_data_reads": False,
-        }
-        tensorstore.open(spec, open=True, read=True).result().read().result()
-    return None
+        return Found(f"{described.name} describes another layout than that of a run")
+    return read_part(folder, most)
 
 
 def damaged(folder: Path, reason: str, *, others: int) -> CheckpointError:
@@ -268,8 +283,3 @@ def unreadable(folder: Path, error: BaseException) -> CheckpointError:
     while error.__cause__ is not None:
         error = error.__cause__
     return CheckpointError(folder, "a checkpoint of this network", first_line(error))
-
-
-def brief_reason(error: BaseException) -> str:
-    """Returns the first line of a message without the details that TensorStore appends."""
-    return _DETAILS.split(first_line(error), maxsplit=1)[0]

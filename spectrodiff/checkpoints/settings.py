@@ -14,6 +14,8 @@ from spectrodiff.music.vocabulary import Vocabulary
 
 T = TypeVar("T")
 
+MAX_SHOWN = 300  # characters of a value in an error
+
 # Rows of the token embedding by number of velocity bins in the released models, and the inverse.
 EMBEDDING_ROWS = {bins: Vocabulary(bins).embedding_rows for bins in (1, 127)}
 VELOCITY_BINS = {rows: bins for bins, rows in EMBEDDING_ROWS.items()}
@@ -30,9 +32,10 @@ def model_config(path: Path, /, **sizes: Any) -> ModelConfig:
     try:
         return ModelConfig(**sizes)
     except ConfigError as error:
-        raise CheckpointError(path, f"{error.subject} {error.expected}", error.got) from None
+        got = _shortened(error.got)
+        raise CheckpointError(path, f"{error.subject} {error.expected}", got) from None
     except TypeError as error:
-        raise CheckpointError(path, "the sizes of a network", str(error)) from None
+        raise CheckpointError(path, "the sizes of a network", _shortened(str(error))) from None
 
 
 def read_settings(path: Path, settings: type[T], values: Any, *, partly: bool = False) -> T:
@@ -55,9 +58,16 @@ def read_settings(path: Path, settings: type[T], values: Any, *, partly: bool = 
     try:
         return settings(**values)
     except ConfigError as error:
-        raise CheckpointError(path, f"{error.subject}: {error.expected}", error.got) from None
+        expected = _shortened(f"{error.subject}: {error.expected}")
+        raise CheckpointError(path, expected, _shortened(error.got)) from None
     except TypeError as error:
-        raise CheckpointError(path, f"a {settings.__name__.lower()}", str(error)) from None
+        got = _shortened(str(error))
+        raise CheckpointError(path, f"a {settings.__name__.lower()}", got) from None
+
+
+def _shortened(text: str) -> str:
+    """Returns the beginning of a text that may repeat a whole file."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def read_schedule(path: Path, name: Any) -> str:

@@ -26,6 +26,7 @@ from spectrodiff.diffusion.schedule import Schedule, alpha_sigma
 
 SamplerName = Literal["ddpm", "ddim", "dpmpp"]
 Spacing = Literal["time", "logsnr"]
+MAX_STEPS = 100_000  # the paper takes 1000
 
 
 class Steps(NamedTuple):
@@ -55,7 +56,7 @@ class Sampler:
         name: "ddpm" is ancestral sampling, the paper's choice with 1000 steps; "ddim" is its
             deterministic variant (Song et al. 2021); "dpmpp" is DPM-Solver++(2M) (Lu et al. 2022,
             algorithm 2), a second-order solver of the same equation for few steps.
-        steps: number of denoising steps.
+        steps: number of denoising steps, at most 100,000.
         variance: noise variance of ancestral steps: "large" is (1 - r) sigma_t^2, "small"
             (1 - r) sigma_s^2, and "medium:f" interpolates their logarithms, f = 1 being large.
         spacing: "time" for steps of equal length in time, "logsnr" in log signal-to-noise ratio.
@@ -79,8 +80,9 @@ class Sampler:
             raise ConfigError("sampler", f"one of {', '.join(get_args(SamplerName))}", self.name)
         if self.spacing not in get_args(Spacing):
             raise ConfigError("spacing", f"one of {', '.join(get_args(Spacing))}", self.spacing)
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise ConfigError("steps", "a whole number >= 1", repr(self.steps))
+        whole = isinstance(self.steps, int) and not isinstance(self.steps, bool)
+        expected = f"a whole number >= 1 and at most {MAX_STEPS}"
+        require(whole and 1 <= self.steps <= MAX_STEPS, "steps", expected, self.steps)
         require(0 < self.start <= 1, "start", "a time in (0, 1]", self.start)
         if self.times is not None:
             possible = all(0 < time <= 1 for time in self.times)

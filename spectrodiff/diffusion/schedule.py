@@ -21,6 +21,7 @@ from spectrodiff.core.errors import ConfigError
 AnyArray = TypeVar("AnyArray", np.ndarray, jax.Array)
 
 LOGSNR_MIN, LOGSNR_MAX = -20.0, 20.0
+MAX_LEVELS = 1_000_000  # of a linear schedule; the published one has 1000
 
 
 @runtime_checkable
@@ -69,7 +70,7 @@ class LinearSchedule:
     Args:
         beta_min: variance of the noise added in the first step, in (0, 1).
         beta_max: variance of the noise added in the last step, in (0, 1).
-        steps: number of levels, at least 2.
+        steps: number of levels, from 2 to a million.
 
     Raises:
         ConfigError: if a value is out of its range.
@@ -83,7 +84,8 @@ class LinearSchedule:
         betas = (self.beta_min, self.beta_max)
         expected = "two variances in (0, 1)"
         require(all(0 < beta < 1 for beta in betas), "schedule", expected, betas)
-        require(self.steps >= 2, "schedule", "at least 2 steps", self.steps)
+        expected = f"at least 2 steps, at most {MAX_LEVELS}"
+        require(2 <= self.steps <= MAX_LEVELS, "schedule", expected, self.steps)
 
     def logsnr(self, time: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         """Log signal-to-noise ratio at times in [0, 1]."""

@@ -11,7 +11,22 @@ CrossAttention = Literal["concatenate", "sum"]
 PositionTable = Literal["random_phase", "random_phase_trained", "sinusoid", "random_trained"]
 ContextPositions = Literal["from_end", "from_start"]
 
-MAX_SIZE = 2**31 - 1  # of an axis: JAX indexes with int32
+# Far above anything that has been trained, and low enough that the names of all layers and the
+# tables of a segment can be made. Files can hold any number.
+LARGEST = {
+    "width": 1 << 15,
+    "heads": 1 << 10,
+    "head_width": 1 << 12,
+    "mlp_width": 1 << 18,
+    "encoder_layers": 1 << 10,
+    "decoder_layers": 1 << 10,
+    "vocabulary_size": 1 << 20,
+    "note_tokens": 1 << 14,
+    "target_frames": 1 << 14,
+    "context_frames": 1 << 14,
+    "mel_bins": 1 << 12,
+    "estimates": 1 << 4,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +34,8 @@ class ModelConfig:
     """Sizes and structure of a synthesizer's network.
 
     Axis letters used in this package: B batch, N note tokens, F target frames, C context frames,
-    M mel bins, D model width, H heads, K head width, L layers.
+    M mel bins, D model width, H heads, K head width, L layers. `LARGEST` has the upper bound of
+    each size.
 
     Attributes:
         width: D, an even number.
@@ -70,8 +86,8 @@ class ModelConfig:
             value = getattr(self, field.name)
             if field.type is int or field.type == "int":
                 minimum = 0 if field.name == "context_frames" else 1
-                if type(value) is not int or not minimum <= value <= MAX_SIZE:
-                    expected = f"a whole number from {minimum} to {MAX_SIZE}"
+                if type(value) is not int or not minimum <= value <= LARGEST[field.name]:
+                    expected = f"a whole number from {minimum} to {LARGEST[field.name]}"
                     raise ConfigError(f"ModelConfig.{field.name}", expected, repr(value))
         if self.width % 2:
             expected = "an even number, half for sines and half for cosines of times and positions"

@@ -8,10 +8,12 @@ damaged, it is renamed and the previous one is used.
 
 import contextlib
 import logging
+import math
 import os
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -19,17 +21,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
+from spectrodiff.checkpoints.formats.orbax_part import brief_reason
 from spectrodiff.checkpoints.run_folder import (
     AVERAGE,
+    MAX_TRIED,
     PARAMS,
-    brief_reason,
     damage,
     damaged,
     steps_of,
     unreadable,
 )
 from spectrodiff.core.distributed import is_leader, largest, wait_for_all
-from spectrodiff.core.errors import OutputError
+from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.core.files import unwritable
 from spectrodiff.training.state import TrainState
 
@@ -42,6 +45,10 @@ logger = logging.getLogger(__name__)
 OPTIMIZER, POSITION, META = "opt_state", "data", "meta"
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _SYSTEM_ERROR = re.compile(r"os_error_code='(\d+)'")  # in TensorStore's messages
+# In place of the newest undamaged step: there is none, or it is of another network.
+_UNKNOWN, _NONE, _OTHER = -3, -2, -1
+# Numbers that are not in the abstract state, such as the position in the data, and their format.
+_FREE_BYTES = 1 << 20
 DAMAGED = "damaged"  # suffix of the folder of a checkpoint that cannot be read
 Position = dict[str, int]  # in the training data
 
@@ -183,7 +190,8 @@ class Checkpoints:
         }
         if abstract.ema is not None:
             parts[AVERAGE] = abstract.ema
-        step, wrong = self._newest_whole(tuple(parts))
+        sizes = {name: _bytes(part) for name, part in parts.items()}
+        step, wrong = self._newest_whole(sizes)
         try:
             loaded = self._opened.load_checkpointables(step, parts)
         except Exception as error:  # Orbax raises many types; the reason is in their causes
@@ -287,26 +295,36 @@ class Checkpoints:
         reason = os.strerror(int(system[1])) if system else brief_reason(error)
         return OutputError(self.folder, "room for a checkpoint", reason)
 
-    def _newest_whole(self, parts: tuple[str, ...]) -> tuple[int, dict[int, str]]:
-        """Returns the newest undamaged step, and the damage of later ones, to all processes."""
+    def _newest_whole(self, parts: Mapping[str, int]) -> tuple[int, dict[int, str]]:
+        """Returns the newest undamaged step, and the damage of later ones, to all processes.
+
+        Args:
+            parts: bytes of the arrays of each part, by name.
+        """
         steps = [saved.step for saved in self._opened.checkpoints]
+        tried = steps[-1:] if self._strict else steps[-MAX_TRIED:]
         wrong: dict[int, str] = {}
-        whole = -1
+        whole = _UNKNOWN
+        other = CheckpointError(self.folder, "checkpoints of this network", "others")
         if is_leader():  # one process reads them for all
-            for step in reversed(steps):
-                found = damage(self.folder / str(step), parts)
+            whole = _NONE
+            for step in reversed(tried):
+                try:
+                    found = damage(self.folder / str(step), parts)
+                except CheckpointError as error:
+                    whole, other = _OTHER, error
+                    break
                 if found is None:
                     whole = step
                     break
                 wrong[step] = found
-                if self._strict:
-                    break
         whole = largest(whole)
+        if whole == _OTHER:
+            raise other
         if whole < 0:
             newest = self.folder / str(steps[-1])
-            reason = wrong.get(steps[-1]) or damage(newest, parts) or "found by another process"
-            others = 0 if self._strict else len(steps) - 1
-            raise damaged(newest, reason, others=others)
+            reason = wrong.get(steps[-1], "found by another process")
+            raise damaged(newest, reason, others=len(tried) - 1)
         return whole, {step: wrong.get(step, "") for step in steps if step > whole}
 
     def _set_aside(self, wrong: dict[int, str], step: int) -> None:
@@ -335,3 +353,9 @@ class Checkpoints:
         except OSError as error:
             raise unwritable(folder, error) from error
         return free
+
+
+def _bytes(part: Any) -> int:
+    """Returns the most bytes that the arrays of a part may have."""
+    leaves = jax.tree.leaves(part)
+    return _FREE_BYTES + sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)

@@ -1,6 +1,7 @@
 """Checkpoints that were damaged after they were saved, and saves that fail."""
 
 import contextlib
+import json
 import logging
 import os
 import resource
@@ -11,6 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import tensorstore
 
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.checkpoints.run_folder import import_run
@@ -149,6 +151,26 @@ def test_another_network_is_not_taken_for_damage(run, caplog):
         pytest.raises(CheckpointError, match="3: expected a checkpoint of this network"),
     ):
         checkpoints.restore(abstract(other))
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"2", "3"}
+    assert not logged(caplog)
+
+
+def test_arrays_larger_than_the_state_are_not_read(trainer, run, caplog):
+    part = run / "checkpoints" / "3" / "opt_state"
+    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": part.as_uri() + "/"}).result()
+    key = next(
+        key for key in store.list().result() if key.endswith(b"mu.decoder.output.kernel/zarr.json")
+    )
+    described = json.loads(store[key])
+    described["shape"] = [1 << 14, 1 << 14]  # its other chunks would be missing
+    store[key] = json.dumps(described)
+    wanted = r"3: expected a checkpoint of this network, got 1,07\d,\d{3},\d{3} bytes in opt_state"
+    for strict in (False, True):
+        with (
+            Checkpoints(run / "checkpoints", keep=2, strict=strict) as checkpoints,
+            pytest.raises(CheckpointError, match=wanted),
+        ):
+            checkpoints.restore(abstract(trainer))
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"2", "3"}
     assert not logged(caplog)
 

@@ -5,6 +5,7 @@ only when statements are applied, which is not done here.
 """
 
 import dataclasses
+import io
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.json_files import read_text
 
 MAX_MACRO_DEPTH = 16
+# The files of T5X have some 10,000 characters, in lines of 80. Gin's parser takes time that grows
+# with the square of the number of texts in a row, and Python's tokenizer with that of a line.
+MAX_CHARACTERS, MAX_LINE, MAX_TEXTS = 1 << 17, 1 << 12, 1 << 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +39,18 @@ class GinFile:
 
     A name is "MACRO", "Configurable.argument" or "scope/Configurable.argument", without the modules
     before the configurable.
+
+    Args:
+        path: the file.
+
+    Raises:
+        CheckpointError: if it cannot be read, or is far larger than the files of T5X.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._values = dict(_bindings(read_text(path)))
+            self._values = dict(_bindings(_checked(path, read_text(path))))
         except RecursionError:
             raise CheckpointError(path, "a gin file", "values nested too deeply") from None
 
@@ -59,6 +69,31 @@ class GinFile:
         if value is None:
             raise CheckpointError(self.path, f"a value for {name}", "none")
         return value
+
+
+def _checked(path: Path, text: str) -> str:
+    """Returns a text that can be parsed in a moment; CheckpointError for others."""
+    longest = max(map(len, text.split("\n")))
+    if len(text) > MAX_CHARACTERS or longest > MAX_LINE:
+        expected = f"at most {MAX_CHARACTERS} characters, in lines of at most {MAX_LINE}"
+        raise CheckpointError(path, expected, f"{len(text)}, in lines of up to {longest}")
+    if (texts := _texts_in_a_row(text)) > MAX_TEXTS:
+        raise CheckpointError(path, f"at most {MAX_TEXTS} texts in a row", f"{texts}")
+    return text
+
+
+def _texts_in_a_row(text: str) -> int:
+    longest = run = 0
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.STRING:
+                run += 1
+                longest = max(run, longest)
+            elif token.type not in (tokenize.COMMENT, tokenize.NL):
+                run = 0
+    except (SyntaxError, tokenize.TokenError):
+        pass  # the parser stops here, too
+    return longest
 
 
 class _Delegate:

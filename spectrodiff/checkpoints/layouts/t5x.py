@@ -6,7 +6,6 @@ storage at the time of writing, for example a bucket, and is ignored.
 """
 
 import math
-import os
 import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,18 +15,21 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from spectrodiff.checkpoints.formats.msgpack_tree import Extension, Span, read_msgpack
+from spectrodiff.checkpoints.formats.zarr_array import open_zarr
 from spectrodiff.checkpoints.layouts.gin_file import GinFile
 from spectrodiff.checkpoints.layouts.names import t5x_sources
 from spectrodiff.checkpoints.layouts.t5x_settings import read_t5x_settings
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
-from spectrodiff.core.errors import CheckpointError, first_line
-from spectrodiff.core.files import check_tree
+from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.files import open_regular
 from spectrodiff.models.config import NetworkKind
+from spectrodiff.models.definition import Shape
 
 FILE_NAME, CONFIG = "checkpoint", "config.gin"
 _AUTOREGRESSIVE_SIGN = "decoder/layers_0/encoder_decoder_attention/query/kernel"
-_STEP_FOLDER = re.compile(r"checkpoint_([0-9]+)")
+_STEP_FOLDER = re.compile(r"checkpoint_([0-9]{1,18})")
 _NDARRAY_EXTENSION = 1  # flax's code for an array in a msgpack
 _TYPES = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
@@ -88,27 +90,21 @@ def read_t5x_arrays(folder: Path) -> dict[str, StoredArray]:
     """
     path = folder / FILE_NAME
     try:
-        check_tree(folder)
-    except OSError as error:
-        raise CheckpointError(
-            error.filename, "a file of the checkpoint", first_line(error)
-        ) from None
-    state = _read_msgpack(path)
-    try:
-        target = state["optimizer"]["target"]
+        target = read_msgpack(path, _NDARRAY_EXTENSION)["optimizer"]["target"]
     except (KeyError, TypeError):
         raise CheckpointError(path, "a T5X training state", "other content") from None
-    try:
-        return dict(_leaves(path, target, ""))
-    except RecursionError:
-        raise CheckpointError(path, "a tree of parameters", "one nested too deeply") from None
+    except OSError as error:
+        raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
+    except ValueError as error:
+        raise _damaged(path, error) from None
+    return dict(_leaves(path, target, ""))
 
 
 def _leaves(path: Path, node: Any, name: str) -> Iterator[tuple[str, StoredArray]]:
-    if isinstance(node, StoredArray):
-        yield name, node
+    if isinstance(node, Extension):
+        yield name, _packed_array(path, node)
     elif isinstance(node, dict) and "driver" in node:
-        yield name, _open_zarr(path, node, name)
+        yield name, open_zarr(_place(path, node, name))
     elif isinstance(node, dict):
         for key, value in node.items():
             yield from _leaves(path, value, f"{name}/{key}" if name else str(key))
@@ -116,35 +112,32 @@ def _leaves(path: Path, node: Any, name: str) -> Iterator[tuple[str, StoredArray
         raise CheckpointError(path, f"{name!r} to be an array", f"a {type(node).__name__}")
 
 
-def _read_msgpack(path: Path) -> Any:
-    import msgpack
-
-    def extension(code: int, data: bytes) -> StoredArray | None:
-        return _packed_array(data) if code == _NDARRAY_EXTENSION else None
-
+def _packed_array(path: Path, packed: Extension) -> StoredArray:
     try:
-        return msgpack.unpackb(path.read_bytes(), ext_hook=extension, strict_map_key=False)
+        axes, type_name, values = packed.content
+        shape, dtype = checked_shape(tuple(axes)), _TYPES[type_name]
+        if not isinstance(values, Span) or values.size != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"a wrong number of bytes for an array of shape {shape}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
+    return StoredArray(shape, lambda: _read_span(path, values.offset, shape, dtype))
+
+
+def _read_span(path: Path, offset: int, shape: Shape, dtype: np.dtype) -> np.ndarray:
+    values = np.empty(shape, dtype)
+    try:
+        with open_regular(path) as file:
+            file.seek(offset)
+            count = file.readinto(values.reshape(-1).view(np.uint8).data)
     except OSError as error:
         raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
-    except (KeyError, RecursionError, TypeError, ValueError, msgpack.UnpackException) as error:
-        raise CheckpointError(
-            path, "a complete msgpack of a training state", f"a damaged one ({error})"
-        ) from None
+    if count < values.nbytes:
+        raise _damaged(path, ValueError("it has become shorter"))
+    return values
 
 
-def _packed_array(data: bytes) -> StoredArray:
-    import msgpack
-
-    axes, type_name, values = msgpack.unpackb(data)
-    shape, dtype = checked_shape(tuple(axes)), _TYPES[type_name]
-    if not isinstance(values, bytes) or len(values) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"a wrong number of bytes for an array of shape {shape}")
-    return StoredArray(shape, lambda: np.frombuffer(values, dtype).reshape(shape))
-
-
-def _open_zarr(path: Path, spec: Mapping[str, Any], name: str) -> StoredArray:
-    import tensorstore
-
+def _place(path: Path, spec: Mapping[str, Any], name: str) -> Path:
+    """Returns the folder of an array. The rest of a spec could refer to any storage."""
     store = spec.get("kvstore")
     place = spec.get("path") or (store.get("path") if isinstance(store, dict) else None)
     relative = PurePosixPath(place if isinstance(place, str) else "")
@@ -152,26 +145,13 @@ def _open_zarr(path: Path, spec: Mapping[str, Any], name: str) -> StoredArray:
         raise CheckpointError(
             path, f"{name!r} to name a zarr array beside the file", reprlib.repr(spec)
         )
-    folder = path.parent / relative
-    # Only the path of the spec is used: the rest could refer to any storage.
-    opening = {
-        "driver": "zarr",
-        "kvstore": {"driver": "file", "path": os.path.abspath(folder)},
-        # By default, missing chunks are read as zeros.
-        "fill_missing_data_reads": False,
-    }
-    try:
-        array = tensorstore.open(opening, open=True, read=True).result()
-    except ValueError as error:
-        raise CheckpointError(folder, f"the zarr array of {name!r}", first_line(error)) from None
+    return path.parent / relative
 
-    def read() -> np.ndarray:
-        try:
-            return np.asarray(array.read().result())
-        except ValueError as error:
-            raise CheckpointError(folder, "a complete zarr array", first_line(error)) from None
 
-    return StoredArray(tuple(array.shape), read)
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        path, "a complete msgpack of a training state", f"a damaged one ({error})"
+    )
 
 
 def _find_config(folder: Path) -> Path:

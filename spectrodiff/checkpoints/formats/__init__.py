@@ -1,0 +1,1 @@
+"""File formats that are read here, piece by piece, since their libraries set no limits."""
