@@ -1,12 +1,19 @@
-"""Atomic writes: a file or folder exists under its final name only when it is complete."""
+"""Reading of regular files only, and atomic writes.
+
+A name can stand for a pipe, which may never have contents, or for a device such as /dev/zero, which
+never ends. A file or folder exists under its final name only when it is complete.
+"""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.errors import ConfigError, OutputError
@@ -24,6 +31,16 @@ _COPIES = {
     "s3": "copy with `aws s3 sync`, or mount the bucket with mount-s3",
 }
 _CHECKSUM = re.compile("-[0-9a-f]{8}$")
+# Kinds of what is no regular file.
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+# Opening a FIFO would otherwise wait for a program that writes to it. Windows has no such flag.
+_WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
 def local_path(text: str) -> Path:
@@ -64,6 +81,81 @@ def _in_place_of(url: str) -> str:
     scheme = url.partition(":")[0].lower()
     here = _COPIES.get(scheme, "copy the files here, or mount what holds them")
     return f"a path on this machine ({here})"
+
+
+def open_regular(path: str | os.PathLike[str], *, pipes: bool = False) -> BinaryIO:
+    """Opens a regular file, or a link to one, to read bytes.
+
+    Args:
+        path: the file.
+        pipes: True to open pipes as well; one that nothing writes to is empty.
+
+    Raises:
+        OSError: if there is none; `strerror` is a phrase such as "a device, no file".
+    """
+
+    def opener(name: str, flags: int) -> int:
+        file = os.open(name, flags | _WITHOUT_WAITING)
+        try:
+            kind = stat.S_IFMT(os.fstat(file).st_mode)
+            if kind != stat.S_IFREG and not (pipes and kind == stat.S_IFIFO):
+                raise OSError(errno.EINVAL, f"{_KINDS.get(kind, 'something else')}, no file", name)
+            if _WITHOUT_WAITING:
+                os.set_blocking(file, True)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
+
+    return open(path, "rb", opener=opener)
+
+
+def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
+    """Reads a regular file of at most `most` bytes.
+
+    Raises:
+        OSError: if there is none, or it is larger; `strerror` says so.
+    """
+    with open_regular(path) as file:
+        # The size is looked at first, since a file with a gap can be larger than the memory.
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(most + 1) if size <= most else b""
+    if max(size, len(data)) > most:
+        raise OSError(errno.EFBIG, f"one of more than {most:,} bytes", os.fspath(path))
+    return data
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Checks that a regular file can be opened, for libraries that open it by its name.
+
+    Raises:
+        OSError: if not; see `open_regular`.
+    """
+    open_regular(path).close()
+
+
+def check_tree(folder: str | os.PathLike[str]) -> None:
+    """Checks that no pipe and no device is in a folder, for libraries that read what is in it.
+
+    Links are followed.
+
+    Raises:
+        OSError: for the first one; see `open_regular`.
+    """
+    seen = set[tuple[int, int]]()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        # Links can lead back, and several can lead to one folder.
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for name in names:
+            path = os.path.join(place, name)
+            with contextlib.suppress(FileNotFoundError):  # a link to nothing
+                kind = stat.S_IFMT(os.stat(path).st_mode)
+                if kind in (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK):
+                    raise OSError(errno.EINVAL, f"{_KINDS[kind]}, no file", path)
 
 
 @contextlib.contextmanager

@@ -169,7 +169,7 @@ def read_array(path: Path) -> np.ndarray:
     """
     try:
         array: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise AudioError(path, "a stored array", str(error)) from None
     return array
 

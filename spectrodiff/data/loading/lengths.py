@@ -95,7 +95,7 @@ def _read(file: Path) -> np.ndarray | None:
     """Reads stored numbers; returns None if there are none, or the file is damaged."""
     try:
         stored: np.ndarray = np.load(file)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, MemoryError):
         return None
     return stored
 
