@@ -1,6 +1,7 @@
 """Reads numpy's `.npz` files one array at a time."""
 
 import contextlib
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,5 +59,6 @@ def _read_header(data: Any) -> tuple[Any, np.dtype[Any]]:
 def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
-    except (*DAMAGE, MemoryError, SyntaxError, TypeError) as error:
+    # Headers are Python literals.
+    except (*DAMAGE, MemoryError, SyntaxError, TypeError, tokenize.TokenError) as error:
         raise CheckpointError(path, "a complete npz file of arrays", str(error)[:200]) from None

@@ -80,7 +80,7 @@ def read_pickle(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Piece:
+class _LongValue:
     """Long bytes that stay in the file, or a text in UTF-8."""
 
     file: WeightsFile
@@ -138,13 +138,13 @@ class _Input:
             raise ValueError("an incomplete line")
         return line[:-1].decode()
 
-    def piece(self, size: int, is_text: bool) -> _Piece:
+    def skip(self, size: int, is_text: bool) -> _LongValue:
         """Leaves bytes in the file, and goes on behind them."""
         start = self._stream.tell()
         if start + size > self.file.size:
             raise ValueError(f"{size:,} bytes that are not there")
         self._stream.seek(start + size)
-        return _Piece(self.file, start, size, is_text)
+        return _LongValue(self.file, start, size, is_text)
 
 
 _MARK = object()
@@ -299,10 +299,10 @@ def _number(code: str) -> _Read:
 def _sized(read_size: _Read, encoding: str | None = None) -> _Read:
     """Returns the reader of bytes, or of a text, after their number."""
 
-    def read(source: _Input) -> bytes | str | _Piece:
+    def read(source: _Input) -> bytes | str | _LongValue:
         size = read_size(source)
         if size > INLINE_BYTES:
-            return source.piece(size, is_text=encoding == "utf-8")
+            return source.skip(size, is_text=encoding == "utf-8")
         if size < 0:
             raise ValueError("a negative size")
         data = source.read(size)
@@ -395,7 +395,7 @@ class PickledArray:
     """A numpy array in a pickle, created empty by one instruction and filled by another."""
 
     def __init__(self, *_: Any) -> None:
-        self._values: bytes | _Piece = b""
+        self._values: bytes | _LongValue = b""
         self.dtype = np.dtype(np.float32)
         self._order: Any = "C"
         self.shape: Shape = (0,)
@@ -408,10 +408,10 @@ class PickledArray:
         self._order = "F" if fortran else "C"
         # Protocol 2 stores bytes as latin-1 text.
         values = values.encode("latin-1") if isinstance(values, str) else values
-        self._values = _of_type((bytes, _Piece), values)
+        self._values = _of_type((bytes, _LongValue), values)
         self.shape = checked_shape(shape)
         size = self._size()
-        if not (values.fits(size) if isinstance(values, _Piece) else len(values) == size):
+        if not (values.fits(size) if isinstance(values, _LongValue) else len(values) == size):
             raise ValueError(f"an array of shape {shape} in another number of bytes")
 
     def read(self) -> np.ndarray:
@@ -421,7 +421,7 @@ class PickledArray:
             CheckpointError: if the file was changed, or the values are a text that is no bytes.
         """
         values = self._values
-        data = values.read(self._size()) if isinstance(values, _Piece) else values
+        data = values.read(self._size()) if isinstance(values, _LongValue) else values
         return np.frombuffer(data, self.dtype).reshape(self.shape, order=self._order)
 
     def stored(self) -> StoredArray:
@@ -433,12 +433,12 @@ class PickledArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def _bytes_as_text(text: Any, encoding: str) -> str | _Piece:
+def _bytes_as_text(text: Any, encoding: str) -> str | _LongValue:
     # Protocol 2 has no bytes: it stores latin-1 text and a call for encoding it, which is left to
     # the array.
     if encoding != "latin1":
         raise ValueError("bytes in an unknown encoding")
-    return _of_type((str, _Piece), text)
+    return _of_type((str, _LongValue), text)
 
 
 def _no_bytes() -> bytes:

@@ -119,8 +119,8 @@ def _read_header(file: WeightsFile) -> tuple[int, dict[str, Any]]:
     if file.size < _LENGTH.size:
         raise _damaged(file.path, f"{file.size} bytes")
     (length,) = _LENGTH.unpack(file.read(0, _LENGTH.size))
-    if length > MAX_HEADER_BYTES:
-        raise _damaged(file.path, f"a header of {length:,} bytes")
+    if length > min(MAX_HEADER_BYTES, file.size - _LENGTH.size):
+        raise _damaged(file.path, f"a header of {length:,} bytes in {file.size:,}")
     try:
         header = json.loads(file.read(_LENGTH.size, length).decode())
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from spectrodiff.checkpoints.layouts import safe_pickle
 from spectrodiff.checkpoints.weights_file import WeightsFile
 from spectrodiff.core.errors import CheckpointError
 
+
 @pytest.fixture(scope="module")
 def read_pickle(tmp_path_factory):
     """A function that reads a pickle from a file."""
