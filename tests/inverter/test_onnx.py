@@ -5,8 +5,10 @@ import pytest
 from onnx import helper
 
 from spectrodiff.core.errors import AudioError, CheckpointError
+from spectrodiff.core.onnx_graph import Graph
 from spectrodiff.inverter import OnnxInverter
 from spectrodiff.inverter.onnx import open_session
+from tests.support.limits import Limited
 from tests.support.onnx_graphs import save_convolution, save_graph
 
 
@@ -67,6 +69,31 @@ def test_damaged_files_are_refused(released, tmp_path):
             OnnxInverter(tmp_path / name)
     with pytest.raises(CheckpointError, match="expected an ONNX file, got no such file"):
         OnnxInverter(tmp_path / "missing.onnx")
+
+
+def test_a_file_larger_than_the_format_allows(tmp_path):
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.truncate((1 << 31) + 1)  # no byte of it is on the disk
+    with pytest.raises(CheckpointError, match="at most 2 GiB"):
+        OnnxInverter(path, "cpu")
+
+
+def test_constants_that_would_take_a_gigabyte(tmp_path):
+    # Computed while the graph is opened, unless they are too large; never used.
+    graph = Graph()
+    many = graph.add("ConstantOfShape", graph.integers(240 << 20))
+    small = graph.part(graph.add("Reshape", many, graph.integers(1, 1, -1)), 0, 1)
+    audio = graph.add("Add", "input_features", small, output="audio")
+    path = tmp_path / "large.onnx"
+    ports = [{name: (np.float32, [1, "frames", 128])} for name in ("input_features", audio)]
+    path.write_bytes(graph.model("large", *ports).SerializeToString())
+    with Limited("onnxruntime", OnnxInverter.__module__, memory_bytes=500 << 20) as child:
+        assert child.run(opens, path)
+
+
+def opens(path):
+    return OnnxInverter(path, "cpu").path == path
 
 
 @pytest.mark.parametrize("settings", [{"name": "mel"}, {"mels": 80}, {"inputs": 2}])
