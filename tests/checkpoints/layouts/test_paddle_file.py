@@ -71,7 +71,7 @@ def test_pieces_that_do_not_fit(paddle_file, table):
     state = {"a@@.0": KERNEL.flatten()[:4], "a@@.1": KERNEL.flatten()[4:], "text": "x"}
     state |= {"doubles": np.zeros(2), "rows": np.zeros((6, 1000), np.float32)}
     path = paddle_file({**state, "UnpackBigParamInfor@@": table})
-    with pytest.raises(CheckpointError, match="pieces"):
+    with pytest.raises(CheckpointError, match="pieces that do not match"):
         read_paddle_file(path)
 
 
