@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from spectrodiff.audio.mpeg import after_id3, find_frames
-from spectrodiff.core.files import is_utf8
+from spectrodiff.core.files import is_utf8, open_regular
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -66,7 +66,7 @@ class Container:
         """Returns a container of a length that is known now, which is needed to seek in FLAC."""
         if self.total_at < 0:
             return self
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(self.end)
             header = file.read(self.total_at + 1 - self.end)
         # The first half of the first byte is no part of the number.
@@ -87,7 +87,7 @@ def read_container(path: Path) -> Container:
 @functools.lru_cache(maxsize=4096)
 def _read_container(path: Path, modified: int, size: int) -> Container:
     del modified  # a key of the cache
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         magic = file.read(16)
         for layout in _LAYOUTS:
             is_kind = not layout.kinds or magic[8:12] in layout.kinds
@@ -317,7 +317,7 @@ class _Spliced(io.RawIOBase):
     """File of which some bytes are replaced by others, for reading."""
 
     def __init__(self, path: Path, first: int, end: int, replacement: bytes) -> None:
-        self._file = path.open("rb")
+        self._file = open_regular(path)
         self._first, self._end, self._new = first, end, replacement
         self._size = path.stat().st_size - (end - first) + len(replacement)
         self._position = 0

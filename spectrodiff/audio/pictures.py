@@ -9,7 +9,7 @@ import numpy as np
 
 from spectrodiff.audio.features import check_log_mel, mel_centers_hz
 from spectrodiff.core.constants import FRAMES_PER_SECOND, NUM_MELS
-from spectrodiff.core.errors import OutputError
+from spectrodiff.core.errors import OutputError, printable
 from spectrodiff.core.files import atomic_file
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def draw_spectrograms(panels: Mapping[str, np.ndarray]) -> "Figure":
             # Bin i is centered at i, so that ticks are at bin centers.
             extent=(0, len(mel) / FRAMES_PER_SECOND, -0.5, NUM_MELS - 0.5),
         )
-        axes.set_title(title, loc="left", fontsize="medium")
+        # Titles may be names of files: dollar signs begin no formula.
+        axes.set_title(printable(title), loc="left", fontsize="medium", parse_math=False)
         axes.set_ylabel("frequency (Hz)")
         axes.set_yticks(_bin_of_hz(_TICKS_HZ), [str(hz) for hz in _TICKS_HZ])
         axes.set_facecolor("0.85")

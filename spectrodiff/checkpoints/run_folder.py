@@ -16,6 +16,7 @@ import numpy as np
 from spectrodiff.checkpoints.model import Checkpoint, read_description, read_formatted
 from spectrodiff.checkpoints.tree import expected_shapes, flatten, nest
 from spectrodiff.core.errors import CheckpointError, first_line
+from spectrodiff.core.files import check_tree
 from spectrodiff.core.json_files import read_json
 from spectrodiff.models.definition import Params, Shape
 
@@ -197,6 +198,7 @@ def damage(folder: Path, parts: Iterable[str]) -> str | None:
     """
     for part in parts:
         try:
+            check_tree(folder / part)
             found = _damage_of_part(folder.absolute() / part)
         except Exception as error:  # TensorStore has many
             found = brief_reason(error)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.core.files import open_regular
 
 
@@ -54,7 +54,7 @@ class WeightsFile:
                 yield file
         except OSError as error:
             raise CheckpointError(
-                self.path, "a readable file", error.strerror or str(error)
+                self.path, "a readable file", error.strerror or first_line(error)
             ) from None
 
     def read(self, start: int, size: int) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from spectrodiff.checkpoints.weights_file import WeightsFile
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 
 # The directory takes about 100 bytes per member, and up to twenty times as much memory. The largest
 # models have about a thousand members, T5X checkpoints of them a few thousand.
@@ -88,7 +88,7 @@ def stored_members(file: WeightsFile) -> dict[str, StoredMember]:
         with file.open() as opened, open_archive(opened) as archive:
             infos = archive.infolist()
     except DAMAGE as error:
-        raise CheckpointError(file.path, "a complete zip archive", str(error)) from None
+        raise CheckpointError(file.path, "a complete zip archive", first_line(error)) from None
     members = {
         info.filename: StoredMember(file, info.header_offset, info.file_size, info.CRC)
         for info in infos

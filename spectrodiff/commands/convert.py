@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import add_second_out, take_second_out
 from spectrodiff.commands.shared.parser import Parser
-from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError, OutputError
@@ -135,7 +135,7 @@ def _summary(checkpoint: "Checkpoint", folder: Path, dtype: str) -> tuple[str, d
         f"{config.decoder_layers} decoder layers, "
         f"{'with' if config.has_context else 'without'} context, "
         f"{'with' if checkpoint.inverter else 'without'} inverter; "
-        f"stored as {dtype} in {folder} ({megabytes:.1f} MB)"
+        f"stored as {dtype} in {written(folder)} ({megabytes:.1f} MB)"
     )
     return text, _values(folder, parameters, dtype, megabytes)
 
@@ -163,5 +163,5 @@ def _convert_inverter(source: str, out: Path, dtype: StoredType) -> tuple[str, d
     megabytes = out.stat().st_size / 1e6
     parameters = count_parameters(inverter.config)
     name = display_name(inverter.config)
-    text = f"{out}  {name}, {parameters:,} parameters, {megabytes:.1f} MB"
+    text = f"{written(out)}  {name}, {parameters:,} parameters, {megabytes:.1f} MB"
     return text, _values(out, parameters, dtype, megabytes)

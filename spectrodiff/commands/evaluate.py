@@ -28,7 +28,7 @@ from spectrodiff.commands.shared.flags import (
     add_seed,
 )
 from spectrodiff.commands.shared.parser import Parser
-from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import local_name
 from spectrodiff.core.runtime import enable_compilation_cache, find_devices
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str]) -> None:
         results.write_results(flags.out, summary)
         page = write_report(flags.out)
         values = {"report": page, **to_json(summary)}
-        print_result(flags, f"{markdown_table(summary)}\n{page}", values)
+        print_result(flags, f"{markdown_table(summary)}\n{written(page)}", values)
     distributed.wait_for_all()  # a process that ends early would end the others
 
 

@@ -26,7 +26,7 @@ from spectrodiff.commands.shared.flags import (
     share,
 )
 from spectrodiff.commands.shared.parser import Parser
-from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.composer.settings import FULL, NARROW
 from spectrodiff.core.extras import need_extra
 from spectrodiff.core.files import local_path
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.corpus == "soundfont":
         shutil.rmtree(_cache_folder(options, config), ignore_errors=True)
     name = f"{options.corpus}/{config}"
-    texts = (f"{name} in {options.data_dir}", summary.table(), summary.listing())
+    texts = (f"{name} in {written(options.data_dir)}", summary.table(), summary.listing())
     values = {"corpus": name, "data_dir": options.data_dir, **vars(summary)}
     print_result(options, "\n".join(filter(None, texts)), values)
 

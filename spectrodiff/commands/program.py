@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from spectrodiff.commands.shared.parser import Parser
-from spectrodiff.core.errors import SpectrodiffError
+from spectrodiff.core.errors import SpectrodiffError, printable, printable_text
 from spectrodiff.core.extras import explain_missing
 
 # Modules of this package, each with a function `main`; imported when they are called.
@@ -72,7 +72,9 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         main: the command; its argument are the arguments.
         arguments: None for those of the command line.
     """
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("spectrodiff").setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # As standard error does, so that no name of a file ends a command.
@@ -105,6 +107,18 @@ def finish(status: int) -> NoReturn:
     if distributed is not None:
         distributed.leave(status)
     sys.exit(status)
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formatter of messages alone, in which control characters are escaped.
+
+    Messages of this package are of one line; those of other libraries keep their lines.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Returns the message; a traceback follows it unchanged."""
+        ours = record.name.partition(".")[0] == "spectrodiff"
+        return (printable if ours else printable_text)(super().formatMessage(record))
 
 
 def usage_name(command: str) -> str:

@@ -8,7 +8,8 @@ import os
 import re
 
 # Surrogates stand for bytes of names of files that are not UTF-8; no file can be written with them.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# The others end lines, or turn the order of what follows around.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class SpectrodiffError(Exception):
@@ -64,11 +65,21 @@ class OutputError(SpectrodiffError):
 def printable(text: str) -> str:
     """Escapes control characters, with which the name of a file could command a terminal.
 
-    So are bytes that are not UTF-8, which could not be written.
+    So are line breaks, marks that change the direction of text, and bytes that are not UTF-8, which
+    could not be written.
     """
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def printable_text(text: str) -> str:
+    """Escapes what `printable` does in each line of a text."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, or its type if there is no message."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """Returns the first line of an error's message, or its type if there is no message.
+
+    Errors of the system are without number and path.
+    """
+    text = getattr(error, "strerror", None) or str(error)
+    return next(iter(text.strip().splitlines()), type(error).__name__)

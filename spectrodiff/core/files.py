@@ -6,6 +6,7 @@ never ends. A file or folder exists under its final name only when it is complet
 
 import contextlib
 import errno
+import io
 import os
 import re
 import shutil
@@ -13,7 +14,6 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.errors import ConfigError, OutputError
@@ -83,7 +83,7 @@ def _in_place_of(url: str) -> str:
     return f"a path on this machine ({here})"
 
 
-def open_regular(path: str | os.PathLike[str], *, pipes: bool = False) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], *, pipes: bool = False) -> io.BufferedReader:
     """Opens a regular file, or a link to one, to read bytes.
 
     Args:
@@ -119,7 +119,9 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     with open_regular(path) as file:
         # The size is looked at first, since a file with a gap can be larger than the memory.
         size = os.fstat(file.fileno()).st_size
-        data = file.read(most + 1) if size <= most else b""
+        data = file.read(size + 1) if size <= most else b""
+        if len(data) > size:  # it grows, or the system does not know its size
+            data += file.read(most)
     if max(size, len(data)) > most:
         raise OSError(errno.EFBIG, f"one of more than {most:,} bytes", os.fspath(path))
     return data
@@ -162,13 +164,15 @@ def check_tree(folder: str | os.PathLike[str]) -> None:
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed to `path` if the block succeeds.
 
-    The temporary name keeps the suffix of `path`, since some writers choose their format by it.
+    The temporary name keeps the suffix of `path`, since some writers choose their format by it. A
+    link is replaced, not the file that it leads to.
 
     Raises:
-        OutputError: if the folder is not writable or the disk is full.
+        OutputError: if `path` is no regular file, the folder is not writable, or the disk is full.
         ConfigError: if `path` is a URL.
     """
     final = local_path(os.fspath(path))
+    check_replaceable(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=final.suffix, dir=final.parent)
@@ -185,6 +189,22 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise unwritable(final, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Checks that there is nothing at a path, or a regular file or a link to one.
+
+    A file in place of a device such as /dev/null would harm other programs.
+
+    Raises:
+        OutputError: if there is something else.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except OSError:  # nothing, or what the writer will report
+        return
+    if kind != stat.S_IFREG:
+        raise OutputError(path, "a new file, or one to replace", _KINDS.get(kind, "something else"))
 
 
 @contextlib.contextmanager

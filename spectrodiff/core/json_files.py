@@ -1,13 +1,44 @@
 """Small text and JSON files: reading with errors that name the file, atomic writing."""
 
+import csv
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from spectrodiff.core.errors import CheckpointError
-from spectrodiff.core.files import atomic_file
+from spectrodiff.core.files import atomic_file, read_regular
 
 MAX_TEXT_BYTES = 1 << 20
+# Tables and annotations of corpora, answers, results: of the largest corpora a few megabytes.
+MAX_TABLE_BYTES = 1 << 28
+
+
+def text_of(path: str | os.PathLike[str], most: int = MAX_TABLE_BYTES) -> str:
+    """Returns the contents of a text file in UTF-8 of at most `most` bytes.
+
+    Raises:
+        OSError: if it cannot be read, or is larger.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
+    # As Python reads text: every kind of line break becomes a newline.
+    return io.StringIO(read_regular(path, most).decode("utf-8"), newline=None).read()
+
+
+def csv_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """Returns the rows of a CSV table in UTF-8, of at most `MAX_TABLE_BYTES`, by column.
+
+    Raises:
+        OSError: if it cannot be read, or is larger.
+        ValueError: if it is not UTF-8, or not CSV.
+    """
+    # Excel puts a mark in front.
+    text = read_regular(path, MAX_TABLE_BYTES).decode("utf-8-sig")
+    try:
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
 
 
 def read_text(path: Path) -> str:
@@ -17,9 +48,7 @@ def read_text(path: Path) -> str:
         CheckpointError: if the file cannot be read, is larger, or is not UTF-8.
     """
     try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            raise CheckpointError(path, "a configuration file", "one of more than a megabyte")
-        return path.read_text("utf-8")
+        return text_of(path, MAX_TEXT_BYTES)
     except OSError as error:
         reason = error.strerror or str(error)
     except UnicodeDecodeError as error:
@@ -41,6 +70,20 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(path, "a JSON object", f"a {type(value).__name__}")
     return value
+
+
+def parse_json(path: str | os.PathLike[str], most: int = MAX_TABLE_BYTES) -> Any:
+    """Returns the value in a JSON file in UTF-8 of at most `most` bytes.
+
+    Raises:
+        OSError: if it cannot be read, or is larger.
+        ValueError: if it is not JSON, or nested too deeply.
+    """
+    text = text_of(path, most)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
 
 
 def write_json(path: Path, value: object) -> None:

@@ -5,6 +5,8 @@ import sys
 from types import TracebackType
 from typing import Self
 
+from spectrodiff.core.errors import printable
+
 logger = logging.getLogger(__name__)
 
 
@@ -23,6 +25,7 @@ class Progress:
     ) -> None:
         from tqdm import tqdm
 
+        description = printable(description)  # it may be the name of a file
         self._description, self._total, self._unit = description, total, unit
         self._enabled = enabled
         self._on_terminal = sys.stderr.isatty()
@@ -38,13 +41,13 @@ class Progress:
 
     def show(self, note: str) -> None:
         """Shows a note on the bar without counting or logging."""
-        self._bar.set_postfix_str(note)
+        self._bar.set_postfix_str(printable(note))
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """Counts `units` as done and shows `note` after the count ("3.2 s of audio/s")."""
         self._done += units
         if note:
-            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.set_postfix_str(printable(note), refresh=False)
         self._bar.update(units)
         if self._enabled and not self._on_terminal:
             self._log(note)

@@ -42,17 +42,16 @@ def find_devices(kind: str) -> "list[jax.Device]":
 def enable_compilation_cache() -> Path:
     """Enables JAX's cache of compiled programs on disk; returns its folder.
 
-    The folder is $JAX_COMPILATION_CACHE_DIR, or else `compiled` in `cache_folder()`. Only trusted
-    users may have write access to it, since programs in it are executed.
+    The folder is $JAX_COMPILATION_CACHE_DIR, or else `compiled` in `cache_folder()`, which is kept
+    below `MAX_BYTES`. Only trusted users may have write access to it, since programs in it are
+    executed. Without a folder that can be read, it logs a warning and enables nothing.
     """
-    import jax
-
     from spectrodiff.core.files import cache_folder
+    from spectrodiff.core.program_cache import MAX_BYTES, open_cache
 
-    folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder() / "compiled")
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Cache even short compilations: rendering needs many small programs before its first output.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    folder = Path(given) if given else cache_folder() / "compiled"
+    open_cache(folder, most=None if given else MAX_BYTES)
     return folder
 
 

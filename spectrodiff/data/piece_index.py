@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from spectrodiff.core.errors import CorpusError
-from spectrodiff.core.files import atomic_file
+from spectrodiff.core.errors import CorpusError, first_line
+from spectrodiff.core.files import atomic_file, open_regular
 from spectrodiff.data.pieces import Piece, PieceLength
 from spectrodiff.music.notes import NOTE_COLUMNS, Notes
 
@@ -106,14 +106,14 @@ class PieceIndex:
             CorpusError: if it is missing or damaged.
         """
         try:
-            with np.load(path) as file:
+            with open_regular(path) as opened, np.load(opened) as file:
                 return cls(
                     **{name: file[name] for name in _ARRAYS},
                     notes={name: file[name] for name in NOTE_COLUMNS},
                     length=PieceLength(*file["length"].tolist()),
                 )
         except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-            got = f"{error}; delete {path.parent} and prepare it anew"
+            got = f"{first_line(error)}; delete {path.parent} and prepare it anew"
             raise CorpusError(path, "a complete index of pieces", got) from error
 
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
 
-from spectrodiff.core.errors import CorpusError
-from spectrodiff.core.files import local_path
+from spectrodiff.core.errors import CorpusError, first_line
+from spectrodiff.core.files import check_tree, local_path
 from spectrodiff.core.suggestions import did_you_mean
 from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import Piece, PieceLength, join_pieces
@@ -186,6 +186,10 @@ def load_source(data_dir: str | os.PathLike[str], name: str, split: str) -> Reco
             raise CorpusError(name, expected, f"only {corpus} with {', '.join(configs)}")
         raise CorpusError(name, expected, f"none; {_how_to_prepare(corpus, config, data_dir)}")
     folder = dataset_folder(data_dir, corpus, config)
+    try:
+        check_tree(folder)
+    except OSError as error:
+        raise CorpusError(error.filename, "a file of the corpus", first_line(error)) from error
     builder = tfds.builder_from_directory(str(folder))
     wanted = split.split("[")[0]
     if wanted not in builder.info.splits:

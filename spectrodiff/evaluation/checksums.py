@@ -11,6 +11,7 @@ import numpy as np
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import flatten
 from spectrodiff.core.checksums import json_checksum
+from spectrodiff.core.files import open_regular
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.notes import Notes
@@ -65,7 +66,7 @@ def recording_checksum(audio: np.ndarray, notes: Notes) -> str:
 
 def _file_checksum(path: Path) -> str:
     crc = 0
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(_BLOCK_BYTES):
             crc = zlib.crc32(block, crc)
     return _hex(crc)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import math
 import os
 import types
@@ -12,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from spectrodiff.core.errors import ReportError
-from spectrodiff.core.json_files import write_json
+from spectrodiff.core.errors import ReportError, first_line
+from spectrodiff.core.json_files import parse_json, write_json
 
 T = TypeVar("T")
 
@@ -36,11 +35,11 @@ def read_dataclass(kind: type[T], path: str | os.PathLike[str], format: int, des
         ReportError: if the file is missing, not JSON, of another format, or lacks an entry.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse_json(path)
     except FileNotFoundError:
         raise ReportError(path, description, "no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ReportError(path, description, str(error)) from None
+    except (OSError, ValueError) as error:
+        raise ReportError(path, description, first_line(error)) from None
     if isinstance(content, dict) and content.get("format") != format:
         raise ReportError(f"{path}: format", str(format), repr(content.get("format")))
     return from_json(kind, content, str(path))

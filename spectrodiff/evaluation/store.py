@@ -21,8 +21,8 @@ import numpy as np
 from spectrodiff.audio.files import read_audio, write_audio
 from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.core.errors import AudioError, ConfigError
-from spectrodiff.core.files import atomic_file, check_writable, file_name
+from spectrodiff.core.errors import AudioError, ConfigError, first_line
+from spectrodiff.core.files import atomic_file, check_writable, file_name, open_regular
 from spectrodiff.core.json_files import read_json, write_json
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.protocol import EvaluationSong
@@ -168,9 +168,10 @@ def read_array(path: Path) -> np.ndarray:
         AudioError: if it is missing or damaged.
     """
     try:
-        array: np.ndarray = np.load(path, allow_pickle=False)
+        with open_regular(path) as file:
+            array: np.ndarray = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise AudioError(path, "a stored array", str(error)) from None
+        raise AudioError(path, "a stored array", first_line(error)) from None
     return array
 
 

@@ -1,13 +1,13 @@
 """Preferences of listeners: the answers of a listening test, joined with its key."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.core.errors import ReportError
+from spectrodiff.core.errors import ReportError, first_line
+from spectrodiff.core.json_files import csv_rows
 from spectrodiff.evaluation.dataclass_json import read_dataclass
 from spectrodiff.evaluation.metrics.paired import mean_interval, sign_flip_p_values
 from spectrodiff.report.listening import KEY_FORMAT, Key
@@ -111,12 +111,11 @@ def _preference(first: str, second: str, by_listener: Sequence[Sequence[int]]) -
 
 def _read_answers(path: Path, sheet: Key) -> list[dict[str, str]]:
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.DictReader(file))
+        lines = csv_rows(path)
     except FileNotFoundError:
         raise ReportError(path, "answers to a listening sheet", "no such file") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise ReportError(path, "answers to a listening sheet", str(error)) from None
+    except (OSError, ValueError) as error:
+        raise ReportError(path, "answers to a listening sheet", first_line(error)) from None
     if not lines:
         raise ReportError(path, "answers to a listening sheet", "none")
     for number, line in enumerate(lines, start=2):

@@ -11,8 +11,8 @@ from typing import Any
 from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.run_folder import SETTINGS, find_run, run_of
-from spectrodiff.core.errors import CheckpointError
-from spectrodiff.core.json_files import read_json
+from spectrodiff.core.errors import CheckpointError, first_line
+from spectrodiff.core.json_files import read_json, text_of
 from spectrodiff.data.corpora.releases import RELEASES, Release
 from spectrodiff.sharing.privacy import without_folders
 from spectrodiff.training.metrics import EVALUATION, METRICS_FILE
@@ -116,9 +116,9 @@ def _loss(path: Path, step: int | None) -> float | None:
     """Returns the loss of the last evaluation up to a step; lines that are cut off are ignored."""
     loss = None
     try:
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        lines = text_of(path).splitlines() if path.is_file() else []
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(path, "a readable text file", str(error)) from None
+        raise CheckpointError(path, "a readable text file", first_line(error)) from None
     for line in lines:
         try:
             row = json.loads(line)

@@ -15,8 +15,8 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from spectrodiff.core.errors import SpectrodiffError
-from spectrodiff.core.files import atomic_file
+from spectrodiff.core.errors import ConfigError, SpectrodiffError, first_line
+from spectrodiff.core.files import atomic_file, read_regular
 from spectrodiff.core.progress import Progress
 from spectrodiff.training.journal import Journal
 from spectrodiff.training.loggers import open_loggers
@@ -25,6 +25,8 @@ from spectrodiff.training.settings import LoggerName
 
 logger = logging.getLogger(__name__)
 METRICS_FILE = "metrics.jsonl"
+# A row for each of a million steps takes half of it.
+_MAX_LOG_BYTES = 1 << 30
 EVALUATION = "evaluation/"  # prefix of the names of scores
 
 
@@ -205,10 +207,14 @@ def _remove_after(path: Path, step: int) -> list[dict[str, Any]]:
     """Removes the rows of later steps, and incomplete ones, from a file; returns the others."""
     if not path.exists():
         return []
-    lines = path.read_text("utf-8", errors="replace").splitlines()
+    try:
+        before = read_regular(path, _MAX_LOG_BYTES)
+    except OSError as error:
+        raise ConfigError(str(path), "the metrics of the run", first_line(error)) from error
+    lines = before.decode("utf-8", errors="replace").splitlines()
     rows = [row for row in map(_read_row, lines) if row is not None and row["step"] <= step]
     kept = "".join(json.dumps(row) + "\n" for row in rows)
-    if kept.encode() != path.read_bytes():
+    if kept.encode() != before:
         with atomic_file(path) as temporary:
             temporary.write_text(kept)
     return rows

@@ -33,6 +33,13 @@ def test_panels_share_one_time_axis_and_have_their_titles():
     assert (second.get_xlabel(), second.get_ylabel()) == ("time (s)", "frequency (Hz)")
 
 
+def test_titles_are_names_of_files_rather_than_formulas(tmp_path):
+    title = "a$^b\x1b]0;x\x07\n\u202ec$.mid"
+    figure = draw_spectrograms({title: tone_log_mel(300)})
+    assert figure.axes[0].get_title("left") == r"a$^b\x1b]0;x\x07\n\u202ec$.mid"
+    write_spectrogram(tmp_path / "a.png", {title: tone_log_mel(300)}, dots_per_inch=50)
+
+
 def test_picture_grows_with_length_and_panels_within_bounds(tmp_path):
     def size(name, features):
         write_spectrogram(tmp_path / name, features, dots_per_inch=50)

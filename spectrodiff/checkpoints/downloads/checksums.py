@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.files import open_regular
 
 # From the strongest on; the first that is published is checked.
 KINDS = ("sha256", "md5", "crc32c")
@@ -83,7 +84,7 @@ def check_download(path: Path, source: str, expected: Mapping[str, str]) -> str 
 
 def checksum(path: Path, kind: str) -> str:
     """Returns the checksum of a file in hexadecimal, of one of the `KINDS`."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if kind != "crc32c":
             return hashlib.file_digest(file, kind).hexdigest()
         value = 0

@@ -19,6 +19,7 @@ from spectrodiff.checkpoints.downloads.transfer import (
 from spectrodiff.checkpoints.layouts import ports, store
 from spectrodiff.checkpoints.layouts.table import needed_files
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.files import open_regular
 from spectrodiff.core.json_files import read_json
 
 README = "README.md"
@@ -100,7 +101,7 @@ def _check_contents(path: Path, url: str) -> None:
         if path.suffix == ".json":
             read_json(path)
             return
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if _PAGE.match(file.read(64)):
                 raise CheckpointError(url, "a file of the model", "a page")
     except CheckpointError as error:

@@ -21,6 +21,7 @@ from spectrodiff.checkpoints.downloads.checksums import (
 )
 from spectrodiff.checkpoints.downloads.received import Received
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.files import read_regular
 from spectrodiff.core.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ _LENGTH = re.compile("[0-9]{1,18}")
 _START_BYTES = 64
 # Servers keep to this encoding in headers, so that any file can be read with it.
 _HEADERS = "latin-1"
+_MAX_HEADER_BYTES = 1 << 16
 
 
 class ServerError(CheckpointError):
@@ -141,7 +143,13 @@ def download(url: str, target: Path, meter: Meter, known: RemoteFile | None = No
             its published checksum says.
     """
     part, version_file = (target.with_name(target.name + end) for end in (".part", ".version"))
-    version = version_file.read_text(_HEADERS) if version_file.exists() else ""
+    for path in (part, version_file, target):
+        # Whoever wrote it, it was not this function; writing to a pipe would wait for a reader.
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.unlink()
+    version = ""
+    if version_file.exists():
+        version = read_regular(version_file, _MAX_HEADER_BYTES).decode(_HEADERS)
     expected = dict(known.checksums) if known else {}
     if target.exists():
         if version and known and known.version == version:

@@ -12,7 +12,7 @@ import numpy as np
 from spectrodiff.checkpoints.tree import FLOATS, StoredArray, checked_shape, shown_name
 from spectrodiff.checkpoints.weights_file import WeightsFile
 from spectrodiff.checkpoints.zip_files import DAMAGE, open_archive
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 
 _SUFFIX = ".npy"
 # Headers of later versions can be of any length; numpy writes them for structured arrays.
@@ -61,4 +61,4 @@ def _damage_reported(path: Path) -> Iterator[None]:
         yield
     # Headers are Python literals.
     except (*DAMAGE, MemoryError, SyntaxError, TypeError, tokenize.TokenError) as error:
-        raise CheckpointError(path, "a complete npz file of arrays", str(error)[:200]) from None
+        raise CheckpointError(path, "a complete npz file of arrays", first_line(error)[:200]) from None

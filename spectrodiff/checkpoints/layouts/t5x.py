@@ -22,6 +22,7 @@ from spectrodiff.checkpoints.layouts.t5x_settings import read_t5x_settings
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
 from spectrodiff.core.errors import CheckpointError, first_line
+from spectrodiff.core.files import check_tree
 from spectrodiff.models.config import NetworkKind
 
 FILE_NAME, CONFIG = "checkpoint", "config.gin"
@@ -86,6 +87,12 @@ def read_t5x_arrays(folder: Path) -> dict[str, StoredArray]:
         CheckpointError: if the file or an array is missing, damaged or of an unknown kind.
     """
     path = folder / FILE_NAME
+    try:
+        check_tree(folder)
+    except OSError as error:
+        raise CheckpointError(
+            error.filename, "a file of the checkpoint", first_line(error)
+        ) from None
     state = _read_msgpack(path)
     try:
         target = state["optimizer"]["target"]

@@ -1,6 +1,7 @@
 """Command `export-embedding`: published embeddings of audio as ONNX files."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,8 @@ from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.flags import add_out, minutes
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result, written
-from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.files import local_name
+from spectrodiff.core.errors import CheckpointError, ConfigError, first_line
+from spectrodiff.core.files import check_regular, check_tree, local_name
 
 if TYPE_CHECKING:
     from spectrodiff.evaluation.metrics.embeddings.export.exporting import Exportable
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     if (flags.weights is None) != flags.random_weights:
         got = "neither" if flags.weights is None else "both"
         raise ConfigError("--weights", "either weights or --random_weights", got)
+    if flags.weights is not None and os.path.exists(flags.weights):
+        _check_weights(flags.weights)
     # Imported here so that --help is fast.
     from spectrodiff.evaluation.metrics.embeddings.export.exporting import export
 
@@ -44,6 +47,14 @@ def main(arguments: Sequence[str]) -> None:
     )
     values = {"out": flags.out, "embedding": recipe.name, "source": recipe.source}
     print_result(flags, text, {**values, "sample_rate": recipe.sample_rate, "error": error})
+
+
+def _check_weights(path: str) -> None:
+    """Checks that weights are a file or a folder, since PyTorch would wait for a pipe."""
+    try:
+        check_tree(path) if os.path.isdir(path) else check_regular(path)
+    except OSError as error:
+        raise CheckpointError(error.filename, "a file of weights", first_line(error)) from None
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:

@@ -146,7 +146,8 @@ def csv_rows(result: "FolderDistance") -> Iterator[Sequence[object]]:
     )
     for name, distance in result.per_file.items():
         reference = (result.reference.files, result.reference.frames)
-        yield (result.embedding, name, distance, None, None, None, 1, None, *reference)
+        # The table may be shown on a terminal.
+        yield (result.embedding, printable(name), distance, None, None, None, 1, None, *reference)
 
 
 def _remark(embedding: "Embedding | None") -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from spectrodiff.commands.program import usage_name
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result
+from spectrodiff.core.errors import printable
 from spectrodiff.core.files import local_path
 from spectrodiff.report.tally import Preference, tally
 
@@ -29,8 +30,8 @@ def main(arguments: Sequence[str]) -> None:
 def describe(result: Preference) -> str:
     """Returns two lines: the answers, and what they say about the preference."""
     answers = (
-        f"{result.first}: {result.first_better}   no difference: {result.same}   "
-        f"{result.second}: {result.second_better}"
+        f"{printable(result.first)}: {result.first_better}   no difference: {result.same}   "
+        f"{printable(result.second)}: {result.second_better}"
     )
     if result.low is None or result.high is None:
         verdict = (

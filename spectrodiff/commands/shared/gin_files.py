@@ -16,6 +16,7 @@ from spectrodiff.commands.shared.gin_errors import correct
 from spectrodiff.commands.shared.gin_statements import Refused, is_read, read
 from spectrodiff.core.errors import ConfigError, first_line
 from spectrodiff.core.files import atomic_file
+from spectrodiff.core.json_files import MAX_TEXT_BYTES, text_of
 from spectrodiff.core.suggestions import nearest
 
 Settings = TypeVar("Settings")
@@ -133,7 +134,7 @@ _BINDINGS = "--gin_bindings"
 def _read(path: str) -> tuple[str, str]:
     """Returns the path and the text of a file."""
     try:
-        return path, Path(path).read_text("utf-8")
+        return path, text_of(path, MAX_TEXT_BYTES)
     except UnicodeDecodeError as error:
         raise ConfigError(path, "a gin file, of UTF-8", first_line(error)) from None
     except OSError as error:

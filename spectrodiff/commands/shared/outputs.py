@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.files import local_path
+from spectrodiff.core.files import check_replaceable, local_path
 from spectrodiff.data.corpora.folders import AUDIO_SUFFIXES, MIDI_SUFFIXES
 
 # Suffixes that names of folders do not have.
@@ -32,17 +32,21 @@ def name_outputs(
     Raises:
         ConfigError: if two inputs would be written to one file, the format cannot be written, or
             `out` is a URL.
+        OutputError: if there is something else than a file in place of one of them.
     """
     folder = local_path(out)
     if folder.suffix.lower() in suffixes and not folder.is_dir():
         if len(inputs) > 1:
             raise ConfigError("--out", f"a folder for {len(inputs)} {kind}", f"the file {out}")
+        check_replaceable(folder)
         return [folder]
     if not folder.is_dir() and (near := _file_suffix(folder.suffix.lower(), suffixes)):
         hint = "" if near == folder.suffix.lower() else f" (did you mean {near}?)"
         expected = f"a folder or a name in {', '.join(suffixes)}"
         raise ConfigError("--out", expected, f"{out}{hint}")
     outputs = [folder / Path(name).parent / f"{Path(name).stem}{suffix}" for name in inputs]
+    for output in outputs:
+        check_replaceable(output)
     return _distinct(outputs, kind)
 
 

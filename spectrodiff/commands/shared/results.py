@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spectrodiff.core.errors import printable
+from spectrodiff.core.errors import printable, printable_text
 
 JSON_HELP = "print JSON instead of text, and nothing else on standard output"
 
@@ -33,13 +33,13 @@ def print_result(flags: argparse.Namespace, text: str, values: object) -> None:
 
     Args:
         flags: flags of the command, among them `json`.
-        text: what is printed without --json; nothing if empty.
+        text: what is printed without --json, control characters escaped; nothing if empty.
         values: a mapping or a dataclass, printed in a line with --json.
     """
     if flags.json:
         print(json.dumps(plain(values), allow_nan=False), flush=True)
     elif text:
-        print(text, flush=True)
+        print(printable_text(text), flush=True)
 
 
 def plain(value: Any) -> Any:

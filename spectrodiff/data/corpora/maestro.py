@@ -5,12 +5,11 @@ Dataset". The folder contains `maestro-v3.0.0.csv`, a table of recordings with t
 folder per year with `.midi` and `.wav` files.
 """
 
-import csv
 import functools
-import json
 from pathlib import Path
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import CorpusError, first_line
+from spectrodiff.core.json_files import csv_rows, parse_json
 from spectrodiff.data.corpora.releases import MAESTRO
 from spectrodiff.data.recordings import (
     SPLITS,
@@ -64,22 +63,22 @@ def _read_table(source: Path) -> tuple[Path, list[dict[str, str]]]:
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:
-    # Titles contain commas and quotation marks. Excel puts a mark in front.
+    # Titles contain commas and quotation marks.
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(path, "a CSV table in UTF-8", str(error)) from error
+        return csv_rows(path)
+    except (OSError, ValueError) as error:
+        raise CorpusError(path, "a CSV table in UTF-8", first_line(error)) from error
 
 
 def _read_json(path: Path) -> list[dict[str, str]]:
     """Reads a table stored by columns: {column: {row number: value}}."""
     try:
-        columns = json.loads(path.read_text(encoding="utf-8"))
+        columns = parse_json(path)
         numbers = columns["split"].keys()
         return [{name: str(columns[name][number]) for name in _COLUMNS} for number in numbers]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorpusError(path, "the columns of MAESTRO v3", f"something else ({error})") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        got = f"something else ({first_line(error)})"
+        raise CorpusError(path, "the columns of MAESTRO v3", got) from error
 
 
 def _seconds(table: Path, text: str) -> float:

@@ -6,7 +6,6 @@ accurate alignment by Maman and Bermano, "Unaligned Supervision for Automatic Mu
 the Wild": MIDI files with names that start with the ID, in a folder `musicnet_em`.
 """
 
-import csv
 import functools
 import re
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from spectrodiff.core.errors import CorpusError, first_line
+from spectrodiff.core.json_files import csv_rows
 from spectrodiff.data.corpora.folders import (
     MIDI_SUFFIXES,
     files_below,
@@ -103,9 +103,8 @@ def read_labels(path: Path) -> Notes:
         MidiError: if a value is out of range.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [_row(row) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        rows = [_row(row) for row in csv_rows(path)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unusable("unreadable labels", f"{path.name}: {first_line(error)}") from error
     return labeled_notes(rows)
 

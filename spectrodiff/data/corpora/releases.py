@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.files import open_regular
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.corpora.folders import visible
 
@@ -90,7 +91,7 @@ def _checksum(path: Path, algorithm: str) -> str:
     try:
         size = path.stat().st_size
         with (
-            path.open("rb") as file,
+            open_regular(path) as file,
             Progress(f"checking {path.name}", size // _MEGABYTE, "megabyte") as progress,
         ):
             while block := file.read(_BLOCK_BYTES):

@@ -20,6 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from spectrodiff.core.errors import first_line
+from spectrodiff.core.files import read_regular
+from spectrodiff.core.json_files import MAX_TEXT_BYTES
 from spectrodiff.data.corpora.folders import MIDI_SUFFIXES, find_file
 from spectrodiff.data.corpora.slakh_splits import Variant, track_folders
 from spectrodiff.data.recordings import (
@@ -43,6 +46,8 @@ MIN_SUBMIX_STEMS = 4
 _CLASS_PROGRAMS = {2: 4, 6: 0, 7: 4, 31: 26, 44: 48, 45: 48, 59: 56, 72: 73}
 _FIRST_CLASSLESS_PROGRAM = 96
 
+# Levels of lists and maps in the metadata of a track, of which Slakh has three.
+_MAX_DEPTH = 20
 # Of the full release, and of BabySlakh.
 _AUDIO_SUFFIXES = (".flac", ".wav")
 
@@ -242,8 +247,8 @@ def _read_metadata(folder: Path, remarks: Counter[str]) -> Track | Skip:
         return Skip(folder.name, "no metadata.yaml")
     try:
         entries = {str(id): dict(entry) for id, entry in _load_yaml(path)["stems"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return Skip(folder.name, "unreadable metadata.yaml", str(error))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return Skip(folder.name, "unreadable metadata.yaml", first_line(error))
     stems = []
     num_rendered = 0
     for id, entry in sorted(entries.items()):
@@ -285,7 +290,15 @@ def _load_yaml(path: Path) -> Any:
 
     # The C loader is much faster, but not available in all builds.
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    text, depth = read_regular(path, MAX_TEXT_BYTES), 0
     try:
-        return yaml.load(path.read_bytes(), loader)
+        for event in yaml.parse(text, loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            # The C loader ends the process where lists are nested by the ten thousand, and merged
+            # entries can grow without bounds.
+            if depth > _MAX_DEPTH or getattr(event, "value", None) == "<<":
+                raise ValueError("not as simple as that of a track")
+        return yaml.load(text, loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error

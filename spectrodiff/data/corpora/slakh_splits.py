@@ -4,12 +4,12 @@ There are three published variants. "original" splits by track number and has so
 splits. "split2" moves these songs, "redux" omits them (1710 of 2100 tracks are left).
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Literal
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import CorpusError, first_line
+from spectrodiff.core.json_files import parse_json
 from spectrodiff.data.corpora.folders import visible
 from spectrodiff.data.corpora.releases import SLAKH
 from spectrodiff.data.recordings import SPLITS
@@ -81,9 +81,9 @@ def _original_split(name: str) -> str:
 def _read_list(path: Path, tracks: list[str]) -> dict[str, str]:
     expected = "a list of splits as in slakh-utils"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(path)
     except (OSError, ValueError) as error:
-        raise CorpusError(path, expected, str(error)) from error
+        raise CorpusError(path, expected, first_line(error)) from error
     if not isinstance(entries, dict) or not entries:
         raise CorpusError(path, expected, "something else")
     if set(entries) <= {*SPLITS, _OMITTED}:

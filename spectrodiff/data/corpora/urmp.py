@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from spectrodiff.core.errors import first_line
+from spectrodiff.core.json_files import text_of
 from spectrodiff.data.corpora.folders import visible, with_suffix_in
 from spectrodiff.data.corpora.releases import URMP
 from spectrodiff.data.recordings import (
@@ -89,7 +90,7 @@ def read_notes(players: tuple[tuple[Path, int], ...]) -> Notes:
     rows = []
     for path, program in players:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = text_of(path).splitlines()
             notes = [tuple(map(float, line.split())) for line in lines if line.strip()]
             rows += [
                 (onset, onset + duration, pitch_of(hertz), program)

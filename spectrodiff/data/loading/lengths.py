@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from spectrodiff.core.errors import OutputError
-from spectrodiff.core.files import atomic_file
+from spectrodiff.core.files import atomic_file, open_regular
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.loading.examples import ExampleFormat, start_range
 from spectrodiff.data.pieces import Piece, PieceLength
@@ -94,7 +94,8 @@ def count_tokens(piece: Piece, example_format: ExampleFormat) -> np.ndarray:
 def _read(file: Path) -> np.ndarray | None:
     """Reads stored numbers; returns None if there are none, or the file is damaged."""
     try:
-        stored: np.ndarray = np.load(file)
+        with open_regular(file) as opened:
+            stored: np.ndarray = np.load(opened)
     except (OSError, ValueError, EOFError, MemoryError):
         return None
     return stored

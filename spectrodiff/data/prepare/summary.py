@@ -1,13 +1,12 @@
 """Summary of a preparation: counts of recordings written and left out."""
 
 import dataclasses
-import json
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from spectrodiff.core.errors import CorpusError, printable
-from spectrodiff.core.json_files import write_json
+from spectrodiff.core.errors import CorpusError, first_line, printable
+from spectrodiff.core.json_files import parse_json, write_json
 from spectrodiff.data.recordings import Outcome, Plan, Remark, Skip
 from spectrodiff.data.source import SUMMARY_FILE
 
@@ -91,9 +90,17 @@ class Summary:
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
-        """Reads the counts from a JSON file."""
+        """Reads the counts from a JSON file.
+
+        Raises:
+            CorpusError: if it is missing or damaged.
+        """
         summary = cls()
-        summary.merge(json.loads(path.read_text()))
+        try:
+            summary.merge(parse_json(path))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            got = f"{first_line(error)}; delete {path.parent} and prepare it anew"
+            raise CorpusError(path, "the summary of a prepared corpus", got) from error
         return summary
 
     def table(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from spectrodiff.audio.files import read_audio, source_rate
 from spectrodiff.core.errors import AudioError, ConfigError
-from spectrodiff.core.files import check_writable
+from spectrodiff.core.files import check_writable, open_regular
 from spectrodiff.core.progress import Progress
 from spectrodiff.evaluation.columns import identifier
 from spectrodiff.evaluation.folders.sources import Recordings, open_source, read_vectors
@@ -298,7 +298,7 @@ def _blas_threads(count: int | None) -> contextlib.AbstractContextManager[object
 
 def _content_hash(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "blake2s").hexdigest()[:32]
     except OSError as error:
         raise AudioError(path, "a readable file", error.strerror or str(error)) from error

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from spectrodiff.core.errors import MidiError
+from spectrodiff.core.files import open_regular
 from spectrodiff.music.midi.channel import BENDS
 from spectrodiff.music.midi.container import MAX_FILE_BYTES, parse_file
 from spectrodiff.music.midi.performance import Performance, perform
@@ -57,7 +58,8 @@ def read_midi_song(source: MidiSource) -> MidiSong:
     if isinstance(source, bytes | bytearray | memoryview):
         return _read(bytes(source), "MIDI")
     try:
-        with open(source, "rb") as file:
+        # Pipes, as in <(program) or /dev/stdin, can be read once, which is enough here.
+        with open_regular(source, pipes=True) as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # the latter for paths that cannot be
         reason = getattr(error, "strerror", None) or str(error)

@@ -335,3 +335,27 @@ def test_notes_end_at_the_next_onset_of_their_pitch_and_program(tmp_path):
         np.testing.assert_allclose(rows, expected, atol=1e-3)
         [remark] = outcome.remarks
         assert (remark.text, remark.number) == ("notes cut at the next onset of their pitch", 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # The C loader of PyYAML ends the process.
+        "[" * 500_000,
+        "stems:\n  S00: " + "{a: " * 200_000,
+        "- " * 400_000,
+        # Each line has ten times the entries of the one before.
+        "a0: &a0 {x: 1}\n"
+        + "\n".join(
+            f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 40)
+        ),
+    ],
+)
+def test_metadata_beyond_reason_are_left_out(text, tmp_path):
+    write_slakh_track(tmp_path / "train/Track00001", STEMS)
+    write_slakh_track(tmp_path / "train/Track00002", STEMS)
+    (tmp_path / "train/Track00001/metadata.yaml").write_text(text)
+    planned = slakh.plan(tmp_path)
+    assert ids(planned)["train"] == ["Track00002"]
+    (skip,) = planned.skipped
+    assert (skip.id, skip.reason) == ("Track00001", "unreadable metadata.yaml")

@@ -234,7 +234,7 @@ class TestRefused:
             read_midi("a\0b")
         with pytest.raises(MidiError, match=r"missing\.mid: .*got No such file"):
             read_midi(tmp_path / "missing.mid")
-        with pytest.raises(MidiError, match="directory"):
+        with pytest.raises(MidiError, match="a folder"):
             read_midi(tmp_path)
 
 

@@ -1,8 +1,10 @@
 """The reader against others."""
 
 import contextlib
+import os
 import subprocess
 import sys
+import threading
 import warnings
 
 import note_seq
@@ -38,6 +40,38 @@ def test_paths_and_contents_are_read_the_same(golden):
     assert note_rows(read_midi(str(path))) == expected
     for kind in (bytes, bytearray, memoryview):
         assert note_rows(read_midi(kind(path.read_bytes()))) == expected
+
+
+def test_what_a_program_writes_to_a_pipe_is_read(golden):
+    """The file of `spectrodiff inspect <(program)` in a shell."""
+    path = golden / "midi" / "band_drums.mid"
+    reader, writer = os.pipe()
+
+    def write():
+        with open(writer, "wb", buffering=0) as pipe:
+            data = path.read_bytes()
+            pipe.write(data[:1000])
+            pipe.write(data[1000:])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    notes = read_midi(f"/dev/fd/{reader}")
+    thread.join()
+    os.close(reader)
+    assert note_rows(notes) == note_rows(read_midi(path))
+
+
+def test_a_pipe_without_a_program_is_empty(tmp_path):
+    os.mkfifo(tmp_path / "a.mid")
+    with pytest.raises(MidiError, match=r"a\.mid: expected a MIDI file, got only 0 bytes"):
+        read_midi(tmp_path / "a.mid")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/urandom"])
+def test_devices_are_refused(name):
+    expected = f"{name}: expected a readable MIDI file, got a device, no file"
+    with pytest.raises(MidiError, match=expected):
+        read_midi(name)
 
 
 def test_notes_are_in_order_of_onset(golden):
