@@ -61,4 +61,5 @@ def _damage_reported(path: Path) -> Iterator[None]:
         yield
     # Headers are Python literals.
     except (*DAMAGE, MemoryError, SyntaxError, TypeError, tokenize.TokenError) as error:
-        raise CheckpointError(path, "a complete npz file of arrays", first_line(error)[:200]) from None
+        got = first_line(error)[:200]
+        raise CheckpointError(path, "a complete npz file of arrays", got) from None
