@@ -1,7 +1,6 @@
 """Zip archives: directories of bounded size, and members that are stored as they are."""
 
 import contextlib
-import lzma
 import struct
 import zipfile
 import zlib
@@ -21,7 +20,6 @@ DAMAGE = (
     OverflowError,
     RuntimeError,
     ValueError,
-    lzma.LZMAError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,

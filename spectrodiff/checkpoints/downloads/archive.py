@@ -80,8 +80,7 @@ def _extract(members: zipfile.ZipFile, folder: Path) -> None:
     try:
         members.extractall(folder)
     except OSError as error:
-        # bz2 reports damaged data as an OSError without a number.
-        if error.errno is None or error.errno in _NAMES:
+        if error.errno in _NAMES:
             raise zipfile.BadZipFile(error.strerror or str(error)) from None
         raise
 

@@ -37,7 +37,7 @@ def read_paddle_file(path: Path) -> dict[str, StoredArray]:
         joined = {name: _join(state, row) for name, row in pieces.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            path, "complete arrays", f"pieces that do not match ({error})"
+            path, "complete arrays", f"pieces that do not match ({str(error)[:200]})"
         ) from None
     return joined | {name: _array(value, path, name).stored() for name, value in state.items()}
 
