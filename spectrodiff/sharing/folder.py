@@ -13,8 +13,9 @@ from spectrodiff.audio.pictures import write_spectrogram
 from spectrodiff.checkpoints.layouts.store import load_model, save_model
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.constants import FRAMES_PER_SECOND, StoredType
-from spectrodiff.core.files import atomic_folder, file_name
-from spectrodiff.core.json_files import write_json
+from spectrodiff.core.errors import CheckpointError, first_line
+from spectrodiff.core.files import atomic_folder, file_name, read_regular
+from spectrodiff.core.json_files import MAX_TEXT_BYTES, write_json
 from spectrodiff.evaluation.results import Results
 from spectrodiff.inverter.loading import open_inverter
 from spectrodiff.sharing.card import LIBRARY, Card, Sample, write_card
@@ -112,15 +113,19 @@ def _render(checkpoint: Checkpoint, sharing: Sharing, folder: Path) -> list[Samp
     return samples
 
 
+def _read_gin(path: Path) -> str:
+    try:
+        return read_regular(path, MAX_TEXT_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise CheckpointError(path, "the settings of a run", first_line(error)) from None
+
+
 def _copy_settings(origin: Origin, folder: Path) -> str:
     """Copies the settings of a run, without paths; returns those that were given."""
     if not origin.gin:
         return ""
     (folder / TRAINING).mkdir()
-    texts = {
-        name: without_paths(path.read_text("utf-8", errors="replace"))
-        for name, path in origin.gin.items()
-    }
+    texts = {name: without_paths(_read_gin(path)) for name, path in origin.gin.items()}
     for name, text in texts.items():
         (folder / TRAINING / name).write_text(text, encoding="utf-8")
     return texts.get(GIN_FILES[0], "")

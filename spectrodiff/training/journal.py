@@ -87,7 +87,9 @@ class Journal:
 def _append(path: Path, data: bytes) -> None:
     """Appends data to a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    # Opening a pipe would otherwise wait for a reader. Windows has no such flag.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+    file = os.open(path, flags, 0o666)
     size = os.fstat(file).st_size
     try:
         try:

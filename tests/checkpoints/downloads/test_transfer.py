@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import zipfile
 
 import pytest
@@ -49,6 +50,23 @@ def test_versions_are_not_joined(server, tmp_path):
     server.files["/some.zip"], server.etag, server.if_range = zipped(NEW), '"second"', False
     assert fetched(server, tmp_path) == NEW
     assert [range for _, range in server.transfers] == [None, "bytes=1000-", None]
+
+
+@pytest.mark.parametrize("name", ["*.zip.part", "*.zip.part.version", "*.zip.version", "*.zip"])
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_is_no_file_in_the_cache_is_removed(name, kind, server, tmp_path):
+    """A pipe would be waited for, and what a link leads to be written over."""
+    break_off(server, tmp_path / "cache")
+    (part,) = (tmp_path / "cache").rglob("*.zip.part")
+    path = part.with_name(name.replace("*.zip", part.name.removesuffix(".part")))
+    (tmp_path / "theirs").write_text("theirs")
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "theirs")
+    assert fetched(server, tmp_path / "cache") == OLD
+    assert (tmp_path / "theirs").read_text() == "theirs"
 
 
 @pytest.mark.parametrize("shift", [-1, 1])
