@@ -8,8 +8,6 @@ are needed, and the number of instructions, which each make at most one value, i
 limits, a pickle takes about 100 MB and a second.
 """
 
-import codecs
-import dataclasses
 import math
 import pickletools
 import struct
@@ -19,18 +17,24 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from spectrodiff.checkpoints.pickle_input import (
+    BYTE,
+    PUSHED,
+    UNSIGNED,
+    UNSIGNED8,
+    LongValue,
+    PickleInput,
+    ReadArgument,
+    no_argument,
+    two_lines,
+)
 from spectrodiff.checkpoints.tree import StoredArray, checked_shape
 from spectrodiff.checkpoints.weights_file import WeightsFile
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.definition import Shape
 
-# Longer texts and bytes stay in the file.
-INLINE_BYTES = 4096
-# The largest models have a thousand arrays, with about 40 instructions and 200 bytes of text each,
-# or 4 kB for arrays that do not stay in the file.
+# The largest models have a thousand arrays, with about 40 instructions each.
 MAX_INSTRUCTIONS = 500_000
-MAX_INLINE_BYTES = 16 << 20
-_DECODED_BYTES = 1 << 20  # of a text at a time
 
 
 class Label(NamedTuple):
@@ -61,7 +65,9 @@ def read_pickle(
         CheckpointError: if the pickle is damaged or contains other labels or instructions, or more
             of them than any model needs.
     """
-    machine = _Machine(_Input(file, stream), {**_NUMPY_LABELS, **(labels or {})}, persistent_load)
+    machine = _Machine(
+        PickleInput(file, stream), {**_NUMPY_LABELS, **(labels or {})}, persistent_load
+    )
     try:
         return machine.run()
     except (
@@ -79,74 +85,6 @@ def read_pickle(
         ) from None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _LongValue:
-    """Long bytes that stay in the file, or a text in UTF-8."""
-
-    file: WeightsFile
-    start: int
-    size: int  # in bytes, of a text encoded as UTF-8
-    is_text: bool
-
-    def fits(self, count: int) -> bool:
-        """Returns False if this is not `count` bytes, or a text of as many latin-1 characters."""
-        return count <= self.size <= (2 if self.is_text else 1) * count
-
-    def read(self, count: int) -> bytes | bytearray:
-        """Reads `count` bytes, those of a text encoded as latin-1.
-
-        Raises:
-            CheckpointError: if the file was changed, or this is a text of other characters.
-        """
-        if not self.is_text:
-            return self.file.read(self.start, count)
-        data = bytearray()
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            for start in range(0, self.size, _DECODED_BYTES):
-                size = min(_DECODED_BYTES, self.size - start)
-                part = self.file.read(self.start + start, size)
-                data += decoder.decode(part, start + size == self.size).encode("latin-1")
-        except UnicodeError as error:
-            raise CheckpointError(self.file.path, "bytes as text", str(error)[:200]) from None
-        if len(data) != count:
-            raise CheckpointError(self.file.path, f"a text of {count:,} bytes", f"{len(data):,}")
-        return data
-
-
-class _Input:
-    """Reads instructions and their arguments."""
-
-    def __init__(self, file: WeightsFile, stream: BinaryIO) -> None:
-        self.file = file
-        self._stream = stream
-        self._bytes_left = MAX_INLINE_BYTES
-
-    def read(self, size: int) -> bytes:
-        """Reads exactly `size` bytes; ValueError at the end of the file."""
-        self._bytes_left -= size
-        data = self._stream.read(size) if self._bytes_left >= 0 else b""
-        if len(data) != size:
-            raise ValueError("an incomplete instruction, or too many values")
-        return data
-
-    def line(self) -> str:
-        """Reads a short line."""
-        line = self._stream.readline(INLINE_BYTES)
-        self._bytes_left -= len(line)
-        if not line.endswith(b"\n"):
-            raise ValueError("an incomplete line")
-        return line[:-1].decode()
-
-    def skip(self, size: int, is_text: bool) -> _LongValue:
-        """Leaves bytes in the file, and goes on behind them."""
-        start = self._stream.tell()
-        if start + size > self.file.size:
-            raise ValueError(f"{size:,} bytes that are not there")
-        self._stream.seek(start + size)
-        return _LongValue(self.file, start, size, is_text)
-
-
 _MARK = object()
 
 
@@ -154,7 +92,7 @@ class _Machine:
     """Interpreter: a stack, a memo, and one method per kind of instruction."""
 
     def __init__(
-        self, source: _Input, labels: Labels, persistent_load: Callable[[Any], Any] | None
+        self, source: PickleInput, labels: Labels, persistent_load: Callable[[Any], Any] | None
     ) -> None:
         self._source, self._labels, self._persistent_load = source, labels, persistent_load
         self._stack: list[Any] = []
@@ -166,8 +104,8 @@ class _Machine:
             name = _NAMES.get(source.read(1), "without a name")
             if name == "STOP":
                 return self._stack.pop()
-            if name in _PUSHED:
-                self._stack.append(_PUSHED[name](source))
+            if name in PUSHED:
+                self._stack.append(PUSHED[name](source))
             elif name in _CONSTANTS:
                 self._stack.append(_CONSTANTS[name])
             elif name in _METHODS:
@@ -278,90 +216,32 @@ class _Machine:
         return items[::-1]
 
 
-# Function that reads the argument of an instruction.
-_Read = Callable[[_Input], Any]
-
-
-def _nothing(_: _Input) -> None:
-    return None
-
-
-def _number(code: str) -> _Read:
-    packed = struct.Struct(code)
-
-    def read(source: _Input) -> Any:
-        (number,) = packed.unpack(source.read(packed.size))
-        return number
-
-    return read
-
-
-def _sized(read_size: _Read, encoding: str | None = None) -> _Read:
-    """Returns the reader of bytes, or of a text, after their number."""
-
-    def read(source: _Input) -> bytes | str | _LongValue:
-        size = read_size(source)
-        if size > INLINE_BYTES:
-            return source.skip(size, is_text=encoding == "utf-8")
-        if size < 0:
-            raise ValueError("a negative size")
-        data = source.read(size)
-        return data if encoding is None else data.decode(encoding, "surrogatepass")
-
-    return read
-
-
-def _long(source: _Input) -> int:
-    (size,) = source.read(1)
-    return int.from_bytes(source.read(size), "little", signed=True)
-
-
-def _two_lines(source: _Input) -> tuple[str, str]:
-    return source.line(), source.line()
-
-
 _NAMES = {each.code.encode("latin-1"): each.name for each in pickletools.opcodes}
-_BYTE, _SHORT, _INT, _UNSIGNED, _UNSIGNED8 = map(_number, ("B", "<H", "<i", "<I", "<Q"))
-_PUSHED: Mapping[str, _Read] = {
-    "BININT": _INT,
-    "BININT1": _BYTE,
-    "BININT2": _SHORT,
-    "LONG1": _long,
-    "BINFLOAT": _number(">d"),
-    "BINUNICODE": _sized(_UNSIGNED, "utf-8"),
-    "SHORT_BINUNICODE": _sized(_BYTE, "utf-8"),
-    "BINUNICODE8": _sized(_UNSIGNED8, "utf-8"),
-    "BINBYTES": _sized(_UNSIGNED),
-    "SHORT_BINBYTES": _sized(_BYTE),
-    "BINBYTES8": _sized(_UNSIGNED8),
-    "BINSTRING": _sized(_INT, "latin-1"),
-    "SHORT_BINSTRING": _sized(_BYTE, "latin-1"),
-}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_METHODS: Mapping[str, tuple[Callable[..., None], _Read]] = {
-    "EMPTY_DICT": (_Machine.new_dict, _nothing),
-    "EMPTY_LIST": (_Machine.new_list, _nothing),
-    "MARK": (_Machine.mark, _nothing),
-    "TUPLE1": (_Machine.tuple_of_1, _nothing),
-    "TUPLE2": (_Machine.tuple_of_2, _nothing),
-    "TUPLE3": (_Machine.tuple_of_3, _nothing),
-    "TUPLE": (_Machine.tuple_to_mark, _nothing),
-    "APPEND": (_Machine.append, _nothing),
-    "APPENDS": (_Machine.appends, _nothing),
-    "SETITEM": (_Machine.set_item, _nothing),
-    "SETITEMS": (_Machine.set_items, _nothing),
-    "MEMOIZE": (_Machine.memoize, _nothing),
-    "STACK_GLOBAL": (_Machine.name_from_stack, _nothing),
-    "REDUCE": (_Machine.call, _nothing),
-    "BUILD": (_Machine.set_state, _nothing),
-    "BINPERSID": (_Machine.load_persistent, _nothing),
-    "BINPUT": (_Machine.put, _BYTE),
-    "BINGET": (_Machine.get, _BYTE),
-    "LONG_BINPUT": (_Machine.put, _UNSIGNED),
-    "LONG_BINGET": (_Machine.get, _UNSIGNED),
-    "GLOBAL": (_Machine.name, _two_lines),
-    "PROTO": (_Machine.skip, _BYTE),
-    "FRAME": (_Machine.skip, _UNSIGNED8),
+_METHODS: Mapping[str, tuple[Callable[..., None], ReadArgument]] = {
+    "EMPTY_DICT": (_Machine.new_dict, no_argument),
+    "EMPTY_LIST": (_Machine.new_list, no_argument),
+    "MARK": (_Machine.mark, no_argument),
+    "TUPLE1": (_Machine.tuple_of_1, no_argument),
+    "TUPLE2": (_Machine.tuple_of_2, no_argument),
+    "TUPLE3": (_Machine.tuple_of_3, no_argument),
+    "TUPLE": (_Machine.tuple_to_mark, no_argument),
+    "APPEND": (_Machine.append, no_argument),
+    "APPENDS": (_Machine.appends, no_argument),
+    "SETITEM": (_Machine.set_item, no_argument),
+    "SETITEMS": (_Machine.set_items, no_argument),
+    "MEMOIZE": (_Machine.memoize, no_argument),
+    "STACK_GLOBAL": (_Machine.name_from_stack, no_argument),
+    "REDUCE": (_Machine.call, no_argument),
+    "BUILD": (_Machine.set_state, no_argument),
+    "BINPERSID": (_Machine.load_persistent, no_argument),
+    "BINPUT": (_Machine.put, BYTE),
+    "BINGET": (_Machine.get, BYTE),
+    "LONG_BINPUT": (_Machine.put, UNSIGNED),
+    "LONG_BINGET": (_Machine.get, UNSIGNED),
+    "GLOBAL": (_Machine.name, two_lines),
+    "PROTO": (_Machine.skip, BYTE),
+    "FRAME": (_Machine.skip, UNSIGNED8),
 }
 
 
@@ -395,7 +275,7 @@ class PickledArray:
     """A numpy array in a pickle, created empty by one instruction and filled by another."""
 
     def __init__(self, *_: Any) -> None:
-        self._values: bytes | _LongValue = b""
+        self._values: bytes | LongValue = b""
         self.dtype = np.dtype(np.float32)
         self._order: Any = "C"
         self.shape: Shape = (0,)
@@ -408,10 +288,10 @@ class PickledArray:
         self._order = "F" if fortran else "C"
         # Protocol 2 stores bytes as latin-1 text.
         values = values.encode("latin-1") if isinstance(values, str) else values
-        self._values = _of_type((bytes, _LongValue), values)
+        self._values = _of_type((bytes, LongValue), values)
         self.shape = checked_shape(shape)
         size = self._size()
-        if not (values.fits(size) if isinstance(values, _LongValue) else len(values) == size):
+        if not (values.fits(size) if isinstance(values, LongValue) else len(values) == size):
             raise ValueError(f"an array of shape {shape} in another number of bytes")
 
     def read(self) -> np.ndarray:
@@ -421,7 +301,7 @@ class PickledArray:
             CheckpointError: if the file was changed, or the values are a text that is no bytes.
         """
         values = self._values
-        data = values.read(self._size()) if isinstance(values, _LongValue) else values
+        data = values.read(self._size()) if isinstance(values, LongValue) else values
         return np.frombuffer(data, self.dtype).reshape(self.shape, order=self._order)
 
     def stored(self) -> StoredArray:
@@ -433,12 +313,12 @@ class PickledArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def _bytes_as_text(text: Any, encoding: str) -> str | _LongValue:
+def _bytes_as_text(text: Any, encoding: str) -> str | LongValue:
     # Protocol 2 has no bytes: it stores latin-1 text and a call for encoding it, which is left to
     # the array.
     if encoding != "latin1":
         raise ValueError("bytes in an unknown encoding")
-    return _of_type((str, _LongValue), text)
+    return _of_type((str, LongValue), text)
 
 
 def _no_bytes() -> bytes:
