@@ -94,7 +94,7 @@ def test_large_constants_are_not_computed_beforehand(tmp_path):
 
 
 def opening_kilobytes(path):
-    """By how much the largest memory of this process grows when an inverter is opened."""
+    """Growth of the largest memory of this process when an inverter is opened."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     OnnxInverter(path, "cpu")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
