@@ -7,6 +7,7 @@ memory twice.
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from spectrodiff.models.denoiser import Denoiser
 FLOATS = frozenset(map(np.dtype, (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)))
 MAX_AXES, MAX_AXIS = 8, 1 << 40
 NAMES_SHOWN = 3  # names in an error about several parameters
+CHARACTERS_SHOWN = 100  # of a name in an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,12 @@ def checked_shape(shape: Any) -> Shape:
     ):
         raise ValueError("an invalid array shape")
     return shape
+
+
+def shown_name(name: str) -> str:
+    """Returns a name that was read from a file for an error: printable, not too long."""
+    short = name if len(name) <= CHARACTERS_SHOWN else f"{name[:CHARACTERS_SHOWN]}..."
+    return short if short.isprintable() else repr(short)
 
 
 # Location of a parameter: the name of its entry, or the names of one entry per layer.
@@ -106,6 +114,8 @@ def assemble_tree(
 ) -> Params:
     """Reads the parameter tree of a network after checking all names and shapes.
 
+    Beside the parameters, one entry is in memory at a time.
+
     Args:
         subject: file or folder, for errors.
         shapes: shape of every parameter by name, the levels of the tree joined by "/".
@@ -117,8 +127,10 @@ def assemble_tree(
         The nested tree, float32.
 
     Raises:
-        CheckpointError: if an entry is missing, unknown, of the wrong shape or unreadable.
+        CheckpointError: if an entry is missing, unknown, of the wrong shape or unreadable, or the
+            parameters are larger than the memory of this machine.
     """
+    _check_memory(subject, shapes)
     _check_names(subject, sources, stored)
     _check_shapes(subject, shapes, sources, stored, transposed)
     flat: dict[str, np.ndarray] = {}
@@ -131,10 +143,7 @@ def assemble_tree(
                     raise CheckpointError(subject, f"{entry} as floats", str(values.dtype))
                 part[...] = values.T if transposed and name.endswith("kernel") else values
     except MemoryError:
-        count = sum(math.prod(shape) for shape in shapes.values())
-        raise CheckpointError(
-            subject, "a model that fits in memory", f"{count:,} parameters"
-        ) from None
+        raise _too_large(subject, shapes) from None
     return nest(flat)
 
 
@@ -155,6 +164,30 @@ def take_apart(
         for part, entry in _parts(np.asarray(values), sources[name]):
             entries[entry] = part.T if transposed and name.endswith("kernel") else part
     return entries
+
+
+def _check_memory(subject: Path, shapes: Mapping[str, Shape]) -> None:
+    """Checks that the parameters fit into the memory of the machine, where it says its size.
+
+    Most systems hand out more than they have, and end the process when it is used.
+    """
+    try:
+        pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return
+    weight_bytes = _count(shapes) * np.dtype(np.float32).itemsize
+    if min(pages, page_bytes) > 0 and weight_bytes > pages * page_bytes:  # -1 if it is unknown
+        raise _too_large(subject, shapes)
+
+
+def _too_large(subject: Path, shapes: Mapping[str, Shape]) -> CheckpointError:
+    return CheckpointError(
+        subject, "a model that fits in memory", f"{_count(shapes):,} float32 parameters"
+    )
+
+
+def _count(shapes: Mapping[str, Shape]) -> int:
+    return sum(map(math.prod, shapes.values()))
 
 
 def _check_names(
@@ -200,5 +233,5 @@ def _entries(source: Source) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:NAMES_SHOWN])
+    shown = ", ".join(map(shown_name, names[:NAMES_SHOWN]))
     return shown if len(names) <= NAMES_SHOWN else f"{shown}, ... ({len(names)} in all)"

@@ -112,7 +112,7 @@ class PieceIndex:
                     notes={name: file[name] for name in NOTE_COLUMNS},
                     length=PieceLength(*file["length"].tolist()),
                 )
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
             got = f"{first_line(error)}; delete {path.parent} and prepare it anew"
             raise CorpusError(path, "a complete index of pieces", got) from error
 

@@ -170,7 +170,7 @@ def read_array(path: Path) -> np.ndarray:
     try:
         with open_regular(path) as file:
             array: np.ndarray = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise AudioError(path, "a stored array", first_line(error)) from None
     return array
 

@@ -1,18 +1,28 @@
 """Sizes of the inverters that can be trained."""
 
 import dataclasses
+import reprlib
 from typing import Any
 
 from spectrodiff.core.config import require
 from spectrodiff.core.errors import ConfigError
 
+# Largest sizes, many times those in use.
+_MOST = {
+    "width": 1 << 14,
+    "hidden_width": 1 << 16,
+    "layers": 256,
+    "kernel_frames": 255,
+    "window_samples": 640 * 64,
+}
+
 
 def _check_sizes(config: "InverterConfig") -> None:
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if type(value) is not int or not 1 <= value <= 1 << 16:
+        value, most = getattr(config, field.name), _MOST[field.name]
+        if type(value) is not int or not 1 <= value <= most:
             subject = f"{type(config).__name__}.{field.name}"
-            raise ConfigError(subject, "a whole number from 1 to 65536", repr(value))
+            raise ConfigError(subject, f"a whole number from 1 to {most}", reprlib.repr(value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +104,10 @@ def from_dict(sizes: dict[str, Any]) -> InverterConfig:
     """
     kind = sizes.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ConfigError("kind of inverter", f"one of {', '.join(KINDS)}", repr(kind))
+        raise ConfigError("kind of inverter", f"one of {', '.join(KINDS)}", reprlib.repr(kind))
     fields = {name: value for name, value in sizes.items() if name != "kind"}
     known = {field.name for field in dataclasses.fields(KINDS[kind])}
     if fields.keys() != known:
-        raise ConfigError(f"sizes of a {kind} inverter", ", ".join(known), ", ".join(fields))
+        got = ", ".join(map(reprlib.repr, fields)) if len(fields) < 20 else f"{len(fields)} others"
+        raise ConfigError(f"sizes of a {kind} inverter", ", ".join(known), got)
     return KINDS[kind](**fields)

@@ -4,6 +4,7 @@ Names, shapes and values are checked against the sizes.
 """
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -109,7 +110,7 @@ def _load_run(path: Path) -> StoredInverter:
 
 def _config(path: Path, sizes: object) -> InverterConfig:
     if not isinstance(sizes, dict):
-        raise CheckpointError(path, "the sizes of an inverter", repr(sizes))
+        raise CheckpointError(path, "the sizes of an inverter", reprlib.repr(sizes))
     try:
         return from_dict(sizes)
     except ConfigError as error:

@@ -20,6 +20,10 @@ _INPUT = "input_features"
 # Metadata in graphs exported here: `reach_frames` and `period_frames` of the inverter.
 REACH_METADATA = "spectrodiff_context_frames"
 PERIOD_METADATA = "spectrodiff_period_frames"
+MAX_FILE_BYTES = 1 << 31  # limit of the format
+# Largest value that is computed from constants once, and kept; by default 1 GiB.
+MAX_CONSTANT_BYTES = 64 << 20
+_CONSTANTS = "optimization.constant_folding_max_output_size_in_bytes"
 _EXPECTED = (
     f"an ONNX graph from {_INPUT} (1, frames, {NUM_MELS}) to audio (1, frames * {HOP_SAMPLES})"
 )
@@ -122,13 +126,19 @@ class OnnxInverter(Inverter):
 def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> Any:
     """Opens an ONNX graph; it uses all cores available to this process.
 
+    A graph is a program, which can ask for any memory and time when it runs; only what is computed
+    from constants while it is opened is limited. onnxruntime reads weights outside of the file from
+    regular files in its folder, and no others.
+
     Raises:
-        CheckpointError: if the file is missing or damaged.
+        CheckpointError: if the file is missing, damaged, no regular file, or larger than 2 GiB.
     """
     import onnxruntime
 
     if not path.is_file():
         raise CheckpointError(path, "an ONNX file", "no such file")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise CheckpointError(path, "an ONNX file of at most 2 GiB", "a larger one")
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _num_cores()
@@ -136,6 +146,7 @@ def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> 
     # spin, and memory must not be kept between calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = False
+    options.add_session_config_entry(_CONSTANTS, str(MAX_CONSTANT_BYTES))
     options.log_severity_level = 3  # errors only; warnings are about the export
     providers = ["CPUExecutionProvider"]
     if device != "cpu":

@@ -1,11 +1,20 @@
 import dataclasses
+import functools
 import math
+import os
 
 import numpy as np
 import pytest
 
 from spectrodiff.checkpoints.layouts.names import port_sources, t5x_sources
-from spectrodiff.checkpoints.tree import StoredArray, assemble, expected_shapes, flatten, nest
+from spectrodiff.checkpoints.tree import (
+    StoredArray,
+    assemble,
+    assemble_tree,
+    expected_shapes,
+    flatten,
+    nest,
+)
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.config import SIZES, ModelConfig
 
@@ -166,13 +175,24 @@ def test_whole_numbers_are_no_weights(tmp_path):
         assemble(tmp_path, CONFIG, t5x_sources(CONFIG), stored)
 
 
-def test_a_model_larger_than_memory(tmp_path):
-    config = dataclasses.replace(CONFIG, heads=1 << 30, head_width=1 << 25)
-    stored = {}
-    for name, source in t5x_sources(config).items():
-        shape = expected_shapes(config)[name]
-        for entry in [source] if isinstance(source, str) else source:
-            part = shape if isinstance(source, str) else shape[1:]
-            stored[entry] = StoredArray(part, lambda part=part: np.zeros((1,) * len(part)))
-    with pytest.raises(CheckpointError, match="fits in memory"):
-        assemble(tmp_path, config, t5x_sources(config), stored)
+@pytest.mark.parametrize("name", ["SC_PHYS_PAGES", None])
+def test_a_model_larger_than_memory(tmp_path, monkeypatch, name):
+    if name is None:
+        # A system that does not say how much memory it has.
+        monkeypatch.setattr(os, "sysconf", lambda name: -1)
+    stored = {"kernel": StoredArray((1 << 25, 1 << 25), lambda: np.zeros((1, 1)))}
+    with pytest.raises(CheckpointError, match="fits in memory, got 1,125,899,906,842,624 float32"):
+        assemble_tree(tmp_path, {"kernel": (1 << 25, 1 << 25)}, {"kernel": "kernel"}, stored)
+
+
+def test_memory_is_compared_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}.__getitem__)
+    names = {"kernel": "kernel"}
+    for rows, fits in ((10, True), (11, False)):
+        read = functools.partial(np.ones, (rows, 1024)) if fits else lambda: pytest.fail("read")
+        arguments = {"kernel": (rows, 1024)}, names, {"kernel": StoredArray((rows, 1024), read)}
+        if fits:
+            assert assemble_tree(tmp_path, *arguments)["kernel"].sum() == 10 * 1024
+        else:
+            with pytest.raises(CheckpointError, match="11,264 float32 parameters"):
+                assemble_tree(tmp_path, *arguments)

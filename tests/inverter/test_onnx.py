@@ -1,12 +1,15 @@
 import logging
+import resource
 
 import numpy as np
 import pytest
 from onnx import helper
 
 from spectrodiff.core.errors import AudioError, CheckpointError
+from spectrodiff.core.onnx_graph import Graph
 from spectrodiff.inverter import OnnxInverter
 from spectrodiff.inverter.onnx import open_session
+from tests.support.limits import Limited
 from tests.support.onnx_graphs import save_convolution, save_graph
 
 
@@ -67,6 +70,34 @@ def test_damaged_files_are_refused(released, tmp_path):
             OnnxInverter(tmp_path / name)
     with pytest.raises(CheckpointError, match="expected an ONNX file, got no such file"):
         OnnxInverter(tmp_path / "missing.onnx")
+
+
+def test_a_file_larger_than_the_format_allows(tmp_path):
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.truncate((1 << 31) + 1)  # no byte of it is on the disk
+    with pytest.raises(CheckpointError, match="at most 2 GiB"):
+        OnnxInverter(path, "cpu")
+
+
+def test_large_constants_are_not_computed_beforehand(tmp_path):
+    graph = Graph()
+    many = graph.add("ConstantOfShape", graph.integers(100 << 20))
+    small = graph.part(graph.add("Reshape", many, graph.integers(1, 1, -1)), 0, 1)
+    audio = graph.add("Add", "input_features", small, output="audio")
+    path = tmp_path / "large.onnx"
+    ports = [{name: (np.float32, [1, "frames", 128])} for name in ("input_features", audio)]
+    path.write_bytes(graph.model("large", *ports).SerializeToString())
+    # onnxruntime goes on without the constant where memory is limited: the peak counts.
+    with Limited("onnxruntime", OnnxInverter.__module__, memory_bytes=4 << 30) as child:
+        assert child.run(opening_kilobytes, path) < 100_000
+
+
+def opening_kilobytes(path):
+    """Growth of the largest memory of this process when an inverter is opened."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    OnnxInverter(path, "cpu")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
 @pytest.mark.parametrize("settings", [{"name": "mel"}, {"mels": 80}, {"inputs": 2}])

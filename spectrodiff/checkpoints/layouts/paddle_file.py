@@ -6,14 +6,14 @@ table for joining them.
 """
 
 import math
-import mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spectrodiff.checkpoints.layouts.safe_pickle import PickledArray, read_pickle
-from spectrodiff.checkpoints.tree import StoredArray, checked_shape
+from spectrodiff.checkpoints.tree import StoredArray, checked_shape, shown_name
+from spectrodiff.checkpoints.weights_file import WeightsFile
 from spectrodiff.core.errors import CheckpointError
 
 NAME_TABLE = "StructuredToParameterName@@"
@@ -26,12 +26,9 @@ def read_paddle_file(path: Path) -> dict[str, StoredArray]:
     Raises:
         CheckpointError: if the file is damaged or contains anything but arrays.
     """
-    try:
-        with path.open("rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:  # ValueError: an empty file
-        raise CheckpointError(path, "a readable pickle", str(error)) from None
-    state = read_pickle(memoryview(data), path)
+    file = WeightsFile(path)
+    with file.open() as stream:
+        state = read_pickle(file, stream)
     if not isinstance(state, dict):
         raise CheckpointError(path, "a dict of arrays", f"a {type(state).__name__}")
     state.pop(NAME_TABLE, None)
@@ -40,10 +37,9 @@ def read_paddle_file(path: Path) -> dict[str, StoredArray]:
         joined = {name: _join(state, row) for name, row in pieces.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            path, "complete arrays", f"pieces that do not match ({error})"
+            path, "complete arrays", f"pieces that do not match ({str(error)[:200]})"
         ) from None
-    arrays = joined | {name: _array(value, path, name).stored() for name, value in state.items()}
-    return {name: _releasing(array, data) for name, array in arrays.items()}
+    return joined | {name: _array(value, path, name).stored() for name, value in state.items()}
 
 
 def _array(value: Any, path: Path, name: str) -> PickledArray:
@@ -51,27 +47,35 @@ def _array(value: Any, path: Path, name: str) -> PickledArray:
     if isinstance(value, tuple) and len(value) == 2:
         value = value[1]
     if not isinstance(value, PickledArray):
-        raise CheckpointError(path, f"{name!r} to be an array", f"a {type(value).__name__}")
+        raise CheckpointError(
+            path, f"{shown_name(name)} to be an array", f"a {type(value).__name__}"
+        )
     return value
 
 
 def _join(state: dict[str, Any], row: dict[str, Any]) -> StoredArray:
     """Removes the flat pieces of one array from `state` and returns the array."""
     shape = checked_shape(tuple(row["OriginShape"]))
-    parts = [state.pop(name) for name in row["slices"]]
+    parts = [_flat_piece(state, name) for name in row["slices"]]
+    (kind,) = {part.dtype for part in parts}
     if sum(part.shape[0] for part in parts) != math.prod(shape):
         raise ValueError(f"shape {shape}")
-    return StoredArray(
-        shape, lambda: np.concatenate([part.read() for part in parts]).reshape(shape)
-    )
-
-
-def _releasing(array: StoredArray, data: mmap.mmap) -> StoredArray:
-    """Returns an array whose pages are released after reading."""
 
     def read() -> np.ndarray:
-        values = array.read().copy()
-        data.madvise(mmap.MADV_DONTNEED)
+        values, end = np.empty(shape, kind), 0
+        flat = values.reshape(-1)
+        for part in parts:
+            start, end = end, end + part.shape[0]
+            flat[start:end] = part.read()
         return values
 
-    return StoredArray(array.shape, read)
+    return StoredArray(shape, read)
+
+
+def _flat_piece(state: dict[str, Any], name: Any) -> PickledArray:
+    """Removes a piece of an array from `state` and returns it."""
+    # Hashing something else than a text can take for ever: a pair of pairs of pairs.
+    piece = state.pop(name) if isinstance(name, str) else None
+    if not isinstance(piece, PickledArray) or len(piece.shape) != 1:
+        raise TypeError("a piece that is no flat array")
+    return piece

@@ -3,27 +3,38 @@
 A pickle is a program: GLOBAL instructions import arbitrary names, and REDUCE instructions call
 them. This module interprets the instructions without importing anything: a global name is only a
 label, and a few known labels stand for functions that make an array or a dict. All other labels,
-and all instructions that arrays do not need, are errors. Memory use is proportional to the file,
-since values that an instruction can refer to twice are not copied.
+and all instructions that arrays do not need, are errors. Long values stay in the file until they
+are needed, and the number of instructions, which each make at most one value, is limited: at its
+limits, a pickle takes about 100 MB and a second.
 """
 
-import io
 import math
 import pickletools
 import struct
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
+from spectrodiff.checkpoints.pickle_input import (
+    BYTE,
+    PUSHED,
+    UNSIGNED,
+    UNSIGNED8,
+    LongValue,
+    PickleInput,
+    ReadArgument,
+    no_argument,
+    two_lines,
+)
 from spectrodiff.checkpoints.tree import StoredArray, checked_shape
+from spectrodiff.checkpoints.weights_file import WeightsFile
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.definition import Shape
 
-# Longer reads return views of the file instead of copies.
-COPY_BYTES = 4096
+# The largest models have a thousand arrays, with about 40 instructions each.
+MAX_INSTRUCTIONS = 500_000
 
 
 class Label(NamedTuple):
@@ -37,25 +48,28 @@ Labels = Mapping[str, Callable[..., Any] | None]
 
 
 def read_pickle(
-    data: bytes | memoryview,
-    subject: Path,
+    file: WeightsFile,
+    stream: BinaryIO,
     labels: Labels | None = None,
     persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Returns the content of a pickle of protocol 2, 3 or 4, numpy arrays as `PickledArray`.
 
     Args:
-        data: pickle; arrays keep views of it.
-        subject: file, for errors.
+        file: file that the arrays are read from later.
+        stream: the same file, opened, at the beginning of the pickle; afterwards at its end.
         labels: accepted global names in addition to those of numpy arrays and plain containers.
         persistent_load: converts a persistent id to a value, for formats that use them.
 
     Raises:
-        CheckpointError: if the pickle is damaged or contains other labels or instructions.
+        CheckpointError: if the pickle is damaged or contains other labels or instructions, or more
+            of them than any model needs.
     """
-    machine = _Machine(subject, {**_NUMPY_LABELS, **(labels or {})}, persistent_load)
+    machine = _Machine(
+        PickleInput(file, stream), {**_NUMPY_LABELS, **(labels or {})}, persistent_load
+    )
     try:
-        return machine.run(data)
+        return machine.run()
     except (
         AttributeError,
         LookupError,
@@ -67,7 +81,7 @@ def read_pickle(
         struct.error,
     ) as error:
         raise CheckpointError(
-            subject, "a complete pickle of arrays", f"a damaged one ({error})"
+            file.path, "a complete pickle of arrays", f"a damaged one ({str(error)[:200]})"
         ) from None
 
 
@@ -78,26 +92,28 @@ class _Machine:
     """Interpreter: a stack, a memo, and one method per kind of instruction."""
 
     def __init__(
-        self, subject: Path, labels: Labels, persistent_load: Callable[[Any], Any] | None
+        self, source: PickleInput, labels: Labels, persistent_load: Callable[[Any], Any] | None
     ) -> None:
-        self._subject, self._labels, self._persistent_load = subject, labels, persistent_load
+        self._source, self._labels, self._persistent_load = source, labels, persistent_load
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
 
-    def run(self, data: bytes | memoryview) -> Any:
-        for instruction, argument, _ in pickletools.genops(_ViewReader(data)):  # type: ignore[arg-type]
-            name = instruction.name
+    def run(self) -> Any:
+        source = self._source
+        for _ in range(MAX_INSTRUCTIONS):
+            name = _NAMES.get(source.read(1), "without a name")
             if name == "STOP":
                 return self._stack.pop()
-            if name in _PUSHED:
-                self._stack.append(argument)
+            if name in PUSHED:
+                self._stack.append(PUSHED[name](source))
             elif name in _CONSTANTS:
                 self._stack.append(_CONSTANTS[name])
             elif name in _METHODS:
-                _METHODS[name](self, argument)
-            elif name not in ("PROTO", "FRAME"):
+                method, read_argument = _METHODS[name]
+                method(self, read_argument(source))
+            else:
                 raise self._refusal(f"the pickle instruction {name}")
-        raise ValueError("no end")
+        raise self._refusal(f"more than {MAX_INSTRUCTIONS:,} instructions")
 
     def new_dict(self, _: None) -> None:
         self._stack.append({})
@@ -141,8 +157,11 @@ class _Machine:
     def get(self, key: int) -> None:
         self._stack.append(self._memo[key])
 
-    def name(self, module_and_name: str) -> None:
-        self._push_label(*module_and_name.split(" ", 1))
+    def skip(self, _: int) -> None:
+        pass
+
+    def name(self, module_and_name: tuple[str, str]) -> None:
+        self._push_label(*module_and_name)
 
     def name_from_stack(self, _: None) -> None:
         self._push_label(*self._pop(2))
@@ -172,7 +191,7 @@ class _Machine:
         self._stack.append(Label(label))
 
     def _refusal(self, got: str) -> CheckpointError:
-        return CheckpointError(self._subject, "a pickle of arrays and nothing else", got)
+        return CheckpointError(self._source.file.path, "a pickle of arrays and nothing else", got)
 
     def _extend_list(self, items: list[Any]) -> None:
         _of_type(list, self._stack[-1]).extend(items)
@@ -197,54 +216,33 @@ class _Machine:
         return items[::-1]
 
 
-_PUSHED = frozenset(
-    [
-        *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINSTRING", "SHORT_BINSTRING"),
-    ]
-)
+_NAMES = {each.code.encode("latin-1"): each.name for each in pickletools.opcodes}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_METHODS: Mapping[str, Callable[[_Machine, Any], None]] = {
-    "EMPTY_DICT": _Machine.new_dict,
-    "EMPTY_LIST": _Machine.new_list,
-    "MARK": _Machine.mark,
-    "TUPLE1": _Machine.tuple_of_1,
-    "TUPLE2": _Machine.tuple_of_2,
-    "TUPLE3": _Machine.tuple_of_3,
-    "TUPLE": _Machine.tuple_to_mark,
-    "APPEND": _Machine.append,
-    "APPENDS": _Machine.appends,
-    "SETITEM": _Machine.set_item,
-    "SETITEMS": _Machine.set_items,
-    "BINPUT": _Machine.put,
-    "LONG_BINPUT": _Machine.put,
-    "MEMOIZE": _Machine.memoize,
-    "BINGET": _Machine.get,
-    "LONG_BINGET": _Machine.get,
-    "GLOBAL": _Machine.name,
-    "STACK_GLOBAL": _Machine.name_from_stack,
-    "REDUCE": _Machine.call,
-    "BUILD": _Machine.set_state,
-    "BINPERSID": _Machine.load_persistent,
+_METHODS: Mapping[str, tuple[Callable[..., None], ReadArgument]] = {
+    "EMPTY_DICT": (_Machine.new_dict, no_argument),
+    "EMPTY_LIST": (_Machine.new_list, no_argument),
+    "MARK": (_Machine.mark, no_argument),
+    "TUPLE1": (_Machine.tuple_of_1, no_argument),
+    "TUPLE2": (_Machine.tuple_of_2, no_argument),
+    "TUPLE3": (_Machine.tuple_of_3, no_argument),
+    "TUPLE": (_Machine.tuple_to_mark, no_argument),
+    "APPEND": (_Machine.append, no_argument),
+    "APPENDS": (_Machine.appends, no_argument),
+    "SETITEM": (_Machine.set_item, no_argument),
+    "SETITEMS": (_Machine.set_items, no_argument),
+    "MEMOIZE": (_Machine.memoize, no_argument),
+    "STACK_GLOBAL": (_Machine.name_from_stack, no_argument),
+    "REDUCE": (_Machine.call, no_argument),
+    "BUILD": (_Machine.set_state, no_argument),
+    "BINPERSID": (_Machine.load_persistent, no_argument),
+    "BINPUT": (_Machine.put, BYTE),
+    "BINGET": (_Machine.get, BYTE),
+    "LONG_BINPUT": (_Machine.put, UNSIGNED),
+    "LONG_BINGET": (_Machine.get, UNSIGNED),
+    "GLOBAL": (_Machine.name, two_lines),
+    "PROTO": (_Machine.skip, BYTE),
+    "FRAME": (_Machine.skip, UNSIGNED8),
 }
-
-
-class _ViewReader:
-    """File over a buffer; long reads return views, so that arrays are not copied."""
-
-    def __init__(self, data: bytes | memoryview) -> None:
-        self._view, self._at = memoryview(data), 0
-
-    def read(self, count: int) -> bytes | memoryview:
-        piece = self._view[self._at : self._at + count]
-        self._at += len(piece)
-        return piece if len(piece) > COPY_BYTES else bytes(piece)
-
-    def readline(self) -> bytes:
-        line = io.BytesIO(self._view[self._at : self._at + COPY_BYTES]).readline()
-        self._at += len(line)
-        return line
 
 
 def _of_type(kind: Any, value: Any) -> Any:
@@ -277,8 +275,8 @@ class PickledArray:
     """A numpy array in a pickle, created empty by one instruction and filled by another."""
 
     def __init__(self, *_: Any) -> None:
-        self._values: bytes | memoryview | str = b""
-        self._dtype = np.dtype(np.float32)
+        self._values: bytes | LongValue = b""
+        self.dtype = np.dtype(np.float32)
         self._order: Any = "C"
         self.shape: Shape = (0,)
 
@@ -286,34 +284,41 @@ class PickledArray:
         self, _version: int, shape: Shape, kind: _PickledType, fortran: bool, values: Any
     ) -> None:
         """Sets type, shape and values; ValueError if they do not match."""
-        self._dtype = _of_type(_PickledType, kind).dtype
+        self.dtype = _of_type(_PickledType, kind).dtype
         self._order = "F" if fortran else "C"
-        self._values = _of_type((bytes, memoryview, str), values)
+        # Protocol 2 stores bytes as latin-1 text.
+        values = values.encode("latin-1") if isinstance(values, str) else values
+        self._values = _of_type((bytes, LongValue), values)
         self.shape = checked_shape(shape)
-        count = len(self._raw_bytes())
-        if count != math.prod(shape) * self._dtype.itemsize:
-            raise ValueError(f"an array of shape {shape} in {count} bytes")
+        size = self._size()
+        if not (values.fits(size) if isinstance(values, LongValue) else len(values) == size):
+            raise ValueError(f"an array of shape {shape} in another number of bytes")
 
     def read(self) -> np.ndarray:
-        """Returns the array: a view of the pickle, unless its bytes are stored as text."""
-        return np.frombuffer(self._raw_bytes(), self._dtype).reshape(self.shape, order=self._order)
+        """Returns the array.
+
+        Raises:
+            CheckpointError: if the file was changed, or the values are a text that is no bytes.
+        """
+        values = self._values
+        data = values.read(self._size()) if isinstance(values, LongValue) else values
+        return np.frombuffer(data, self.dtype).reshape(self.shape, order=self._order)
 
     def stored(self) -> StoredArray:
         """Returns the array as an entry that a parameter can be read from."""
         return StoredArray(self.shape, self.read)
 
-    def _raw_bytes(self) -> bytes | memoryview:
-        if isinstance(self._values, str):
-            return self._values.encode("latin-1")
-        return self._values
+    def _size(self) -> int:
+        """Returns the size of the values in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
-def _bytes_as_text(text: str, encoding: str) -> str:
+def _bytes_as_text(text: Any, encoding: str) -> str | LongValue:
     # Protocol 2 has no bytes: it stores latin-1 text and a call for encoding it, which is left to
     # the array.
     if encoding != "latin1":
         raise ValueError("bytes in an unknown encoding")
-    return _of_type(str, text)
+    return _of_type((str, LongValue), text)
 
 
 def _no_bytes() -> bytes:

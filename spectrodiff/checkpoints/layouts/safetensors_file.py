@@ -1,22 +1,39 @@
 """Reads `.safetensors` files one array at a time, and writes them."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+import json
+import math
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from spectrodiff.checkpoints.tree import StoredArray
+from spectrodiff.checkpoints.tree import StoredArray, checked_shape
+from spectrodiff.checkpoints.weights_file import WeightsFile
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import CheckpointError, OutputError
+from spectrodiff.models.definition import Shape
+
+# Names and shapes of the largest models take a tenth of it.
+MAX_HEADER_BYTES = 2 << 20
 
 _TYPES: Mapping[StoredType, Any] = {
     "float32": np.float32,
     "float16": np.float16,
     "bfloat16": ml_dtypes.bfloat16,
 }
+_CODES: Mapping[str, np.dtype[Any]] = {
+    code: np.dtype(kind)
+    for code, kind in {
+        **{"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16},
+        **{"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8},
+        **{"U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_},
+    }.items()
+}
+_METADATA = "__metadata__"
+_LENGTH = struct.Struct("<Q")  # of the header
 
 
 def read_safetensors(path: Path) -> dict[str, StoredArray]:
@@ -25,18 +42,24 @@ def read_safetensors(path: Path) -> dict[str, StoredArray]:
     Raises:
         CheckpointError: if the file is damaged or cannot be read.
     """
-    with _open(path) as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-
-    def stored(name: str) -> StoredArray:
-        def read() -> np.ndarray:
-            # Opened again, since pages read through a memory map stay in memory.
-            with _open(path) as file:
-                return file.get_tensor(name)
-
-        return StoredArray(shapes[name], read)
-
-    return {name: stored(name) for name in shapes}
+    file = WeightsFile(path)
+    begin, header = _read_header(file)
+    header.pop(_METADATA, None)
+    arrays: dict[str, StoredArray] = {}
+    end = 0
+    try:
+        # Arrays follow each other without gaps.
+        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            kind, shape = _CODES[entry["dtype"]], checked_shape(tuple(entry["shape"]))
+            start, end = end, end + math.prod(shape) * kind.itemsize
+            if entry["data_offsets"] != [start, end]:
+                raise ValueError("arrays that are not side by side")
+            arrays[name] = _stored(file, begin + start, shape, kind)
+        if begin + end != file.size:
+            raise ValueError(f"{file.size - begin:,} bytes of {end:,}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    return arrays
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -45,8 +68,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         CheckpointError: if the file is damaged or cannot be read.
     """
-    with _open(path) as file:
-        return dict(file.metadata() or {})
+    _, header = _read_header(WeightsFile(path))
+    metadata = header.get(_METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise _damaged(path, "metadata that are no texts")
+    return metadata
 
 
 def write_safetensors(
@@ -88,13 +114,30 @@ def write_safetensors(
         raise OutputError(subject or path, "enough space for the weights", str(error)) from None
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    import safetensors
-
+def _read_header(file: WeightsFile) -> tuple[int, dict[str, Any]]:
+    """Returns the position of the first array, and the entries of the header by name."""
+    if file.size < _LENGTH.size:
+        raise _damaged(file.path, f"{file.size} bytes")
+    (length,) = _LENGTH.unpack(file.read(0, _LENGTH.size))
+    if length > min(MAX_HEADER_BYTES, file.size - _LENGTH.size):
+        raise _damaged(file.path, f"a header of {length:,} bytes in {file.size:,}")
     try:
-        with safetensors.safe_open(path, framework="np") as file:
-            yield file
-    except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        got = f"another format or a damaged file ({error})"
-        raise CheckpointError(path, "a complete safetensors file of floats", got) from None
+        header = json.loads(file.read(_LENGTH.size, length).decode())
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file.path, str(error)) from None
+    if not isinstance(header, dict):
+        raise _damaged(file.path, "a header without names")
+    return _LENGTH.size + length, header
+
+
+def _stored(file: WeightsFile, start: int, shape: Shape, kind: np.dtype[Any]) -> StoredArray:
+    def read() -> np.ndarray:
+        data = file.read(start, math.prod(shape) * kind.itemsize)
+        return np.frombuffer(data, kind).reshape(shape) if data else np.empty(shape, kind)
+
+    return StoredArray(shape, read)
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    got = f"another format or a damaged file ({reason[:200]})"
+    return CheckpointError(path, "a complete safetensors file of floats", got)

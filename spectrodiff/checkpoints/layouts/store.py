@@ -5,6 +5,7 @@ by the names of `expected_shapes`, and `inverter.onnx` or `inverter.safetensors`
 """
 
 import json
+import reprlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,10 +86,10 @@ def _first_tokenization(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _check_files(folder: Path, sizes: Any) -> set[str]:
     if not isinstance(sizes, dict) or not {WEIGHTS} <= sizes.keys() <= {WEIGHTS, *INVERTERS}:
-        raise CheckpointError(folder / SETTINGS, f"the size of {WEIGHTS}", repr(sizes))
+        raise CheckpointError(folder / SETTINGS, f"the size of {WEIGHTS}", reprlib.repr(sizes))
     for name, size in sizes.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
             got = f"{path.stat().st_size}" if path.is_file() else "no file"
-            raise CheckpointError(path, f"{size} bytes", got)
+            raise CheckpointError(path, f"{reprlib.repr(size)} bytes", got)
     return set(sizes)

@@ -9,19 +9,19 @@ followed, for each key, by the length of a storage and its bytes.
 import functools
 import math
 import os
-import pickletools
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
 from spectrodiff.checkpoints.layouts.safe_pickle import Label, Labels, read_pickle
-from spectrodiff.checkpoints.tree import StoredArray, checked_shape
+from spectrodiff.checkpoints.tree import StoredArray, checked_shape, shown_name
+from spectrodiff.checkpoints.weights_file import WeightsFile
+from spectrodiff.checkpoints.zip_files import stored_members
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.definition import Shape
 
@@ -35,7 +35,9 @@ STORAGE_TYPES: dict[str, Any] = {
 }
 OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # 0x1950a86a20f9469cfc6c, pickled
 OLD_VERSION = 1001
-MAX_PICKLE_BYTES = 64 << 20  # the largest model's names and shapes take a few hundred kilobytes
+MAX_PICKLE_BYTES = 8 << 20  # the largest model's names and shapes take a few hundred kilobytes
+# Values between those of a tensor that are read with them, if they are not as many as its own.
+MAX_GAP_BYTES = 8 << 20
 
 
 class _Storage(NamedTuple):
@@ -61,44 +63,54 @@ def read_torch_file(path: Path) -> dict[str, StoredArray]:
     Raises:
         CheckpointError: if the file is in another format, is damaged, or contains other objects.
     """
-    if zipfile.is_zipfile(path):
-        return _read_archive(path)
-    with path.open("rb") as file:
-        is_old = file.read(len(OLD_MAGIC)) == OLD_MAGIC
+    file = WeightsFile(path)
+    with file.open() as opened:
+        is_archive = zipfile.is_zipfile(opened)
+        opened.seek(0)
+        is_old = opened.read(len(OLD_MAGIC)) == OLD_MAGIC
+    if is_archive:
+        return _read_archive(file)
     if is_old:
-        return _read_old_file(path)
+        return _read_old_file(file)
     raise CheckpointError(path, "a file in a torch format", "an incomplete file or another format")
 
 
-# Size of a storage in bytes, and the function that reads it.
-_Place = tuple[int, Callable[[], bytes]]
+class _Place(NamedTuple):
+    """Bytes of a storage.
+
+    Attributes:
+        size: number of bytes.
+        read: reads a range, given its start and its size in bytes.
+    """
+
+    size: int
+    read: Callable[[int, int], bytes]
 
 
-def _read_archive(path: Path) -> dict[str, StoredArray]:
-    with _open(path) as archive:
-        members = {member.filename: member for member in archive.infolist()}
-        pickles = [name for name in members if name.endswith("/data.pkl")]
-        if len(pickles) != 1 or members[pickles[0]].file_size > MAX_PICKLE_BYTES:
-            raise CheckpointError(path, "a torch archive", "an archive without a valid data.pkl")
-        folder = pickles[0].removesuffix("data.pkl")
-        byteorder = f"{folder}byteorder"  # present since torch 2.1; before, little-endian
-        if byteorder in members and _read(path, archive, members[byteorder]) != b"little":
-            raise CheckpointError(path, "little-endian tensors", "another byte order")
-        state = read_pickle(_read(path, archive, members[pickles[0]]), path, _LABELS, _storage)
+def _read_archive(file: WeightsFile) -> dict[str, StoredArray]:
+    path, members = file.path, stored_members(file)
+    pickles = [name for name in members if name.endswith("/data.pkl")]
+    if len(pickles) != 1 or members[pickles[0]].size > MAX_PICKLE_BYTES:
+        raise CheckpointError(path, "a torch archive", "an archive without a valid data.pkl")
+    folder = pickles[0].removesuffix("data.pkl")
+    byteorder = members.get(f"{folder}byteorder")  # since torch 2.1; before, little-endian
+    if byteorder and byteorder.read(0, min(byteorder.size, 16)) != b"little":
+        raise CheckpointError(path, "little-endian tensors", "another byte order")
+    pickled = members[pickles[0]]
+    pickled.read(0, pickled.size)  # compares its checksum
+    with file.open() as stream:
+        stream.seek(pickled.start())
+        state = read_pickle(file, stream, _LABELS, _storage)
 
     def find(storage: _Storage) -> _Place | None:
         member = members.get(f"{folder}data/{storage.key}")
-
-        def read() -> bytes:
-            with _open(path) as archive:
-                return _read(path, archive, member)  # type: ignore[arg-type]
-
-        return None if member is None else (member.file_size, read)
+        return None if member is None else _Place(member.size, member.read)
 
     return _stored_arrays(path, state, find)
 
 
-def _read_old_file(path: Path) -> dict[str, StoredArray]:
+def _read_old_file(file: WeightsFile) -> dict[str, StoredArray]:
+    path = file.path
     storages: dict[str, _Storage] = {}
 
     def note_storage(reference: Any) -> _Storage:
@@ -106,9 +118,9 @@ def _read_old_file(path: Path) -> dict[str, StoredArray]:
         storage = _storage(tuple(reference))
         return storages.setdefault(storage.key, storage)
 
-    with path.open("rb") as file:
+    with file.open() as stream:
         _, version, machine, state, keys = (
-            read_pickle(_next_pickle(path, file), path, _LABELS, note_storage) for _ in range(5)
+            read_pickle(file, stream, _LABELS, note_storage) for _ in range(5)
         )
         if version != OLD_VERSION or not isinstance(machine, dict) or not isinstance(keys, list):
             raise CheckpointError(
@@ -116,44 +128,22 @@ def _read_old_file(path: Path) -> dict[str, StoredArray]:
             )
         if machine.get("little_endian") is not True:
             raise CheckpointError(path, "little-endian tensors", "another byte order")
-        file_bytes = path.stat().st_size
         places: dict[str, _Place] = {}
         for key in keys:
             storage = storages.get(key) if isinstance(key, str) else None
-            head = file.read(8)
+            head = stream.read(8)
             if storage is None or len(head) < 8 or head != struct.pack("<q", storage.length):
                 raise CheckpointError(path, "a complete torch file", "an incomplete or damaged one")
-            start, size = file.tell(), storage.length * storage.dtype.itemsize
-            places[key] = (
-                min(size, file_bytes - start),
-                functools.partial(_read_range, path, start, size),
+            start, size = stream.tell(), storage.length * storage.dtype.itemsize
+            places[key] = _Place(
+                min(size, file.size - start), functools.partial(_read_range, file, start)
             )
-            file.seek(size, os.SEEK_CUR)
+            stream.seek(size, os.SEEK_CUR)
     return _stored_arrays(path, state, lambda storage: places.get(storage.key))
 
 
-def _next_pickle(path: Path, file: BinaryIO) -> bytes:
-    """Reads the pickle at the current position of the file."""
-    start = file.tell()
-    try:
-        for _ in pickletools.genops(file):
-            pass
-    except (ValueError, OverflowError, MemoryError, UnicodeDecodeError) as error:
-        raise CheckpointError(path, "a complete torch file", f"damage ({error})") from None
-    size = file.tell() - start
-    if size > MAX_PICKLE_BYTES:
-        raise CheckpointError(path, "a pickle of names and shapes", f"{size:,} bytes")
-    file.seek(start)
-    return file.read(size)
-
-
-def _read_range(path: Path, start: int, size: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(start)
-            return file.read(size)
-    except OSError as error:
-        raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
+def _read_range(file: WeightsFile, storage_at: int, start: int, size: int) -> bytes:
+    return file.read(storage_at + start, size)
 
 
 def _stored_arrays(
@@ -168,42 +158,31 @@ def _stored(
     path: Path, name: str, tensor: Any, find: Callable[[_Storage], _Place | None]
 ) -> StoredArray:
     if not isinstance(tensor, _Tensor):
-        raise CheckpointError(path, f"{name!r} to be a tensor", f"a {type(tensor).__name__}")
+        expected = f"{shown_name(name)} to be a tensor"
+        raise CheckpointError(path, expected, f"a {type(tensor).__name__}")
     storage, offset, shape, strides = tensor
     wanted = storage.length * storage.dtype.itemsize
     place = find(storage)
-    if place is None or place[0] != wanted:
-        got = "none" if place is None else str(place[0])
-        raise CheckpointError(path, f"{wanted} bytes of {name!r}", got)
-    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    if math.prod(shape) and last >= storage.length:
-        raise CheckpointError(path, f"{name!r} to be within its storage", f"shape {shape}")
-    _, read_bytes = place
+    if place is None or place.size != wanted:
+        got = "none" if place is None else str(place.size)
+        raise CheckpointError(path, f"{wanted} bytes of {shown_name(name)}", got)
+    count, item = math.prod(shape), storage.dtype.itemsize
+    span = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    if count and offset + span > storage.length:
+        expected = f"{shown_name(name)} to be within its storage"
+        raise CheckpointError(path, expected, f"shape {shape}")
+    if count and (span - count) * item > max(count * item, MAX_GAP_BYTES):
+        expected = f"{shown_name(name)} as values close to each other"
+        raise CheckpointError(path, expected, f"{count:,} of {span:,}")
 
     def read() -> np.ndarray:
-        flat = np.frombuffer(read_bytes(), storage.dtype)
+        data = place.read(offset * item, span * item) if count else b""
+        flat = np.frombuffer(data, storage.dtype)
         return np.lib.stride_tricks.as_strided(
-            flat[offset:], shape, [stride * flat.itemsize for stride in strides], writeable=False
+            flat, shape, [stride * item for stride in strides], writeable=False
         )
 
     return StoredArray(shape, read)
-
-
-def _open(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(path, "a complete torch archive", str(error)) from None
-
-
-def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    try:
-        data = archive.read(member)
-    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(path, f"a complete {member.filename}", f"damage ({error})") from None
-    if len(data) != member.file_size:
-        raise CheckpointError(path, f"a complete {member.filename}", f"{len(data)} bytes")
-    return data
 
 
 def _storage(reference: Any) -> _Storage:

@@ -14,12 +14,12 @@ vggish-10086976.pth of https://github.com/harritaylor/torchvggish/releases.
 """
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from spectrodiff.checkpoints.layouts.npz_file import read_npz
 from spectrodiff.checkpoints.layouts.safetensors_file import read_safetensors
 from spectrodiff.checkpoints.layouts.torch_file import read_torch_file
 from spectrodiff.checkpoints.tree import Source, StoredArray, assemble_tree
@@ -63,7 +63,7 @@ def import_vggish(path: str | os.PathLike[str]) -> tuple[VggishConfig, Params]:
     if not path.is_file():
         raise CheckpointError(path, _WANTED, "no such file")
     if path.suffix == ".npz":
-        stored = _read_npz(path)
+        stored = read_npz(path)
     elif path.suffix == ".safetensors":
         stored = read_safetensors(path)
     else:
@@ -107,21 +107,17 @@ def _read_sizes(
         if len(stored[entry].shape) != 1:
             raise CheckpointError(path, f"{entry} as a vector", f"shape {stored[entry].shape}")
         widths[name] = stored[entry].shape[0]
-    return VggishConfig(
+    config = VggishConfig(
         channels=tuple(widths[name] for name in CONVOLUTIONS),
         hidden=(widths["fc1_1"], widths["fc1_2"]),
         dims=widths["fc2"],
     )
+    for name, most in zip(widths, _widths(VggishConfig()), strict=True):
+        if not 1 <= widths[name] <= most:
+            expected = f"1 to {most} outputs of {name}, as published"
+            raise CheckpointError(path, expected, str(widths[name]))
+    return config
 
 
-def _read_npz(path: Path) -> dict[str, StoredArray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(path, "a complete npz file of arrays", str(error)) from None
-    return {name: _in_memory(array) for name, array in arrays.items()}
-
-
-def _in_memory(array: np.ndarray) -> StoredArray:
-    return StoredArray(array.shape, lambda: array)
+def _widths(config: VggishConfig) -> tuple[int, ...]:
+    return (*config.channels, *config.hidden, config.dims)

@@ -96,7 +96,7 @@ def _read(file: Path) -> np.ndarray | None:
     try:
         with open_regular(file) as opened:
             stored: np.ndarray = np.load(opened)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, MemoryError):
         return None
     return stored
 

@@ -3,20 +3,22 @@
 import itertools
 import logging
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from spectrodiff.core.errors import AudioError, first_line
-from spectrodiff.core.files import open_regular
+from spectrodiff.checkpoints.layouts.npz_file import read_npz
+from spectrodiff.checkpoints.tree import StoredArray, shown_name
+from spectrodiff.core.errors import AudioError, CheckpointError
 from spectrodiff.data.corpora.folders import ALL_AUDIO_SUFFIXES, group_by_name
 from spectrodiff.evaluation.metrics.distances import MAX_FULL_DIMS, Statistics
 from spectrodiff.evaluation.store import read_array
 
 logger = logging.getLogger(__name__)
+
+MAX_DIMS = 4096  # of statistics in a file; embeddings in use have up to 2048
 
 _EXPECTED = "a folder of audio files or of embeddings (.npy), or a file of statistics (.npz)"
 
@@ -97,20 +99,25 @@ def read_statistics(path: Path, embedding: str | None = None) -> Statistics:
         AudioError: if the file is missing, damaged, or has no statistics of this embedding.
     """
     try:
-        with open_regular(path) as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise AudioError(path, "a file of statistics (.npz)", first_line(error)) from None
+        arrays = read_npz(path)
+    except CheckpointError as error:
+        raise AudioError(path, "a file of statistics (.npz)", error.got) from None
     prefixes = [name[: -len("mu")] for name in arrays if name == "mu" or name.endswith(".mu")]
     wanted = [f"{embedding}."] if f"{embedding}." in prefixes else prefixes
     if len(wanted) != 1:
         expected = f"arrays mu and cov of {embedding or 'one embedding'}"
-        raise AudioError(path, expected, ", ".join(arrays) or "no arrays")
-    mean, covariance = arrays[f"{wanted[0]}mu"], arrays.get(f"{wanted[0]}cov", np.zeros(()))
-    if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
-        got = f"shapes {mean.shape} and {covariance.shape}"
-        raise AudioError(path, "mu [dims] and cov [dims, dims]", got)
-    mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
+        got = ", ".join(map(shown_name, list(arrays)[:20])) or "no arrays"
+        raise AudioError(path, expected, got)
+    none = StoredArray((), lambda: np.zeros(()))
+    stored = arrays[f"{wanted[0]}mu"], arrays.get(f"{wanted[0]}cov", none)
+    shape = stored[0].shape
+    if len(shape) != 1 or stored[1].shape != 2 * shape or not 1 <= shape[0] <= MAX_DIMS:
+        got = f"shapes {shape} and {stored[1].shape}"
+        raise AudioError(path, f"mu [dims] and cov [dims, dims], of at most {MAX_DIMS} dims", got)
+    try:
+        mean, covariance = (array.read().astype(np.float64) for array in stored)
+    except CheckpointError as error:
+        raise AudioError(path, error.expected, error.got) from None
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise AudioError(path, "finite statistics", "NaN or infinity")
     # The tolerance is that of float16, in which some tools store them.

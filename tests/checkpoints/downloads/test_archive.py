@@ -8,12 +8,14 @@ import zipfile
 import numpy as np
 import pytest
 
+from spectrodiff.checkpoints.downloads.archive import unpack
 from spectrodiff.checkpoints.downloads.fetch import arrived_bytes, fetch
 from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.core.files import cache_folder
 from tests.support.files import files_below
+from tests.support.limits import Limited
 
 
 def make_zip(files: dict[str, bytes]) -> bytes:
@@ -146,6 +148,35 @@ def test_an_archive_too_large(file_server, url, tmp_path, monkeypatch):
         fetch_zip(url, tmp_path)
     monkeypatch.setattr("spectrodiff.checkpoints.downloads.archive.MAX_UNPACKED_BYTES", 15_800)
     assert files_below(fetch_zip(url, tmp_path)) == FILES
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (zipfile.ZIP_DEFLATED, "73,400,320 bytes in 1 files"),
+        (zipfile.ZIP_BZIP2, "another compression than deflate"),
+        (zipfile.ZIP_LZMA, "another compression than deflate"),
+    ],
+)
+def test_an_archive_of_nothing(tmp_path, method, message):
+    path = tmp_path / "some.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("zeros", bytes(70 << 20))
+    with pytest.raises(CheckpointError, match=message):
+        unpack(path, tmp_path / "unpacked", "some.zip")
+    assert not (tmp_path / "unpacked").exists()
+
+
+def test_an_archive_with_an_endless_directory(tmp_path):
+    path, size = tmp_path / "some.zip", 3 << 30
+    with path.open("wb") as file:
+        file.seek(size)
+        file.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, size, 0, 0))
+    with (
+        Limited(unpack.__module__) as child,
+        pytest.raises(CheckpointError, match="a directory of more than"),
+    ):
+        child.run(unpack, path, tmp_path / "unpacked", "some.zip")
 
 
 @pytest.mark.parametrize("damage", ["a page", "a changed byte", "half"])

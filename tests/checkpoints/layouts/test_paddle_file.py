@@ -59,6 +59,9 @@ def test_an_array_in_pieces(paddle_file, protocol):
         {"a": {"OriginShape": (2, -3), "slices": ["a@@.0", "a@@.1"]}},
         {"a": {"OriginShape": 6, "slices": ["a@@.0", "a@@.1"]}},
         {"a": {"OriginShape": (2, 3), "slices": ["a@@.0", "text"]}},
+        {"a": {"OriginShape": (2, 3), "slices": ["a@@.0", "doubles"]}},
+        {"a": {"OriginShape": (2, 3), "slices": ["rows"]}},
+        {"a": {"OriginShape": (0,), "slices": []}},
         {"a": {"slices": ["a@@.0", "a@@.1"]}},
         {"a": [1]},
         [1],
@@ -66,8 +69,9 @@ def test_an_array_in_pieces(paddle_file, protocol):
 )
 def test_pieces_that_do_not_fit(paddle_file, table):
     state = {"a@@.0": KERNEL.flatten()[:4], "a@@.1": KERNEL.flatten()[4:], "text": "x"}
+    state |= {"doubles": np.zeros(2), "rows": np.zeros((6, 1000), np.float32)}
     path = paddle_file({**state, "UnpackBigParamInfor@@": table})
-    with pytest.raises(CheckpointError, match="pieces"):
+    with pytest.raises(CheckpointError, match="pieces that do not match"):
         read_paddle_file(path)
 
 

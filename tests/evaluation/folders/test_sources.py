@@ -8,6 +8,7 @@ from spectrodiff.evaluation.folders.sources import (
     read_statistics,
     read_vectors,
 )
+from tests.support.limits import Limited
 
 
 def touch(folder, *names):
@@ -92,10 +93,23 @@ def test_stored_statistics(tmp_path):
     np.testing.assert_array_equal(read_statistics(path).covariance, np.arange(1025.0))
 
 
+def test_statistics_of_more_dimensions_than_any(tmp_path):
+    # Small files, since zeros are.
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, mu=np.zeros(5_000), cov=np.zeros((5_000, 5_000), np.float16))
+    with (
+        Limited(read_statistics.__module__, memory_bytes=40 << 20) as child,
+        pytest.raises(AudioError, match="at most 4096 dims"),
+    ):
+        child.run(read_statistics, path)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"a": np.zeros(2)}, "got a"),
+        ({"mu": np.zeros(5_000), "cov": np.zeros(())}, r"shapes \(5000,\) and \(\)"),
+        ({f"{i}.mu": np.zeros(2) for i in range(999)}, r"of one embedding, got 0\.mu.{1,200}$"),
         ({"mu": np.zeros(2)}, r"shapes \(2,\) and \(\)"),
         ({"mu": np.zeros(2), "cov": np.zeros((3, 3))}, r"shapes \(2,\) and \(3, 3\)"),
         ({"mu": np.full(2, np.inf), "cov": np.eye(2)}, "NaN or infinity"),
