@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # What `make test` runs; nothing means everything. A file stays with one worker, which makes what its
 # tests share once; the longest come first, as tests/conftest.py says.
 TESTS ?=
+# Packages that are built rather than downloaded, this one too, are built with pinned tools.
+BUILD := --build-constraint requirements-build.txt
 
 .PHONY: play demo site test check lint clean
 
@@ -33,14 +35,14 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/installed: requirements.txt pyproject.toml
+$(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
 	$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 14); \
 		sys.exit(None if ok else "Python 3.11 to 3.14 is needed, this is " + sys.version.split()[0] \
 		+ "; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --upgrade --requirement requirements-build.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt $(BUILD)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(BUILD)
 	@touch $@
 
 clean:

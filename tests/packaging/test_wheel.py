@@ -116,15 +116,16 @@ def test_commands_of_the_container_work(tmp_path):
     shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(*ignored))
     programs = make_environment(find_python(version), tmp_path / "venv")
     # The image's pip is uv here, which takes the same words and is several times faster.
-    pip = programs / "pip"
+    pip = tmp_path / "path" / "pip"
+    pip.parent.mkdir()
     pip.write_text(
         f'#!/bin/sh\nexec "{sys.executable}" -m uv pip "$@" --python "{programs}/python"\n'
     )
     pip.chmod(0o755)
     commands = re.findall(r"^RUN (.*)$", text, re.MULTILINE)
     ours = [command for command in commands if "apt-get" not in command]
-    assert len(ours) == len(commands) - 1 == 3
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    assert len(ours) == len(commands) - 1 == 4
+    path = os.pathsep.join([str(pip.parent), str(programs), os.environ["PATH"]])
     for command in ours:
         run("sh", "-c", command, cwd=copied, env={**os.environ, "PATH": path, "CUDA": ""})
     assert 'ENTRYPOINT ["spectrodiff"]' in text
