@@ -1,6 +1,6 @@
 """Resolves the dependencies for every platform and Python; --write also renews the pins.
 
-These are requirements.txt and requirements-build.txt, with hashes of all files that an index offers.
+These are requirements.txt and requirements-build.txt, with hashes of all files of a version.
 Nothing is installed, and only wheels count, so that no compiler is needed. It needs `uv`.
 """
 
