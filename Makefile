@@ -8,7 +8,7 @@ TESTS ?=
 # Packages that are built rather than downloaded, this one too, are built with pinned tools.
 BUILD := --build-constraint requirements-build.txt
 
-.PHONY: play demo site test check lint clean
+.PHONY: play demo site sbom test check lint clean
 
 # Opens a page that plays a song while it is rendered, until Ctrl-C.
 play: $(VENV)/installed
@@ -23,6 +23,12 @@ demo: $(VENV)/installed
 site: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs/site . out/site
 	@echo "open out/site/index.html"
+
+# Lists what the wheel holds and the packages it is installed with, in out/sbom.json (CycloneDX).
+sbom: $(VENV)/installed
+	rm -rf out/wheel
+	$(BIN)/python -m build --wheel --no-isolation --outdir out/wheel
+	$(BIN)/python .ci/sbom.py out/wheel/*.whl --out out/sbom.json
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
