@@ -170,8 +170,8 @@ def content_policy(style: str, script: str) -> str:
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in (style, script)
     )
-    # Positions on the axes are attributes `style`. To some browsers files beside a page that was
-    # opened without a server are not its own.
+    # Positions on the axes are attributes `style`. Whether files beside a page that was opened
+    # without a server are 'self' is left to browsers.
     return (
         f"default-src 'none'; script-src 'sha256-{own_script}'; style-src 'sha256-{own_style}'; "
         "style-src-attr 'unsafe-inline'; img-src 'self' file: data:; media-src 'self' file:; "
