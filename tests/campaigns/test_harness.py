@@ -1,4 +1,4 @@
-"""What campaigns notice, and how they go on."""
+"""Campaigns notice all kinds of faults, and go on where they stopped."""
 
 import json
 
