@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.support.browser import EXECUTABLE, Browser
 from tests.support.made_up import METRICS, ROWS, make_evaluation
 from tests.support.page_parser import parse, parse_markdown
 
+ROOT = Path(__file__).parents[2]
 HURT = "window.hurt=1"
 NAMES = (
     f"<img src=x onerror={HURT}>",
@@ -166,3 +169,11 @@ def test_answers_are_no_formulas_in_a_spreadsheet(pages, browser, tmp_path):
     assert {line["listener"] for line in lines} == {"'=1+1"}
     assert {line["song"] for line in lines} == set(NAMES)
     assert {line["seconds_left"] for line in lines} == {"0.00"}
+
+
+def test_scripts_write_no_html():
+    folders = (ROOT / "spectrodiff/report/templates", ROOT / "spectrodiff/player/page")
+    scripts = [path for folder in folders for path in folder.glob("*.js")]
+    assert len(scripts) > 10
+    writes = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc"
+    assert not [path for path in scripts if re.search(writes, path.read_text())]
