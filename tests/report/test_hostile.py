@@ -32,8 +32,8 @@ def hostile(k):
     return NAMES[k % len(NAMES)]
 
 
-def make_report(folder, offset=0.0):
-    """Writes a report in which every text is hostile."""
+def make_hostile(folder):
+    """Writes an evaluation in which every text is hostile."""
     folder.mkdir()
     changes = {
         "title": hostile(1),
@@ -52,18 +52,17 @@ def make_report(folder, offset=0.0):
     }
     corpora = {f"{hostile(k)}:{hostile(k + 1)}".replace("javascript:", ""): [] for k in (0, 2)}
     corpora |= {"corpus:test": list(NAMES), "maestro/v3:test": []}
-    make_evaluation(folder, corpora, seconds=1.5, model=hostile(3), offset=offset, **changes)
-    return write_report(folder, songs_per_corpus=len(NAMES))
+    make_evaluation(folder, corpora, seconds=1.5, model=hostile(3), **changes)
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
-    report = make_report(folder / "one")
-    make_report(folder / "two", 0.5)
     reports = [folder / "one", folder / "two"]
+    for report in reports:
+        make_hostile(report)
     return {
-        "report": report,
+        "report": write_report(reports[0], songs_per_corpus=len(NAMES)),
         "sheet": write_listening_sheet(reports, folder / "sheet", title=hostile(2)),
     }
 
