@@ -38,7 +38,8 @@ class Advisory:
     def __str__(self) -> str:
         fixes = ", ".join(str(fix) for fix in sorted(self.fixes))
         fix = f"fixed in {fixes}" if fixes else "no fix is known"
-        return f"{' = '.join(sorted(self.ids))}; {fix}. {self.summary}".rstrip()
+        line = f"{' = '.join(sorted(self.ids))}; {fix}. {self.summary}".rstrip()
+        return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 def main() -> int:

@@ -87,7 +87,7 @@ def test_what_is_printed(tmp_path):
         span(("introduced", "1.6"), ("fixed", "1.9.2")),
     )
     entries = [
-        entry(1, twice, aliases=["CVE-0-1"]),
+        entry(1, twice, aliases=["CVE-0-1"], summary="Trouble 1.\x1b[2J"),
         # The same under another id, with another fix.
         entry(2, part("some.package", span(("introduced", "0"), ("fixed", "1.10"))),
               aliases=["CVE-0-1"], summary=None),
@@ -99,7 +99,7 @@ def test_what_is_printed(tmp_path):
     pins = ["some-package==1.9.1 ; python_version < '3' \\", "    --hash=sha256:00", "fine==1"]
     counted = "of 2 packages are affected; 3 advisories name them"
     assert check(tmp_path, entries, pins) == (1, [
-        "some-package 1.9.1: CVE-0-1 = MADE-1 = MADE-2; fixed in 1.9.2, 1.10. Trouble 1.",
+        "some-package 1.9.1: CVE-0-1 = MADE-1 = MADE-2; fixed in 1.9.2, 1.10. Trouble 1. [2J",
         f"1 {counted}",
     ])  # fmt: skip
     assert check(tmp_path, entries, pins, "--ignore", "CVE-0-1") == (0, [f"0 {counted}"])
