@@ -174,6 +174,9 @@ def test_a_take_that_the_server_forgot_is_made_anew(page):
 def test_the_server_stops_and_comes_back(tab, page_song):
     arguments = (str(page_song), "--model", "mini")
     server = Server(*arguments)
+    # The page before says goodbye to its own server.
+    tab.visit("about:blank")
+    tab.problems.clear()
     tab.origin = server.address
     tab.visit(server.address)
     tab.wait_for("window.player?.complete()")

@@ -71,7 +71,7 @@ def parse(page: Path) -> Element:
 
 
 def parse_markdown(text: str) -> Element:
-    """What a text in Markdown becomes, with tables and struck-out text as on GitHub."""
+    """Elements of a text in Markdown, with the tables and struck-out text of GitHub."""
     from markdown_it import MarkdownIt
 
     return parse_text(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text))
