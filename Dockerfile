@@ -15,11 +15,12 @@ RUN apt-get update && \
 
 WORKDIR /opt/spectrodiff
 COPY . .
-RUN pip install --requirement requirements.txt
-RUN pip install --no-deps .
+RUN pip install --upgrade --requirement requirements-build.txt
+RUN pip install --build-constraint requirements-build.txt --requirement requirements.txt
+RUN pip install --build-constraint requirements-build.txt --no-deps .
 # ONNX Runtime for GPUs is installed into the same folder as the one for CPUs, which has to go first.
 RUN if [ -n "$CUDA" ]; then \
-      pip install --requirement requirements.txt ".[$CUDA]" && \
+      pip install ".[$CUDA]" && \
       pip freeze | grep onnxruntime-gpu > gpu.txt && \
       pip uninstall --yes onnxruntime onnxruntime-gpu && \
       pip install --no-deps --requirement gpu.txt; \

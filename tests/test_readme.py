@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^(<!-- not run: .*? -->\n)?```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FOR_THE_SITE = re.compile(r"^<!-- site\n.*?^-->$", re.MULTILINE | re.DOTALL)
 # These install the package or run this very suite; the Makefile's targets are checked separately.
-NOT_AGAIN = re.compile(r"^(make (play|demo|site|test|check)|python -m venv .*|pip install .*)$")
+NOT_AGAIN = re.compile(
+    r"^(make (play|demo|site|sbom|test|check)|python -m venv .*|(python -m )?pip install .*)$"
+)
 
 
 # In an order in which every page has what its commands need.

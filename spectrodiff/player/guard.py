@@ -40,19 +40,19 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        host, origin = headers.get("host", "").lower(), headers.get("origin")
-        own = origin is None or origin.lower() in (f"http://{host}", f"https://{host}")
-        if not (self._is_known(host) and own):
-            error = "this address may only be opened in a browser on this machine"
-            await JSONResponse({"error": error}, 403)(scope, receive, send)
-            return
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", "").lower(), headers.get("origin")
+        own = origin is None or origin.lower() in (f"http://{host}", f"https://{host}")
+        if not (self._is_known(host) and own):
+            error = "this address may only be opened in a browser on this machine"
+            await JSONResponse({"error": error}, 403)(scope, receive, send_guarded)
+            return
         await self._app(scope, receive, send_guarded)
 
     def _is_known(self, host: str) -> bool:

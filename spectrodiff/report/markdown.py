@@ -51,7 +51,7 @@ def table_lines(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Escapes what Markdown would take for its marks; the text stays in one line."""
-    for mark in "\\`*_<>[]#":
+    for mark in "\\`*_<>[]#&~":
         text = text.replace(mark, "\\" + mark)
     return re.sub(r"[ \t\r\n]+", " ", text)
 
@@ -67,13 +67,13 @@ def _head(results: Results) -> str:
 def _summary(results: Results) -> list[str]:
     """Returns our means beside the paper's where they are comparable, else ours first."""
     if stands_beside(results):
-        parts = [table_lines(summary_table(results)), comparison_note(results)]
+        parts = [table_lines(summary_table(results)), escape(comparison_note(results))]
         other = measured_table(results, without_paper=True)
         return parts + ([table_lines(other)] if other else [])
     measured = measured_table(results)
     parts = [table_lines(measured)] if measured else []
     if has_paper_corpora(results):
-        parts += [table_lines(paper_table(results)), comparison_note(results)]
+        parts += [table_lines(paper_table(results)), escape(comparison_note(results))]
     return parts
 
 

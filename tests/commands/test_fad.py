@@ -49,6 +49,14 @@ def test_csv(folders, capsys):
     assert whole["reference_files"] == rows[1]["reference_files"] == "2"
 
 
+def test_names_in_csv_are_no_formulas_in_a_spreadsheet(folders, capsys):
+    (folders / "a/0.npy").rename(folders / "a/=1+1.npy")
+    (folders / "a/1.npy").rename(folders / "a/x-1.npy")
+    run(folders / "a", folders / "b", "--per_file", "--csv", "--replicates", "0")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["file"] for row in rows} == {"", "'=1+1", "x-1"}
+
+
 def test_audio_without_weights(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for side, scale in (("a", 0.1), ("b", 0.2)):

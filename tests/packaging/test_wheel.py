@@ -1,5 +1,7 @@
 """The wheel in bare environments: it installs, and it renders without a checkout."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -73,6 +75,40 @@ def test_sdist_holds_the_tests_and_no_results(built):
     assert not tops & {"out", ".venv", "build"}
 
 
+def test_bill_of_materials_lists_what_is_installed(wheel, tmp_path):
+    pytest.importorskip("cyclonedx")
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    out = tmp_path / "out" / "sbom.json"
+    run(sys.executable, ROOT / ".ci" / "sbom.py", wheel, "--out", out)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(out.read_text()) is None
+    bill = json.loads(out.read_text())
+    own = bill["metadata"]["component"]
+    assert own["name"] == "spectrodiff"
+    assert own["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+    hashes = {
+        (each["name"], each["version"]): {given["content"] for given in each["hashes"]}
+        for each in [own, *bill["components"]]
+    }
+    version = own["version"]
+    assert hashes["spectrodiff", version] == {hashlib.sha256(wheel.read_bytes()).hexdigest()}
+    weights = ROOT / "spectrodiff" / "weights"
+    files = [*weights.rglob("*.safetensors"), *(ROOT / "examples").glob("*.mid")]
+    assert len(files) == 7
+    for file in files:
+        place = file.relative_to(ROOT).as_posix().removeprefix("spectrodiff/")
+        expected = {hashlib.sha256(file.read_bytes()).hexdigest()}
+        assert hashes[f"spectrodiff/{place}", version] == expected
+    # Every pin, with all of its hashes.
+    lock = (ROOT / "requirements.txt").read_text().replace("\\\n", "")
+    pins = re.findall(r"^([\w.-]+)==([\w.]+)(.*)$", lock, re.MULTILINE)
+    assert len(pins) > 140
+    for name, pinned, rest in pins:
+        assert hashes[name, pinned] == set(re.findall("[0-9a-f]{64}", rest)), name
+    assert len(bill["components"]) == len(pins) + len(files)
+
+
 def make_environment(python, folder):
     run(python, "-m", "venv", "--without-pip", folder)
     return folder / "bin"
@@ -116,15 +152,16 @@ def test_commands_of_the_container_work(tmp_path):
     shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(*ignored))
     programs = make_environment(find_python(version), tmp_path / "venv")
     # The image's pip is uv here, which takes the same words and is several times faster.
-    pip = programs / "pip"
+    pip = tmp_path / "path" / "pip"
+    pip.parent.mkdir()
     pip.write_text(
         f'#!/bin/sh\nexec "{sys.executable}" -m uv pip "$@" --python "{programs}/python"\n'
     )
     pip.chmod(0o755)
     commands = re.findall(r"^RUN (.*)$", text, re.MULTILINE)
     ours = [command for command in commands if "apt-get" not in command]
-    assert len(ours) == len(commands) - 1 == 3
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    assert len(ours) == len(commands) - 1 == 4
+    path = os.pathsep.join([str(pip.parent), str(programs), os.environ["PATH"]])
     for command in ours:
         run("sh", "-c", command, cwd=copied, env={**os.environ, "PATH": path, "CUDA": ""})
     assert 'ENTRYPOINT ["spectrodiff"]' in text

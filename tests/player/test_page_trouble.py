@@ -1,5 +1,6 @@
 """The page of `spectrodiff play` when something is odd: files, sizes, a server that stops."""
 
+import json
 import signal
 
 import pytest
@@ -10,6 +11,12 @@ from tests.support.notation import note_table
 from tests.support.played import Server
 
 HOSTILE = "<img src=x onerror=window.hurt=1><script>window.hurt=1</script>"
+MORE_HOSTILE = (
+    '"><script>window.hurt=1<\u2215script>',
+    "javascript:window.hurt=1",
+    "' onfocus=window.hurt=1 autofocus x='",
+    "&lt;img src=x onerror=window.hurt=1&gt;",
+)
 # Lets the first part through (49 kB), and the rest when the gate is opened.
 GATE = """
 let passed = 0;
@@ -50,9 +57,28 @@ def test_names_from_files_are_shown_as_text(page, tmp_path):
     assert page.text("#title") == HOSTILE.replace("/", "")
     assert page.run("document.querySelectorAll('main img, main script').length") == 0
     assert page.run("window.hurt === undefined")
+    for name in MORE_HOSTILE:
+        page.drop(f"{name}.mid", path.read_bytes())
+        page.wait_for(f"document.getElementById('title').textContent === {json.dumps(name)}")
     # By the dialog, too.
     page.set_files("#file", path)
     page.wait_for("document.title.startsWith('hostile')")
+    assert page.run("document.querySelectorAll('main img, main script, [onerror]').length") == 0
+    assert page.run("window.hurt === undefined")
+
+
+def test_scripts_of_others_do_not_run(page):
+    # If a name were read as HTML after all, the policy would keep it from running.
+    page.run(f"document.querySelector('main').insertAdjacentHTML('beforeend', {HOSTILE!r})")
+    page.run(
+        "(() => { const script = document.createElement('script');"
+        "script.textContent = 'window.hurt = 1'; document.head.append(script); })()"
+    )
+    page.wait_for("[...document.images].every((image) => image.complete)")
+    assert page.run("window.hurt === undefined")
+    refused = [problem for problem in page.problems if "Content Security Policy" in problem]
+    assert len(refused) >= 2
+    assert page.own_problems("Content Security Policy", "404") == []
 
 
 def test_a_file_of_50_megabytes_is_not_sent(page):
@@ -148,6 +174,9 @@ def test_a_take_that_the_server_forgot_is_made_anew(page):
 def test_the_server_stops_and_comes_back(tab, page_song):
     arguments = (str(page_song), "--model", "mini")
     server = Server(*arguments)
+    # The page before says goodbye to its own server.
+    tab.visit("about:blank")
+    tab.problems.clear()
     tab.origin = server.address
     tab.visit(server.address)
     tab.wait_for("window.player?.complete()")

@@ -76,6 +76,8 @@ def test_the_page_loads_nothing_from_elsewhere(server):
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
+    for path in ("/static/main.js", "/api/setup", "/static/no_such_file.js"):
+        assert server.ask("GET", path)[1].headers["Content-Security-Policy"] == policy
 
 
 def test_rows_of_a_song(song):
@@ -305,8 +307,9 @@ def test_requests_that_make_no_sense(server, song):
     assert list(server.parts(f"{path}/parts?revision=0&segment=1000")) == []
     assert server.ask("DELETE", path)[0] == 200
     assert server.refusal("GET", f"{path}/parts")[0] == 404
-    assert server.ask("GET", "/static/../app.py")[0] == 404
-    assert server.ask("GET", "/static/%2e%2e/app.py")[0] == 404
+    for address in ("../app.py", "%2e%2e/app.py", "..%2fapp.py", "..%5capp.py", "/etc/passwd"):
+        assert server.ask("GET", f"/static/{address}")[0] == 404
+    assert server.refusal("POST", "/api/examples/..%2f..%2fREADME")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -324,8 +327,9 @@ def test_requests_that_make_no_sense(server, song):
 )
 def test_other_pages_may_not_ask(server, headers):
     for method, path in (("GET", "/api/setup"), ("POST", "/api/examples/greensleeves")):
-        status, _, body = server.ask(method, path, headers=headers)
+        status, response, body = server.ask(method, path, headers=headers)
         assert status == 403
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert "on this machine" in json.loads(body)["error"]
     own = {"Origin": server.address.rstrip("/")}
     assert server.ask("GET", "/api/setup", headers=own)[0] == 200

@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from spectrodiff.core.errors import printable
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation.results import read_results
 from spectrodiff.music.tokenization import Tokenization
@@ -13,6 +14,7 @@ from spectrodiff.sharing.card import Card, Sample, write_card
 from spectrodiff.sharing.origins import Origin
 from tests.support.made_models import PORT_SIZES, made_model
 from tests.support.made_up import HOSTILE, make_evaluation
+from tests.support.page_parser import parse_markdown
 
 MODEL = made_model(
     PORT_SIZES,
@@ -105,7 +107,9 @@ def test_the_table_of_an_evaluation(tmp_path):
     assert "secret" not in text
 
 
-@pytest.mark.parametrize("hostile", [*HOSTILE, "a | b", "[x](y)\n# z", "`c`\x1b[31m"])
+@pytest.mark.parametrize(
+    "hostile", [*HOSTILE, "a | b ~~c~~ &lt;d&gt;", "[x](y)\n# z", "`c`\x1b[31m"]
+)
 def test_nothing_is_markup(hostile):
     settings = {"Training": {"task": hostile}, "Data": {"corpora": [hostile]}}
     origin = dataclasses.replace(ORIGIN, settings=settings, started_from=hostile, devices=[hostile])
@@ -123,6 +127,14 @@ def test_nothing_is_markup(hostile):
         if line.startswith("| task") or line.startswith("| devices"):
             assert len(re.findall(r"(?<!\\)\|", line)) == 3
     assert "](samples/1_a%20b.flac)" in body
+    document = parse_markdown(body)
+    text = {"h1", "h2", "p", "ul", "li", "pre", "code", "details", "summary", "a", "img"}
+    assert document.names() <= text | {"table", "thead", "tbody", "tr", "th", "td"}
+    _, listen = (link.attributes["href"] for link in document.all("a"))
+    assert listen == "samples/1_a%20b.flac"
+    assert [image.attributes["src"] for image in document.all("img")] == ["samples/1_a%20b.png"]
+    [title] = document.all("h1")
+    assert title.text.split() == printable(hostile).split()
 
 
 def test_folders_with_spaces_are_left_out_of_the_scores(tmp_path):

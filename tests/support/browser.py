@@ -180,6 +180,7 @@ class Browser:
         url = details.get("request", {}).get("url", "")
         bad = {
             "Runtime.exceptionThrown": True,
+            "Page.javascriptDialogOpening": True,
             "Network.loadingFailed": not details.get("canceled"),
             "Log.entryAdded": details.get("entry", {}).get("level") == "error",
             "Runtime.consoleAPICalled": details.get("type") in ("error", "warning"),

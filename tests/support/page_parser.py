@@ -31,6 +31,11 @@ class Element:
                 found += child.all(name, **attributes)
         return found
 
+    def names(self) -> set[str]:
+        """Names of all elements below this one."""
+        below = [child for child in self.children if isinstance(child, Element)]
+        return {child.name for child in below}.union(*(child.names() for child in below))
+
     def _has(self, wanted: dict[str, str]) -> bool:
         classes = (self.attributes.get("class") or "").split()
         return all(
@@ -62,8 +67,19 @@ class _Parser(html.parser.HTMLParser):
 
 
 def parse(page: Path) -> Element:
+    return parse_text(page.read_text(encoding="utf-8"))
+
+
+def parse_markdown(text: str) -> Element:
+    """Elements of a text in Markdown, with the tables and struck-out text of GitHub."""
+    from markdown_it import MarkdownIt
+
+    return parse_text(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text))
+
+
+def parse_text(text: str) -> Element:
     parser = _Parser()
-    parser.feed(page.read_text(encoding="utf-8"))
+    parser.feed(text)
     parser.close()
     assert len(parser.stack) == 1, f"<{parser.stack[-1].name}> is not closed"
     return parser.stack[0]

@@ -133,7 +133,7 @@ def csv_rows(result: "FolderDistance") -> Iterator[Sequence[object]]:
     """Yields the row of both folders, and those of single files."""
     interval = result.interval
     yield (
-        result.embedding,
+        plain_text(result.embedding),
         "",
         result.distance,
         interval.low if interval else None,
@@ -146,8 +146,13 @@ def csv_rows(result: "FolderDistance") -> Iterator[Sequence[object]]:
     )
     for name, distance in result.per_file.items():
         reference = (result.reference.files, result.reference.frames)
-        # The table may be shown on a terminal.
-        yield (result.embedding, printable(name), distance, None, None, None, 1, None, *reference)
+        texts = (plain_text(result.embedding), plain_text(printable(name)))
+        yield (*texts, distance, None, None, None, 1, None, *reference)
+
+
+def plain_text(name: str) -> str:
+    """Returns a name with an apostrophe before what spreadsheets would take for a formula."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def _remark(embedding: "Embedding | None") -> str:

@@ -173,7 +173,9 @@ const columns = ["sheet", "listener", "place", "corpus", "split", "song", "left"
 
 // Answers as CSV (RFC 4180), one line per comparison in the order of playback.
 function csv() {
-  const quoted = (value) => '"' + String(value).replaceAll('"', '""') + '"';
+  // An apostrophe keeps spreadsheets from computing a name that looks like a formula.
+  const plain = (value) => String(value).replace(/^[=+@\t\r-]/, "'$&");
+  const quoted = (value) => '"' + plain(value).replaceAll('"', '""') + '"';
   const lines = [columns.join(",")];
   state.order.forEach((trial, place) => {
     const record = state.trials[trial];
