@@ -201,8 +201,7 @@ def checkpoints_of(path: Path, step: int | None = None) -> list[Path]:
 
 def _listed(steps: list[int]) -> str:
     """Returns the steps as a phrase; of many, the first and the last."""
-    shown = steps if len(steps) <= MAX_TRIED else [steps[0], "...", steps[-1]]
-    return f"steps {', '.join(map(str, shown))}"
+    return f"steps {steps if len(steps) <= MAX_TRIED else f'{steps[0]} to {steps[-1]}'}"
 
 
 def damage(folder: Path, parts: Mapping[str, int]) -> str | None:

@@ -81,8 +81,8 @@ class Sampler:
         if self.spacing not in get_args(Spacing):
             raise ConfigError("spacing", f"one of {', '.join(get_args(Spacing))}", self.spacing)
         whole = isinstance(self.steps, int) and not isinstance(self.steps, bool)
-        expected = f"a whole number >= 1 and at most {MAX_STEPS}"
-        require(whole and 1 <= self.steps <= MAX_STEPS, "steps", expected, self.steps)
+        require(whole and self.steps >= 1, "steps", "a whole number >= 1", self.steps)
+        require(self.steps <= MAX_STEPS, "steps", f"at most {MAX_STEPS}", self.steps)
         require(0 < self.start <= 1, "start", "a time in (0, 1]", self.start)
         if self.times is not None:
             possible = all(0 < time <= 1 for time in self.times)

@@ -84,8 +84,8 @@ class LinearSchedule:
         betas = (self.beta_min, self.beta_max)
         expected = "two variances in (0, 1)"
         require(all(0 < beta < 1 for beta in betas), "schedule", expected, betas)
-        expected = f"at least 2 steps, at most {MAX_LEVELS}"
-        require(2 <= self.steps <= MAX_LEVELS, "schedule", expected, self.steps)
+        require(self.steps >= 2, "schedule", "at least 2 steps", self.steps)
+        require(self.steps <= MAX_LEVELS, "schedule", f"at most {MAX_LEVELS} steps", self.steps)
 
     def logsnr(self, time: Float[AnyArray, "*shape"]) -> Float[AnyArray, "*shape"]:
         """Log signal-to-noise ratio at times in [0, 1]."""

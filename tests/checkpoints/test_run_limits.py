@@ -155,7 +155,5 @@ def test_only_the_newest_of_many_damaged_checkpoints_are_tried(limited, run):
         CheckpointError, match=r"2999: expected an undamaged checkpoint.* 15 before"
     ):
         limited.run(import_run, run)
-    with pytest.raises(
-        CheckpointError, match=r"a checkpoint of step 7000, got steps 1, \.\.\., 2999"
-    ):
+    with pytest.raises(CheckpointError, match=r"a checkpoint of step 7000, got steps 1 to 2999"):
         limited.run(import_run, run, step=7000)

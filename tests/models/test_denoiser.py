@@ -265,7 +265,7 @@ def test_time_embedding_by_hand():
 
 def test_impossible_sizes_are_named():
     with pytest.raises(
-        ConfigError, match=r"ModelConfig.heads: expected a whole number from 1 to 2147483647, got 0"
+        ConfigError, match=r"ModelConfig.heads: expected a whole number from 1 to 1024, got 0"
     ):
         dataclasses.replace(TINY_CONTEXT, heads=0)
     for changes in ({}, {"kind": "autoregressive", "context_frames": 0}):
