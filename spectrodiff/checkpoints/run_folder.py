@@ -7,7 +7,6 @@ of the parameters is preferred if there is one.
 import json
 import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 
 from spectrodiff.checkpoints.formats.orbax_part import Found, brief_reason, read_part
 from spectrodiff.checkpoints.model import Checkpoint, read_description, read_formatted
-from spectrodiff.checkpoints.tree import expected_shapes, flatten, nest
+from spectrodiff.checkpoints.tree import check_memory, expected_shapes, flatten, nest
 from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.core.files import check_tree
 from spectrodiff.core.json_files import read_json, text_of
@@ -123,10 +122,8 @@ def read_params(
         CheckpointError: if no checkpoint can be read, or it does not match.
     """
     folders = checkpoints_of(path, step)[:MAX_TRIED]
-    count = sum(map(math.prod, shapes.values()))
-    size = count * np.dtype(np.float32).itemsize
-    if size > _memory_bytes():
-        raise CheckpointError(path, "a model that fits in memory", f"{count:,} parameters")
+    check_memory(path, shapes)
+    size = sum(map(math.prod, shapes.values())) * np.dtype(np.float32).itemsize
     average = _keeps_average(run_of(path))
     wrong: dict[Path, str] = {}
     for folder in folders:
@@ -140,15 +137,6 @@ def read_params(
         return Read(folder, _read_part(folder, part, shapes, partly))
     newest = folders[0]
     raise damaged(newest, wrong[newest], others=len(folders) - 1)
-
-
-def _memory_bytes() -> float:
-    """Returns the size of this machine's memory, infinity where it is not told."""
-    try:
-        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return math.inf
-    return size if size > 0 else math.inf
 
 
 def _read_part(folder: Path, part: str, shapes: dict[str, Shape], partly: bool) -> Params:

@@ -130,7 +130,7 @@ def assemble_tree(
         CheckpointError: if an entry is missing, unknown, of the wrong shape or unreadable, or the
             parameters are larger than the memory of this machine.
     """
-    _check_memory(subject, shapes)
+    check_memory(subject, shapes)
     _check_names(subject, sources, stored)
     _check_shapes(subject, shapes, sources, stored, transposed)
     flat: dict[str, np.ndarray] = {}
@@ -166,10 +166,17 @@ def take_apart(
     return entries
 
 
-def _check_memory(subject: Path, shapes: Mapping[str, Shape]) -> None:
+def check_memory(subject: Path, shapes: Mapping[str, Shape]) -> None:
     """Checks that the parameters fit into the memory of the machine, where it says its size.
 
     Most systems hand out more than they have, and end the process when it is used.
+
+    Args:
+        subject: file or folder, for errors.
+        shapes: shape of every parameter by name.
+
+    Raises:
+        CheckpointError: if they do not.
     """
     try:
         pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
