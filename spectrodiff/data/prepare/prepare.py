@@ -4,13 +4,12 @@ import contextlib
 import itertools
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.core.errors import ConfigError, CorpusError, OutputError, first_line
-from spectrodiff.core.files import unwritable
+from spectrodiff.core.files import temporary_folder, unwritable
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
@@ -176,7 +175,7 @@ def _run(
     tfds.disable_progress_bar()
     settings = tfds.download.DownloadConfig(beam_options=beam_options, try_download_gcs=False)
     # TFDS requires a download folder, even without downloads.
-    with tempfile.TemporaryDirectory() as downloads:
+    with temporary_folder() as downloads:
         builder.download_and_prepare(download_dir=downloads, download_config=settings)
 
 
