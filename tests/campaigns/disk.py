@@ -17,12 +17,13 @@ from typing import NamedTuple
 from spectrodiff.core.errors import OutputError
 from spectrodiff.core.files import PARTIAL
 from tests.campaigns.disks import device
+from tests.campaigns.disks.commands import COMMANDS
 from tests.campaigns.disks.device import Disk, Size
 from tests.campaigns.disks.functions import FUNCTIONS
 from tests.campaigns.disks.writer import Captured, CommandError, Materials, Writer
 from tests.campaigns.harness import Campaign, Limits
 
-WRITERS: dict[str, Writer] = {**FUNCTIONS}
+WRITERS: dict[str, Writer] = {**FUNCTIONS, **COMMANDS}
 FREE_SPACE = "MB of free space"  # asked for before a download
 ROOM, REPORTED, WENT_ON = "room enough", "reported", "went on"
 # Twice what is most like a full disk.
@@ -121,6 +122,7 @@ class Workshop:
         self._known: dict[str, tuple[Tree, Size]] = {}
         self._out, self._temporary = self.disk.folder / "out", self.disk.folder / "tmp"
         # For this process and those it starts.
+        os.environ["SPECTRODIFF_CACHE"] = str(self.disk.home / "cache")
         os.environ["TMPDIR"] = tempfile.tempdir = str(self._temporary)
 
     def begin(self, writer: Writer) -> None:
@@ -164,7 +166,8 @@ class Workshop:
     def check_leftovers(self) -> None:
         """Checks that there are no temporary files."""
         found = [path for path in self.disk.folder.rglob("*") if path.name.startswith(PARTIAL)]
-        found += self._temporary.iterdir()
+        # TFDS removes its folder at the end of the process.
+        found += (path for path in self._temporary.iterdir() if not path.name.endswith("tfds"))
         assert not found, f"left: {', '.join(str(path) for path in found)}"
 
 
