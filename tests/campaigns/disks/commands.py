@@ -88,19 +88,6 @@ def evaluate(out: Path, materials: Materials) -> None:
     command("evaluate", *words)
 
 
-def fad(out: Path, materials: Materials) -> None:
-    import numpy as np
-
-    from tests.support.onnx_graphs import save_convolution
-
-    graph = materials.home / "embedding.onnx"
-    if not graph.exists():
-        save_convolution(graph)
-    folder = materials.pairs / "train"
-    command("fad", folder, folder, "--onnx", graph, "--cache", out / "cache", "--replicates", 0)
-    assert np.all([np.isfinite(np.load(path)).all() for path in out.rglob("*.npy")])
-
-
 def compare(out: Path, materials: Materials) -> None:
     first, second = (materials.home / name for name in ("one", "two"))
     command("compare", first, second, "--out", out / "numbers.json")
@@ -119,23 +106,6 @@ def transcribe(out: Path, materials: Materials) -> None:
     spectrodiff.checkpoints.layouts.mt3.MAX_TOKENS = 24
     recording = materials.pairs / "test" / "last.wav"
     command("transcribe", recording, "--out", out / "song.mid", "--transcriber", folder)
-
-
-def output(out: Path, _: Materials) -> None:
-    """A result on standard output, which is a file on the disk."""
-    import os
-    import sys
-
-    out.mkdir(exist_ok=True)
-    with (out / "result.json").open("w") as file:
-        before = os.dup(1)
-        try:
-            os.dup2(file.fileno(), 1)
-            command("inspect", GOLDEN / "midi" / "dense.mid", "--json")
-        finally:
-            sys.stdout.flush()
-            os.dup2(before, 1)
-            os.close(before)
 
 
 def evaluations(out: Path, materials: Materials) -> None:
@@ -174,8 +144,6 @@ COMMANDS = {
     "convert onnx": Writer(convert_inverter("inverter.onnx")),
     "push": Writer(push, replaces=False),
     "evaluate": Writer(evaluate, free=("scores.json", "*/scores.json", "index.html")),
-    "fad": Writer(fad),
     "compare": Writer(compare, evaluations),
     "transcribe": Writer(transcribe),
-    "output": Writer(output),
 }

@@ -13,13 +13,14 @@ import pytest
 
 from spectrodiff.composer.compose import compose
 from spectrodiff.composer.settings import NARROW
-from spectrodiff.core.errors import ConfigError, CorpusError, MidiError
+from spectrodiff.core.errors import ConfigError, CorpusError, MidiError, OutputError
 from spectrodiff.data.prepare import soundfont
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.music.instruments import instrument
 from spectrodiff.music.midi.writer import write_midi
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.programs import SLAKH_CLASSES
+from tests.support.files import small_files
 
 RATE = 16_000
 FLUID_R3 = soundfont.DEBIAN_SOUNDFONTS["fluid-soundfont-gm"]
@@ -320,6 +321,26 @@ def test_failures_quote_fluidsynth(fake_fluidsynth, script: str, got: str):
         renderer.render(HALF_SECOND)
     assert caught.value.subject.endswith("font.sf2")
     assert got in caught.value.got
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Audio file write error: System error : No space left on device.",
+        "Error closing audio file: No space left on device",
+    ],
+)
+def test_a_full_disk_is_no_fault_of_the_soundfont(fake_fluidsynth, line: str):
+    renderer = fake_fluidsynth(f"echo 'fluidsynth: error: {line}' >&2")
+    with pytest.raises(OutputError, match="got No space left on device$") as caught:
+        renderer.render(HALF_SECOND)
+    assert Path(caught.value.subject).parent == Path(tempfile.gettempdir())
+
+
+def test_no_room_for_the_notes(fake_fluidsynth):
+    renderer = fake_fluidsynth("exit 0")
+    with small_files(10), pytest.raises(OutputError, match="got File too large"):
+        renderer.render(HALF_SECOND)
 
 
 def test_the_time_limit_is_enforced(fake_fluidsynth):
