@@ -343,6 +343,6 @@ def test_commands(reports, tmp_path, capsys):
 
 def test_a_sheet_without_its_key_is_not_left(reports, tmp_path):
     key_path(tmp_path / "sheet").mkdir()
-    with pytest.raises(OutputError, match="sheet-key.json"):
+    with pytest.raises(OutputError, match=r"sheet-key\.json"):
         write_listening_sheet(reports, tmp_path / "sheet")
     assert not (tmp_path / "sheet").exists()

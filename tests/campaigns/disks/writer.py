@@ -37,6 +37,7 @@ class Writer:
         kept: patterns of files that may be there incomplete, since a second attempt goes on.
         growing: patterns of files to which lines are added, some of which may be missing.
         optional: patterns of files that may be missing, without an error.
+        read: reads what is compared, by name, from the folder; by default files and their contents.
     """
 
     write: Callable[[Path, "Materials"], object]
@@ -46,6 +47,7 @@ class Writer:
     kept: tuple[str, ...] = ()
     growing: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    read: Callable[[Path], dict[str, bytes]] | None = None
 
 
 class Materials:

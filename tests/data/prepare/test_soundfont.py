@@ -332,7 +332,7 @@ def test_failures_quote_fluidsynth(fake_fluidsynth, script: str, got: str):
 )
 def test_a_full_disk_is_no_fault_of_the_soundfont(fake_fluidsynth, line: str):
     renderer = fake_fluidsynth(f"echo 'fluidsynth: error: {line}' >&2")
-    with pytest.raises(OutputError, match="got No space left on device$") as caught:
+    with pytest.raises(OutputError, match=r"got No space left on device$") as caught:
         renderer.render(HALF_SECOND)
     assert Path(caught.value.subject).parent == Path(tempfile.gettempdir())
 
