@@ -211,11 +211,11 @@ def read_group(group: RecordingGroup) -> Outcome:
                 notes, num_trimmed = _without_overlaps(notes)
             audio, decibels = to_full_scale(mix_audio([stems[number].audio for number in heard]))
             notes, left_out = fit_notes(notes, len(audio) / SAMPLE_RATE)
+        except OutputError:  # a full disk is no fault of the recording
+            raise
         except Unusable as problem:
             outcome.skipped.append(Skip(id, problem.reason, problem.detail))
             continue
-        except OutputError:
-            raise  # a full disk is no fault of the recording
         except SpectrodiffError as error:
             outcome.skipped.append(Skip(id, f"expected {error.expected}", str(error)))
             continue

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # In messages of the array_record library, which has no exception of its own.
-_FAILED_WRITE = "write() failed"
+_FAILED_WRITE = re.compile(r"\b(?:write|close|open|flush)\(\) failed")
 
 
 def prepare(
@@ -141,7 +142,7 @@ def _build_with_beam(
     try:
         _run(builder, options)
     except (RuntimeError, ValueError) as error:
-        if _FAILED_WRITE in str(error):
+        if _FAILED_WRITE.search(str(error)):
             raise
         # A runner that cannot be started, or whose workers fail; Beam has no exception of its own.
         logger.debug("Beam failed", exc_info=True)
@@ -187,7 +188,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(folder, error) from error
     except RuntimeError as error:
-        if _FAILED_WRITE not in str(error):
+        if not _FAILED_WRITE.search(str(error)):
             raise
         raise unwritable(folder, OSError(str(error).split(";")[0])) from error
 

@@ -75,7 +75,9 @@ def piece_index(out: Path, materials: Materials) -> None:
 
 
 def corpus(out: Path, materials: Materials) -> None:
-    shutil.copytree(materials.data, out / "data")
+    # Without what training has stored there.
+    ignored = shutil.ignore_patterns("tokens-*")
+    shutil.copytree(materials.data, out / "data", ignore=ignored)
 
 
 def lengths(out: Path, _: Materials) -> None:

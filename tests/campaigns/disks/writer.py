@@ -1,4 +1,4 @@
-"""What a campaign on full disks tries: writers, and what they need."""
+"""Writers that a campaign tries on full disks, and their materials."""
 
 import dataclasses
 import functools
@@ -51,7 +51,7 @@ class Writer:
 
 
 class Materials:
-    """What writers read, made when it is needed.
+    """Files and values that writers read, made when they are needed.
 
     Args:
         home: folder with room.
