@@ -23,7 +23,7 @@ from spectrodiff.audio.samples import (
     to_int16,
 )
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.core.errors import OutputError, SpectrodiffError
+from spectrodiff.core.errors import AudioError, ConfigError, CorpusError, MidiError
 from spectrodiff.data.alignment import describe_misfit
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes, merge_notes, trim_overlaps
@@ -211,12 +211,10 @@ def read_group(group: RecordingGroup) -> Outcome:
                 notes, num_trimmed = _without_overlaps(notes)
             audio, decibels = to_full_scale(mix_audio([stems[number].audio for number in heard]))
             notes, left_out = fit_notes(notes, len(audio) / SAMPLE_RATE)
-        except OutputError:  # a full disk is no fault of the recording
-            raise
         except Unusable as problem:
             outcome.skipped.append(Skip(id, problem.reason, problem.detail))
             continue
-        except SpectrodiffError as error:
+        except (AudioError, ConfigError, CorpusError, MidiError) as error:  # not of a full disk
             outcome.skipped.append(Skip(id, f"expected {error.expected}", str(error)))
             continue
         made[heard] = id
