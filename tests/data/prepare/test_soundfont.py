@@ -323,22 +323,11 @@ def test_failures_quote_fluidsynth(fake_fluidsynth, script: str, got: str):
     assert got in caught.value.got
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Audio file write error: System error : No space left on device.",
-        "Error closing audio file: No space left on device",
-    ],
-)
-def test_a_full_disk_is_no_fault_of_the_soundfont(fake_fluidsynth, line: str):
+def test_a_full_disk_is_no_fault_of_the_soundfont(fake_fluidsynth):
+    line = "Audio file write error: System error : No space left on device."
     renderer = fake_fluidsynth(f"echo 'fluidsynth: error: {line}' >&2")
-    with pytest.raises(OutputError, match=r"got No space left on device$") as caught:
+    with pytest.raises(OutputError, match=r"got No space left on device$"):
         renderer.render(HALF_SECOND)
-    assert Path(caught.value.subject).parent == Path(tempfile.gettempdir())
-
-
-def test_no_room_for_the_notes(fake_fluidsynth):
-    renderer = fake_fluidsynth("exit 0")
     with small_files(10), pytest.raises(OutputError, match="got File too large"):
         renderer.render(HALF_SECOND)
 
