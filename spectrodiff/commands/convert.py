@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -14,7 +13,7 @@ from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError, OutputError
-from spectrodiff.core.files import local_path
+from spectrodiff.core.files import local_path, temporary_folder
 
 if TYPE_CHECKING:
     from spectrodiff.checkpoints.model import Checkpoint
@@ -104,9 +103,9 @@ def _store_diffusers(checkpoint: "Checkpoint", flags: argparse.Namespace) -> "Ch
     from spectrodiff.sharing.inverters import find_inverter, store_as_onnx
 
     check_playable(checkpoint)  # before the inverter is converted
-    with tempfile.TemporaryDirectory() as name:
+    with temporary_folder() as temporary:
         inverter = find_inverter(checkpoint, flags.inverter)
-        stored = inverter and store_as_onnx(inverter, Path(name))
+        stored = inverter and store_as_onnx(inverter, temporary)
         checkpoint = dataclasses.replace(checkpoint, inverter=stored)
         save_diffusers(checkpoint, flags.out, flags.dtype)
     return checkpoint

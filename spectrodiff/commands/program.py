@@ -83,6 +83,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         status = main(sys.argv[1:] if arguments is None else arguments)
     except SpectrodiffError as error:
         print(f"error: {error}", file=sys.stderr)
+        _discard_unwritten()
         return 1
     except ModuleNotFoundError as error:
         explained = explain_missing(error.name)
@@ -94,8 +95,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of the output has closed it; without this, Python prints an error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of the output has closed it.
+        _discard_unwritten()
         return 141
     return status or 0
 
@@ -119,6 +120,14 @@ class PrintableFormatter(logging.Formatter):
         """Returns the message; a traceback follows it unchanged."""
         ours = record.name.partition(".")[0] == "spectrodiff"
         return (printable if ours else printable_text)(super().formatMessage(record))
+
+
+def _discard_unwritten() -> None:
+    """Discards what standard output cannot write; otherwise Python prints an error at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def usage_name(command: str) -> str:

@@ -14,9 +14,13 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Name prefix of incomplete files and folders, including those left by a killed process.
 PARTIAL = ".partial-"
@@ -173,14 +177,12 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = local_path(os.fspath(path))
     check_replaceable(final)
+    temporary = None
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=final.suffix, dir=final.parent)
+        temporary = Path(name)
         os.close(handle)
-    except OSError as error:
-        raise unwritable(final, error) from error
-    temporary = Path(name)
-    try:
         yield temporary
         # mkstemp creates private files; give the result the default permissions.
         temporary.chmod(0o666 & ~_umask())
@@ -188,7 +190,10 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(final, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A disk that has become read-only refuses this, too; the first error says why.
+        with contextlib.suppress(OSError):
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
 
 
 def check_replaceable(path: Path) -> None:
@@ -237,6 +242,40 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise unwritable(final, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_array(path: str | os.PathLike[str], array: "np.ndarray") -> None:
+    """Writes an .npy file, complete or not at all.
+
+    Raises:
+        OutputError: as `atomic_file`.
+    """
+    # Not for commands that only say what their flags are.
+    import numpy as np
+
+    encoded = io.BytesIO()
+    np.save(encoded, array, allow_pickle=False)
+    with atomic_file(path) as temporary:
+        # By Python: NumPy reports no error that comes when its file is closed.
+        temporary.write_bytes(encoded.getbuffer())
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yields a new folder for temporary files, which is removed at the end.
+
+    Raises:
+        OutputError: if there is no place for one.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="spectrodiff-"))
+    except OSError as error:
+        where = Path(error.filename).parent if error.filename else Path("TMPDIR")
+        raise unwritable(where, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:

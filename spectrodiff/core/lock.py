@@ -48,7 +48,9 @@ def lock_run(folder: Path) -> Iterator[None]:
             )
         yield
     finally:
-        os.close(file)
+        # What the file says is for people; a disk that fails now has failed elsewhere, too.
+        with contextlib.suppress(OSError):
+            os.close(file)
 
 
 def _take(file: int) -> bool:

@@ -23,7 +23,7 @@ from spectrodiff.audio.samples import (
     to_int16,
 )
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.core.errors import SpectrodiffError
+from spectrodiff.core.errors import AudioError, ConfigError, CorpusError, MidiError
 from spectrodiff.data.alignment import describe_misfit
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes, merge_notes, trim_overlaps
@@ -214,7 +214,7 @@ def read_group(group: RecordingGroup) -> Outcome:
         except Unusable as problem:
             outcome.skipped.append(Skip(id, problem.reason, problem.detail))
             continue
-        except SpectrodiffError as error:
+        except (AudioError, ConfigError, CorpusError, MidiError) as error:  # not of a full disk
             outcome.skipped.append(Skip(id, f"expected {error.expected}", str(error)))
             continue
         made[heard] = id

@@ -14,6 +14,7 @@ import numpy as np
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.files import write_array
 from spectrodiff.core.progress import Progress
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.evaluation.checksums import checkpoint_checksum, path_checksum, settings_dict
@@ -27,7 +28,6 @@ from spectrodiff.evaluation.store import (
     feature_key,
     files_of,
     read_array,
-    write_array,
 )
 from spectrodiff.evaluation.yardstick import render_with_soundfont
 from spectrodiff.inverter import Inverter, invert

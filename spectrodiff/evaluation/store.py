@@ -22,7 +22,7 @@ from spectrodiff.audio.files import read_audio, write_audio
 from spectrodiff.core.checksums import json_checksum
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, ConfigError, first_line
-from spectrodiff.core.files import atomic_file, check_writable, file_name, open_regular
+from spectrodiff.core.files import check_writable, file_name, open_regular
 from spectrodiff.core.json_files import read_json, write_json
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.protocol import EvaluationSong
@@ -155,14 +155,8 @@ def open_store(
         write_json(path, {"format": FORMAT, **now})
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Writes an array, complete or not at all."""
-    with atomic_file(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)
-
-
 def read_array(path: Path) -> np.ndarray:
-    """Reads an array that `write_array` wrote.
+    """Reads an array that was written by `spectrodiff.core.files.write_array`.
 
     Raises:
         AudioError: if it is missing or damaged.

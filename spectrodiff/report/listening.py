@@ -151,7 +151,8 @@ def write_listening_sheet(
         sheet = {"id": sheet_id, "trials": to_json(trials), "check": trials[0].files[0]}
         page = render("sheet.html", title=title, sheet=sheet)
         (folder / "index.html").write_text(page, encoding="utf-8", errors="replace")
-    write_dataclass(key_path(out), Key(sheet_id, origins), KEY_FORMAT)
+        # Before the folder has its name: a sheet without its key could not be made again.
+        write_dataclass(key_path(out), Key(sheet_id, origins), KEY_FORMAT)
     return out / "index.html"
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from spectrodiff.checkpoints.bundled import bundled_inverter
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.extras import need_extra
-from spectrodiff.core.files import unwritable
+from spectrodiff.core.files import temporary_folder, unwritable
 from spectrodiff.inverter.config import RecurrentConfig
 from spectrodiff.inverter.files import load_inverter, save_inverter
 from spectrodiff.inverter.onnx_export import export_onnx
@@ -67,8 +66,8 @@ def stored_inverter(inverter: Path | None) -> Iterator[Path | None]:
     if inverter is None:
         yield None
         return
-    with tempfile.TemporaryDirectory() as name:
-        yield store_inverter(inverter, Path(name))
+    with temporary_folder() as temporary:
+        yield store_inverter(inverter, temporary)
 
 
 def store_as_onnx(inverter: Path, folder: Path) -> Path | None:

@@ -4,6 +4,7 @@ The tokens are whole numbers [segments, n]; the graphs and `settings.json` lie b
 Without an `inverter.onnx` beside them, the log-mel features are written to SONG.npy.
 """
 
+import io
 import json
 import sys
 import wave
@@ -76,7 +77,10 @@ def main() -> None:
         print(f"there is no inverter.onnx: log-mel features are written to {out}", file=sys.stderr)
     log_mel = generate(np.load(source), noise, folder)
     if not audible:
-        np.save(out, log_mel)
+        encoded = io.BytesIO()
+        np.save(encoded, log_mel)
+        # By Python: NumPy does not report all errors of a full disk.
+        Path(out).write_bytes(encoded.getvalue())
         return
     inverter = onnxruntime.InferenceSession(folder / "inverter.onnx")
     audio = inverter.run(None, {"input_features": log_mel[None]})[0].reshape(-1)

@@ -1,12 +1,12 @@
 """Saving of a synthesizer to a folder that can be loaded or uploaded."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import get_args
 
 from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
+from spectrodiff.core.files import temporary_folder
 from spectrodiff.inverter import Inverter, OnnxInverter
 from spectrodiff.inverter.files import save_inverter
 from spectrodiff.inverter.trained import TrainedInverter
@@ -41,8 +41,8 @@ def save(
     require(dtype in types, "dtype", f"one of {', '.join(types)}", dtype)
     require(isinstance(license, str), "license", "a name such as 'cc-by-4.0'", license)
     folder = Path(folder)
-    with tempfile.TemporaryDirectory() as name:
-        inverter = _file_of(synth.inverter, Path(name))
+    with temporary_folder() as temporary:
+        inverter = _file_of(synth.inverter, temporary)
         sharing = Sharing(title=folder.name, license=license, dtype=dtype, inverter=inverter)
         write_folder(synth.checkpoint, sharing, folder)
 

@@ -1,6 +1,4 @@
 import logging
-import resource
-import signal
 
 import numpy as np
 import pytest
@@ -8,6 +6,7 @@ import soundfile
 
 from spectrodiff.audio.files import count_samples, read_audio, read_excerpt, write_audio
 from spectrodiff.core.errors import AudioError, OutputError
+from tests.support.files import small_files
 
 
 def tone(hz=440.0, seconds=1.0, sample_rate=16_000):
@@ -82,16 +81,9 @@ def test_folder_in_the_way_is_refused(tmp_path):
 def test_full_disk_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.wav"
     write_audio(path, tone(220), 16_000)
-    # A limit on the file size makes writing fail in the middle, like a full disk.
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    try:
-        with pytest.raises(OutputError, match=r"a\.wav: expected a place that can be written to"):
-            write_audio(path, tone(440), 16_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    error = r"a\.wav: expected a place that can be written to"
+    with small_files(10_000), pytest.raises(OutputError, match=error):
+        write_audio(path, tone(440), 16_000)
     assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
     np.testing.assert_allclose(read_audio(path), tone(220), atol=1e-4)
 

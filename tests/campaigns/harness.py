@@ -64,6 +64,8 @@ class Campaign:
         smaller: returns inputs that are smaller than an input, the smallest first.
         store: writes an input below a path without suffix, for people who look for the fault.
         block: number of attempts per process and per line of progress.
+        words: returns words before the command of a process, such as one that gives it mounts of
+            its own.
     """
 
     make: Callable[[int], Any]
@@ -73,6 +75,7 @@ class Campaign:
     smaller: Callable[[Any], Iterable[Any]] = lambda _: ()
     store: Callable[[Any, Path], None] | None = None
     block: int = 500
+    words: Callable[[], Sequence[str]] = tuple
 
 
 @dataclasses.dataclass
@@ -209,7 +212,7 @@ def _in_process(
     Raises:
         RuntimeError: if the process does not begin.
     """
-    command = [*CHILD, name, str(seeds.start), str(seeds.stop), *words]
+    command = [*campaign.words(), *CHILD, name, str(seeds.start), str(seeds.stop), *words]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True
     ) as process:

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from spectrodiff.audio.samples import mix_audio, to_int16
-from spectrodiff.core.errors import AudioError, MidiError
+from spectrodiff.core.errors import AudioError, MidiError, OutputError
 from spectrodiff.data.recordings import (
     RecordingGroup,
     Remark,
@@ -197,6 +197,15 @@ def test_unreadable_recordings_are_reported_not_raised(tmp_path):
         ("both", "no audio file"),
         ("late", "most labels past the end of the audio"),
     ]
+
+
+def test_a_full_disk_is_no_fault_of_a_recording():
+    def render():
+        raise OutputError("/tmp/song", "room for a rendered song", "No space left on device")
+
+    group = RecordingGroup.single("a", StemReader(render, partial(table, (0.0, 0.5, 60))))
+    with pytest.raises(OutputError, match="No space left"):
+        read_group(group)
 
 
 def test_audio_above_full_scale_is_scaled_down_and_said(tmp_path):

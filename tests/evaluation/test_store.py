@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import AudioError, ConfigError
+from spectrodiff.core.files import write_array
 from spectrodiff.evaluation.metrics.minutes import Score
 from spectrodiff.evaluation.protocol import EvaluationSong, Protocol
 from spectrodiff.evaluation.settings import Row
@@ -12,7 +13,6 @@ from spectrodiff.evaluation.store import (
     feature_key,
     open_store,
     read_array,
-    write_array,
 )
 from tests.support.notation import note_table
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.files import write_array
 from spectrodiff.evaluation.columns import Column, embedding_columns
 from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distance
 from spectrodiff.evaluation.metrics.minutes import Score
@@ -17,7 +18,7 @@ from spectrodiff.evaluation.scoring.embedding import EmbeddingMetric
 from spectrodiff.evaluation.scoring.open_metrics import MissingMetric
 from spectrodiff.evaluation.scoring.signal import SignalMetric
 from spectrodiff.evaluation.settings import Evaluation, Row
-from spectrodiff.evaluation.store import SongFiles, write_array
+from spectrodiff.evaluation.store import SongFiles
 from spectrodiff.evaluation.summary import Summarizer
 from tests.support.notation import note_table
 

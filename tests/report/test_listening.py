@@ -339,3 +339,10 @@ def test_commands(reports, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == f"{sheet}/index.html  (key: {sheet}-key.json)"
     assert parse(sheet / "index.html").all("h1")[0].text == "Flutes"
     assert len(sheet_of(sheet / "index.html")["trials"]) == 3
+
+
+def test_a_sheet_without_its_key_is_not_left(reports, tmp_path):
+    key_path(tmp_path / "sheet").mkdir()
+    with pytest.raises(OutputError, match=r"sheet-key\.json"):
+        write_listening_sheet(reports, tmp_path / "sheet")
+    assert not (tmp_path / "sheet").exists()

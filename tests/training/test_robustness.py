@@ -191,6 +191,20 @@ def test_a_second_process_is_told_which_one_holds_the_run(tmp_path):
         pass
 
 
+def test_an_error_of_closing_the_lock_ends_nothing(tmp_path, monkeypatch):
+    close = os.close
+
+    def failing(file):
+        close(file)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with lock_run(tmp_path):
+        monkeypatch.setattr(os, "close", failing)
+    monkeypatch.undo()
+    with lock_run(tmp_path):
+        pass
+
+
 def test_a_disk_without_locks_is_reported(tmp_path, monkeypatch, caplog):
     import fcntl
 

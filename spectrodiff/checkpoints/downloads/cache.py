@@ -1,6 +1,7 @@
 """Places of models in the cache: their locks, incomplete contents, and free space."""
 
 import logging
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,5 +61,7 @@ def check_space(folder: Path, needed: int) -> None:
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
-        expected = f"{needed / MEGABYTE:,.0f} MB of free space"
-        raise OutputError(folder, expected, f"{free / MEGABYTE:,.0f} MB")
+        # Rounded apart, so that they differ.
+        expected = math.ceil(10 * needed / MEGABYTE) / 10
+        got = math.floor(10 * free / MEGABYTE) / 10
+        raise OutputError(folder, f"{expected:,.1f} MB of free space", f"{got:,.1f} MB")

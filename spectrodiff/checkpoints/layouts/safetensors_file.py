@@ -34,6 +34,7 @@ _CODES: Mapping[str, np.dtype[Any]] = {
 }
 _METADATA = "__metadata__"
 _LENGTH = struct.Struct("<Q")  # of the header
+_DTYPES: Mapping[StoredType, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def read_safetensors(path: Path) -> dict[str, StoredArray]:
@@ -96,9 +97,6 @@ def write_safetensors(
         CheckpointError: if a value is too large for float16.
         OutputError: if the file cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     stored = {}
     for name, values in arrays.items():
         # Overflow is reported below.
@@ -109,9 +107,28 @@ def write_safetensors(
                 name, "values within the range of float16", "larger ones: store it as float32"
             )
     try:
-        save_file(stored, path, metadata)
-    except SafetensorError as error:
-        raise OutputError(subject or path, "enough space for the weights", str(error)) from None
+        _save(stored, path, _DTYPES[dtype], metadata)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise OutputError(subject or path, "enough space for the weights", got) from None
+
+
+def _save(
+    arrays: Mapping[str, np.ndarray], path: Path, dtype: str, metadata: dict[str, str] | None
+) -> None:
+    """Writes arrays of one type by name, as the library does; it ignores errors of closing."""
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    end = 0
+    for name in sorted(arrays):
+        start, end = end, end + arrays[name].nbytes
+        shape = list(arrays[name].shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in sorted(arrays):
+            file.write(arrays[name].reshape(-1).view(np.uint8).data)
 
 
 def _read_header(file: WeightsFile) -> tuple[int, dict[str, Any]]:

@@ -6,11 +6,13 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spectrodiff.core.errors import printable, printable_text
+from spectrodiff.core.files import unwritable
 
 JSON_HELP = "print JSON instead of text, and nothing else on standard output"
 
@@ -35,11 +37,19 @@ def print_result(flags: argparse.Namespace, text: str, values: object) -> None:
         flags: flags of the command, among them `json`.
         text: what is printed without --json, control characters escaped; nothing if empty.
         values: a mapping or a dataclass, printed in a line with --json.
+
+    Raises:
+        OutputError: if standard output is a file on a full disk.
     """
-    if flags.json:
-        print(json.dumps(plain(values), allow_nan=False), flush=True)
-    elif text:
-        print(printable_text(text), flush=True)
+    line = json.dumps(plain(values), allow_nan=False) if flags.json else printable_text(text)
+    if not line:
+        return
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(Path("standard output"), error) from error
 
 
 def plain(value: Any) -> Any:

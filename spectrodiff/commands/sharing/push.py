@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -16,7 +15,7 @@ from spectrodiff.commands.shared.songs import find_song
 from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.files import local_path, package_folder
+from spectrodiff.core.files import local_path, package_folder, temporary_folder
 from spectrodiff.music.midi.reader import read_midi
 
 if TYPE_CHECKING:
@@ -54,8 +53,8 @@ def main(arguments: Sequence[str]) -> None:
         logger.info("the card states no license of the weights: --license NAME adds it")
     checkpoint = open_checkpoint(flags.model)
     sharing = _sharing(checkpoint, flags)
-    with tempfile.TemporaryDirectory() as name:
-        folder = flags.out or Path(name) / "model"
+    with temporary_folder() as temporary:
+        folder = flags.out or temporary / "model"
         write_folder(checkpoint, sharing, folder)
         logger.info("%s: %s", sharing.title, _contents(folder))
         if flags.dry_run:

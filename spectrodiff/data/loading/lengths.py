@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from spectrodiff.core.errors import OutputError
-from spectrodiff.core.files import atomic_file, open_regular
+from spectrodiff.core.files import open_regular, write_array
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.loading.examples import ExampleFormat, start_range
 from spectrodiff.data.pieces import Piece, PieceLength
@@ -77,8 +77,7 @@ def most_tokens(source: Source, example_format: ExampleFormat) -> np.ndarray:
         return stored
     counted = _count(source, example_format)
     try:
-        with atomic_file(file) as temporary, temporary.open("wb") as opened:
-            np.save(opened, counted)
+        write_array(file, counted)
     except OutputError as error:
         logger.info("numbers of tokens are not kept: %s", error)
     return counted

@@ -3,14 +3,14 @@
 import contextlib
 import itertools
 import logging
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.core.errors import ConfigError, CorpusError, OutputError, first_line
-from spectrodiff.core.files import unwritable
+from spectrodiff.core.files import temporary_folder, unwritable
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.piece_index import PieceIndex
 from spectrodiff.data.pieces import PAPER_PIECES, PieceLength
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # In messages of the array_record library, which has no exception of its own.
-_FAILED_WRITE = "write() failed"
+_FAILED_WRITE = re.compile(r"\b(?:write|close|open|flush)\(\) failed")
 
 
 def prepare(
@@ -142,7 +142,7 @@ def _build_with_beam(
     try:
         _run(builder, options)
     except (RuntimeError, ValueError) as error:
-        if _FAILED_WRITE in str(error):
+        if _FAILED_WRITE.search(str(error)):
             raise
         # A runner that cannot be started, or whose workers fail; Beam has no exception of its own.
         logger.debug("Beam failed", exc_info=True)
@@ -176,7 +176,7 @@ def _run(
     tfds.disable_progress_bar()
     settings = tfds.download.DownloadConfig(beam_options=beam_options, try_download_gcs=False)
     # TFDS requires a download folder, even without downloads.
-    with tempfile.TemporaryDirectory() as downloads:
+    with temporary_folder() as downloads:
         builder.download_and_prepare(download_dir=downloads, download_config=settings)
 
 
@@ -188,7 +188,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(folder, error) from error
     except RuntimeError as error:
-        if _FAILED_WRITE not in str(error):
+        if not _FAILED_WRITE.search(str(error)):
             raise
         raise unwritable(folder, OSError(str(error).split(";")[0])) from error
 

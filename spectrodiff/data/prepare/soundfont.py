@@ -5,14 +5,14 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
-from spectrodiff.core.errors import ConfigError, CorpusError
+from spectrodiff.core.errors import ConfigError, CorpusError, OutputError
+from spectrodiff.core.files import temporary_folder, unwritable
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.notes import Notes, trim_overlaps
 
@@ -37,6 +37,7 @@ BLOCK_FRAMES = 1 << 20
 _TICKS_PER_BEAT, _MICROSECONDS_PER_BEAT = 500, 500_000  # a tick is a millisecond
 _DRUM_CHANNEL = 9
 _PITCHED_CHANNELS = tuple(channel for channel in range(16) if channel != _DRUM_CHANNEL)
+_FAILED_WRITE = re.compile("(?:file write error|Error closing audio file).*: (.*?)[.]?$")
 _ERROR_LINE = re.compile(r"error|fail|panic|not a soundfont|not found", re.IGNORECASE)
 
 
@@ -89,6 +90,7 @@ class SoundfontRenderer:
         Raises:
             MidiError: if `song` is a file that cannot be read.
             CorpusError: if FluidSynth fails or exceeds the time limit.
+            OutputError: if there is no room for temporary files.
         """
         notes = song if isinstance(song, Notes) else read_midi(song)
         seconds = notes.total_seconds + self.tail_seconds
@@ -99,9 +101,12 @@ class SoundfontRenderer:
 
     def _run(self, notes: Notes, seconds: float, num_samples: int) -> np.ndarray:
         """Renders notes at FluidSynth's scale, float32 [num_samples]."""
-        with tempfile.TemporaryDirectory(prefix="spectrodiff-") as folder:
-            midi, raw = Path(folder, "song.mid"), Path(folder, "song.raw")
-            _write_midi(notes, seconds, midi)
+        with temporary_folder() as folder:
+            midi, raw = folder / "song.mid", folder / "song.raw"
+            try:
+                _write_midi(notes, seconds, midi)
+            except OSError as error:
+                raise unwritable(folder, error) from error
             command = [find_fluidsynth(), *self._options(raw), str(self.soundfont), str(midi)]
             result = self._finished(command)
             self._check(result, raw, num_samples)
@@ -148,6 +153,8 @@ class SoundfontRenderer:
         errors = [line for line in lines if _ERROR_LINE.search(line)]
         if result.returncode != 0 or errors:
             got = (errors or lines or [f"exit status {result.returncode}"])[-1]
+            if found := _FAILED_WRITE.search(got):
+                raise OutputError(raw.parent, "room for a rendered song", found[1])
             raise CorpusError(str(self.soundfont), "FluidSynth to render with it", got)
         frames = raw.stat().st_size // _FRAME_BYTES if raw.exists() else 0
         if frames * SAMPLE_RATE < num_samples * _RENDER_RATE:

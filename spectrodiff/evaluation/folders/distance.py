@@ -12,7 +12,7 @@ import numpy as np
 
 from spectrodiff.audio.files import read_audio, source_rate
 from spectrodiff.core.errors import AudioError, ConfigError
-from spectrodiff.core.files import check_writable, open_regular
+from spectrodiff.core.files import check_writable, open_regular, write_array
 from spectrodiff.core.progress import Progress
 from spectrodiff.evaluation.columns import identifier
 from spectrodiff.evaluation.folders.sources import Recordings, open_source, read_vectors
@@ -20,7 +20,7 @@ from spectrodiff.evaluation.metrics.distances import Statistics, frechet_distanc
 from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, embed
 from spectrodiff.evaluation.metrics.extrapolation import NestedSubsets, frechet_at_infinity
 from spectrodiff.evaluation.metrics.uncertainty import REPLICATES, Interval, bootstrap_frechet
-from spectrodiff.evaluation.store import read_array, write_array
+from spectrodiff.evaluation.store import read_array
 
 logger = logging.getLogger(__name__)
 

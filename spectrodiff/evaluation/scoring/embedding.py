@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spectrodiff.core.files import write_array
 from spectrodiff.evaluation.columns import embedding_columns, identifier
 from spectrodiff.evaluation.metrics.distances import frame_distances
 from spectrodiff.evaluation.metrics.embeddings.embedding import Embedding, embed
@@ -18,7 +19,7 @@ from spectrodiff.evaluation.scoring.metric import (
     mean_over_songs,
 )
 from spectrodiff.evaluation.settings import Row
-from spectrodiff.evaluation.store import read_array, write_array
+from spectrodiff.evaluation.store import read_array
 
 
 class EmbeddingMetric:

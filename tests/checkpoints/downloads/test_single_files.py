@@ -294,7 +294,7 @@ def test_a_server_that_says_no_sizes(server, published, tmp_path, monkeypatch):
 def test_a_full_disk_is_told_before(server, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
-    with pytest.raises(OutputError, match="MB of free space, got 0 MB"):
+    with pytest.raises(OutputError, match=r"MB of free space, got 0\.0 MB"):
         fetched(server, tmp_path)
     assert not server.transfers
 

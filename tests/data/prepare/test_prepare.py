@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tensorflow_datasets.core import file_adapters
 
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import ConfigError, CorpusError, OutputError
@@ -292,6 +293,16 @@ def test_a_full_disk_is_one_clear_error(tmp_path, limit):
     assert "OutputError" in message
     assert "File too large" in message
     assert [path.name for path in (tmp_path / "mine/v1").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("call", ["write", "close"])
+def test_errors_of_array_record_are_told(tmp_path, monkeypatch, call):
+    def failing(path, examples):
+        raise RuntimeError(f"{call}() failed: Input/output error; closing {path}")
+
+    monkeypatch.setattr(file_adapters.ArrayRecordFileAdapter, "write_examples", failing)
+    with pytest.raises(OutputError, match=rf"got {call}\(\) failed: Input/output error$"):
+        prepare("mine", "v1", Plan({"train": [group("a")]}), tmp_path)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

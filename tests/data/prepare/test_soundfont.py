@@ -13,13 +13,14 @@ import pytest
 
 from spectrodiff.composer.compose import compose
 from spectrodiff.composer.settings import NARROW
-from spectrodiff.core.errors import ConfigError, CorpusError, MidiError
+from spectrodiff.core.errors import ConfigError, CorpusError, MidiError, OutputError
 from spectrodiff.data.prepare import soundfont
 from spectrodiff.data.prepare.soundfont import SoundfontRenderer
 from spectrodiff.music.instruments import instrument
 from spectrodiff.music.midi.writer import write_midi
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.programs import SLAKH_CLASSES
+from tests.support.files import small_files
 
 RATE = 16_000
 FLUID_R3 = soundfont.DEBIAN_SOUNDFONTS["fluid-soundfont-gm"]
@@ -320,6 +321,14 @@ def test_failures_quote_fluidsynth(fake_fluidsynth, script: str, got: str):
         renderer.render(HALF_SECOND)
     assert caught.value.subject.endswith("font.sf2")
     assert got in caught.value.got
+
+
+def test_a_full_disk_is_no_fault_of_the_soundfont(fake_fluidsynth):
+    renderer = fake_fluidsynth("echo 'Audio file write error: No space left on device.' >&2")
+    with pytest.raises(OutputError, match=r"got No space left on device$"):
+        renderer.render(HALF_SECOND)
+    with small_files(10), pytest.raises(OutputError, match="got File too large"):
+        renderer.render(HALF_SECOND)
 
 
 def test_the_time_limit_is_enforced(fake_fluidsynth):
