@@ -16,7 +16,14 @@ from pathlib import Path
 from tests.campaigns import harness
 from tests.campaigns.harness import Outcome
 
-CAMPAIGNS = ("midi",)
+CAMPAIGNS = (
+    "midi",
+    "kill_training",
+    "kill_preparation",
+    "kill_evaluation",
+    "kill_conversion",
+    "kill_sampling",
+)
 FAULTS_SHOWN = 20
 
 
