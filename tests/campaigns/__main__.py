@@ -23,6 +23,7 @@ CAMPAIGNS = (
     "kill_evaluation",
     "kill_conversion",
     "kill_sampling",
+    "signals",
 )
 FAULTS_SHOWN = 20
 

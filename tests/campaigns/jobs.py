@@ -1,7 +1,9 @@
 """Commands that campaigns interrupt: their inputs, their command lines, and what they must write."""
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 import sys
@@ -99,7 +101,8 @@ def _write_pairs(folder: Path, seconds: float = 1.5) -> None:
 def _write_corpus(folder: Path, seconds: float = 1.5) -> None:
     _write_pairs(folder, seconds)
     flags = ["--source", str(folder / "pairs"), "--data_dir", str(folder / "data")]
-    program.run(program.main, ["prepare", "pairs", *flags])
+    with contextlib.redirect_stdout(io.StringIO()):  # results of a campaign go there
+        assert program.run(program.main, ["prepare", "pairs", *flags]) == 0
 
 
 def _python(*words: object) -> list[str]:
@@ -175,7 +178,9 @@ def _evaluation(folder: Path) -> Result:
     # The page holds the time of the evaluation, too.
     result = _without(checksums(folder), "scores.json", "index.html")
     if (folder / "scores.json").exists():
-        result["scores.json"] = _without(json.loads((folder / "scores.json").read_text()), "created")
+        result["scores.json"] = _without(
+            json.loads((folder / "scores.json").read_text()), "created"
+        )
     if (folder / "index.html").exists():
         result["index.html"] = (folder / "index.html").read_text().rstrip().endswith("</html>")
     return result
@@ -253,6 +258,14 @@ def _sample(home: Path, out: Path) -> list[str]:
     return _python(ROOT / "sample.py", *songs, *flags, "--out", f"{out}/")
 
 
+def _play(home: Path, out: Path) -> list[str]:
+    flags = ("--model", CHECKPOINTS / "diffusers", "--inverter", "griffin-lim", "--no_browser")
+    return _spectrodiff("play", home / "songs/0.mid", *flags, "--port", 0, "--steps", 2)
+
+
+# The page of `play`, which is open until it is stopped.
+PAGE = Job(_write_songs, _play, checksums)
+
 JOBS: Mapping[str, Job] = {
     "train": Job(_write_training, _train, _run, resumes=_newest),
     "train with a worker": Job(_write_training, _train_with_a_worker, _run, resumes=_newest),
@@ -262,7 +275,11 @@ JOBS: Mapping[str, Job] = {
     "render a corpus": Job(_write_songs, _render_corpus, _corpus, at_once=True),
     "convert": Job(_nothing, _convert(CHECKPOINTS / "t5x"), checksums, at_once=True, refuses=True),
     "convert for diffusers": Job(
-        _nothing, _convert("untrained", "--layout", "diffusers"), checksums, at_once=True, refuses=True
+        _nothing,
+        _convert("untrained", "--layout", "diffusers"),
+        checksums,
+        at_once=True,
+        refuses=True,
     ),
     "convert to ONNX": Job(
         _nothing, _convert("untrained", "--layout", "onnx"), checksums, at_once=True, refuses=True

@@ -12,22 +12,22 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from spectrodiff.core.files import PARTIAL
 from tests.campaigns.harness import Campaign, Limits
 from tests.campaigns.jobs import JOBS
 from tests.campaigns.processes import (
     Place,
+    assert_calm,
     assert_no_halves,
-    assert_same,
+    assert_no_leftovers,
     counter_library,
     counting,
+    finish_as_whole,
     scratch,
     whole,
 )
 
 MOST_KILLS = 3
 TIME, CHANGE = "time", "change of a file"
-_LEFTOVERS = (PARTIAL, "incomplete.", ".orbax-checkpoint-tmp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,35 +73,8 @@ def attempt(kills: Kills) -> str:
                 break
             killed += _kill(place, kind, moment)
             assert_no_halves(place, wanted)
-        if not (job.refuses and place.out.exists()):
-            resumes = job.resumes(place.out)
-            said = place.finish()
-            assert resumes in said, f"{resumes!r} is not in {said}"
-            assert_calm(said)
-        assert_same(job.result(place.out), wanted.result)
-        assert_no_leftovers(place)
+        finish_as_whole(place, wanted)
     return f"killed {killed} times" if killed != 1 else "killed once"
-
-
-def assert_calm(said: str) -> None:
-    """Checks that a command does not fail and finds nothing damaged.
-
-    Raises:
-        AssertionError: if it does.
-    """
-    for word in ("Traceback", "damaged", "Exception ignored"):
-        assert word not in said, said
-
-
-def assert_no_leftovers(place: Place) -> None:
-    """Checks that a finished result has no remains of earlier processes in it.
-
-    Raises:
-        AssertionError: if it has.
-    """
-    names = [path.name for path in place.out.rglob("*")]
-    left = [name for name in names if any(word in name for word in _LEFTOVERS)]
-    assert not left, f"left behind: {left}"
 
 
 def _kill(place: Place, kind: str, moment: float) -> bool:

@@ -18,12 +18,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spectrodiff.core.files import PARTIAL
 from tests.campaigns.jobs import JOBS, ROOT, Job, Result
 
 # A command that takes longer than this hangs, however busy the machine is.
 SECONDS = 240
 POLL_SECONDS = 0.01
 CACHE = ROOT / ".pytest_cache" / "campaigns"
+# Of files and folders that are being written.
+_UNFINISHED = (PARTIAL, "incomplete.", ".orbax-checkpoint-tmp")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -243,9 +246,7 @@ def scratch() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def counting(
-    folder: Path, last: int = 0
-) -> Iterator[tuple[dict[str, str], Callable[[], int]]]:
+def counting(folder: Path, last: int = 0) -> Iterator[tuple[dict[str, str], Callable[[], int]]]:
     """Yields environment variables that count changes of files, and a function that reads them.
 
     Args:
@@ -318,6 +319,43 @@ def assert_no_halves(place: Place, wanted: Whole) -> None:
     for name, value in there.items():
         if name in wanted.result and " " not in name:
             assert value == wanted.result[name], f"half of {name}"
+
+
+def finish_as_whole(place: Place, wanted: Whole) -> None:
+    """Runs an interrupted command again, unless all is there, and checks that all is as wanted.
+
+    Raises:
+        AssertionError: if it is not, or the command finds anything damaged.
+    """
+    job = place.job
+    if not (job.refuses and place.out.exists()):
+        resumes = job.resumes(place.out)
+        said = place.finish()
+        assert resumes in said, f"{resumes!r} is not in {said}"
+        assert_calm(said)
+    assert_same(job.result(place.out), wanted.result)
+    assert_no_leftovers(place)
+
+
+def assert_calm(said: str) -> None:
+    """Checks that a command does not fail and finds nothing damaged.
+
+    Raises:
+        AssertionError: if it does.
+    """
+    for word in ("Traceback", "damaged", "Exception ignored"):
+        assert word not in said, said
+
+
+def assert_no_leftovers(place: Place) -> None:
+    """Checks that a finished result has no remains of earlier processes in it.
+
+    Raises:
+        AssertionError: if it has.
+    """
+    names = [path.name for path in place.out.rglob("*")]
+    left = [name for name in names if any(word in name for word in _UNFINISHED)]
+    assert not left, f"left behind: {left}"
 
 
 def _state_of_code() -> str:
