@@ -24,6 +24,8 @@ CAMPAIGNS = (
     "kill_conversion",
     "kill_sampling",
     "signals",
+    "twins",
+    "places",
 )
 FAULTS_SHOWN = 20
 

@@ -166,8 +166,13 @@ def _checkpoint(folder: Path) -> Result:
 # Evaluation
 
 
+def _write_evaluation(folder: Path) -> None:
+    _write_corpus(folder, 0.8)
+    shutil.copytree(CHECKPOINTS / "diffusers", folder / "model")
+
+
 def _evaluate(home: Path, out: Path) -> list[str]:
-    words = ["--model", CHECKPOINTS / "diffusers", "--dataset", "pairs:train", "--out", out]
+    words = ["--model", home / "model", "--dataset", "pairs:train", "--out", out]
     words += ["--data_dir", home / "data", "--steps", 2, "--batch_size", 2]
     for setting in ("speed_segments = 0", "replicates = 5"):
         words += ["--gin_bindings", f"Evaluation.{setting}"]
@@ -178,9 +183,8 @@ def _evaluation(folder: Path) -> Result:
     # The page holds the time of the evaluation, too.
     result = _without(checksums(folder), "scores.json", "index.html")
     if (folder / "scores.json").exists():
-        result["scores.json"] = _without(
-            json.loads((folder / "scores.json").read_text()), "created"
-        )
+        scores = json.loads((folder / "scores.json").read_text())
+        result["scores.json"] = _without(scores, "created", "model")  # the path of the model
     if (folder / "index.html").exists():
         result["index.html"] = (folder / "index.html").read_text().rstrip().endswith("</html>")
     return result
@@ -269,7 +273,7 @@ PAGE = Job(_write_songs, _play, checksums)
 JOBS: Mapping[str, Job] = {
     "train": Job(_write_training, _train, _run, resumes=_newest),
     "train with a worker": Job(_write_training, _train_with_a_worker, _run, resumes=_newest),
-    "evaluate": Job(lambda folder: _write_corpus(folder, 0.8), _evaluate, _evaluation),
+    "evaluate": Job(_write_evaluation, _evaluate, _evaluation),
     "prepare": Job(_write_pairs, _prepare, _corpus, at_once=True),
     "prepare with workers": Job(_write_pairs, _prepare_with_workers, _corpus, at_once=True),
     "render a corpus": Job(_write_songs, _render_corpus, _corpus, at_once=True),

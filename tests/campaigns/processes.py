@@ -54,19 +54,24 @@ class Place:
         job: the command.
         folder: new folder.
         cold: nothing is in the cache.
+
+    Attributes:
+        home: what the command reads.
+        out: what it writes.
+        wrap: changes the command line.
     """
 
     def __init__(self, job: Job, folder: Path, *, cold: bool = False) -> None:
         self.job, self.folder = job, folder.resolve()
-        self.home, self.out = self.folder / "inputs", self.folder / "out"
+        self.home, self.out = self.folder / "inputs", self.folder / "results/out"
         self.cache = self.folder / "cache"
         self.cold = cold
-        self.wrapper: Sequence[str] = ()
+        self.wrap: Callable[[list[str]], list[str]] = list
         self._started = 0
 
     def copy(self, whole: Whole) -> None:
         """Copies inputs and the cache."""
-        self.folder.mkdir(exist_ok=True)
+        self.out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(whole.folder / "inputs", self.home)
         if not self.cold:
             shutil.copytree(whole.folder / "cache", self.cache)
@@ -89,8 +94,8 @@ class Place:
         }
         environment.pop("JAX_COMPILATION_CACHE_DIR", None)
         self._started += 1
-        words = [*self.wrapper, *self.job.words(self.home, self.out)]
-        return Process(words, environment, self.folder / f"output-{self._started}")
+        words = self.job.words(self.home, self.out)
+        return Process(self.wrap(words), environment, self.folder / f"output-{self._started}")
 
     def finish(self, more: Mapping[str, str] | None = None) -> str:
         """Runs the command to its end; returns what it says.
@@ -215,6 +220,7 @@ def _measure(job: Job, folder: Path) -> dict[str, Any]:
     with scratch() as place_folder:
         place = Place(job, place_folder / "place", cold=True)
         place.home.mkdir(parents=True)
+        place.out.parent.mkdir()
         job.write(place.home)
         shutil.copytree(place.home, folder / "inputs")
         place.finish()
