@@ -1,4 +1,4 @@
-"""Commands that campaigns interrupt: their inputs, their command lines, and what they must write."""
+"""Commands that campaigns interrupt: inputs, command lines, and what they must write."""
 
 import contextlib
 import dataclasses
@@ -24,7 +24,7 @@ from tests.support.corpora import write_notes, write_tone
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINTS = ROOT / "tests/golden/checkpoints"
-# Every kind of work happens in these steps: evaluations, previews, checkpoints, some of them at once.
+# Every kind of work happens in these steps: evaluations, previews, checkpoints, several at once.
 TRAINING_GIN = f"""
 {tiny.NETWORK_GIN}Network.dropout = 0.1
 Optimization.ema_decay = 0.99

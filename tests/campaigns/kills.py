@@ -1,8 +1,8 @@
 """Commands that are killed some times and then finished: as if nothing had happened.
 
-A kill ends all processes of a command: after some of the processor time it would take, or at a change
-of a file, half of which is written. What is left has no half of a file under a final name, the same
-command finishes it, and the result is to the bit that of a command that was not killed.
+A kill ends all processes of a command: after some of the processor time it would take, or at a
+change of a file, half of which is written. What is left has no half of a file under a final name,
+the same command finishes it, and the result is to the bit that of a command that was not killed.
 """
 
 import dataclasses
@@ -18,7 +18,6 @@ from tests.campaigns.processes import (
     Place,
     assert_calm,
     assert_no_halves,
-    assert_no_leftovers,
     counter_library,
     counting,
     finish_as_whole,
@@ -66,7 +65,7 @@ def attempt(kills: Kills) -> str:
     job, wanted = JOBS[kills.job], whole(kills.job)
     with scratch() as folder:
         place = Place(job, folder / "place", cold=kills.cold)
-        place.copy(wanted)
+        place.copy(wanted.folder)
         killed = 0
         for kind, moment in kills.moments:
             if job.refuses and place.out.exists():

@@ -1,8 +1,8 @@
 """Commands that are killed and find another world when they go on.
 
-Folders are read-only or have other names, the clock is set back or forward, and files are older than
-the first Unix or younger than today. Where nothing can be written the command says so in a line and
-changes nothing; everywhere else it goes on, with the same result to the bit.
+Folders are read-only or have other names, the clock is set back or forward, and files are from
+1970 or from the future. Where nothing can be written the command says so in a line and changes
+nothing; everywhere else it goes on, with the same result to the bit.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.campaigns.harness import Campaign, Limits
@@ -70,7 +70,7 @@ def attempt(change: Change) -> str:
     wanted, rng = whole(change.job), random.Random(change.seed)
     with scratch() as folder:
         place = Place(JOBS[change.job], folder / "place")
-        place.copy(wanted)
+        place.copy(wanted.folder)
         with place.start() as process:
             process.wait_for(change.moment * wanted.cpu_seconds)
         assert_no_halves(place, wanted)
@@ -133,7 +133,8 @@ def _without_privileges(words: list[str]) -> list[str]:
     return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--", *words]
 
 
-def _shifted(seconds: float):
+def _shifted(seconds: float) -> Callable[[list[str]], list[str]]:
+    """Returns a function that changes a command line to one with another clock."""
     return lambda words: [sys.executable, "-m", "tests.campaigns.shifted", str(seconds), *words[1:]]
 
 

@@ -69,12 +69,12 @@ class Place:
         self.wrap: Callable[[list[str]], list[str]] = list
         self._started = 0
 
-    def copy(self, whole: Whole) -> None:
-        """Copies inputs and the cache."""
+    def copy(self, folder: Path) -> None:
+        """Copies inputs and the cache from a folder."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(whole.folder / "inputs", self.home)
-        if not self.cold:
-            shutil.copytree(whole.folder / "cache", self.cache)
+        shutil.copytree(folder / "inputs", self.home)
+        if not self.cold and (folder / "cache").exists():
+            shutil.copytree(folder / "cache", self.cache)
 
     def start(self, more: Mapping[str, str] | None = None) -> "Process":
         """Starts the command, with more environment variables."""
@@ -196,47 +196,41 @@ def _cpu_ticks(words: Sequence[str]) -> int:
 
 @functools.cache
 def whole(name: str) -> Whole:
-    """Returns what a command does that nobody interrupts; computed once for each state of the code.
-
-    Raises:
-        AssertionError: if two of them have different results.
-    """
+    """Returns what a command does that nobody interrupts, computed once for each state of code."""
     folder = CACHE / _state_of_code() / name.replace(" ", "_")
     stored = folder / "whole.json"
     if not stored.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             made = Path(temporary) / "made"
-            made.mkdir()
-            values = _measure(JOBS[name], made)
+            (made / "inputs").mkdir(parents=True)
+            JOBS[name].write(made / "inputs")
+            compiled = CACHE / "compiled" / folder.name
+            if not compiled.exists():
+                _run_once(JOBS[name], made, compiled)
+            values = _run_once(JOBS[name], made, compiled)
             (made / stored.name).write_text(json.dumps(values))
             with contextlib.suppress(OSError):  # another process was faster
                 made.rename(folder)
     return Whole(**json.loads(stored.read_text()), folder=folder)
 
 
-def _measure(job: Job, folder: Path) -> dict[str, Any]:
-    """Runs a command twice, the second time with compiled programs from the first."""
-    with scratch() as place_folder:
-        place = Place(job, place_folder / "place", cold=True)
-        place.home.mkdir(parents=True)
-        place.out.parent.mkdir()
-        job.write(place.home)
-        shutil.copytree(place.home, folder / "inputs")
-        place.finish()
-        result = job.result(place.out)
-        place.cache.mkdir(exist_ok=True)
-        shutil.copytree(place.cache, folder / "cache")
-    made = Whole(json.loads(json.dumps(result)), 0, 0, folder)
+def _run_once(job: Job, folder: Path, compiled: Path) -> dict[str, Any]:
+    """Runs a command to its end; returns result, time and changes, and keeps compiled programs."""
     with scratch() as place_folder:
         place = Place(job, place_folder / "place")
-        place.copy(made)
+        if compiled.exists():
+            shutil.copytree(compiled, folder / "cache")
+        place.copy(folder)
         with counting(place.folder) as (environment, changes):
             before = _cpu_seconds_of_children()
             place.finish(environment)
-            used = _cpu_seconds_of_children() - before
-            assert_same(job.result(place.out), made.result)
-            return {"result": made.result, "cpu_seconds": used, "changes": changes()}
+            used, changed = _cpu_seconds_of_children() - before, changes()
+        shutil.rmtree(compiled, ignore_errors=True)
+        place.cache.mkdir(exist_ok=True)
+        shutil.copytree(place.cache, compiled, dirs_exist_ok=True)
+        result = json.loads(json.dumps(job.result(place.out)))
+        return {"result": result, "cpu_seconds": used, "changes": changed}
 
 
 def _cpu_seconds_of_children() -> float:

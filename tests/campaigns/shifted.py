@@ -1,4 +1,4 @@
-"""Runs a Python program with another clock: python -m tests.campaigns.shifted SECONDS PROGRAM ..."""
+"""Runs a program with another clock: python -m tests.campaigns.shifted SECONDS PROGRAM ..."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""Commands that get SIGTERM or Ctrl-C at any moment: they end soon and quietly, and can be repeated."""
+"""Commands that get SIGTERM or Ctrl-C: they end soon and quietly, and go on when repeated."""
 
 import dataclasses
 import json
@@ -19,8 +19,8 @@ from tests.campaigns.processes import (
 
 # Processor time, since the machine may be busy.
 MOST_CPU_SECONDS = 10.0
-# Status of a command that stopped as asked or was done, by signal. Before Python has begun and after it
-# has ended, a signal ends the process.
+# Status of a command that stopped as asked or was done, by signal. SIGTERM ends most of them as the
+# system does, like Ctrl-C while Python ends.
 STATUS = {
     signal.SIGTERM: {0, 128 + signal.SIGTERM, -signal.SIGTERM},
     signal.SIGINT: {0, 128 + signal.SIGINT, -signal.SIGINT},
@@ -74,7 +74,7 @@ def attempt(signals: Signals) -> str:
     wanted = whole("sample" if played else signals.job)
     with scratch() as folder:
         place = Place(PAGE if played else JOBS[signals.job], folder / "place")
-        place.copy(wanted)
+        place.copy(wanted.folder)
         with place.start() as process:
             for moment in signals.moments:
                 if process.wait_for(moment * wanted.cpu_seconds):

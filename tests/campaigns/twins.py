@@ -55,7 +55,7 @@ def attempt(twins: Twins) -> str:
     wanted = whole(twins.job)
     with scratch() as folder:
         place = Place(JOBS[twins.job], folder / "place")
-        place.copy(wanted)
+        place.copy(wanted.folder)
         with place.start() as first:
             first.wait_for(twins.delay * wanted.cpu_seconds)
             with place.start() as second:
