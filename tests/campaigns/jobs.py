@@ -58,6 +58,7 @@ class Job:
         at_once: the result appears as a whole, not file by file.
         refuses: the command refuses a result that is complete.
         resumes: returns what the next process says, from the result so far.
+        kept: endings of files that take long; those that are there are not written again.
     """
 
     write: Callable[[Path], None]
@@ -66,6 +67,7 @@ class Job:
     at_once: bool = False
     refuses: bool = False
     resumes: Callable[[Path], str] = lambda out: ""
+    kept: tuple[str, ...] = ()
 
 
 def checksums(folder: Path) -> Result:
@@ -273,7 +275,7 @@ PAGE = Job(_write_songs, _play, checksums)
 JOBS: Mapping[str, Job] = {
     "train": Job(_write_training, _train, _run, resumes=_newest),
     "train with a worker": Job(_write_training, _train_with_a_worker, _run, resumes=_newest),
-    "evaluate": Job(_write_evaluation, _evaluate, _evaluation),
+    "evaluate": Job(_write_evaluation, _evaluate, _evaluation, kept=(".flac", ".npy")),
     "prepare": Job(_write_pairs, _prepare, _corpus, at_once=True),
     "prepare with workers": Job(_write_pairs, _prepare_with_workers, _corpus, at_once=True),
     "render a corpus": Job(_write_songs, _render_corpus, _corpus, at_once=True),

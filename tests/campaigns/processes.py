@@ -330,11 +330,19 @@ def finish_as_whole(place: Place, wanted: Whole) -> None:
     job = place.job
     if not (job.refuses and place.out.exists()):
         resumes = job.resumes(place.out)
+        there = [path for path in place.out.rglob("*") if _is_kept(path, job)]
+        kept = {path: path.stat().st_mtime_ns for path in there}
         said = place.finish()
+        again = [path.name for path, time in kept.items() if path.stat().st_mtime_ns != time]
+        assert not again, f"written again: {again}"
         assert resumes in said, f"{resumes!r} is not in {said}"
         assert_calm(said)
     assert_same(job.result(place.out), wanted.result)
     assert_no_leftovers(place)
+
+
+def _is_kept(path: Path, job: Job) -> bool:
+    return path.suffix in job.kept and _UNFINISHED[0] not in path.name
 
 
 def assert_calm(said: str) -> None:
