@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,8 @@ def _checkpoint(folder: Path) -> Result:
     import jax
     from orbax.checkpoint import v1 as ocp
 
-    parts = ocp.load_checkpointables(folder)
+    with warnings.catch_warnings(action="ignore"):  # about other devices
+        parts = ocp.load_checkpointables(folder)
     arrays = jax.tree_util.tree_flatten_with_path(parts)[0]
     return {
         jax.tree_util.keystr(path): hashlib.sha256(np.asarray(array).tobytes()).hexdigest()
