@@ -187,8 +187,9 @@ def _evaluation(folder: Path) -> Result:
     # The page holds the time of the evaluation, too.
     result = _without(checksums(folder), "scores.json", "index.html")
     if (folder / "scores.json").exists():
+        # Among them the path of the model.
         scores = json.loads((folder / "scores.json").read_text())
-        result["scores.json"] = _without(scores, "created", "model")  # the path of the model
+        result["scores.json"] = _without(scores, "created", "model", "title")
     if (folder / "index.html").exists():
         result["index.html"] = (folder / "index.html").read_text().rstrip().endswith("</html>")
     return result

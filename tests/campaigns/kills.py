@@ -53,7 +53,7 @@ def kills_of(*jobs: str, kinds: tuple[str, ...] = (TIME, CHANGE)) -> Campaign:
         moments = tuple((rng.choice(kinds), rng.random()) for _ in range(several))
         return Kills(jobs[seed % len(jobs)], moments, cold=rng.random() < 0.15)
 
-    return Campaign(make, attempt, Limits(seconds=1500), smaller=smaller, store=store, block=1)
+    return Campaign(make, attempt, Limits(seconds=6000), smaller=smaller, store=store, block=1)
 
 
 def attempt(kills: Kills) -> str:

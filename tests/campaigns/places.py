@@ -155,4 +155,4 @@ def store(change: Change, path: Path) -> None:
     path.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(change), indent=1))
 
 
-CAMPAIGN = Campaign(make, attempt, Limits(seconds=1500), store=store, block=1)
+CAMPAIGN = Campaign(make, attempt, Limits(seconds=6000), store=store, block=1)

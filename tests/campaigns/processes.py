@@ -22,7 +22,7 @@ from spectrodiff.core.files import PARTIAL
 from tests.campaigns.jobs import JOBS, ROOT, Job, Result
 
 # A command that takes longer than this hangs, however busy the machine is.
-SECONDS = 240
+SECONDS = 900
 POLL_SECONDS = 0.01
 CACHE = ROOT / ".pytest_cache" / "campaigns"
 # Of files and folders that are being written.
@@ -295,13 +295,21 @@ def assert_same(ours: Result, wanted: Result) -> None:
     Raises:
         AssertionError: if it is not; it says what differs.
     """
-    ours = json.loads(json.dumps(ours))
-    lines = [
-        f"{name}: {ours.get(name, 'missing')}, expected {wanted.get(name, 'nothing')}"
-        for name in sorted(ours.keys() | wanted.keys())
-        if ours.get(name) != wanted.get(name)
-    ]
+    lines = list(_differences("", json.loads(json.dumps(ours)), wanted))
     assert not lines, "another result: " + "; ".join(lines)[:2000]
+
+
+def _differences(name: str, ours: Any, wanted: Any) -> Iterator[str]:
+    """Yields what differs in two values of JSON, by the path of names."""
+    if isinstance(ours, dict) and isinstance(wanted, dict):
+        for key in sorted(ours.keys() | wanted.keys()):
+            place = f"{name}/{key}".removeprefix("/")
+            yield from _differences(place, ours.get(key, "nothing"), wanted.get(key, "nothing"))
+    elif isinstance(ours, list) and isinstance(wanted, list) and len(ours) == len(wanted):
+        for number, (one, other) in enumerate(zip(ours, wanted, strict=True)):
+            yield from _differences(f"{name}/{number}", one, other)
+    elif ours != wanted:
+        yield f"{name}: expected {wanted}, got {ours}"
 
 
 def assert_no_halves(place: Place, wanted: Whole) -> None:

@@ -85,4 +85,4 @@ def store(twins: Twins, path: Path) -> None:
     path.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(twins), indent=1))
 
 
-CAMPAIGN = Campaign(make, attempt, Limits(seconds=1500), store=store, block=1)
+CAMPAIGN = Campaign(make, attempt, Limits(seconds=6000), store=store, block=1)
