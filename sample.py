@@ -1,6 +1,6 @@
 """Renders MIDI files to audio: python sample.py song.mid --out song.wav."""
 
-from spectrodiff.commands import program, sample
+from spectrodiff.commands import program
 
 if __name__ == "__main__":
-    program.finish(program.run(sample.main))
+    program.script("sample")

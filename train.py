@@ -1,6 +1,6 @@
 """Trains a model: python train.py --gin_file configs/tiny.gin --data_dir data --run_dir runs/a."""
 
-from spectrodiff.commands import program, train
+from spectrodiff.commands import program
 
 if __name__ == "__main__":
-    program.finish(program.run(train.main))
+    program.script("train")

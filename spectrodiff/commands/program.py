@@ -13,6 +13,7 @@ from typing import NoReturn
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import SpectrodiffError, printable, printable_text
 from spectrodiff.core.extras import explain_missing
+from spectrodiff.core.interrupts import end_at_once
 
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
@@ -49,6 +50,14 @@ MODULES = {
 def spectrodiff() -> NoReturn:
     """Runs the command that the command line names, and ends the process."""
     finish(run(main))
+
+
+def script(command: str) -> NoReturn:
+    """Runs a command with the arguments of the command line, and ends the process.
+
+    It is imported only now, so that Ctrl-C during imports is reported like any other.
+    """
+    finish(run(main, [command, *sys.argv[1:]]))
 
 
 def main(arguments: Sequence[str]) -> int | None:
@@ -103,6 +112,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
 
 def finish(status: int) -> NoReturn:
     """Ends the process with an exit status."""
+    # All is written; Python would print a traceback for each thing that it clears up.
+    end_at_once()
     # Only this module starts threads that keep a process from ending.
     distributed = sys.modules.get("spectrodiff.core.distributed")
     if distributed is not None:

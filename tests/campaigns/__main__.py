@@ -16,7 +16,20 @@ from pathlib import Path
 from tests.campaigns import harness
 from tests.campaigns.harness import Outcome
 
-CAMPAIGNS = ("disk", "midi")
+CAMPAIGNS = (
+    "midi",
+    "audio",
+    "checkpoints",
+    "disk",
+    "kill_training",
+    "kill_preparation",
+    "kill_evaluation",
+    "kill_conversion",
+    "kill_sampling",
+    "signals",
+    "twins",
+    "places",
+)
 FAULTS_SHOWN = 20
 
 

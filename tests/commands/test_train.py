@@ -1,4 +1,4 @@
-"""The train command: stopped, killed and resumed runs, several processes, errors."""
+"""The train command: stopped and resumed runs, several processes, errors."""
 
 import json
 import os
@@ -16,10 +16,9 @@ import spectrodiff as sd
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.commands.prepare import main as prepare
 from spectrodiff.core.errors import CheckpointError
-from spectrodiff.training.checkpointing import Checkpoints
 from tests.support import tiny
 from tests.support.corpora import write_notes, write_tone
-from tests.support.training_scripts import FULL_AT_STEP_4, KILL_WHILE_SAVING
+from tests.support.training_scripts import FULL_AT_STEP_4
 
 ROOT = Path(__file__).parents[2]
 STEPS = 20
@@ -131,24 +130,6 @@ def test_a_run_can_be_rendered(home, golden):
     song = synth.render(golden / "midi" / "overlaps.mid", steps=2)
     assert np.isfinite(song.audio).all()
     assert song.audio.std() > 0
-
-
-def test_a_run_killed_while_saving_resumes_exactly(home):
-    script = KILL_WHILE_SAVING.format(root=str(ROOT))
-    killed = subprocess.run(
-        [sys.executable, "-c", script, *command(home, "killed")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(home),
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    with Checkpoints(home / "killed" / "checkpoints", keep=3) as checkpoints:
-        assert checkpoints.latest == 8
-    resumed = run(home, "killed")
-    assert resumed.returncode == 0, resumed.stderr
-    assert "resuming after step 8" in resumed.stderr
-    assert_same_run(home, "killed")
 
 
 def test_a_stopped_run_resumes_exactly(home):

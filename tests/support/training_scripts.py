@@ -1,4 +1,4 @@
-"""Programs that run train.py and fail at a chosen step."""
+"""A program that runs train.py and fails at a chosen step."""
 
 # Runs train.py on a disk that is full while step 4 is saved.
 FULL_AT_STEP_4 = """
@@ -19,19 +19,5 @@ def limited(self, step, *arguments):
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
     save(self, step, *arguments)
 Checkpoints.save = limited
-program.finish(program.run(train.main))
-"""
-# Runs train.py and kills the process while step 12 is saved.
-KILL_WHILE_SAVING = """
-import os, signal, sys, time
-from spectrodiff.commands import program, train
-from spectrodiff.training.checkpointing import Checkpoints
-save = Checkpoints.save
-def killing(self, step, *arguments):
-    save(self, step, *arguments)
-    if step == 12:
-        # The whole process, with the threads that write.
-        os.kill(os.getpid(), signal.SIGKILL)
-Checkpoints.save = killing
 program.finish(program.run(train.main))
 """

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError, CorpusError
+from spectrodiff.core.interrupts import kept_from_children
 from spectrodiff.data.loading.batches import HostBatch, collate
 from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
 from spectrodiff.data.loading.lengths import Source
@@ -74,10 +75,8 @@ class TrainingBatches(Iterator[HostBatch]):
         self._rest: Any = None
 
     def __next__(self) -> HostBatch:
-        if self._rest is None:
-            self._rest = self._open()
         try:
-            batch: HostBatch = next(self._rest)
+            batch: HostBatch = self._next()
         except RuntimeError as error:
             # grain has no exception of its own.
             if "Worker process" not in str(error):
@@ -89,6 +88,13 @@ class TrainingBatches(Iterator[HostBatch]):
         for name in ("skipped", "truncated"):
             self.counts[name] += int(batch.pop(name).sum())
         return batch
+
+    def _next(self) -> HostBatch:
+        if self._rest is not None:
+            return next(self._rest)
+        with kept_from_children():  # the first batch starts the workers
+            self._rest = self._open()
+            return next(self._rest)
 
     def get_state(self) -> dict[str, int]:
         """Returns the position in the sequence of batches; the same in all processes."""

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.interrupts import kept_from_children
 from spectrodiff.data.recordings import Outcome, RecordingGroup, read_group
 
 Item = TypeVar("Item")
@@ -59,8 +60,9 @@ def map_in_processes(
     started: deque[tuple[Item, Future[Result]]] = deque()
     try:
         # One more than there are workers keeps all busy; more would take memory for results.
-        for item in itertools.islice(waiting, workers + 1):
-            started.append((item, pool.submit(function, item)))
+        with kept_from_children():
+            for item in itertools.islice(waiting, workers + 1):
+                started.append((item, pool.submit(function, item)))
         while started:
             item, future = started.popleft()
             try:

@@ -19,6 +19,7 @@ import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.interrupts import kept_from_children
 
 _INSTALL = "pip install 'tensorflow>=2.18' 'tensorflow-hub>=0.16'"
 _END_SECONDS = 5
@@ -86,7 +87,8 @@ class TfHubEmbedding:
         self._process: BaseProcess = context.Process(
             target=_serve, args=(remote, model, self._source), name=model.name, daemon=True
         )
-        self._process.start()
+        with kept_from_children():
+            self._process.start()
         remote.close()
         weakref.finalize(self, _end, self._process, self._connection)
         self._receive()

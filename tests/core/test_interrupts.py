@@ -1,0 +1,77 @@
+"""Ctrl-C while a command starts, starts other processes, and ends."""
+
+import multiprocessing
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spectrodiff.data.loading.loader import TrainingBatches
+from spectrodiff.data.pieces import MemoryPieces, PieceLength
+from spectrodiff.data.prepare.workers import map_in_processes
+from tests.support.corpora import SMALL, corpus
+
+ROOT = Path(__file__).parents[2]
+# Ctrl-C while a script imports its command.
+AT_THE_START = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(name, *_):
+        if name == "spectrodiff.commands.{command}":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder)
+runpy.run_path("{script}", run_name="__main__")
+"""
+# Ctrl-C while Python clears up.
+AT_THE_END = """
+import atexit, os, signal
+from spectrodiff.commands import program
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+program.finish(0)
+"""
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def blocks_ctrl_c(process) -> bool:
+    """Returns True if a process, given by its number or "self", does not get Ctrl-C."""
+    status = Path(f"/proc/{process}/status").read_text()
+    mask = int(re.search(r"^SigBlk:\s*(\w+)", status, re.MULTILINE)[1], 16)
+    return bool(mask >> signal.SIGINT - 1 & 1)
+
+
+def test_workers_of_a_preparation_never_get_ctrl_c():
+    """A signal that they ignore only once they run finds them importing."""
+    assert list(map_in_processes(blocks_ctrl_c, ["self", "self"], 2)) == [True, True]
+    assert not blocks_ctrl_c("self")
+
+
+def test_workers_of_training_never_get_ctrl_c():
+    pieces = MemoryPieces(corpus(3), PieceLength(25, 20))
+    with TrainingBatches([pieces], SMALL, batch_size=2, seed=0, workers=1) as batches:
+        next(batches)
+        (worker,) = multiprocessing.active_children()
+        assert blocks_ctrl_c(worker.pid)
+        assert not blocks_ctrl_c("self")
+
+
+def run(script: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate"])
+def test_ctrl_c_during_imports(command):
+    script = {"evaluate": "eval"}.get(command, command)
+    done = run(AT_THE_START.format(script=f"{script}.py", command=command))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
+def test_ctrl_c_at_the_end():
+    done = run(AT_THE_END)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
