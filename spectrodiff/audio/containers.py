@@ -57,8 +57,10 @@ class Container:
 
     def open(self, path: Path) -> Path | io.RawIOBase:
         """Returns the file as the decoder is to see it."""
-        # soundfile opens no file whose name is not in UTF-8.
-        if self.first == self.end and not self.replacement and is_utf8(str(path)):
+        # soundfile opens no file whose name is not in UTF-8, and none that ends in .raw without
+        # being told what is in it.
+        is_allowed = is_utf8(str(path)) and path.suffix.lower() != ".raw"
+        if self.first == self.end and not self.replacement and is_allowed:
             return path
         return _Spliced(path, self.first, self.end, self.replacement)
 
@@ -184,7 +186,8 @@ def _of_chunks(path: Path, file: BinaryIO, size: int, layout: _Layout) -> Contai
             long_size_at = position + layout.header + 8
         position += layout.header + length
         position += -position % layout.alignment
-        if length < 0:
+        # A size in 64 bits can be beyond any position.
+        if length < 0 or position > size:
             break
     return Container()
 

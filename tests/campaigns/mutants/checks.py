@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 
 MAX_MESSAGE = 2000
@@ -9,11 +10,18 @@ MAX_MESSAGE = 2000
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drops all messages for a while."""
+    """Drops all messages for a while, those of libraries in C, too."""
     logging.disable()
+    before, nothing = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
     try:
         yield
     finally:
+        for number, kept in enumerate(before, start=1):
+            os.dup2(kept, number)
+            os.close(kept)
+        os.close(nothing)
         logging.disable(logging.NOTSET)
 
 
