@@ -257,6 +257,8 @@ def _names(rng: random.Random, files: Files) -> None:
 
 # Formats --------------------------------------------------------------------------------------
 
+_MAX_UNPACKED = 1 << 24
+
 _ZARR: dict[str, tuple[object, ...]] = {
     "chunks": ([1, 1], [10**6, 10**6], [2**40, 2**40], [0, 0], [-1, 4], [1], [1] * 40, 5, [1.5, 2]),
     "shape": ([], [10**9, 10**9], [0, 0], [-1, 4], [1], "4", [2**63, 1], [1] * 40),
@@ -408,6 +410,8 @@ def _safetensors(rng: random.Random, data: bytes) -> bytes:
 def _unzipped(data: bytes) -> Contents:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > _MAX_UNPACKED:
+                return {}  # a bomb, by an earlier change
             return {name: archive.read(name) for name in archive.namelist()}
     except Exception:  # of the many errors of zip files
         return {}
