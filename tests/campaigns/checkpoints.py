@@ -16,9 +16,9 @@ from typing import Any
 import ml_dtypes  # noqa: F401  imported before attempts, which are processes of their own
 import numpy as np
 import onnxruntime  # noqa: F401
-from orbax.checkpoint import v1  # noqa: F401
 import safetensors.numpy  # noqa: F401
 import tensorstore  # noqa: F401
+from orbax.checkpoint import v1  # noqa: F401
 
 from spectrodiff.checkpoints.downloads.archive import unpack
 from spectrodiff.checkpoints.layouts.mt3 import import_mt3
@@ -34,8 +34,8 @@ from spectrodiff.models.definition import define
 from spectrodiff.models.mt3 import Mt3
 from spectrodiff.models.vggish import Vggish
 from tests.campaigns.harness import Campaign, Limits
-from tests.campaigns.mutants.checks import check_message, quiet
 from tests.campaigns.mutants.checkpoints import Mutant, mutant, smaller, write
+from tests.campaigns.mutants.checks import check_message, quiet
 from tests.campaigns.mutants.hostile import MARKER
 
 READ, REFUSED = "read", "refused"

@@ -15,8 +15,8 @@ from spectrodiff.music.notes import NOTE_COLUMNS, Notes
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.music.vocabulary import Vocabulary
 from tests.campaigns.harness import Campaign, Limits, smaller_bytes
-from tests.campaigns.mutants.midi import mutant
 from tests.campaigns.mutants.checks import check_message, quiet
+from tests.campaigns.mutants.midi import mutant
 
 TOKENIZED = 4
 WHOLE, DAMAGED, REFUSED = "whole", "damaged", "refused"

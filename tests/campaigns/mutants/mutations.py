@@ -92,3 +92,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     number,
 )
 """All of these, some of them twice, since they are worth more."""
+
+
+def several(rng: random.Random, data: bytes) -> bytes:
+    """Makes one to five of these."""
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        data = rng.choice(MUTATIONS)(rng, data)
+    return data
