@@ -3,9 +3,9 @@
     python -m tests.campaigns midi --tries 100000
     python -m tests.campaigns checkpoints --minutes 30 --workers 2
 
-goes on where the same command stopped before, until all is tried or the time is over. A line says how
-many attempts were made, how many survived, and how many faults there were. The smallest inputs that
-still have a fault are stored in --out.
+goes on where the same command stopped before, until all is tried or the time is over. A line says
+how many attempts were made, how many survived, and how many faults there were. The smallest inputs
+that still have a fault are stored in --out.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Campaigns: many seeded attempts in child processes with limits, resumable and side by side.
 
-A campaign makes an input from a seed and tries it. An attempt returns what became of the input, such
-as "refused", or raises an error, which is a fault. A process that ends, takes too long or needs too
-much memory is a fault, too. `run` counts outcomes, and `smallest` makes the input of a fault smaller
-while the fault stays.
+A campaign makes an input from a seed and tries it. An attempt returns what became of the input,
+such as "refused", or raises an error, which is a fault. A process that ends, takes too long or
+needs too much memory is a fault, too. `run` counts outcomes, and `smallest` makes the input of a
+fault smaller while the fault stays.
 """
 
 import contextlib
