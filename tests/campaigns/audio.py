@@ -1,8 +1,9 @@
 """Reading of damaged audio files.
 
-No errors but AudioError, no crash of a decoder, no hang, and no more memory than a small file needs.
+No errors but AudioError, no crash of a decoder, no hang, no more memory than small files need.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ def attempt(made: AudioFile) -> str:
         Exception: if anything is not as promised.
     """
     with tempfile.TemporaryDirectory() as folder, quiet(), np.errstate(all="ignore"):
+        os.chdir(folder)  # where libsndfile also looks for parts of a file
         path = Path(folder) / f"recording{made.suffix}"
         path.write_bytes(made.data)
         try:

@@ -13,7 +13,7 @@ import soundfile
 from tests.campaigns.mutants import mutations
 
 # Format, subtype and suffix, as libsndfile calls them. The suffix is that of most such files.
-_KINDS = (
+KINDS = (
     *(("WAV", kind) for kind in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
     *(("WAV", kind) for kind in ("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32")),
     *(("WAVEX", kind) for kind in ("PCM_16", "PCM_24", "FLOAT")),
@@ -31,7 +31,7 @@ _KINDS = (
     ("XI", "DPCM_16"),
 )
 # These are what people have.
-_USUAL = tuple(kind for kind in _KINDS if kind[0] in ("WAV", "AIFF", "FLAC", "OGG", "MP3"))
+_USUAL = tuple(kind for kind in KINDS if kind[0] in ("WAV", "AIFF", "FLAC", "OGG", "MP3"))
 _RATES = (8000, 16_000, 22_050, 44_100, 48_000, 44_101, 96_000)
 _EXTREMES = (0, 1, 2, 255, 1024, 65535, 2**31 - 1, 2**31, 2**32 - 1, 10**6)
 _NAN = (np.nan, np.inf, -np.inf, 3e38, 1e-40)
@@ -48,7 +48,7 @@ class AudioFile:
 def mutant(seed: int) -> AudioFile:
     """Returns the file of a seed."""
     rng = random.Random(seed)
-    kind = rng.choice(_USUAL if rng.random() < 0.6 else _KINDS)
+    kind = rng.choice(_USUAL if rng.random() < 0.6 else KINDS)
     data = base(rng, *kind)
     for _ in range(rng.choice((0, 1, 1, 1, 2, 3, 6))):
         data = rng.choice(_MUTATIONS)(rng, data)
@@ -159,7 +159,7 @@ _FIELDS: dict[bytes, tuple[tuple[int, int], ...]] = {
     b"RF64": ((4, 4),),
     b"ds64": ((4, 4), (8, 8), (16, 8), (24, 8), (32, 4)),
     # Tag, channels, rate, bytes per second and per frame, bits, size and contents of what follows.
-    b"fmt ": tuple((place, 2) for place in (8, 10, 20, 22, 24, 26, 28, 30)) + ((4, 4), (12, 4)),
+    b"fmt ": (*((place, 2) for place in (8, 10, 20, 22, 24, 26, 28, 30)), (4, 4), (12, 4)),
     b"fact": ((4, 4), (8, 4)),
     b"data": ((4, 4), (4, 8)),
     b"FORM": ((4, 4),),
