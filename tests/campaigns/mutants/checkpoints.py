@@ -270,6 +270,7 @@ _CHANGES: dict[str, Callable[[random.Random, Files], None]] = {
     "special": _special,
     "names": _names,
     "json": _change("json", hostile.change_json),
+    # Twice, since settings decide what is read.
     "json again": _change("json", hostile.change_json),
     "zarr": _change("zarr", formats.zarr),
     "chunk": _change("chunk", formats.zarr_chunk),
