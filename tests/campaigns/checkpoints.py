@@ -34,6 +34,7 @@ from spectrodiff.models.definition import define
 from spectrodiff.models.mt3 import Mt3
 from spectrodiff.models.vggish import Vggish
 from tests.campaigns.harness import Campaign, Limits
+from tests.campaigns.mutants.bases import bases
 from tests.campaigns.mutants.checkpoints import Mutant, mutant, smaller, write
 from tests.campaigns.mutants.checks import check_message, quiet
 from tests.campaigns.mutants.hostile import MARKER
@@ -99,7 +100,7 @@ def _open_archive(folder: Path) -> None:
     except OSError as error:
         if error.filename != str(archive):
             raise
-        raise CheckpointError(archive, "an archive", error.strerror) from None
+        raise CheckpointError(archive, "an archive", str(error.strerror)) from None
     finally:
         shutil.rmtree(target, ignore_errors=True)
 
@@ -198,4 +199,5 @@ CAMPAIGN = Campaign(
     smaller=smaller,
     store=store,
     block=250,
+    prepare=bases,
 )

@@ -64,6 +64,7 @@ class Campaign:
         smaller: returns inputs that are smaller than an input, the smallest first.
         store: writes an input below a path without suffix, for people who look for the fault.
         block: number of attempts per process and per line of progress.
+        prepare: is called once, in the process that starts those of the attempts.
     """
 
     make: Callable[[int], Any]
@@ -73,6 +74,7 @@ class Campaign:
     smaller: Callable[[Any], Iterable[Any]] = lambda _: ()
     store: Callable[[Any, Path], None] | None = None
     block: int = 500
+    prepare: Callable[[], object] = lambda: None
 
 
 @dataclasses.dataclass
@@ -126,6 +128,7 @@ def run(
         say: is called with a line after each block.
     """
     campaign = load(name)
+    campaign.prepare()
     done, outcome = _read_state(folder, campaign.block)
     starts = range(seeds.start, seeds.stop, campaign.block)
     left = (start for start in starts if start not in done)

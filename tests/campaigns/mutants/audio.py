@@ -149,7 +149,7 @@ def _field(rng: random.Random, data: bytes) -> bytes:
     changed = bytearray(data)
     for start, size, order in rng.sample(fields, min(len(fields), rng.choice((1, 1, 2)))):
         value = rng.choice(_EXTREMES) % 2 ** (8 * size)
-        changed[start : start + size] = value.to_bytes(size, order)  # type: ignore[arg-type]
+        changed[start : start + size] = value.to_bytes(size, order)
     return bytes(changed)
 
 

@@ -79,7 +79,7 @@ def changed_msgpack(rng: random.Random, data: bytes) -> bytes:
 
 def _change_packed(rng: random.Random, tree: dict[str, dict[str, dict[str, object]]]) -> None:
     """Changes one leaf, one name or one packed array of the parameters."""
-    node: dict[str, object] = tree["optimizer"]["target"]  # type: ignore[assignment]
+    node: dict[str, object] = tree["optimizer"]["target"]
     key = rng.choice(sorted(node))
     while isinstance(inner := node[key], dict) and inner and rng.random() < 0.95:
         node, key = inner, rng.choice(sorted(inner))
@@ -92,7 +92,7 @@ def _change_packed(rng: random.Random, tree: dict[str, dict[str, dict[str, objec
             ("object", "float64", "U9999999", 3),
             (b"", b"x"),
         )
-        parts[part] = rng.choice(wrong[part])  # type: ignore[arg-type]
+        parts[part] = rng.choice(wrong[part])
         node[key] = msgpack.ExtType(rng.choice((1, 1, 2, 3)), msgpack.packb(parts))
     elif rng.random() < 0.3:
         odd = rng.choice(("\x1b[2J", "a\nb", "x" * 100_000, "../x", "", "a/b"))
@@ -170,9 +170,7 @@ def _unzipped(data: bytes) -> dict[str, bytes]:
         return {}
 
 
-def _zipped(
-    rng: random.Random, contents: dict[str, bytes], method: int = zipfile.ZIP_STORED
-) -> bytes:
+def _zipped(contents: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in contents.items():

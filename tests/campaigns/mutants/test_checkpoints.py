@@ -8,7 +8,7 @@ PER_LAYOUT = 6
 
 
 def test_damaged_checkpoints_are_read_or_refused():
-    layouts = sorted(bases())  # here, so that processes need not make them again
+    layouts = sorted(bases())
     outcome = harness.run(checkpoints.__name__, range(PER_LAYOUT * len(layouts)))
     assert not outcome.faults
     for layout in layouts:
