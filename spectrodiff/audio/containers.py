@@ -10,6 +10,7 @@ import functools
 import io
 import logging
 import mmap
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -57,8 +58,8 @@ class Container:
 
     def open(self, path: Path) -> Path | io.RawIOBase:
         """Returns the file as the decoder is to see it."""
-        # soundfile opens no file whose name is not in UTF-8.
-        if self.first == self.end and not self.replacement and is_utf8(str(path)):
+        is_changed = self.first != self.end or self.replacement
+        if not is_changed and is_utf8(str(path)) and not _is_misread(path):
             return path
         return _Spliced(path, self.first, self.end, self.replacement)
 
@@ -72,6 +73,16 @@ class Container:
         # The first half of the first byte is no part of the number.
         number = ((header[-1] & 0xF0) << 32 | frames).to_bytes(5, "big")
         return dataclasses.replace(self, end=self.total_at + 5, replacement=header[:-1] + number)
+
+
+def _is_misread(path: Path) -> bool:
+    """Returns True if the decoder goes by the name of a file, or by files beside it.
+
+    soundfile wants to be told what is in a .raw file. libsndfile takes an MP3 file for Sound
+    Designer's if a file that macOS writes to other disks stands beside it.
+    """
+    forks = (path.with_name(f"._{path.name}"), path.parent / ".AppleDouble" / path.name)
+    return path.suffix.lower() == ".raw" or any(os.path.lexists(fork) for fork in forks)
 
 
 def read_container(path: Path) -> Container:
@@ -184,7 +195,8 @@ def _of_chunks(path: Path, file: BinaryIO, size: int, layout: _Layout) -> Contai
             long_size_at = position + layout.header + 8
         position += layout.header + length
         position += -position % layout.alignment
-        if length < 0:
+        # A size in 64 bits can be beyond any position.
+        if length < 0 or position > size:
             break
     return Container()
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import soundfile
 
 _BLOCK_FRAMES = 1 << 20
+# Beyond these, a header is damaged; at 1 Hz, a megabyte would be resampled to 16 GB.
+_MIN_RATE, _MAX_RATE = 1000, 1_000_000
 # Audio before and after an excerpt that is read with it. The resampler's filter is far shorter, but
 # libsndfile decodes the last page of an Ogg file wrong if it is asked to begin there.
 _MARGIN_SECONDS = 1
@@ -146,7 +148,7 @@ def read_excerpt(
         last = (first_sample + num_samples) // outputs + margin
         begin = min(first * inputs, total)
         frames = min(last * inputs, total) - begin
-        file.seek(container.lead + begin)
+        _skip(file, container.lead + begin)
         blocks = list(_resampled_mono(file, sample_rate, frames))
     if sum(read for _, read in blocks) < frames:
         raise _truncated(path)
@@ -195,7 +197,11 @@ def _opened(
             shown = container.open(path)
             if isinstance(shown, io.RawIOBase):
                 stack.enter_context(shown)
-            yield stack.enter_context(_reader()(shown)), container
+            file = stack.enter_context(_reader()(shown))
+            if not _MIN_RATE <= file.samplerate <= _MAX_RATE:
+                expected = f"a sample rate of {_MIN_RATE} to {_MAX_RATE} Hz"
+                raise AudioError(path, expected, f"{file.samplerate} Hz")
+            yield file, container
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(path, "a readable audio file", str(error).rstrip(".")) from error
 
@@ -213,7 +219,20 @@ def _reader() -> type["soundfile.SoundFile"]:
         def seekable(self) -> bool:
             return False
 
+        def is_seekable(self) -> bool:
+            """Returns True if the format allows to seek."""
+            return bool(self._info.seekable)
+
     return Reader
+
+
+def _skip(file: "soundfile.SoundFile", frames: int) -> None:
+    """Goes to a frame, which must be decoded up to there in a few formats, such as G.721."""
+    if file.is_seekable():
+        file.seek(frames)
+        return
+    for _ in _frames(file, frames=frames):
+        pass
 
 
 def _is_open(file: "soundfile.SoundFile", container: Container) -> bool:
@@ -259,9 +278,11 @@ def _frames(
 ) -> Iterator[np.ndarray]:
     """Yields blocks of mono audio at the rate of the file, without the first `skipped` frames."""
     num_read = 0
+    # A header of a few bytes can declare a thousand channels.
+    most = 2 * _BLOCK_FRAMES // max(file.channels, 2)
     # Not `file.blocks`, which pads a truncated file to its declared length.
     while frames is None or num_read < frames:
-        wanted = _BLOCK_FRAMES if frames is None else min(_BLOCK_FRAMES, frames - num_read)
+        wanted = most if frames is None else min(most, frames - num_read)
         mono = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
         if not len(mono):
             break

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectrodiff.music.midi.reader import read_midi
-from tests.campaigns.midi_mutants import plain_song
+from tests.campaigns.mutants.midi import plain_song
 
 # Files that are damaged or too odd for some versions; all others are read as players do.
 NOT_MIDO = {

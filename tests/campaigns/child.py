@@ -45,14 +45,17 @@ def serve(campaign: Campaign, seeds: range, make: Callable[[int], Any] | None = 
     make = make or campaign.make
     if not campaign.apart:
         _limit_memory(campaign.limits.memory_bytes)
-    print(READY, end="", flush=True)
+    # What libraries print goes elsewhere.
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    print(READY, end="", flush=True, file=results)
     for seed in seeds:
         made = make(seed)
         if campaign.apart:
             kind, text = _apart(campaign, made)
         else:
             kind, text = _attempt(campaign, made)
-        print(json.dumps([seed, kind, text]), flush=True)
+        print(json.dumps([seed, kind, text]), flush=True, file=results)
 
 
 def _attempt(campaign: Campaign, made: Any) -> tuple[str, str]:

@@ -66,6 +66,7 @@ class Campaign:
         block: number of attempts per process and per line of progress.
         words: returns words before the command of a process, such as one that gives it mounts of
             its own.
+        prepare: is called once, in the process that starts those of the attempts.
     """
 
     make: Callable[[int], Any]
@@ -76,6 +77,7 @@ class Campaign:
     store: Callable[[Any, Path], None] | None = None
     block: int = 500
     words: Callable[[], Sequence[str]] = tuple
+    prepare: Callable[[], object] = lambda: None
 
 
 @dataclasses.dataclass
@@ -129,6 +131,7 @@ def run(
         say: is called with a line after each block.
     """
     campaign = load(name)
+    campaign.prepare()
     done, outcome = _read_state(folder, campaign.block)
     starts = range(seeds.start, seeds.stop, campaign.block)
     left = (start for start in starts if start not in done)

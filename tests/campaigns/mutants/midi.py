@@ -1,10 +1,17 @@
 """Damaged, odd and hostile MIDI files, made from seeds."""
 
+import functools
+import gzip
+import io
 import random
 import struct
-from collections.abc import Callable
+import zipfile
+from pathlib import Path
 
+from tests.campaigns.mutants import mutations
 from tests.support.midi import END, chunk, header
+
+ROOT = Path(__file__).parents[3]
 
 # 0xF8 stands for all system messages that are not allowed in files.
 _KINDS = (0x90, 0x80, 0xB0, 0xC0, 0xE0, 0xA0, 0xD0, 0xFF, 0xF0, 0xF7, 0xF8)
@@ -21,21 +28,43 @@ _EXCLUSIVE = (
     b"\x41\x10\x42\x12\x40\x11\x15\x02\x18",  # a rhythm part
     b"\x7f\x7f\x04\x01\x00\x40",  # master volume
 )
+_TEXTS = (
+    b"@KMIDI KARAOKE FILE",
+    b"@LENGL",
+    b"@TTitle\r\nof lines",
+    b"/la\\la ",
+    b"\x1b]0;title\x07",
+    b"\x82\xb1\x82\xea",  # in Shift JIS
+    "\u202e\u2028\U0001d11e".encode(),
+    b"\xff\xfe\0",
+)
 _LENGTHS = (0, 1, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _BOMB_EVENTS = 60_000
 
 
 def mutant(seed: int) -> bytes:
-    """Returns the file of a seed: made of random events, mostly damaged, sometimes wrapped."""
+    """Returns the file of a seed: real or made of random events, mostly damaged or wrapped."""
     rng = random.Random(seed)
-    data = _bomb(rng) if rng.random() < 0.008 else _song(rng)
+    data = _bomb(rng) if rng.random() < 0.008 else _whole(rng)
     for _ in range(rng.choice((0, 1, 1, 1, 2, 3, 6))):
         data = rng.choice(_MUTATIONS)(rng, data)
-    if rng.random() < 0.05:
-        data = rng.choice((_riff, _mac_binary))(data)
+    if rng.random() < 0.06:
+        data = rng.choice((_riff, _riff, _mac_binary, _mac_binary, _gzip, _zip))(data)
         if rng.random() < 0.5:
             data = rng.choice(_MUTATIONS)(rng, data)
     return data
+
+
+def _whole(rng: random.Random) -> bytes:
+    return rng.choice(real_files()) if rng.random() < 0.3 else _song(rng)
+
+
+@functools.cache
+def real_files() -> tuple[bytes, ...]:
+    """Returns the files of the examples and of other tests."""
+    folders = (ROOT / "examples", ROOT / "tests/golden/midi", ROOT / "tests/music/midi/cases")
+    paths = sorted(path for folder in folders for path in folder.rglob("*"))
+    return tuple(path.read_bytes() for path in paths if path.suffix in (".mid", ".kar", ".rmi"))
 
 
 def plain_song(seed: int) -> bytes:
@@ -127,9 +156,11 @@ def _meta(rng: random.Random) -> bytes:
     if rng.random() < 0.2:
         length = rng.randrange(8)
     contents = rng.randbytes(length)
+    if 0 < kind < 0x10 and rng.random() < 0.7:
+        contents = rng.choice(_TEXTS) * rng.choice((1, 1, 1, 100))
     if kind == 0x21:
         contents = bytes(byte & 3 for byte in contents)
-    return bytes([0xFF, kind]) + _number(length) + contents
+    return bytes([0xFF, kind]) + _number(len(contents)) + contents
 
 
 def _bomb(rng: random.Random) -> bytes:
@@ -149,35 +180,8 @@ def _bomb(rng: random.Random) -> bytes:
     return header() + chunk(b"MTrk", track + END)
 
 
-def _place(rng: random.Random, data: bytes) -> int:
-    return rng.randrange(len(data) + 1)
-
-
-def _span(rng: random.Random, data: bytes) -> tuple[int, int]:
-    start = _place(rng, data)
-    return start, min(start + rng.choice((1, 1, 2, 4, 30, 500)), len(data))
-
-
-def _flip_bits(rng: random.Random, data: bytes) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.choice((1, 1, 3, 20)) if data else 0):
-        changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def _replace(rng: random.Random, data: bytes) -> bytes:
-    start, end = _span(rng, data)
-    filling = rng.choice((rng.randbytes(end - start), bytes(end - start), b"\xff" * (end - start)))
-    return data[:start] + filling + data[end:]
-
-
-def _delete(rng: random.Random, data: bytes) -> bytes:
-    start, end = _span(rng, data)
-    return data[:start] + data[end:]
-
-
 def _insert(rng: random.Random, data: bytes) -> bytes:
-    place = _place(rng, data)
+    place = mutations.place(rng, data)
     new = rng.choice(
         (
             rng.randbytes(rng.choice((1, 2, 5, 200))),
@@ -188,20 +192,6 @@ def _insert(rng: random.Random, data: bytes) -> bytes:
         )
     )
     return data[:place] + new + data[place:]
-
-
-def _duplicate(rng: random.Random, data: bytes) -> bytes:
-    start, end = _span(rng, data)
-    return data[:end] + data[start:end] * rng.choice((1, 1, 2, 50)) + data[end:]
-
-
-def _cut(rng: random.Random, data: bytes) -> bytes:
-    return data[: _place(rng, data)]
-
-
-def _pad(rng: random.Random, data: bytes) -> bytes:
-    filling = rng.choice((b"\0" * 128, b"\r\n", rng.randbytes(rng.randint(1, 300)), data))
-    return filling + data if rng.random() < 0.3 else data + filling
 
 
 def _chunks(data: bytes) -> list[bytes]:
@@ -239,19 +229,13 @@ def _wrong_header(rng: random.Random, data: bytes) -> bytes:
 
 
 def _splice(rng: random.Random, data: bytes) -> bytes:
-    other = _song(rng)
-    return data[: _place(rng, data)] + other[_place(rng, other) :]
+    other = _whole(rng)
+    return data[: mutations.place(rng, data)] + other[mutations.place(rng, other) :]
 
 
-_MUTATIONS: tuple[Callable[[random.Random, bytes], bytes], ...] = (
-    _flip_bits,
-    _flip_bits,
-    _replace,
-    _delete,
+_MUTATIONS: tuple[mutations.Mutation, ...] = (
+    *mutations.MUTATIONS,
     _insert,
-    _duplicate,
-    _cut,
-    _pad,
     _shuffle_chunks,
     _wrong_length,
     _wrong_header,
@@ -266,3 +250,15 @@ def _riff(data: bytes) -> bytes:
 
 def _mac_binary(data: bytes) -> bytes:
     return (b"\0\x08song.mid".ljust(65, b"\0") + b"Midi").ljust(128, b"\0") + data
+
+
+def _gzip(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+def _zip(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        # A name alone would get the time of the clock.
+        archive.writestr(zipfile.ZipInfo("song.mid"), data)
+    return buffer.getvalue()

@@ -1,9 +1,9 @@
 """A short campaign of damaged MIDI files."""
 
 from tests.campaigns import harness, midi
-from tests.campaigns.midi_mutants import mutant
+from tests.campaigns.mutants.midi import mutant
 
-FILES = 4000
+FILES = 2000
 
 
 def test_damaged_files_are_read_or_refused():
