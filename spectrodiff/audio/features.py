@@ -144,13 +144,15 @@ def scale(log_mel: Float[Array, "*shape"]) -> Float[jax.Array, "*shape"]:
     return jnp.clip(2 * unit - 1, -1.0, 1.0)
 
 
-def unscale(scaled_mel: Float[Array, "*shape"]) -> Float[jax.Array, "*shape"]:
+def unscale(scaled_mel: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Returns unscaled log-mel of network features; the inverse of `scale` without its clipping.
+
+    NumPy arrays stay on the host: on a device, songs of every length would be compiled for.
 
     Args:
         scaled_mel: features in [-1, 1], of any shape.
     """
-    return (jnp.asarray(scaled_mel) + 1) / 2 * (MAX_LOG_MEL - MIN_LOG_MEL) + MIN_LOG_MEL
+    return (scaled_mel + 1) / 2 * (MAX_LOG_MEL - MIN_LOG_MEL) + MIN_LOG_MEL
 
 
 @functools.cache
