@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.campaigns import harness
 from tests.campaigns.harness import Outcome
 
-CAMPAIGNS = ("midi",)
+CAMPAIGNS = ("midi", "songs")
 FAULTS_SHOWN = 20
 
 

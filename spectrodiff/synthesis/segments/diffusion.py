@@ -10,7 +10,7 @@ import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,8 @@ STEPS_PER_CALL = 20
 # Numbers of steps share programs: their tables are padded to this length, or to a power of two.
 SHORTEST_TABLE = 64
 STEPS_AT_ONCE = 16  # whose FiLM values are computed
+
+Tables = TypeVar("Tables", Steps, Films)
 
 
 class PreparedBatch(NamedTuple):
@@ -82,10 +84,7 @@ class DiffusionSegments:
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._params, self._mesh = params, mesh
         self._network = define(Denoiser, config, dtype=dtype)
-        table = jax.device_get(sampler.table(schedule))
-        films = _films_of(self._network, params, table.time)
-        whole = NamedSharding(mesh, WHOLE)
-        self._table, self._films = jax.device_put(_padded((table, films), self.steps), whole)
+        self._table = self._placed(jax.device_get(sampler.table(schedule)))
         self._branches = sampling.branches(schedule)
         self._apart = any(branches.notes for branches in self._branches)
         self._prediction, self._stochastic = prediction, sampler.stochastic
@@ -172,6 +171,21 @@ class DiffusionSegments:
         """Number of devices that share a batch."""
         return self._mesh.size
 
+    @functools.cached_property
+    def _films(self) -> Films:
+        """FiLM values of every step; only when they are needed, so that models are made at once."""
+        times = np.asarray(self._table.time)[: self.steps]
+        return self._placed(_films_of(self._network, self._params, times))
+
+    def _placed(self, tables: Tables) -> Tables:
+        """Returns tables with a row per step, padded to a common length, on the devices."""
+        length = max(1 << (self.steps - 1).bit_length(), SHORTEST_TABLE)
+        padded = jax.tree.map(
+            lambda rows: np.pad(rows, [(0, length - len(rows)), *[(0, 0)] * (rows.ndim - 1)]),
+            tables,
+        )
+        return jax.device_put(padded, NamedSharding(self._mesh, WHOLE))
+
     def _begin(self, batch: PreparedBatch) -> Carry:
         return _first_carry(batch.keys, self.config.target_frames, self.config.mel_bins)
 
@@ -205,22 +219,14 @@ def _films_of(network: Definition[Denoiser], params: Params, times: np.ndarray) 
     # Some at a time: one program for any number of steps.
     missing = -len(times) % STEPS_AT_ONCE
     some = np.pad(times, (0, missing)).reshape(-1, STEPS_AT_ONCE)
-    films = jax.device_get([_films(network, params, times) for times in some])
+    films = jax.device_get([_some_films(network, params, times) for times in some])
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(times)], *films)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _films(network: Definition[Denoiser], params: Params, times: jax.Array) -> Films:
+def _some_films(network: Definition[Denoiser], params: Params, times: jax.Array) -> Films:
     films = network.merge(params).decoder.films(times)  # [L, steps, 2 D]
     return jax.tree.map(lambda layers: layers.swapaxes(0, 1)[:, :, None], films)
-
-
-def _padded(tables: Any, steps: int) -> Any:
-    """Returns tables with a row per step, as long as those of other numbers of steps."""
-    length = max(1 << (steps - 1).bit_length(), SHORTEST_TABLE)
-    return jax.tree.map(
-        lambda table: np.pad(table, ((0, length - steps), *[(0, 0)] * (table.ndim - 1))), tables
-    )
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
