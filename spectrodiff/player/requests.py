@@ -183,7 +183,7 @@ async def _next_message(request: Request) -> Message:
         while not (coming.done() or request.app.state.closing.is_set()):
             await asyncio.wait([coming], timeout=LOOK_SECONDS)
         if not coming.done() or coming.result()["type"] == "http.disconnect":
-            raise ClientDisconnect
+            raise ClientDisconnect("the server is stopping")
         return coming.result()
     finally:
         coming.cancel()
