@@ -96,7 +96,7 @@ class SamplingBench:
         # program's arguments must be guessed.
         mesh = model._mesh
         placed = SegmentBatch(*(jax.device_put(part, NamedSharding(mesh, BATCH)) for part in batch))
-        encoder = (model._encode, model._params, *placed[:3])
+        encoder = (model.encoder(placed.tokens.shape), model._params, *placed[:3])
         whole = NamedSharding(mesh, WHOLE)
         guess = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
@@ -115,9 +115,9 @@ class SamplingBench:
     def _compile_advance(
         model: DiffusionSegments, memory: Any, keys: jax.Array, steps: int
     ) -> Program:
-        config = model.config
+        config, count = model.config, steps_per_call(steps, STEPS_PER_CALL)
         return compile_program(
-            model._programs[model._branches[0]],
+            model.program(memory, 0, count),
             model._params,
             _first_carry(keys, config.target_frames, config.mel_bins),
             memory,
@@ -126,7 +126,7 @@ class SamplingBench:
             model._films,
             model._weights,
             0,
-            steps_per_call(steps, STEPS_PER_CALL),
+            count,
         )
 
     def _model(self, settings: SamplingSettings) -> DiffusionSegments:

@@ -7,7 +7,7 @@ samples and analyzed on the accelerator. Axis letters: F frames, M mel bins.
 import functools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from spectrodiff.core.errors import AudioError
 from spectrodiff.core.parallel import per_device
 
 Array = np.ndarray | jax.Array
+EitherArray = TypeVar("EitherArray", np.ndarray, jax.Array)
 
 
 @dataclass(frozen=True)
@@ -144,13 +145,15 @@ def scale(log_mel: Float[Array, "*shape"]) -> Float[jax.Array, "*shape"]:
     return jnp.clip(2 * unit - 1, -1.0, 1.0)
 
 
-def unscale(scaled_mel: Float[Array, "*shape"]) -> Float[jax.Array, "*shape"]:
+def unscale(scaled_mel: Float[EitherArray, "*shape"]) -> Float[EitherArray, "*shape"]:
     """Returns unscaled log-mel of network features; the inverse of `scale` without its clipping.
+
+    NumPy arrays stay on the host: on a device, songs of every length would be compiled for.
 
     Args:
         scaled_mel: features in [-1, 1], of any shape.
     """
-    return (jnp.asarray(scaled_mel) + 1) / 2 * (MAX_LOG_MEL - MIN_LOG_MEL) + MIN_LOG_MEL
+    return (scaled_mel + 1) / 2 * (MAX_LOG_MEL - MIN_LOG_MEL) + MIN_LOG_MEL
 
 
 @functools.cache

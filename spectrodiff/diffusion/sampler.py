@@ -171,7 +171,8 @@ def step_table(sampler: Sampler, schedule: Schedule, times: Float64[np.ndarray, 
         a, c, d = (np.append(column[:-1], 0.0) for column in (a, c, d))
         b = np.append(b[:-1], 1.0)
     columns = (times[:-1], alpha_t, sigma_t, a, b, c, d)
-    return Steps(*(jnp.asarray(column, jnp.float32) for column in columns))
+    # Copied and not converted by the device, which compiles for every number of steps.
+    return Steps(*(jax.device_put(column.astype(np.float32)) for column in columns))
 
 
 def _dpmpp(

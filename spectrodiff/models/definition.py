@@ -30,6 +30,14 @@ class Definition(Generic[Module]):
     graph: nnx.GraphDef[Module]
     shapes: Params = field(compare=False, repr=False)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        # Computed once: it takes longer than the look-ups that need it.
+        return hash(self.graph)
+
     def merge(self, params: Params) -> Module:
         """Returns the network with these parameters."""
         return nnx.merge(self.graph, params)

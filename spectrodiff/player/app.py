@@ -23,6 +23,7 @@ from spectrodiff.player.downloads import MEDIA_TYPES, audio_file, file_name, mid
 from spectrodiff.player.guard import Guard
 from spectrodiff.player.renderings import OverError, Rendering, SentPart
 from spectrodiff.player.requests import (
+    LOOK_SECONDS,
     TooLargeError,
     read_body,
     read_json,
@@ -50,8 +51,6 @@ STATUS: dict[type[Exception], int] = {
 """Status of the answer to each kind of error."""
 
 MAX_SAID_LETTERS = 500
-# Time between two looks whether somebody still waits for a download.
-LOOK_SECONDS = 0.25
 
 
 class Waiting:
@@ -319,6 +318,7 @@ def make_app(studio: Studio, names: Collection[str] | None) -> Guard:
         routes=routes,
         exception_handlers={**dict.fromkeys(STATUS, answered), HTTPException: failed},
     )
+    app.state.closing = studio.closing
     return Guard(app, names)
 
 

@@ -1,11 +1,13 @@
 """Reading of what the page sends: everything is bounded and checked."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling
@@ -23,6 +25,8 @@ MAX_GUIDANCE = 20.0
 SLOWEST, FASTEST = 0.5, 2.0
 LARGEST_NUMBER = 1e9
 MAX_SEED = 2**32 - 1
+# Time between two looks whether somebody still waits for a download, or the server stops.
+LOOK_SECONDS = 0.25
 
 
 class TooLargeError(Exception):
@@ -39,9 +43,12 @@ async def read_body(request: Request, most: int, kind: str) -> bytes:
 
     Raises:
         TooLargeError: if it has more than `most` bytes.
+        ClientDisconnect: if the rest does not come, or the server stops before.
     """
-    body, size = bytearray(), 0
-    async for chunk in request.stream():
+    body, size, more = bytearray(), 0, True
+    while more:
+        message = await _next_message(request)
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
         if size <= most:
             body += chunk
@@ -163,6 +170,23 @@ def read_program(value: object) -> int:
     _require(valid, "program", "a program in 0..127", value)
     assert isinstance(value, int)
     return value
+
+
+async def _next_message(request: Request) -> Message:
+    """Returns the next part of a body, for which the server does not wait when it stops.
+
+    Raises:
+        ClientDisconnect: if none comes.
+    """
+    coming = asyncio.ensure_future(request.receive())
+    try:
+        while not (coming.done() or request.app.state.closing.is_set()):
+            await asyncio.wait([coming], timeout=LOOK_SECONDS)
+        if not coming.done() or coming.result()["type"] == "http.disconnect":
+            raise ClientDisconnect("the server is stopping")
+        return coming.result()
+    finally:
+        coming.cancel()
 
 
 def _require(condition: bool, subject: str, expected: str, value: object) -> None:

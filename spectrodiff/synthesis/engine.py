@@ -7,7 +7,6 @@ from numbers import Integral
 from typing import Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from spectrodiff.audio.features import unscale
@@ -113,13 +112,12 @@ class Continuation:
         Returns:
             Unscaled log-mel float32 [F, 128].
         """
-        past = jnp.asarray(self._past)
         features, past = generate_segments(
-            model, [tokens], past, song_key[None], self.number, on_steps
+            model, [tokens], self._past, song_key[None], self.number, on_steps
         )
         self.number += 1
         self._past = np.asarray(past)
-        return np.asarray(unscale(features[0]))
+        return unscale(np.asarray(features)[0])
 
     def copy(self) -> Self:
         """Returns the same song up to here, which continues on its own."""

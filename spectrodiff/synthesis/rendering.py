@@ -53,7 +53,7 @@ def render_songs(
             tokens, done = songs[segment.song], features[segment.song]
             done.append(segment.scaled_mel)
             if len(done) == len(tokens.tokens):
-                log_mel = np.asarray(unscale(np.concatenate(done)[: tokens.num_frames]))
+                log_mel = unscale(np.concatenate(done)[: tokens.num_frames])
                 done.clear()
                 audio = invert(inverter, log_mel)[: tokens.num_samples]
                 yield segment.song, Song(audio, SAMPLE_RATE, log_mel)
@@ -66,7 +66,7 @@ def stream_song(
     parts = PartStream(inverter)
     with _generated(model, [song], [[0]], seed, progress, waiting=1) as segments:
         for segment in segments:
-            frames = np.asarray(unscale(segment.scaled_mel))
+            frames = unscale(segment.scaled_mel)
             frames = frames[: song.num_frames - segment.number * len(frames)]
             if segment.number < len(song.tokens) - 1:
                 yield parts.push(frames)

@@ -62,7 +62,7 @@ def generate_songs(
 def generate_segments(
     model: SegmentModel,
     rows: Sequence[np.ndarray],
-    past: jax.Array,
+    past: jax.Array | np.ndarray,
     song_keys: jax.Array,
     number: int,
     on_steps: Callable[[int], None] | None = None,

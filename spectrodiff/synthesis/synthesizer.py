@@ -256,7 +256,7 @@ class Synthesizer:
         tokens = self.tokenize(song)
         model = self._segment_model(self.sampling.but(**sampling), many=False)
         segments = generate_songs(model, [tokens.tokens], seed=seed)
-        return (np.asarray(unscale(segment.scaled_mel)) for segment in segments)
+        return (unscale(segment.scaled_mel) for segment in segments)
 
     def tokenize(
         self, song: SongInput, *, strict: bool = False, name: str | None = None

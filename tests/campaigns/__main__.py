@@ -29,6 +29,7 @@ CAMPAIGNS = (
     "signals",
     "twins",
     "places",
+    "songs",
 )
 FAULTS_SHOWN = 20
 

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import signal
+import socket
 
 import numpy as np
 import pytest
@@ -398,3 +399,14 @@ def test_the_server_stops_while_it_streams(how):
     for stream in streams:
         stream.close()
     assert (ROOT / "examples" / "greensleeves.mid").is_file()
+
+
+def test_a_body_that_does_not_come_holds_up_no_stop():
+    server = Server("--model", "untrained")
+    with socket.create_connection(("127.0.0.1", server.port)) as half:
+        head = f"POST /api/songs HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        half.sendall(f"{head}Content-Length: 1000\r\n\r\nMThd".encode())
+        server.get("/api/setup")  # the half is read by now
+        _, said = server.stop()
+        assert b'"the server is stopping"' in half.makefile("rb").read()
+    assert "shutdown exceeded" not in said  # nothing was given up after a time

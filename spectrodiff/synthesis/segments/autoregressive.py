@@ -13,7 +13,7 @@ from spectrodiff.models.autoregressive import DITHER, Autoregressor, Writing, be
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.synthesis.segments.model import SegmentBatch
-from spectrodiff.synthesis.segments.programs import compile_steps, steps_per_call
+from spectrodiff.synthesis.segments.programs import KEPT_PROGRAMS, compile_steps, steps_per_call
 from spectrodiff.synthesis.tuning import Tuning, tuning_for
 
 # Approximate: between two calls to the device the host can show progress.
@@ -46,8 +46,7 @@ class AutoregressiveSegments:
         self.config, self.steps = config, config.target_frames
         self._params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._mesh, self._dtype = mesh, dtype
-        network = define(Autoregressor, config, dtype=dtype)
-        self._encode, self._advance = _compile(network, mesh, dither, self.tuning)
+        self._network, self._dither = define(Autoregressor, config, dtype=dtype), dither
 
     def __call__(
         self, batch: SegmentBatch, on_steps: Callable[[int], None] | None = None
@@ -60,12 +59,13 @@ class AutoregressiveSegments:
         """
         split = NamedSharding(self._mesh, BATCH)
         tokens, keys = jax.device_put((batch.tokens, batch.keys), split)
-        cross = self._encode(self._params, tokens)
+        encode, advance = self._programs(tokens.shape)
+        cross = encode(self._params, tokens)
         writing = begin(self.config, len(tokens), self._dtype)
         each = steps_per_call(self.steps, FRAMES_PER_CALL)
         for first in range(0, self.steps, each):
             count = min(each, self.steps - first)
-            writing = self._advance(self._params, writing, cross, keys, first, count)
+            writing = advance(self._params, writing, cross, keys, first, count)
             if on_steps is not None:
                 # Waiting keeps the host from queueing all calls, so that it can be stopped.
                 jax.block_until_ready(writing)
@@ -76,11 +76,12 @@ class AutoregressiveSegments:
         """Generates the first frames again and again, and yields how many; the first compiles."""
         split = NamedSharding(self._mesh, BATCH)
         tokens, keys = jax.device_put((batch.tokens, batch.keys), split)
-        cross = self._encode(self._params, tokens)
+        encode, advance = self._programs(tokens.shape)
+        cross = encode(self._params, tokens)
         writing = begin(self.config, len(tokens), self._dtype)
         count = steps_per_call(self.steps, FRAMES_PER_CALL) if self.tuning.static_steps else 1
         while True:
-            state = self._advance(self._params, writing, cross, keys, 0, count)
+            state = advance(self._params, writing, cross, keys, 0, count)
             writing = jax.block_until_ready(state)
             yield count
 
@@ -89,12 +90,21 @@ class AutoregressiveSegments:
         """Number of devices that share a batch."""
         return self._mesh.size
 
+    def _programs(
+        self, shape: tuple[int, ...]
+    ) -> tuple[Callable[..., KeyValue], Callable[..., Writing]]:
+        return _compile(self._network, self._mesh, self._dither, self.tuning, shape)
 
-@functools.lru_cache(maxsize=8)
+
+@functools.lru_cache(maxsize=KEPT_PROGRAMS)
 def _compile(
-    network: Definition[Autoregressor], mesh: Mesh, dither: float, tuning: Tuning
+    network: Definition[Autoregressor],
+    mesh: Mesh,
+    dither: float,
+    tuning: Tuning,
+    _: tuple[int, ...],
 ) -> tuple[Callable[..., KeyValue], Callable[..., Writing]]:
-    """Returns the two functions that run on the devices, compiled once per shape of arguments."""
+    """Returns the two programs that run on the devices, for tokens of a shape."""
 
     def encode(params: Params, tokens: jax.Array) -> KeyValue:
         model = network.merge(params)

@@ -10,7 +10,7 @@ import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,13 +27,18 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.denoiser import Denoiser, Films, Memory
 from spectrodiff.synthesis.segments.model import SegmentBatch
-from spectrodiff.synthesis.segments.programs import compile_steps, steps_per_call
+from spectrodiff.synthesis.segments.programs import KEPT_PROGRAMS, compile_steps, steps_per_call
 from spectrodiff.synthesis.tuning import Tuning, tuning_for
 
 logger = logging.getLogger(__name__)
 
 # Approximate: between two calls to the device the host can show progress or be stopped.
 STEPS_PER_CALL = 20
+# Numbers of steps share programs: their tables are padded to this length, or to a power of two.
+SHORTEST_TABLE = 64
+STEPS_AT_ONCE = 16  # whose FiLM values are computed
+
+Tables = TypeVar("Tables", Steps, Films)
 
 
 class PreparedBatch(NamedTuple):
@@ -78,18 +83,11 @@ class DiffusionSegments:
         self.tuning = tuning or tuning_for(mesh)
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._params, self._mesh = params, mesh
-        self._table = jax.device_put(sampler.table(schedule), NamedSharding(mesh, WHOLE))
-        network = define(Denoiser, config, dtype=dtype)
-        self._films = _films(network, params, self._table.time)
+        self._network = define(Denoiser, config, dtype=dtype)
+        self._table = self._placed(jax.device_get(sampler.table(schedule)))
         self._branches = sampling.branches(schedule)
-        apart = any(branches.notes for branches in self._branches)
-        self._encode = _compile_encode(network, apart, mesh)
-        self._programs = {
-            branches: _compile_advance(
-                network, prediction, branches, sampler.stochastic, mesh, self.tuning
-            )
-            for branches in self._branches
-        }
+        self._apart = any(branches.notes for branches in self._branches)
+        self._prediction, self._stochastic = prediction, sampler.stochastic
         self._weights = Weights(*map(jnp.float32, sampling.weights))
 
     def __call__(
@@ -109,7 +107,8 @@ class DiffusionSegments:
             batch = batch._replace(context_mask=np.zeros_like(batch.context_mask))
         split = NamedSharding(self._mesh, BATCH)
         batch = SegmentBatch(*(jax.device_put(array, split) for array in batch))
-        return PreparedBatch(self._encode(self._params, *batch[:3]), batch.keys)
+        encode = self.encoder(batch.tokens.shape)
+        return PreparedBatch(encode(self._params, *batch[:3]), batch.keys)
 
     def sample(
         self, batch: PreparedBatch, on_steps: Callable[[int], None] | None = None
@@ -123,6 +122,30 @@ class DiffusionSegments:
                 jax.block_until_ready(carry)
                 on_steps(count)
         return carry.z
+
+    def encoder(self, shape: tuple[int, ...]) -> Callable[..., Memory]:
+        """Returns the program that encodes batches with tokens of a shape."""
+        return _compile_encode(self._network, self._apart, self._mesh, shape)
+
+    def program(self, memory: Memory, first: int, count: int) -> Callable[..., Carry]:
+        """Returns the program that takes `count` steps from `first` on.
+
+        Args:
+            memory: result of the encoder; arrays or their shapes.
+            first: index of the first step.
+            count: number of steps, of the same branches.
+        """
+        return _compile_advance(
+            self._network,
+            self._prediction,
+            self._branches[first],
+            self._stochastic,
+            self.steps >= self.tuning.unrolled_steps,
+            self._mesh,
+            self.tuning,
+            tuple(leaf.shape for leaf in jax.tree.leaves((self._table.time, memory))),
+            count if self.tuning.static_steps else None,
+        )
 
     def try_steps(self, batch: SegmentBatch) -> Iterator[float]:
         """Takes some steps per iteration, endlessly, and yields how many; the first compiles.
@@ -148,6 +171,21 @@ class DiffusionSegments:
         """Number of devices that share a batch."""
         return self._mesh.size
 
+    @functools.cached_property
+    def _films(self) -> Films:
+        """FiLM values of every step; only when they are needed, so that models are made at once."""
+        times = np.asarray(self._table.time)[: self.steps]
+        return self._placed(_films_of(self._network, self._params, times))
+
+    def _placed(self, tables: Tables) -> Tables:
+        """Returns tables with a row per step, padded to a common length, on the devices."""
+        length = max(1 << (self.steps - 1).bit_length(), SHORTEST_TABLE)
+        padded = jax.tree.map(
+            lambda rows: np.pad(rows, [(0, length - len(rows)), *[(0, 0)] * (rows.ndim - 1)]),
+            tables,
+        )
+        return jax.device_put(padded, NamedSharding(self._mesh, WHOLE))
+
     def _begin(self, batch: PreparedBatch) -> Carry:
         return _first_carry(batch.keys, self.config.target_frames, self.config.mel_bins)
 
@@ -163,7 +201,7 @@ class DiffusionSegments:
                 first += count
 
     def _take_steps(self, batch: PreparedBatch, carry: Carry, first: int, count: int) -> Carry:
-        return self._programs[self._branches[first]](
+        return self.program(batch.memory, first, count)(
             self._params,
             carry,
             batch.memory,
@@ -176,9 +214,17 @@ class DiffusionSegments:
         )
 
 
+def _films_of(network: Definition[Denoiser], params: Params, times: np.ndarray) -> Films:
+    """Returns the FiLM values of every step, [steps, L, 1, 2 D], on the host."""
+    # Some at a time: one program for any number of steps.
+    missing = -len(times) % STEPS_AT_ONCE
+    some = np.pad(times, (0, missing)).reshape(-1, STEPS_AT_ONCE)
+    films = jax.device_get([_some_films(network, params, times) for times in some])
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(times)], *films)
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _films(network: Definition[Denoiser], params: Params, times: jax.Array) -> Films:
-    """Returns the FiLM values of every step, [steps, L, 1, 2 D]."""
+def _some_films(network: Definition[Denoiser], params: Params, times: jax.Array) -> Films:
     films = network.merge(params).decoder.films(times)  # [L, steps, 2 D]
     return jax.tree.map(lambda layers: layers.swapaxes(0, 1)[:, :, None], films)
 
@@ -197,16 +243,17 @@ def _noise(keys: jax.Array, number: int | jax.Array, frames: int, mels: int) -> 
     return jax.vmap(noise)(keys)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=KEPT_PROGRAMS)
 def _compile_encode(
-    network: Definition[Denoiser], apart: bool, mesh: Mesh
+    network: Definition[Denoiser], apart: bool, mesh: Mesh, _: tuple[int, ...]
 ) -> Callable[..., Memory]:
-    """Returns the function that encodes segments, compiled once per shape of arguments.
+    """Returns the program that encodes segments.
 
     Args:
         network: the network.
         apart: add the memory of the notes without context, as further segments.
         mesh: devices.
+        _: shape of the tokens: one that has not been used for long is compiled again.
     """
 
     def encode(
@@ -228,16 +275,31 @@ def _compile_encode(
     return jax.jit(encode)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=KEPT_PROGRAMS)
 def _compile_advance(
     network: Definition[Denoiser],
     prediction: Prediction,
     branches: Branches,
     stochastic: bool,
+    unrolled: bool,
     mesh: Mesh,
     tuning: Tuning,
+    _: tuple[tuple[int, ...], ...],
+    __: int | None,
 ) -> Callable[..., Carry]:
-    """Returns the function that takes steps, compiled once per shape of arguments."""
+    """Returns the program that takes steps.
+
+    Args:
+        network: the network.
+        prediction: meaning of its output.
+        branches: its evaluations in a step.
+        stochastic: whether steps add noise.
+        unrolled: whether layers of few segments are compiled one by one.
+        mesh: devices.
+        tuning: settings of the program.
+        _: shapes of the arguments, as for `_compile_encode`.
+        __: number of steps, if it is a part of the program.
+    """
 
     def advance(
         params: Params,
@@ -255,8 +317,7 @@ def _compile_advance(
         if conditioned < memory[0].key.shape[1]:
             # A step without guidance between steps that guide notes and context apart.
             memory = jax.tree.map(lambda layers: layers[:, :conditioned], memory)
-        few_segments = len(carry.z) <= tuning.unrolled_segments
-        if few_segments and len(table.time) >= tuning.unrolled_steps:
+        if unrolled and len(carry.z) <= tuning.unrolled_segments:
             decode = decoder.unrolled(memory)
         else:
             decode = functools.partial(decoder, memory=memory)

@@ -8,6 +8,9 @@ from jax.sharding import Mesh
 
 from spectrodiff.synthesis.tuning import Tuning
 
+# Programs of a kind, one per shape of arguments, that are kept in memory: those used last.
+KEPT_PROGRAMS = 32
+
 
 def steps_per_call(steps: int, about: int) -> int:
     """Returns the number of steps of every call but the last, which takes the rest.

@@ -89,7 +89,7 @@ class SynthesizerTask(Task):
             C, M = self.config.context_frames, self.config.mel_bins
             context, mask = jnp.zeros((len(keys), C, M)), jnp.zeros((len(keys), C), bool)
         batch = SegmentBatch(np.asarray(examples.tokens), context, np.asarray(mask), keys)
-        log_mel = np.asarray(unscale(self.segment_model(params, mesh)(batch)))
+        log_mel = unscale(np.asarray(self.segment_model(params, mesh)(batch)))
         return Rendered(log_mel, [GriffinLim()(rows) for rows in log_mel])
 
 

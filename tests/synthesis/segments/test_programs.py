@@ -1,6 +1,7 @@
 """Number of programs that rendering compiles, and equal results however they are cut."""
 
 import dataclasses
+import gc
 import logging
 
 import jax
@@ -12,7 +13,7 @@ from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.parallel import BATCH, make_mesh
 from spectrodiff.models.padding import COARSE_NOTE_BUCKETS, note_bucket
 from spectrodiff.music.tokenizer import SongTokens
-from spectrodiff.synthesis.segments.programs import compile_steps, steps_per_call
+from spectrodiff.synthesis.segments.programs import KEPT_PROGRAMS, compile_steps, steps_per_call
 from spectrodiff.synthesis.synthesizer import Synthesizer
 from spectrodiff.synthesis.tuning import ACCELERATOR, CPU, tuning_for
 from tests.support.inverters import LoudnessInverter
@@ -74,6 +75,34 @@ def test_songs_of_all_lengths_and_densities_share_few_programs(checkpoint, caplo
         # More such songs need at most the other programs of the twelve.
         synth.render_many([song(*rng.integers(4, 65, 9)) for _ in range(8)], batch_size=4, **FEW)
         assert programs + compiled(caplog, "advance") <= 12
+
+
+def test_numbers_are_arguments_and_not_programs(checkpoint, caplog):
+    synth = synthesizer(checkpoint, dataclasses.replace(CPU, note_buckets=BUCKETS))
+    synth.render(song(20, 20), steps=5, guidance=2.0, sampler="dpmpp")
+    with caplog.at_level(logging.DEBUG), jax.log_compiles():
+        for steps, guidance, sampler in [(2, 0.5, "ddim"), (17, 4.0, "dpmpp"), (50, 2.0, "ddim")]:
+            settings = {"steps": steps, "guidance": guidance, "sampler": sampler}
+            for frames in (32, 27, 19):
+                tokens = dataclasses.replace(song(20, 20), num_frames=frames)
+                synth.render(tokens, **settings)
+            list(synth.stream(song(20, 20), **settings))
+    compilations = [text for text in caplog.messages if "Finished XLA compilation" in text]
+    assert compilations == []
+
+
+def test_programs_that_were_not_used_for_long_are_freed(checkpoint):
+    synth = synthesizer(checkpoint, dataclasses.replace(CPU, note_buckets=BUCKETS))
+    list(synth.segments(song(5), steps=2, sampler="ddim"))
+    model, client = synth.engine.segments(synth.sampling), jax.devices()[0].client
+    gc.collect()
+    before = len(client.live_executables())
+    # Of tokens in other shapes, which no song here has; they are compiled when they are called.
+    for rows in range(100, 100 + KEPT_PROGRAMS):
+        model.encoder((rows, 8))
+    gc.collect()
+    assert len(client.live_executables()) < before
+    assert model.encoder((rows, 8)) is model.encoder((rows, 8))
 
 
 @pytest.mark.parametrize(("steps", "devices"), [(31, 1), (4, 2)])
