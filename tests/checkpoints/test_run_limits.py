@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -157,3 +158,13 @@ def test_only_the_newest_of_many_damaged_checkpoints_are_tried(limited, run):
         limited.run(import_run, run)
     with pytest.raises(CheckpointError, match=r"a checkpoint of step 7000, got steps 1 to 2999"):
         limited.run(import_run, run, step=7000)
+
+
+def test_modules_beside_the_user_are_not_run(run, whole, tmp_path, monkeypatch):
+    """A folder of downloads is no place to take programs from."""
+    for name in ("numpy", "tensorstore", "json"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert values_of(run) == {name: array.tobytes() for name, array in whole[1].items()}
+    assert not (tmp_path / "ran").exists()

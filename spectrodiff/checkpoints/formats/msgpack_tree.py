@@ -13,7 +13,8 @@ from spectrodiff.core.files import open_regular
 
 # The largest released model has 600 arrays with 5 values each, and its optimizer's state thrice as
 # many.
-MAX_VALUES, MAX_DEPTH, MAX_TEXT_BYTES = 200_000, 50, 4096
+MAX_VALUES, MAX_DEPTH = 200_000, 50
+MAX_TEXT_BYTES, MAX_TEXTS_BYTES = 4096, 16 << 20  # of a text, and of all together
 
 _NUMBERS = dict(zip(range(0xCA, 0xD4), "fdBHIQbhiq", strict=True))
 _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
@@ -57,7 +58,7 @@ class _Reader:
     def __init__(self, file: BinaryIO, known: int) -> None:
         self._file, self._known = file, known
         self._end = os.fstat(file.fileno()).st_size
-        self._left = MAX_VALUES
+        self._left, self._text_left = MAX_VALUES, MAX_TEXTS_BYTES
 
     def value(self, depth: int = 0) -> Any:
         self._left -= 1
@@ -101,6 +102,9 @@ class _Reader:
     def _text(self, size: int) -> str:
         if size > MAX_TEXT_BYTES:
             raise ValueError(f"a text of {size} bytes")
+        self._text_left -= size
+        if self._text_left < 0:
+            raise ValueError("too much text")
         return self._bytes(size).decode()
 
     def _span(self, size: int) -> Span:

@@ -46,7 +46,8 @@ def read_part(folder: Path, most: int) -> Found:
         most: number of bytes of all arrays up to which they are read.
     """
     done = subprocess.run(
-        [sys.executable, "-m", __name__, os.fspath(folder), str(most)],
+        # Without -P, modules would be looked for in the working directory first.
+        [sys.executable, "-P", "-m", __name__, os.fspath(folder), str(most)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         # The package need not be installed.

@@ -21,7 +21,7 @@ from spectrodiff.checkpoints.layouts.gin_file import GinFile
 from spectrodiff.checkpoints.layouts.names import t5x_sources
 from spectrodiff.checkpoints.layouts.t5x_settings import read_t5x_settings
 from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape
+from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape, shown_name
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.core.files import open_regular
 from spectrodiff.models.config import NetworkKind
@@ -30,6 +30,7 @@ from spectrodiff.models.definition import Shape
 FILE_NAME, CONFIG = "checkpoint", "config.gin"
 _AUTOREGRESSIVE_SIGN = "decoder/layers_0/encoder_decoder_attention/query/kernel"
 _STEP_FOLDER = re.compile(r"checkpoint_([0-9]{1,18})")
+_NAME_CHARACTERS = 1000  # the longest name of the released models has 66
 _NDARRAY_EXTENSION = 1  # flax's code for an array in a msgpack
 _TYPES = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
@@ -107,7 +108,10 @@ def _leaves(path: Path, node: Any, name: str) -> Iterator[tuple[str, StoredArray
         yield name, open_zarr(_place(path, node, name))
     elif isinstance(node, dict):
         for key, value in node.items():
-            yield from _leaves(path, value, f"{name}/{key}" if name else str(key))
+            longer = f"{name}/{key}" if name else str(key)
+            if len(longer) > _NAME_CHARACTERS:
+                raise CheckpointError(path, "names of parameters", shown_name(longer))
+            yield from _leaves(path, value, longer)
     else:
         raise CheckpointError(path, f"{name!r} to be an array", f"a {type(node).__name__}")
 

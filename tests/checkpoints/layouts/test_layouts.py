@@ -214,3 +214,13 @@ def test_damaged_settings(port, text):
     with pytest.raises(CheckpointError) as error:
         read(folder)
     assert error.value.subject == str(path)
+
+
+@pytest.mark.parametrize("value", [[], {"a": 1}, [[0] * 100] * 1000, "x" * 100_000])
+@pytest.mark.parametrize("name", ["d_model", "num_layers", "feed_forward_proj"])
+def test_sizes_of_another_type(port, name, value):
+    folder, read = port
+    edit(folder / "notes_encoder/config.json", **{name: value})
+    with pytest.raises(CheckpointError, match=rf"config\.json: expected .*{name}") as error:
+        read(folder)
+    assert len(str(error.value)) < 1000

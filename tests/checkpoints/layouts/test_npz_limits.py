@@ -85,6 +85,18 @@ def read_all(path):
     return [array.read() for array in read_npz(path).values()]
 
 
+def test_many_arrays_of_many_types(limited, tmp_path):
+    types = ",".join(f"('{i:x}','f')" for i in range(790))
+    text = f"{{'descr': [{types}], 'fortran_order': False, 'shape': (1,), }}"
+    write(tmp_path / "a.npz", {"a": header(text)})
+    with pytest.raises(CheckpointError, match="Header info length"):
+        limited.run(config_of, tmp_path / "a.npz")
+    text = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }"
+    write(tmp_path / "a.npz", {f"{i}": header(text) for i in range(1001)})
+    with pytest.raises(CheckpointError, match="1,001 arrays, more than 1,000"):
+        limited.run(config_of, tmp_path / "a.npz")
+
+
 def test_a_header_of_gigabytes(limited, tmp_path):
     # Version 2 has four bytes for the length of the header.
     size = 70 * MEGABYTE

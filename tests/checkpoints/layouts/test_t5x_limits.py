@@ -211,6 +211,22 @@ def test_an_array_named_again_and_again(limited, tmp_path):
         limited.run(read_t5x_arrays, tmp_path)
 
 
+def test_long_names_of_many_arrays(limited, tmp_path):
+    array = msgpack.ExtType(1, msgpack.packb([[0], "float32", b""]))
+    target = {str(i): array for i in range(20_000)}
+    for _ in range(44):
+        target = {"a" * 4096: target}
+    write_msgpack(tmp_path / "checkpoint", target)
+    with pytest.raises(CheckpointError, match=r"names of parameters, got a{100}\.\.\.$"):
+        limited.run(read_t5x_arrays, tmp_path)
+
+
+def test_much_text(limited, tmp_path):
+    write_msgpack(tmp_path / "checkpoint", {"a": ["b" * 4096] * 60_000})
+    with pytest.raises(CheckpointError, match="too much text"):
+        limited.run(read_t5x_arrays, tmp_path)
+
+
 def values_of(run):
     return {name: array.tobytes() for name, array in flatten(read_folder(run).params).items()}
 
