@@ -164,6 +164,15 @@ def test_arrays_of_other_writers(tmp_path, packer, separator):
     np.testing.assert_array_equal(read_t5x_arrays(tmp_path)["a"].read(), values)
 
 
+def test_an_array_without_axes(tmp_path):
+    store = {"driver": "file", "path": str(tmp_path / "a")}
+    metadata = {"shape": [], "chunks": [], "dtype": "<f4", "compressor": {"id": "gzip"}}
+    spec = {"driver": "zarr", "kvstore": store, "metadata": metadata}
+    tensorstore.open(spec, create=True).result().write(np.float32(7)).result()
+    write_msgpack(tmp_path / "checkpoint", {"a": zarr_spec("a", ())})
+    assert read_t5x_arrays(tmp_path)["a"].read() == 7
+
+
 def state(target):
     """A training state up to its parameters, which follow."""
     return msgpack.packb({"optimizer": {"target": 0}})[:-1] + target
