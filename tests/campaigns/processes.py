@@ -32,7 +32,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """What a command does that nobody interrupts.
+    """Record of a command that nobody interrupts.
 
     Attributes:
         result: what it writes.
