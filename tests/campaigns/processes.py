@@ -32,7 +32,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """What a command does that nobody interrupts.
+    """Record of a command that nobody interrupts.
 
     Attributes:
         result: what it writes.
@@ -371,7 +371,7 @@ def assert_no_leftovers(place: Place) -> None:
     """
     names = [path.name for path in place.out.rglob("*")]
     left = [name for name in names if any(word in name for word in _UNFINISHED)]
-    assert not left, f"left behind: {left}"
+    assert place.job.leaves or not left, f"left behind: {left}"
 
 
 def _state_of_code() -> str:
