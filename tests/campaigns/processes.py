@@ -35,7 +35,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """Result and cost of a command that nobody interrupts.
+    """Record of a command that nobody interrupts.
 
     Attributes:
         result: what it writes.
