@@ -20,10 +20,10 @@ from spectrodiff.data.prepare.soundfont import DEBIAN_SOUNDFONTS
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import load_source
 from spectrodiff.music.notes import NOTE_COLUMNS
+from tests.campaigns.harness import ROOT
 from tests.support import tiny
 from tests.support.corpora import write_notes, write_tone
 
-ROOT = Path(__file__).parents[2]
 CHECKPOINTS = ROOT / "tests/golden/checkpoints"
 # Every kind of work happens in these steps: evaluations, previews, checkpoints, several at once.
 TRAINING_GIN = f"""
