@@ -5,7 +5,7 @@ from pathlib import Path
 
 from spectrodiff.checkpoints.layouts.table import LAYOUTS, Layout
 from spectrodiff.checkpoints.model import Checkpoint
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 
 # Archives may wrap their contents in up to this number of nested folders.
 MAX_WRAPPERS = 2
@@ -21,7 +21,7 @@ def read_folder(path: Path) -> Checkpoint:
         layout, folder = find_layout(path)
         return layout.read(folder)
     except OSError as error:
-        raise CheckpointError(path, "a readable folder", error.strerror or str(error)) from None
+        raise CheckpointError(path, "a readable folder", first_line(error)) from None
 
 
 def find_layout(path: Path) -> tuple[Layout, Path]:

@@ -90,6 +90,6 @@ def choose(path: Path, name: str, value: Any, choices: Mapping[Any, T]) -> T:
 
 def require(path: Path, name: str, value: Any, wanted: Any) -> None:
     """Raises CheckpointError unless a setting has the only supported value."""
-    # The wanted value can be from another file, and of any type.
+    # Not by `choose`, since what is wanted can come from another file, and be of any type.
     if value != wanted or isinstance(value, bool) != isinstance(wanted, bool):
         raise CheckpointError(path, f"{name} = {reprlib.repr(wanted)}", reprlib.repr(value))

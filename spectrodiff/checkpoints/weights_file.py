@@ -53,9 +53,7 @@ class WeightsFile:
                 self._state = state
                 yield file
         except OSError as error:
-            raise CheckpointError(
-                self.path, "a readable file", error.strerror or first_line(error)
-            ) from None
+            raise CheckpointError(self.path, "a readable file", first_line(error)) from None
 
     def read(self, start: int, size: int) -> bytes:
         """Reads `size` bytes from byte `start` on.

@@ -13,7 +13,7 @@ from typing import NoReturn
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import SpectrodiffError, printable, printable_text
 from spectrodiff.core.extras import explain_missing
-from spectrodiff.core.interrupts import end_at_once
+from spectrodiff.core.runtime import end_at_once
 
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
@@ -55,7 +55,7 @@ def spectrodiff() -> NoReturn:
 def script(command: str) -> NoReturn:
     """Runs a command with the arguments of the command line, and ends the process.
 
-    It is imported only now, so that Ctrl-C during imports is reported like any other.
+    The command is imported only then, so that Ctrl-C during imports is reported like any other.
     """
     finish(run(main, [command, *sys.argv[1:]]))
 

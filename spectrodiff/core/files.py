@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectrodiff.core.checksums import json_checksum
-from spectrodiff.core.errors import ConfigError, OutputError
+from spectrodiff.core.errors import ConfigError, OutputError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -340,4 +340,4 @@ def _umask() -> int:
 
 def unwritable(path: Path, error: OSError) -> OutputError:
     """Returns an OutputError for an OSError raised while writing."""
-    return OutputError(path, "a place that can be written to", error.strerror or str(error))
+    return OutputError(path, "a place that can be written to", first_line(error))

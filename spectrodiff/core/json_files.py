@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.core.files import atomic_file, read_regular
 
 MAX_TEXT_BYTES = 1 << 20
@@ -50,11 +50,8 @@ def read_text(path: Path) -> str:
     """
     try:
         return text_of(path, MAX_TEXT_BYTES)
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except UnicodeDecodeError as error:
-        reason = str(error)
-    raise CheckpointError(path, "a readable text file", reason)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(path, "a readable text file", first_line(error)) from None
 
 
 def read_json(path: Path) -> dict[str, Any]:

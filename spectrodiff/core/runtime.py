@@ -1,8 +1,11 @@
-"""Process setup: devices, the cache of compiled programs, and memory allocation."""
+"""Process setup: devices, the cache of compiled programs, memory allocation, and Ctrl-C."""
 
+import contextlib
 import ctypes
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +76,32 @@ def keep_memory() -> None:
 # can grow without bounds.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _KEEP_MEMORY = ((_M_TRIM_THRESHOLD, -1), (_M_MMAP_MAX, 0), (_M_ARENA_MAX, 1))
+
+
+@contextlib.contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Starts processes that Ctrl-C does not reach, from their first moment on.
+
+    A terminal sends it to all processes of a command. The one that started the others ends them and
+    reports it; one that is just starting would print a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # The first process of multiprocessing starts another one, and unblocks the signal after that.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_at_once() -> None:
+    """Lets Ctrl-C end this process as the system does, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _kinds() -> str:

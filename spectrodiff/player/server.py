@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 import uvicorn
 
-from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.errors import ConfigError, first_line
 from spectrodiff.player.app import make_app
 from spectrodiff.player.guard import LOOPBACK_NAMES
 from spectrodiff.player.studio import Studio
@@ -45,7 +45,7 @@ def open_socket(host: str, port: int | None) -> socket.socket:
             listener.listen(128)
         except (OSError, OverflowError) as error:
             listener.close()
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = first_line(error)
             continue
         return listener
     wanted = f"{host}:{port}" if port is not None else f"{host}, ports {ports[0]} to {ports[-1]}"

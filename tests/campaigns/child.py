@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.campaigns import harness
 from tests.campaigns.harness import FAULT, READY, Campaign, Limits
+from tests.support.limits import limit_memory
 
 # A process apart may use this much more than its limit, which is checked afterwards: a program that
 # catches the error of an allocation would otherwise hide that it needs too much.
@@ -43,8 +44,9 @@ def main() -> None:
 def serve(campaign: Campaign, seeds: range, make: Callable[[int], Any] | None = None) -> None:
     """Makes attempts and prints what became of them."""
     make = make or campaign.make
-    if not campaign.apart:
-        _limit_memory(campaign.limits.memory_bytes)
+    memory = campaign.limits.memory_bytes
+    if memory and not campaign.apart:
+        limit_memory(memory)
     # What libraries print goes elsewhere.
     results = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -76,8 +78,8 @@ def _apart(campaign: Campaign, made: Any) -> tuple[str, str]:
     child = os.fork()
     if not child:
         os.close(read)
-        memory = campaign.limits.memory_bytes
-        _limit_memory(memory and ROOM * memory)
+        if memory := campaign.limits.memory_bytes:
+            limit_memory(ROOM * memory)
         result = json.dumps(_attempt(campaign, made)).encode()
         with open(write, "wb") as pipe:
             pipe.write(result)
@@ -98,14 +100,6 @@ def _within(limits: Limits, grown: int, kind: str, text: str) -> tuple[str, str]
     if limits.memory_bytes and grown > limits.memory_bytes and kind != FAULT:
         return FAULT, f"more than {limits.memory_bytes >> 20} MiB"
     return kind, text
-
-
-def _limit_memory(more: int | None) -> None:
-    """Limits the private memory of this process to what it has and some more."""
-    if more:
-        status = Path("/proc/self/status").read_text()
-        (now,) = [int(line.split()[1]) << 10 for line in status.splitlines() if "VmData" in line]
-        resource.setrlimit(resource.RLIMIT_DATA, (now + more,) * 2)
 
 
 def _resident_bytes() -> int:

@@ -192,6 +192,11 @@ def smaller_bytes(data: bytes) -> Iterator[bytes]:
             return
 
 
+def store_as_json(made: Any, path: Path) -> None:
+    """Writes an input that is a dataclass."""
+    path.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(made), indent=1))
+
+
 def last_line(text: str) -> str:
     """Returns the last line of a traceback."""
     return (text.strip().splitlines() or [""])[-1]

@@ -20,10 +20,10 @@ from spectrodiff.data.prepare.soundfont import DEBIAN_SOUNDFONTS
 from spectrodiff.data.recordings import Recording
 from spectrodiff.data.source import load_source
 from spectrodiff.music.notes import NOTE_COLUMNS
+from tests.campaigns.harness import ROOT
 from tests.support import tiny
 from tests.support.corpora import write_notes, write_tone
 
-ROOT = Path(__file__).parents[2]
 CHECKPOINTS = ROOT / "tests/golden/checkpoints"
 # Every kind of work happens in these steps: evaluations, previews, checkpoints, several at once.
 TRAINING_GIN = f"""
@@ -60,6 +60,7 @@ class Job:
         refuses: the command refuses a result that is complete.
         resumes: returns what the next process says, from the result so far.
         kept: endings of files that take long; those that are there are not written again.
+        leaves: hidden files of killed processes stay, since others may be writing such files.
     """
 
     write: Callable[[Path], None]
@@ -69,6 +70,7 @@ class Job:
     refuses: bool = False
     resumes: Callable[[Path], str] = lambda out: ""
     kept: tuple[str, ...] = ()
+    leaves: bool = False
 
 
 def checksums(folder: Path) -> Result:
@@ -178,18 +180,20 @@ def _write_evaluation(folder: Path) -> None:
 def _evaluate(home: Path, out: Path) -> list[str]:
     words = ["--model", home / "model", "--dataset", "pairs:train", "--out", out]
     words += ["--data_dir", home / "data", "--steps", 2, "--batch_size", 2]
-    for setting in ("speed_segments = 0", "replicates = 5"):
+    for setting in ("speed_segments = 0", "replicates = 5", "title = 'killed'"):
         words += ["--gin_bindings", f"Evaluation.{setting}"]
     return _python(ROOT / "eval.py", *words)
 
 
 def _evaluation(folder: Path) -> Result:
-    # The page holds the time of the evaluation, too.
-    result = _without(checksums(folder), "scores.json", "index.html")
+    # These name the time of the evaluation and the path of the model.
+    result = _without(checksums(folder), "scores.json", "index.html", "table.md")
     if (folder / "scores.json").exists():
-        # Among them the path of the model.
         scores = json.loads((folder / "scores.json").read_text())
-        result["scores.json"] = _without(scores, "created", "model", "title")
+        result["scores.json"] = _without(scores, "created", "model")
+    if (folder / "table.md").exists():
+        lines = (folder / "table.md").read_text().splitlines()
+        result["table.md"] = [line for line in lines if not line.endswith("/inputs/model")]
     if (folder / "index.html").exists():
         result["index.html"] = (folder / "index.html").read_text().rstrip().endswith("</html>")
     return result
@@ -278,7 +282,7 @@ PAGE = Job(_write_songs, _play, checksums)
 JOBS: Mapping[str, Job] = {
     "train": Job(_write_training, _train, _run, resumes=_newest),
     "train with a worker": Job(_write_training, _train_with_a_worker, _run, resumes=_newest),
-    "evaluate": Job(_write_evaluation, _evaluate, _evaluation, kept=(".flac", ".npy")),
+    "evaluate": Job(_write_evaluation, _evaluate, _evaluation, kept=(".flac", ".npy"), leaves=True),
     "prepare": Job(_write_pairs, _prepare, _corpus, at_once=True),
     "prepare with workers": Job(_write_pairs, _prepare_with_workers, _corpus, at_once=True),
     "render a corpus": Job(_write_songs, _render_corpus, _corpus, at_once=True),
@@ -293,5 +297,5 @@ JOBS: Mapping[str, Job] = {
     "convert to ONNX": Job(
         _nothing, _convert("untrained", "--layout", "onnx"), checksums, at_once=True, refuses=True
     ),
-    "sample": Job(_write_songs, _sample, checksums),
+    "sample": Job(_write_songs, _sample, checksums, leaves=True),
 }

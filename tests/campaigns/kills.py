@@ -6,16 +6,16 @@ the same command finishes it, and the result is to the bit that of a command tha
 """
 
 import dataclasses
-import json
 import random
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
-from tests.campaigns.harness import Campaign, Limits
+from tests.campaigns.harness import Campaign, store_as_json
 from tests.campaigns.jobs import JOBS
 from tests.campaigns.processes import (
+    LIMITS,
     Place,
+    Whole,
     assert_calm,
     assert_no_halves,
     counter_library,
@@ -53,7 +53,7 @@ def kills_of(*jobs: str, kinds: tuple[str, ...] = (TIME, CHANGE)) -> Campaign:
         moments = tuple((rng.choice(kinds), rng.random()) for _ in range(several))
         return Kills(jobs[seed % len(jobs)], moments, cold=rng.random() < 0.15)
 
-    return Campaign(make, attempt, Limits(seconds=6000), smaller=smaller, store=store, block=1)
+    return Campaign(make, attempt, LIMITS, smaller=smaller, store=store_as_json, block=1)
 
 
 def attempt(kills: Kills) -> str:
@@ -70,15 +70,14 @@ def attempt(kills: Kills) -> str:
         for kind, moment in kills.moments:
             if job.refuses and place.out.exists():
                 break
-            killed += _kill(place, kind, moment)
+            killed += _kill(place, wanted, kind, moment)
             assert_no_halves(place, wanted)
         finish_as_whole(place, wanted)
     return f"killed {killed} times" if killed != 1 else "killed once"
 
 
-def _kill(place: Place, kind: str, moment: float) -> bool:
+def _kill(place: Place, wanted: Whole, kind: str, moment: float) -> bool:
     """Runs a command and kills it; returns False if it ends before."""
-    wanted = whole(_name(place))
     if kind == TIME or counter_library() is None:
         with place.start() as process:
             killed = process.wait_for(moment * wanted.cpu_seconds)
@@ -90,17 +89,8 @@ def _kill(place: Place, kind: str, moment: float) -> bool:
     return killed
 
 
-def _name(place: Place) -> str:
-    return next(name for name, job in JOBS.items() if job is place.job)
-
-
 def smaller(kills: Kills) -> Iterator[Kills]:
     """Yields the same without one of the kills."""
     for number in range(len(kills.moments)):
         moments = kills.moments[:number] + kills.moments[number + 1 :]
         yield dataclasses.replace(kills, moments=moments)
-
-
-def store(kills: Kills, path: Path) -> None:
-    """Writes the kills as JSON."""
-    path.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(kills), indent=1))

@@ -7,7 +7,6 @@ nothing; everywhere else it goes on, with the same result to the bit.
 
 import contextlib
 import dataclasses
-import json
 import os
 import random
 import shutil
@@ -15,9 +14,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.campaigns.harness import Campaign, Limits
+from tests.campaigns.harness import Campaign, store_as_json
 from tests.campaigns.jobs import JOBS
 from tests.campaigns.processes import (
+    LIMITS,
     Place,
     assert_calm,
     assert_no_halves,
@@ -150,9 +150,4 @@ def _files(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
-def store(change: Change, path: Path) -> None:
-    """Writes what was tried as JSON."""
-    path.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(change), indent=1))
-
-
-CAMPAIGN = Campaign(make, attempt, Limits(seconds=6000), store=store, block=1)
+CAMPAIGN = Campaign(make, attempt, LIMITS, store=store_as_json, block=1)

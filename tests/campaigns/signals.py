@@ -1,14 +1,13 @@
 """Commands that get SIGTERM or Ctrl-C: they end soon and quietly, and go on when repeated."""
 
 import dataclasses
-import json
 import random
 import signal
-from pathlib import Path
 
-from tests.campaigns.harness import Campaign, Limits
+from tests.campaigns.harness import Campaign, store_as_json
 from tests.campaigns.jobs import JOBS, PAGE
 from tests.campaigns.processes import (
+    LIMITS,
     Place,
     assert_calm,
     assert_no_halves,
@@ -92,9 +91,4 @@ def attempt(signals: Signals) -> str:
     return f"{signals.job}: {code}"
 
 
-def store(signals: Signals, path: Path) -> None:
-    """Writes the signals as JSON."""
-    path.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(signals), indent=1))
-
-
-CAMPAIGN = Campaign(make, attempt, Limits(seconds=6000), store=store, block=1)
+CAMPAIGN = Campaign(make, attempt, LIMITS, store=store_as_json, block=1)

@@ -25,7 +25,7 @@ import numpy as np
 import spectrodiff
 from spectrodiff.core.runtime import enable_compilation_cache
 from spectrodiff.synthesis.synthesizer import Synthesizer
-from tests.campaigns.harness import Campaign, Limits
+from tests.campaigns.harness import ROOT, Campaign, Limits
 from tests.support.notation import note_table
 
 SONGS_AT_ONCE = 4
@@ -56,7 +56,7 @@ class Job(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Resources:
-    """What this process holds."""
+    """Counts of what this process holds."""
 
     resident_bytes: int
     threads: int
@@ -143,7 +143,7 @@ class Session:
         return "flat"
 
 
-_COMPILED = Path(__file__).parents[2] / ".pytest_cache" / "compiled"
+_COMPILED = ROOT / ".pytest_cache" / "compiled"
 
 
 @functools.cache

@@ -4,14 +4,13 @@ Sometimes the first of them is killed: what it has locked is free then.
 """
 
 import dataclasses
-import json
 import random
 import signal
-from pathlib import Path
 
-from tests.campaigns.harness import Campaign, Limits
+from tests.campaigns.harness import Campaign, store_as_json
 from tests.campaigns.jobs import JOBS
 from tests.campaigns.processes import (
+    LIMITS,
     Place,
     Process,
     assert_calm,
@@ -80,9 +79,4 @@ def _ending(process: Process) -> str:
     return "refused"
 
 
-def store(twins: Twins, path: Path) -> None:
-    """Writes what was tried as JSON."""
-    path.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(twins), indent=1))
-
-
-CAMPAIGN = Campaign(make, attempt, Limits(seconds=6000), store=store, block=1)
+CAMPAIGN = Campaign(make, attempt, LIMITS, store=store_as_json, block=1)

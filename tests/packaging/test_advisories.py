@@ -47,15 +47,7 @@ def test_ranges_by_hand(tmp_path):
         entry(1, part("fixed", two)),
         entry(2, part("last", span(("introduced", "1.0"), ("last_affected", "1.4")))),
         entry(3, part("only", span(("introduced", "1.0"), ("last_affected", "1.0")))),
-        entry(
-            4,
-            part(
-                "epoch",
-                span(
-                    ("introduced", "1!0"),
-                ),
-            ),
-        ),
+        entry(4, part("epoch", span(("introduced", "1!0")))),
         entry(5, part("listed", versions=["1.0.0", "no version"])),
         entry(6, part("commits", span(("introduced", "0"), kind="GIT"))),
         entry(7, part("unread", span(("introduced", "0"), ("fixed", "no version")))),

@@ -144,11 +144,8 @@ def _outcome(function: Any, arguments: Any, named: Any) -> tuple[Any, Exception 
 
 @contextlib.contextmanager
 def _within(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
-    # Memory that is private and writable: neither files that are mapped nor reserved addresses.
-    status = Path("/proc/self/status").read_text()
-    base = 1024 * int(re.findall(r"VmData:\s+([0-9]+) kB", status)[0])
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (base + memory_bytes, hard))
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_memory(memory_bytes)
     # The signals end the process, whatever code is running.
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
     signal.setitimer(signal.ITIMER_REAL, WAITING_SECONDS)
@@ -157,7 +154,18 @@ def _within(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def limit_memory(more_bytes: int) -> None:
+    """Limits the memory of this process to what it has and some more.
+
+    What counts is private and writable: neither files that are mapped nor reserved addresses.
+    """
+    status = Path("/proc/self/status").read_text()
+    now = 1024 * int(re.findall(r"VmData:\s+([0-9]+) kB", status)[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (now + more_bytes, hard))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ import contextlib
 import json
 import logging
 import os
-import resource
 import shutil
-import signal
 import time
 
 import jax
@@ -22,6 +20,7 @@ from spectrodiff.training.run_folder import open_run
 from spectrodiff.training.settings import Optimization
 from spectrodiff.training.state import abstract_state
 from tests.support import tiny
+from tests.support.files import small_files
 from tests.support.runs import ADAMW_EMA, settings
 
 
@@ -176,22 +175,18 @@ def test_arrays_larger_than_the_state_are_not_read(trainer, run, caplog):
 
 
 @contextlib.contextmanager
-def small_files():
+def small_checkpoints():
     """Limits the size of files to less than the parameters of a checkpoint.
 
     Programs compiled meanwhile are not cached, because their files would be truncated.
     """
     seconds = jax.config.jax_persistent_cache_min_compile_time_secs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        yield
+        with small_files(100_000):
+            yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_failed_save_is_reported_and_the_next_save_works(trainer, tmp_path, caplog):
@@ -199,7 +194,7 @@ def test_a_failed_save_is_reported_and_the_next_save_works(trainer, tmp_path, ca
         for step in (1, 2):
             checkpoints.save(step, trainer.state, {"batches": step})
         checkpoints.wait()
-        with small_files():
+        with small_checkpoints():
             checkpoints.save(3, trainer.state, {"batches": 3})
             for _ in range(3000):  # reported before the next save
                 checkpoints.poll()
@@ -219,7 +214,7 @@ def test_a_failed_save_is_reported_and_the_next_save_works(trainer, tmp_path, ca
 def test_a_failed_last_save_is_an_error(trainer, tmp_path, caplog):
     with (
         pytest.raises(OutputError, match="room for a checkpoint"),
-        small_files(),
+        small_checkpoints(),
         Checkpoints(tmp_path, keep=2) as checkpoints,
     ):
         checkpoints.save(1, trainer.state, {"batches": 1})

@@ -8,8 +8,8 @@ from spectrodiff.checkpoints.downloads.addresses import shown
 from spectrodiff.checkpoints.downloads.cache import check_space, scratch_folder
 from spectrodiff.checkpoints.downloads.received import Fetched
 from spectrodiff.checkpoints.downloads.transfer import Meter, RemoteFile, download
-from spectrodiff.checkpoints.zip_files import DAMAGE, open_archive
-from spectrodiff.core.errors import CheckpointError, OutputError
+from spectrodiff.checkpoints.formats.zip_files import DAMAGE, open_archive
+from spectrodiff.core.errors import CheckpointError, OutputError, first_line
 from spectrodiff.core.files import atomic_folder, open_regular
 
 MAX_UNPACKED_BYTES = 16 << 30  # ten times the largest released model
@@ -81,7 +81,7 @@ def _extract(members: zipfile.ZipFile, folder: Path) -> None:
         members.extractall(folder)
     except OSError as error:
         if error.errno in _NAMES:
-            raise zipfile.BadZipFile(error.strerror or str(error)) from None
+            raise zipfile.BadZipFile(first_line(error)) from None
         raise
 
 

@@ -6,7 +6,6 @@ library trusts both: chunks larger than memory would end the process.
 
 import io
 import itertools
-import json
 import math
 import reprlib
 import zlib
@@ -17,9 +16,9 @@ import ml_dtypes
 import numpy as np
 
 from spectrodiff.checkpoints.tree import StoredArray, checked_shape
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.core.files import open_regular
-from spectrodiff.core.json_files import text_of
+from spectrodiff.core.json_files import parse_json
 from spectrodiff.models.definition import Shape
 
 DESCRIPTION = ".zarray"
@@ -49,14 +48,11 @@ def open_zarr(folder: Path) -> StoredArray:
         CheckpointError: if the description is missing, invalid or unusual.
     """
     try:
-        described = _checked(json.loads(text_of(folder / DESCRIPTION, MAX_DESCRIPTION_BYTES)))
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except (RecursionError, ValueError) as error:
-        reason = str(error)
-    else:
-        return StoredArray(described.shape, lambda: _read(folder, described))
-    raise CheckpointError(folder, "a zarr array as T5X writes it", reason)
+        described = _checked(parse_json(folder / DESCRIPTION, MAX_DESCRIPTION_BYTES))
+    except (OSError, ValueError) as error:
+        expected = "a zarr array as T5X writes it"
+        raise CheckpointError(folder, expected, first_line(error)) from None
+    return StoredArray(described.shape, lambda: _read(folder, described))
 
 
 def _checked(values: Any) -> _Description:
@@ -113,13 +109,9 @@ def _read(folder: Path, described: _Description) -> np.ndarray:
                 _fill(chunk.reshape(-1).view(np.uint8), file, described.compressor)
             if not whole:
                 target[...] = chunk[tuple(map(slice, target.shape))]
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except (ValueError, zlib.error) as error:
-        reason = str(error)
-    else:
-        return values
-    raise CheckpointError(folder, "a complete zarr array", reason)
+    except (OSError, ValueError, zlib.error) as error:
+        raise CheckpointError(folder, "a complete zarr array", first_line(error)) from None
+    return values
 
 
 def _fill(chunk: np.ndarray, file: io.BufferedReader, compressor: str | None) -> None:

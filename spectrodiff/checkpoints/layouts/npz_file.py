@@ -9,9 +9,9 @@ from zipfile import ZipInfo
 
 import numpy as np
 
+from spectrodiff.checkpoints.formats.zip_files import DAMAGE, open_archive
 from spectrodiff.checkpoints.tree import FLOATS, StoredArray, checked_shape, shown_name
 from spectrodiff.checkpoints.weights_file import WeightsFile
-from spectrodiff.checkpoints.zip_files import DAMAGE, open_archive
 from spectrodiff.core.errors import CheckpointError, first_line
 
 _SUFFIX = ".npy"

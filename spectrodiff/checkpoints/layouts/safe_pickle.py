@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from spectrodiff.checkpoints.pickle_input import (
+from spectrodiff.checkpoints.formats.pickle_input import (
     BYTE,
     PUSHED,
     UNSIGNED,

@@ -13,28 +13,23 @@ import numpy as np
 from spectrodiff.checkpoints.tree import StoredArray, checked_shape
 from spectrodiff.checkpoints.weights_file import WeightsFile
 from spectrodiff.core.constants import StoredType
-from spectrodiff.core.errors import CheckpointError, OutputError
+from spectrodiff.core.errors import CheckpointError, OutputError, first_line
 from spectrodiff.models.definition import Shape
 
 # Names and shapes of the largest models take a tenth of it.
 MAX_HEADER_BYTES = 2 << 20
 
-_TYPES: Mapping[StoredType, Any] = {
-    "float32": np.float32,
-    "float16": np.float16,
-    "bfloat16": ml_dtypes.bfloat16,
+# What the format calls the types of elements.
+_TYPES: Mapping[str, np.dtype[Any]] = {
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "BOOL": np.dtype(np.bool_),
+    **{f"F{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
+    **{f"I{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
 }
-_CODES: Mapping[str, np.dtype[Any]] = {
-    code: np.dtype(kind)
-    for code, kind in {
-        **{"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16},
-        **{"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8},
-        **{"U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_},
-    }.items()
-}
+_CODES: Mapping[StoredType, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _METADATA = "__metadata__"
 _LENGTH = struct.Struct("<Q")  # of the header
-_DTYPES: Mapping[StoredType, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def read_safetensors(path: Path) -> dict[str, StoredArray]:
@@ -51,7 +46,7 @@ def read_safetensors(path: Path) -> dict[str, StoredArray]:
     try:
         # Arrays follow each other without gaps.
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-            kind, shape = _CODES[entry["dtype"]], checked_shape(tuple(entry["shape"]))
+            kind, shape = _TYPES[entry["dtype"]], checked_shape(tuple(entry["shape"]))
             start, end = end, end + math.prod(shape) * kind.itemsize
             if entry["data_offsets"] != [start, end]:
                 raise ValueError("arrays that are not side by side")
@@ -101,15 +96,15 @@ def write_safetensors(
     for name, values in arrays.items():
         # Overflow is reported below.
         with np.errstate(over="ignore"):
-            stored[name] = np.ascontiguousarray(values, _TYPES[dtype])
+            stored[name] = np.ascontiguousarray(values, _TYPES[_CODES[dtype]])
         if dtype == "float16" and not np.isfinite(stored[name]).all():
             raise CheckpointError(
                 name, "values within the range of float16", "larger ones: store it as float32"
             )
     try:
-        _save(stored, path, _DTYPES[dtype], metadata)
+        _save(stored, path, _CODES[dtype], metadata)
     except OSError as error:
-        got = error.strerror or str(error)
+        got = first_line(error)
         raise OutputError(subject or path, "enough space for the weights", got) from None
 
 
@@ -117,7 +112,7 @@ def _save(
     arrays: Mapping[str, np.ndarray], path: Path, dtype: str, metadata: dict[str, str] | None
 ) -> None:
     """Writes arrays of one type by name, as the library does; it ignores errors of closing."""
-    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    header: dict[str, Any] = {_METADATA: metadata} if metadata else {}
     end = 0
     for name in sorted(arrays):
         start, end = end, end + arrays[name].nbytes
@@ -126,7 +121,7 @@ def _save(
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(_LENGTH.pack(len(text)) + text)
         for name in sorted(arrays):
             file.write(arrays[name].reshape(-1).view(np.uint8).data)
 

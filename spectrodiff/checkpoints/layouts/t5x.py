@@ -22,7 +22,7 @@ from spectrodiff.checkpoints.layouts.names import t5x_sources
 from spectrodiff.checkpoints.layouts.t5x_settings import read_t5x_settings
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.tree import StoredArray, assemble, checked_shape, shown_name
-from spectrodiff.core.errors import CheckpointError
+from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.core.files import open_regular
 from spectrodiff.models.config import NetworkKind
 from spectrodiff.models.definition import Shape
@@ -95,7 +95,7 @@ def read_t5x_arrays(folder: Path) -> dict[str, StoredArray]:
     except (KeyError, TypeError):
         raise CheckpointError(path, "a T5X training state", "other content") from None
     except OSError as error:
-        raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
+        raise CheckpointError(path, "a readable file", first_line(error)) from None
     except ValueError as error:
         raise _damaged(path, error) from None
     return dict(_leaves(path, target, ""))
@@ -134,7 +134,7 @@ def _read_span(path: Path, offset: int, shape: Shape, dtype: np.dtype) -> np.nda
             file.seek(offset)
             count = file.readinto(values.reshape(-1).view(np.uint8).data)
     except OSError as error:
-        raise CheckpointError(path, "a readable file", error.strerror or str(error)) from None
+        raise CheckpointError(path, "a readable file", first_line(error)) from None
     if count < values.nbytes:
         raise _damaged(path, ValueError("it has become shorter"))
     return values

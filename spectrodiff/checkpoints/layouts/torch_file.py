@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from spectrodiff.checkpoints.formats.zip_files import stored_members
 from spectrodiff.checkpoints.layouts.safe_pickle import Label, Labels, read_pickle
 from spectrodiff.checkpoints.tree import StoredArray, checked_shape, shown_name
 from spectrodiff.checkpoints.weights_file import WeightsFile
-from spectrodiff.checkpoints.zip_files import stored_members
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.models.definition import Shape
 

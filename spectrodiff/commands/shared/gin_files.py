@@ -138,7 +138,7 @@ def _read(path: str) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         raise ConfigError(path, "a gin file, of UTF-8", first_line(error)) from None
     except OSError as error:
-        raise ConfigError(path, "a gin file", error.strerror or str(error)) from error
+        raise ConfigError(path, "a gin file", first_line(error)) from error
 
 
 def _texts(

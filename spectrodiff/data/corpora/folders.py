@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import CorpusError, first_line
 from spectrodiff.core.files import is_utf8
 from spectrodiff.data.recordings import RecordingGroup, Skip
 
@@ -83,7 +83,7 @@ def files_below(folder: Path) -> tuple[list[Path], list[Skip]]:
         try:
             entries = visible(place.iterdir())
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = first_line(error)
             skipped.append(Skip(_name(place, folder), "unreadable folder", reason))
             continue
         for entry in entries:

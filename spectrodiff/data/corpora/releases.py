@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spectrodiff.core.errors import CorpusError
+from spectrodiff.core.errors import CorpusError, first_line
 from spectrodiff.core.files import open_regular
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.corpora.folders import visible
@@ -99,7 +99,7 @@ def _checksum(path: Path, algorithm: str) -> str:
                 progress.advance((done + len(block)) // _MEGABYTE - done // _MEGABYTE)
                 done += len(block)
     except OSError as error:
-        raise CorpusError(path, "a readable file", error.strerror or str(error)) from error
+        raise CorpusError(path, "a readable file", first_line(error)) from error
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError, CorpusError
-from spectrodiff.core.interrupts import kept_from_children
+from spectrodiff.core.runtime import kept_from_children
 from spectrodiff.data.loading.batches import HostBatch, collate
 from spectrodiff.data.loading.examples import Cutter, Example, ExampleFormat
 from spectrodiff.data.loading.lengths import Source

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from spectrodiff.core.errors import CorpusError
-from spectrodiff.core.interrupts import kept_from_children
+from spectrodiff.core.runtime import kept_from_children
 from spectrodiff.data.recordings import Outcome, RecordingGroup, read_group
 
 Item = TypeVar("Item")

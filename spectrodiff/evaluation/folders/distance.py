@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spectrodiff.audio.files import read_audio, source_rate
-from spectrodiff.core.errors import AudioError, ConfigError
+from spectrodiff.core.errors import AudioError, ConfigError, first_line
 from spectrodiff.core.files import check_writable, open_regular, write_array
 from spectrodiff.core.progress import Progress
 from spectrodiff.evaluation.columns import identifier
@@ -301,4 +301,4 @@ def _content_hash(path: Path) -> str:
         with open_regular(path) as file:
             return hashlib.file_digest(file, "blake2s").hexdigest()[:32]
     except OSError as error:
-        raise AudioError(path, "a readable file", error.strerror or str(error)) from error
+        raise AudioError(path, "a readable file", first_line(error)) from error

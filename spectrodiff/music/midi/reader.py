@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from spectrodiff.core.errors import MidiError
+from spectrodiff.core.errors import MidiError, first_line
 from spectrodiff.core.files import open_regular
 from spectrodiff.music.midi.channel import BENDS
 from spectrodiff.music.midi.container import MAX_FILE_BYTES, parse_file
@@ -62,7 +62,7 @@ def read_midi_song(source: MidiSource) -> MidiSong:
         with open_regular(source, pipes=True) as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # the latter for paths that cannot be
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = first_line(error)
         raise MidiError(source, "a readable MIDI file", reason) from error
     return _read(data, os.fspath(source))
 

@@ -102,9 +102,10 @@ def _compile(
     mesh: Mesh,
     dither: float,
     tuning: Tuning,
-    _: tuple[int, ...],
+    shape: tuple[int, ...],
 ) -> tuple[Callable[..., KeyValue], Callable[..., Writing]]:
     """Returns the two programs that run on the devices, for tokens of a shape."""
+    del shape  # a key of the cache
 
     def encode(params: Params, tokens: jax.Array) -> KeyValue:
         model = network.merge(params)

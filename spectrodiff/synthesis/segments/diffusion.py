@@ -245,7 +245,7 @@ def _noise(keys: jax.Array, number: int | jax.Array, frames: int, mels: int) -> 
 
 @functools.lru_cache(maxsize=KEPT_PROGRAMS)
 def _compile_encode(
-    network: Definition[Denoiser], apart: bool, mesh: Mesh, _: tuple[int, ...]
+    network: Definition[Denoiser], apart: bool, mesh: Mesh, shape: tuple[int, ...]
 ) -> Callable[..., Memory]:
     """Returns the program that encodes segments.
 
@@ -253,8 +253,9 @@ def _compile_encode(
         network: the network.
         apart: add the memory of the notes without context, as further segments.
         mesh: devices.
-        _: shape of the tokens: one that has not been used for long is compiled again.
+        shape: shape of the tokens: one that has not been used for long is compiled again.
     """
+    del shape  # a key of the cache
 
     def encode(
         params: Params, tokens: jax.Array, context: jax.Array, context_mask: jax.Array
@@ -284,8 +285,8 @@ def _compile_advance(
     unrolled: bool,
     mesh: Mesh,
     tuning: Tuning,
-    _: tuple[tuple[int, ...], ...],
-    __: int | None,
+    shapes: tuple[tuple[int, ...], ...],
+    static_count: int | None,
 ) -> Callable[..., Carry]:
     """Returns the program that takes steps.
 
@@ -297,9 +298,10 @@ def _compile_advance(
         unrolled: whether layers of few segments are compiled one by one.
         mesh: devices.
         tuning: settings of the program.
-        _: shapes of the arguments, as for `_compile_encode`.
-        __: number of steps, if it is a part of the program.
+        shapes: shapes of the arguments, as for `_compile_encode`.
+        static_count: number of steps, if it is a part of the program.
     """
+    del shapes, static_count  # keys of the cache
 
     def advance(
         params: Params,

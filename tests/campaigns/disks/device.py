@@ -9,7 +9,6 @@ import ctypes
 import dataclasses
 import errno
 import functools
-import hashlib
 import os
 import resource
 import shutil
@@ -19,7 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.campaigns import harness
+from tests.campaigns.shared_library import compiled
 
 SOURCE = Path(__file__).with_name("failing.c")
 MOUNT = Path("/mnt")
@@ -52,25 +51,9 @@ def environment_words() -> Sequence[str]:
         if shutil.which("unshare") and not subprocess.run(tried, capture_output=True).returncode:
             words = ["unshare", options, "env", f"{OWN_MOUNTS}=1"]
             break
-    if library := _library():
+    if library := compiled(SOURCE):
         words = [*(words or ["env"]), f"{LIBRARY}={library}"]
     return words
-
-
-def _library() -> Path | None:
-    """Compiles the library of failing calls, once; returns None where that is not possible."""
-    checksum = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    path = harness.ROOT / "out" / "campaigns" / f"failing-{checksum}.so"
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        made = Path(folder, path.name)
-        words = ["cc", "-O1", "-shared", "-fPIC", "-o", made, SOURCE, "-ldl"]
-        if not shutil.which("cc") or subprocess.run(words, capture_output=True).returncode:
-            return None
-        made.replace(path)
-    return path
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,8 @@ Sampling.steps = 2
 
 def train(out: Path, materials: Materials) -> None:
     config = materials.home / "tiny.gin"
-    config.write_text(SETTINGS)
+    if not config.exists():
+        config.write_text(SETTINGS)
     command("train", "--gin_file", config, "--data_dir", materials.data, "--run_dir", out / "run")
 
 

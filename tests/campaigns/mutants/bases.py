@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[3]
+from tests.campaigns.harness import ROOT
+
 GOLDEN = ROOT / "tests/golden"
 _VARIABLE = "SPECTRODIFF_CAMPAIGN_CHECKPOINTS"
 

@@ -130,7 +130,10 @@ def gin_file(rng: random.Random, data: bytes) -> bytes:
         place = rng.choice(places)
         name = lines[place].partition(" = ")[0]
         number = rng.choice(("0", "-1", "10**9", "1000000000", "9" * 5000, "1e400", "nan", "None"))
-        text = repr(hostile.value(rng, rng.choice((0, "", []))))[: 1 << 18]
+        try:
+            text = repr(hostile.value(rng, rng.choice((0, "", []))))[: 1 << 18]
+        except RecursionError:
+            text = "[" * 5000 + "]" * 5000
         lines[place] = f"{name} = {rng.choice((number, text))}"
     return "\n".join(lines).encode(errors="surrogatepass")
 

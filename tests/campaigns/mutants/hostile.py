@@ -111,16 +111,32 @@ def change_json(rng: random.Random, data: bytes) -> bytes:
 
 # Pickles --------------------------------------------------------------------------------------
 
-_CALLS = (
-    b"cos\nsystem\n(X\x0c\0\0\0touch markerltR",
-    b"cposix\nsystem\n(X\x0c\0\0\0touch markertR",
-    b"cbuiltins\neval\n(X\x12\0\0\0open('marker', 'w')tR",
-    b"c__builtin__\neval\n(X\x12\0\0\0open('marker', 'w')tR",
-    b"\x8c\x02os\x8c\x06system\x93(X\x0c\0\0\0touch markertR",
-    b"(X\x0c\0\0\0touch markerios\nsystem\n",
-    b"cbuiltins\ngetattr\n(cos\n__dict__\nX\x06\0\0\0systemtR",
-    b"csubprocess\ncall\n((X\x05\0\0\0touchX\x06\0\0\0markerltR",
-    b"cnumpy\nload\n(X\x09\0\0\0/dev/zerotR",
+
+def _text(text: str) -> bytes:
+    return b"X" + struct.pack("<I", len(text)) + text.encode()
+
+
+_COMMAND, _CODE = _text(f"touch {MARKER}"), _text(f"open({MARKER!r}, 'w').close()")
+CALLS = (
+    b"cos\nsystem\n(" + _COMMAND + b"tR",
+    b"cposix\nsystem\n" + _COMMAND + b"\x85R",
+    b"cbuiltins\neval\n(" + _CODE + b"tR",
+    b"c__builtin__\nexec\n(" + _CODE + b"tR",
+    b"\x8c\x02os\x8c\x06system\x93(" + _COMMAND + b"tR",
+    b"(" + _COMMAND + b"ios\nsystem\n",
+    b"(cos\nsystem\n" + _COMMAND + b"o",
+    b"csubprocess\ncall\n((" + _text("touch") + _text(MARKER) + b"ltR",
+    b"cbuiltins\ngetattr\n(cbuiltins\n__import__\n("
+    + _text("os")
+    + b"tR"
+    + _text("system")
+    + b"tR("
+    + _COMMAND
+    + b"tR",
+)
+"""Instructions of pickles that create the marker, and leave a result."""
+_OTHERS = (
+    b"cnumpy\nload\n(" + _text("/dev/zero") + b"tR",
     b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0tC\x01btR",
     b"cnumpy\nzeros\n(J\xff\xff\xff\x7ftR",
     b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR",
@@ -154,7 +170,12 @@ def change_pickle(rng: random.Random, data: bytes) -> bytes:
         place = rng.choice(places)
         kind = rng.random()
         if kind < 0.45:
-            data = data[:place] + rng.choice(_CALLS) + rng.choice((b"", b"0", b".")) + data[place:]
+            data = (
+                data[:place]
+                + rng.choice((*CALLS, *_OTHERS))
+                + rng.choice((b"", b"0", b"."))
+                + data[place:]
+            )
         elif kind < 0.7:
             data = data[:place] + rng.choice(_AMPLIFIERS) + rng.choice((b"", b"0")) + data[place:]
         elif kind < 0.85:

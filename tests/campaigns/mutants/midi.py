@@ -6,12 +6,10 @@ import io
 import random
 import struct
 import zipfile
-from pathlib import Path
 
+from tests.campaigns.harness import ROOT
 from tests.campaigns.mutants import mutations
 from tests.support.midi import END, chunk, header
-
-ROOT = Path(__file__).parents[3]
 
 # 0xF8 stands for all system messages that are not allowed in files.
 _KINDS = (0x90, 0x80, 0xB0, 0xC0, 0xE0, 0xA0, 0xD0, 0xFF, 0xF0, 0xF7, 0xF8)

@@ -1,6 +1,12 @@
 """A short campaign of damaged and hostile checkpoints."""
 
+import pickle
+import random
+
+import pytest
+
 from tests.campaigns import checkpoints, harness
+from tests.campaigns.mutants import hostile
 from tests.campaigns.mutants.bases import bases
 from tests.campaigns.mutants.checkpoints import Mutant, mutant, smaller
 
@@ -32,3 +38,22 @@ def test_changes_are_left_out_one_at_a_time():
 def test_seeds_make_different_checkpoints_again():
     assert mutant(77).files() == mutant(77).files()
     assert len({mutant(seed) for seed in range(100)}) > 85
+
+
+def test_hidden_commands_run_where_they_are_noticed(tmp_path, monkeypatch):
+    for name in ("model", "current", "temporary", "home"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "current")
+    checkpoints.check_files(tmp_path, {})
+    pickle.loads(hostile.hostile_pickle(random.Random(0)))
+    with pytest.raises(AssertionError, match="a hidden command ran"):
+        checkpoints.check_files(tmp_path, {})
+
+
+def test_hostile_instructions_are_those_that_run_commands(tmp_path, monkeypatch):
+    # Python's own reader, which runs whatever a pickle says.
+    monkeypatch.chdir(tmp_path)
+    for call in hostile.CALLS:
+        pickle.loads(b"\x80\x02" + call + b".")
+        assert (tmp_path / hostile.MARKER).exists(), call
+        (tmp_path / hostile.MARKER).unlink()

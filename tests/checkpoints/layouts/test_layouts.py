@@ -134,6 +134,7 @@ def edit(path, **changes):
         ("notes_encoder", {"d_model": 33}, "d_model = 33, got 32"),
         ("decoder", {"num_heads": 4, "d_kv": 4}, "num_heads = 2, got 4"),  # the same product
         ("continuous_encoder", {"num_layers": 3}, "num_layers = 2, got 3"),
+        ("notes_encoder", {"num_layers": [3]}, r"num_layers = \[3\], got 2"),
         ("continuous_encoder", {"input_dims": 64}, "input_dims = 128, got 64"),
         ("notes_encoder", {"feed_forward_proj": "relu"}, "gated-gelu"),
         ("decoder", {"max_decoder_noise_time": 2000.0}, "max_decoder_noise_time = 20000.0"),

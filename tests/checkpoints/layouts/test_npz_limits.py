@@ -75,8 +75,7 @@ def test_a_network_wider_than_any(limited, tmp_path):
     ],
 )
 def test_headers(limited, tmp_path, text):
-    members = dict.fromkeys(("vggish/conv1/weights",), b"")
-    write(tmp_path / "a.npz", {name: header(text) + bytes(32) for name in members})
+    write(tmp_path / "a.npz", {"a": header(text) + bytes(32)})
     with pytest.raises(CheckpointError):
         limited.run(read_all, tmp_path / "a.npz")
 

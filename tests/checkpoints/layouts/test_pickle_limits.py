@@ -7,10 +7,10 @@ import struct
 import numpy as np
 import pytest
 
+from spectrodiff.checkpoints.formats.pickle_input import MAX_INLINE_BYTES
 from spectrodiff.checkpoints.layouts.paddle_file import PIECES_TABLE, read_paddle_file
 from spectrodiff.checkpoints.layouts.safe_pickle import MAX_INSTRUCTIONS
 from spectrodiff.checkpoints.layouts.torch_file import OLD_MAGIC, read_torch_file
-from spectrodiff.checkpoints.pickle_input import MAX_INLINE_BYTES
 from spectrodiff.core.errors import CheckpointError
 from tests.support.limits import MEGABYTE, Limited
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.errors import CheckpointError
-from spectrodiff.core.interrupts import kept_from_children
+from spectrodiff.core.runtime import kept_from_children
 
 _INSTALL = "pip install 'tensorflow>=2.18' 'tensorflow-hub>=0.16'"
 _END_SECONDS = 5
