@@ -36,8 +36,9 @@ STORAGE_TYPES: dict[str, Any] = {
 OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # 0x1950a86a20f9469cfc6c, pickled
 OLD_VERSION = 1001
 MAX_PICKLE_BYTES = 8 << 20  # the largest model's names and shapes take a few hundred kilobytes
-# Values between those of a tensor that are read with them, if they are not as many as its own.
-MAX_GAP_BYTES = 8 << 20
+# Values between those of a tensor that are read with them: a tensor can be a column of a wider one,
+# such as one of the four gates of an LSTM.
+MAX_GAP_BYTES, MAX_GAP_RATIO = 8 << 20, 3
 
 
 class _Storage(NamedTuple):
@@ -171,7 +172,7 @@ def _stored(
     if count and offset + span > storage.length:
         expected = f"{shown_name(name)} to be within its storage"
         raise CheckpointError(path, expected, f"shape {shape}")
-    if count and (span - count) * item > max(count * item, MAX_GAP_BYTES):
+    if count and (span - count) * item > max(MAX_GAP_RATIO * count * item, MAX_GAP_BYTES):
         expected = f"{shown_name(name)} as values close to each other"
         raise CheckpointError(path, expected, f"{count:,} of {span:,}")
 

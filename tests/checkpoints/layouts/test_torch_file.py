@@ -42,6 +42,14 @@ def test_views_of_a_storage(torch_file, offset, shape, strides, expected):
     np.testing.assert_array_equal(array.read(), expected)
 
 
+def test_one_gate_of_four(torch_file):
+    # Large enough that the other gates are not read with it as a matter of course.
+    gates = np.arange(512 * 8192, dtype=np.float32).reshape(512, 8192)
+    tensors = {"x": ("FloatStorage", "0", gates.size, 4096, (512, 2048), (8192, 1))}
+    array = read_torch_file(torch_file(tensors, {"0": gates.tobytes()}))["x"]
+    np.testing.assert_array_equal(array.read(), gates[:, 4096:6144])
+
+
 @pytest.mark.parametrize(
     ("kind", "dtype"),
     [
