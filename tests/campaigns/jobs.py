@@ -160,8 +160,11 @@ def _checkpoint(folder: Path) -> Result:
     import jax
     from orbax.checkpoint import v1 as ocp
 
-    with warnings.catch_warnings(action="ignore"):  # about other devices
-        parts = ocp.load_checkpointables(folder)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about other devices
+            parts = ocp.load_checkpointables(folder)
+    except Exception as error:  # an old one that was being removed
+        return {"error": str(error)}
     arrays = jax.tree_util.tree_flatten_with_path(parts)[0]
     return {
         jax.tree_util.keystr(path): hashlib.sha256(np.asarray(array).tobytes()).hexdigest()
