@@ -95,8 +95,9 @@ class Player {
   moveTo(seconds) {
     const { audio } = this;
     const to = Number.isFinite(audio.duration) ? Math.min(seconds, audio.duration) : seconds;
+    // A seek that has ended may not have told so yet, and leave an older position to seek to.
+    this.target = audio.seeking && to !== audio.currentTime ? to : null;
     if (!audio.seeking) audio.currentTime = to;
-    else this.target = to === audio.currentTime ? null : to;
     this.counted = this.position;
   }
 
