@@ -46,7 +46,9 @@ def value(rng: random.Random, like: Any = None) -> Any:
         return rng.choice(_TEXTS)
     if isinstance(like, list) and like and rng.random() < 0.7:
         longer = [value(rng, like[0]) if rng.random() < 0.5 else one for one in like]
-        return longer * rng.choice((1, 1, 2, 10_000))
+        times = rng.choice((1, 1, 2, 10_000))
+        # Of long lists in lists, the text would be the bomb.
+        return longer * (times if not any(isinstance(one, list) for one in longer) else 2)
     if isinstance(like, dict) and like and rng.random() < 0.5:
         return {**like, rng.choice(_TEXTS): value(rng)}
     return rng.choice(
