@@ -42,6 +42,7 @@ OTHER_PAGES = (
     "docs/many_hosts",
     "docs/performance",
     "docs/released_models",
+    "docs/robustness",
     "docs/transcription",
 )
 

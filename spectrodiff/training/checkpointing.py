@@ -197,6 +197,7 @@ class Checkpoints:
         except Exception as error:  # Orbax raises many types; the reason is in their causes
             raise unreadable(self.folder / str(step), error) from error
         self._set_aside(wrong, step)
+        self._finish_removal(step)
         count = jax.device_put(jnp.int32(step), abstract.step.sharding)
         state = TrainState(count, loaded[PARAMS], loaded[OPTIMIZER], loaded.get(AVERAGE))
         return Restored(state, loaded[POSITION])
@@ -342,6 +343,19 @@ class Checkpoints:
             self._reopen()
         except Exception as error:
             raise self._unsaved(error) from error
+
+    def _finish_removal(self, step: int) -> None:
+        """Removes older checkpoints that are not kept: a process was killed while it did that.
+
+        What is left of them may not be a checkpoint to Orbax, which would never remove it.
+        """
+        if not is_leader():
+            return
+        older = [old for old in steps_of(self.folder) if old <= step]
+        for old in older[: -self._keep]:
+            if self._keep_every is None or old % self._keep_every:
+                shutil.rmtree(self.folder / str(old), ignore_errors=True)
+                self._stale = True
 
     def _rename(self, folder: Path) -> Path:
         names = [f"{folder.name}.{DAMAGED}"] + [

@@ -48,6 +48,22 @@ def run(tmp_path_factory):
     return folder, states
 
 
+@pytest.mark.parametrize("missing", ["_CHECKPOINT_METADATA", "ema"])
+def test_a_removal_that_was_interrupted_is_finished(run, tmp_path, missing):
+    folder = shutil.copytree(run[0] / "checkpoints", tmp_path / "checkpoints")
+    shutil.copytree(folder / "6", folder / "4")
+    rest = folder / "4" / missing
+    shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+    trainer = tiny.Trainer(devices=1, optimization=ADAMW_EMA, training=Training(batch_size=8))
+    with Checkpoints(folder, keep=2, keep_every=3) as checkpoints:
+        restored = checkpoints.restore(
+            abstract_state(trainer.task, trainer.optimizer, trainer.layout)
+        )
+        assert sorted(path.name for path in folder.iterdir()) == ["3", "6", "7"]
+        checkpoints.save(8, restored.state, restored.position)
+    assert sorted(path.name for path in folder.iterdir()) == ["3", "6", "7", "8"]
+
+
 def test_newest_and_every_third_checkpoint_are_kept(run):
     folder, _ = run
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["3", "6", "7"]
