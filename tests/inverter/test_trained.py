@@ -110,11 +110,11 @@ def test_saving_leaves_nothing_half_done(stored, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="values within the range of float16"):
         save_inverter(StoredInverter(SIZES["tiny"], large), tmp_path / "a.safetensors", "float16")
 
-    def interrupted(arrays, path, metadata):
+    def interrupted(path, *_, **__):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("safetensors.numpy.save_file", interrupted)
+    monkeypatch.setattr(f"{save_inverter.__module__}.write_safetensors", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_inverter(stored["tiny"], tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())

@@ -100,7 +100,8 @@ def _read(folder: Path, described: _Description) -> np.ndarray:
         for place in itertools.product(*map(range, _counts(shape, chunks))):
             starts = [index * size for index, size in zip(place, chunks, strict=True)]
             # With `...`, an array without axes is a view, too.
-            target = values[*map(slice, starts, np.add(starts, chunks).tolist()), ...]
+            inside: Any = (*map(slice, starts, np.add(starts, chunks).tolist()), ...)
+            target = values[inside]
             # A chunk has its full size, also at the end of an axis.
             whole = target.flags.c_contiguous and target.shape == chunks
             chunk = target if whole else np.empty(chunks, described.dtype)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from spectrodiff.audio.files import read_audio
 from spectrodiff.core.errors import AudioError
 from spectrodiff.data.corpora.audio_folder import AudioFolder, AudioPieces, open_audio_folder
 from spectrodiff.data.pieces import MemoryPieces, PieceLength
@@ -56,12 +55,14 @@ def test_damaged_files_are_found_at_the_beginning(tmp_path, caplog):
     assert "4.wav: expected" in caplog.text
 
 
-def test_files_that_have_to_be_read_from_their_beginning_are_found_there(tmp_path):
+def test_files_that_cannot_seek(tmp_path):
     path = tmp_path / "phone.wav"
-    soundfile.write(path, np.sin(np.arange(16000) * 0.2), 16000, subtype="GSM610")
-    assert len(read_audio(path)) >= 16000
-    with pytest.raises(AudioError, match=r"phone\.wav"):
-        AudioPieces(AudioFolder((path,), ("phone",)), LENGTH)
+    soundfile.write(path, np.sin(np.arange(32000) * 0.2), 16000, subtype="GSM610")
+    folder = AudioFolder((path,), ("phone",))
+    pieces, expected = AudioPieces(folder, LENGTH), MemoryPieces([folder[0]], LENGTH)
+    assert len(pieces) == len(expected) > 1
+    for number in range(len(pieces)):
+        np.testing.assert_array_equal(pieces[number].audio, expected[number].audio)
 
 
 def test_audio_of_unknown_length_above_full_scale(tmp_path):
