@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 # What runs on many devices is tested on many, though they share a processor.
 jax.config.update("jax_num_cpu_devices", 8)
+
+# Shells make background processes ignore Ctrl-C, and so all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

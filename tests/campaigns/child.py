@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("stop", type=int)
     parser.add_argument("--input", type=Path)
     flags = parser.parse_args()
+    # Shells make background processes ignore Ctrl-C, and so all that these start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     campaign = harness.load(flags.module)
     make = campaign.make
     if flags.input:
