@@ -29,7 +29,7 @@ Pin = tuple[str, str]
 
 @dataclass
 class Advisory:
-    """What is known of a vulnerability: its ids, versions that mend it, and a line of text."""
+    """A known vulnerability of a package: its ids, the versions that mend it, and a summary."""
 
     ids: set[str]
     fixes: set[Version]
