@@ -1,6 +1,7 @@
 """Entry point of all commands: dispatch by name, logging, one-line errors, exit status."""
 
 import argparse
+import atexit
 import importlib
 import io
 import logging
@@ -13,7 +14,7 @@ from typing import NoReturn
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import SpectrodiffError, printable, printable_text
 from spectrodiff.core.extras import explain_missing
-from spectrodiff.core.runtime import end_at_once
+from spectrodiff.core.runtime import end_at_once, skip_teardown
 
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
@@ -45,6 +46,8 @@ MODULES = {
     "tally": "listening.tally",
     "fetch": "sharing.fetch",
 }
+# Exit status of a command that Ctrl-C stopped.
+STOPPED = 130
 
 
 def spectrodiff() -> NoReturn:
@@ -102,7 +105,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return 130
+        return STOPPED
     except BrokenPipeError:
         # The reader of the output has closed it.
         _discard_unwritten()
@@ -118,6 +121,10 @@ def finish(status: int) -> NoReturn:
     distributed = sys.modules.get("spectrodiff.core.distributed")
     if distributed is not None:
         distributed.leave(status)
+    if status == STOPPED:
+        # Ctrl-C may have left modules half imported, which crash when Python clears them up.
+        atexit._run_exitfuncs()
+        skip_teardown(status)
     sys.exit(status)
 
 

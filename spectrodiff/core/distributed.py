@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import signal
 import sys
 import threading
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.runtime import skip_teardown
 
 logger = logging.getLogger(__name__)
 
@@ -166,14 +166,10 @@ def leave(status: int) -> NoReturn:
     """
     if status != 130 and not any(thread.is_alive() for thread in _given_up):
         sys.exit(status)
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
     if status == 0 and jax.process_count() > 1:
         with contextlib.suppress(RuntimeError):
             jax.distributed.shutdown()  # otherwise the other processes report a failure
-    os._exit(status)
+    skip_teardown(status)
 
 
 class _Thread(threading.Thread, Generic[T]):

@@ -1,13 +1,14 @@
-"""Process setup: devices, the cache of compiled programs, memory allocation, and Ctrl-C."""
+"""Process setup and end: devices, cache of compiled programs, memory allocation, and Ctrl-C."""
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.suggestions import did_you_mean
@@ -102,6 +103,15 @@ def kept_from_children() -> Iterator[None]:
 def end_at_once() -> None:
     """Lets Ctrl-C end this process as the system does, without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def skip_teardown(status: int) -> NoReturn:
+    """Ends the process without functions for its exit, threads or modules being cleared up."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def _kinds() -> str:

@@ -34,6 +34,22 @@ from spectrodiff.commands import program
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
 program.finish(0)
 """
+# A module that crashes while Python clears it up, as one that Ctrl-C left half imported.
+CRASHING = """
+import atexit, os, signal, sys
+from spectrodiff.commands import program
+
+class Crash:
+    def __del__(self, kill=os.kill, number=os.getpid(), crash=signal.SIGSEGV):
+        kill(number, crash)
+
+def main(arguments):
+    sys.half_imported = Crash()
+    atexit.register(print, "removed")
+    raise KeyboardInterrupt
+
+program.finish(program.run(main, []))
+"""
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -75,3 +91,8 @@ def test_ctrl_c_during_imports(command):
 def test_ctrl_c_at_the_end():
     done = run(AT_THE_END)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_a_crash_of_what_ctrl_c_left_half_done():
+    done = run(CRASHING)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "removed\n", "stopped\n")
