@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +15,7 @@ from typing import NoReturn
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import SpectrodiffError, printable, printable_text
 from spectrodiff.core.extras import explain_missing
-from spectrodiff.core.runtime import end_at_once, skip_teardown
+from spectrodiff.core.runtime import callbacks_interruptible, end_at_once, skip_teardown
 
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
@@ -48,6 +49,7 @@ MODULES = {
 }
 # Exit status of a command that Ctrl-C stopped.
 STOPPED = 130
+_stopped = threading.Event()
 
 
 def spectrodiff() -> NoReturn:
@@ -92,7 +94,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         # As standard error does, so that no name of a file ends a command.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = main(sys.argv[1:] if arguments is None else arguments)
+        with callbacks_interruptible():
+            status = main(sys.argv[1:] if arguments is None else arguments)
     except SpectrodiffError as error:
         print(f"error: {error}", file=sys.stderr)
         _discard_unwritten()
@@ -122,10 +125,16 @@ def finish(status: int) -> NoReturn:
     if distributed is not None:
         distributed.leave(status)
     if status == STOPPED:
-        # Ctrl-C may have left modules half imported, which crash when Python clears them up.
-        atexit._run_exitfuncs()
-        skip_teardown(status)
+        _stopped.set()
     sys.exit(status)
+
+
+# The first function for the exit is called last: after those that end threads and processes.
+@atexit.register
+def _end_if_stopped() -> None:
+    """Ends a stopped process before Python clears up modules, as half-imported ones crash then."""
+    if _stopped.is_set():
+        skip_teardown(STOPPED)
 
 
 class PrintableFormatter(logging.Formatter):

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _KINDS = ("cpu", "gpu", "tpu")
 _ALIASES = {"cuda": "gpu"}
+# Longer than most callbacks take.
+INTERRUPT_AGAIN_SECONDS = 0.02
 
 
 def find_devices(kind: str) -> "list[jax.Device]":
@@ -100,18 +103,49 @@ def kept_from_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def callbacks_interruptible() -> Iterator[None]:
+    """Lets Ctrl-C stop the program also while it runs a callback of Python's memory management.
+
+    Python ignores all errors there, this one too, and JAX has such a callback.
+    """
+    before = sys.unraisablehook
+
+    def hook(error: "sys.UnraisableHookArgs") -> None:
+        if error.exc_type is not KeyboardInterrupt:
+            before(error)
+            return
+        # Once more, but after the callback.
+        again = threading.Timer(INTERRUPT_AGAIN_SECONDS, _interrupt_main_thread)
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
 def end_at_once() -> None:
     """Lets Ctrl-C end this process as the system does, without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def skip_teardown(status: int) -> NoReturn:
-    """Ends the process without functions for its exit, threads or modules being cleared up."""
+    """Ends the process now, without waiting for threads or clearing up modules."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
+
+
+def _interrupt_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:  # Windows, where any thread wakes the main one
+        signal.raise_signal(signal.SIGINT)
 
 
 def _kinds() -> str:

@@ -28,6 +28,8 @@ SECONDS = 900
 # Of an attempt, which runs several commands.
 LIMITS = Limits(seconds=6000)
 POLL_SECONDS = 0.01
+# A command that takes no processor time for so long waits for something.
+IDLE_SECONDS = 20
 # Of files and folders that are being written.
 _UNFINISHED = (PARTIAL, "incomplete.", ".orbax-checkpoint-tmp")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -165,10 +167,18 @@ class Process:
             raise AssertionError(f"more than {seconds} s: {self.said()}") from None
 
     def wait_for(self, cpu_seconds: float) -> bool:
-        """Waits until the group has used some processor time; False if it ended before."""
+        """Waits until the group has used some processor time, or waits itself.
+
+        Returns:
+            False if it ended before.
+        """
         end = time.monotonic() + SECONDS
+        used, changed = 0.0, time.monotonic()
         while self._process.poll() is None:
-            if self.cpu_seconds() >= cpu_seconds:
+            before, used = used, self.cpu_seconds()
+            if used != before:
+                changed = time.monotonic()
+            if used >= cpu_seconds or time.monotonic() > changed + IDLE_SECONDS:
                 return True
             assert time.monotonic() < end, f"more than {SECONDS} s: {self.said()}"
             time.sleep(POLL_SECONDS)

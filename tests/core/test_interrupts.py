@@ -50,6 +50,34 @@ def main(arguments):
 
 program.finish(program.run(main, []))
 """
+# Ctrl-C while other processes work, which are children that Python waits for.
+WITH_WORKERS = """
+from spectrodiff.commands import program
+from spectrodiff.data.prepare.workers import map_in_processes
+
+def main(arguments):
+    for _ in map_in_processes(abs, range(-100, 0), 2):
+        raise KeyboardInterrupt
+
+if __name__ == "__main__":
+    program.finish(program.run(main, []))
+"""
+# Ctrl-C while Python collects garbage, where it ignores errors.
+IN_A_CALLBACK = """
+import gc, os, signal
+from spectrodiff.commands import program
+
+def interrupt(phase, info):
+    gc.callbacks.clear()
+    os.kill(os.getpid(), signal.SIGINT)
+
+def main(arguments):
+    gc.callbacks.append(interrupt)
+    gc.collect()
+    signal.pause()
+
+program.finish(program.run(main, []))
+"""
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -77,7 +105,12 @@ def test_workers_of_training_never_get_ctrl_c():
 
 def run(script: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=60,
     )
 
 
@@ -91,6 +124,16 @@ def test_ctrl_c_during_imports(command):
 def test_ctrl_c_at_the_end():
     done = run(AT_THE_END)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_with_workers():
+    done = run(WITH_WORKERS)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
+def test_ctrl_c_in_a_callback():
+    done = run(IN_A_CALLBACK)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 
 def test_a_crash_of_what_ctrl_c_left_half_done():
