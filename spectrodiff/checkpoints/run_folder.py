@@ -17,7 +17,7 @@ from spectrodiff.checkpoints.model import Checkpoint, read_description, read_for
 from spectrodiff.checkpoints.tree import check_memory, expected_shapes, flatten, nest
 from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.core.files import check_tree
-from spectrodiff.core.json_files import parse_json, read_json
+from spectrodiff.core.json_files import json_of, read_json
 from spectrodiff.models.definition import Params, Shape
 
 logger = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ def _read_whole(folder: Path, most: int) -> Found:
         if not path.is_file():
             return Found(f"no {path.name}")
         try:
-            content = parse_json(path, MAX_DESCRIPTION_BYTES)
+            content = json_of(path, MAX_DESCRIPTION_BYTES)
         except ValueError:
             return Found(f"{path.name} is incomplete ({path.stat().st_size} bytes)")
         if path == described:

@@ -62,26 +62,22 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     text = read_text(path)
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = _parsed(text)
+    except ValueError as error:
         raise CheckpointError(path, "a JSON file", f"invalid JSON ({error})") from None
     if not isinstance(value, dict):
         raise CheckpointError(path, "a JSON object", f"a {type(value).__name__}")
     return value
 
 
-def parse_json(path: str | os.PathLike[str], most: int = MAX_TABLE_BYTES) -> Any:
+def json_of(path: str | os.PathLike[str], most: int = MAX_TABLE_BYTES) -> Any:
     """Returns the value in a JSON file in UTF-8 of at most `most` bytes.
 
     Raises:
         OSError: if it cannot be read, or is larger.
         ValueError: if it is not JSON, or nested too deeply.
     """
-    text = text_of(path, most)
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError(str(error)) from None
+    return _parsed(text_of(path, most))
 
 
 def write_json(path: Path, value: object) -> None:
@@ -92,3 +88,10 @@ def write_json(path: Path, value: object) -> None:
     """
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from spectrodiff.core.errors import ReportError, first_line
-from spectrodiff.core.json_files import parse_json, write_json
+from spectrodiff.core.json_files import json_of, write_json
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def read_dataclass(kind: type[T], path: str | os.PathLike[str], format: int, des
         ReportError: if the file is missing, not JSON, of another format, or lacks an entry.
     """
     try:
-        content = parse_json(path)
+        content = json_of(path)
     except FileNotFoundError:
         raise ReportError(path, description, "no such file") from None
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ import numpy as np
 from spectrodiff.checkpoints.tree import StoredArray, checked_shape
 from spectrodiff.core.errors import CheckpointError, first_line
 from spectrodiff.core.files import open_regular
-from spectrodiff.core.json_files import parse_json
+from spectrodiff.core.json_files import json_of
 from spectrodiff.models.definition import Shape
 
 DESCRIPTION = ".zarray"
@@ -48,7 +48,7 @@ def open_zarr(folder: Path) -> StoredArray:
         CheckpointError: if the description is missing, invalid or unusual.
     """
     try:
-        described = _checked(parse_json(folder / DESCRIPTION, MAX_DESCRIPTION_BYTES))
+        described = _checked(json_of(folder / DESCRIPTION, MAX_DESCRIPTION_BYTES))
     except (OSError, ValueError) as error:
         expected = "a zarr array as T5X writes it"
         raise CheckpointError(folder, expected, first_line(error)) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spectrodiff.core.errors import first_line
-from spectrodiff.core.json_files import parse_json
+from spectrodiff.core.json_files import json_of
 from spectrodiff.data.corpora.folders import visible
 from spectrodiff.data.corpora.releases import GUITARSET
 from spectrodiff.data.recordings import (
@@ -71,7 +71,7 @@ def read_annotation(path: Path) -> Notes:
         MidiError: if a value is out of range.
     """
     try:
-        annotations = parse_json(path)["annotations"]
+        annotations = json_of(path)["annotations"]
         strings = [entry["data"] for entry in annotations if entry["namespace"] == "note_midi"]
         rows = [_row(note) for string in strings for note in string]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -9,7 +9,7 @@ import functools
 from pathlib import Path
 
 from spectrodiff.core.errors import CorpusError, first_line
-from spectrodiff.core.json_files import csv_rows, parse_json
+from spectrodiff.core.json_files import csv_rows, json_of
 from spectrodiff.data.corpora.releases import MAESTRO
 from spectrodiff.data.recordings import (
     SPLITS,
@@ -73,7 +73,7 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 def _read_json(path: Path) -> list[dict[str, str]]:
     """Reads a table stored by columns: {column: {row number: value}}."""
     try:
-        columns = parse_json(path)
+        columns = json_of(path)
         numbers = columns["split"].keys()
         return [{name: str(columns[name][number]) for name in _COLUMNS} for number in numbers]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

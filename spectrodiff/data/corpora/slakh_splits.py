@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from spectrodiff.core.errors import CorpusError, first_line
-from spectrodiff.core.json_files import parse_json
+from spectrodiff.core.json_files import json_of
 from spectrodiff.data.corpora.folders import visible
 from spectrodiff.data.corpora.releases import SLAKH
 from spectrodiff.data.recordings import SPLITS
@@ -81,7 +81,7 @@ def _original_split(name: str) -> str:
 def _read_list(path: Path, tracks: list[str]) -> dict[str, str]:
     expected = "a list of splits as in slakh-utils"
     try:
-        entries = parse_json(path)
+        entries = json_of(path)
     except (OSError, ValueError) as error:
         raise CorpusError(path, expected, first_line(error)) from error
     if not isinstance(entries, dict) or not entries:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spectrodiff.core.errors import CorpusError, first_line, printable
-from spectrodiff.core.json_files import parse_json, write_json
+from spectrodiff.core.json_files import json_of, write_json
 from spectrodiff.data.recordings import Outcome, Plan, Remark, Skip
 from spectrodiff.data.source import SUMMARY_FILE
 
@@ -97,7 +97,7 @@ class Summary:
         """
         summary = cls()
         try:
-            summary.merge(parse_json(path))
+            summary.merge(json_of(path))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             got = f"{first_line(error)}; delete {path.parent} and prepare it anew"
             raise CorpusError(path, "the summary of a prepared corpus", got) from error
