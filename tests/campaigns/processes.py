@@ -28,8 +28,8 @@ SECONDS = 900
 # Of an attempt, which runs several commands.
 LIMITS = Limits(seconds=6000)
 POLL_SECONDS = 0.01
-# A command that takes no processor time for so long waits for something.
-IDLE_SECONDS = 20
+# A command that takes less of the processor for so long waits for something.
+IDLE_SECONDS, IDLE_SHARE = 20, 0.02
 # Of files and folders that are being written.
 _UNFINISHED = (PARTIAL, "incomplete.", ".orbax-checkpoint-tmp")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -173,12 +173,12 @@ class Process:
             False if it ended before.
         """
         end = time.monotonic() + SECONDS
-        used, changed = 0.0, time.monotonic()
+        busy, seen = 0.0, time.monotonic()
         while self._process.poll() is None:
-            before, used = used, self.cpu_seconds()
-            if used != before:
-                changed = time.monotonic()
-            if used >= cpu_seconds or time.monotonic() > changed + IDLE_SECONDS:
+            used = self.cpu_seconds()
+            if used >= busy + IDLE_SECONDS * IDLE_SHARE:
+                busy, seen = used, time.monotonic()
+            if used >= cpu_seconds or time.monotonic() >= seen + IDLE_SECONDS:
                 return True
             assert time.monotonic() < end, f"more than {SECONDS} s: {self.said()}"
             time.sleep(POLL_SECONDS)
