@@ -39,7 +39,10 @@ jax.config.update(
 
 # Most of the time goes to compiling networks of toy size, which gain little from being optimized.
 # With less than this, rounding differs from what users get: sums are no longer fused.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# Both workers keep both processors busy; splitting a program among threads only costs time.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_parallel_codegen_split_count=1"
+)
 
 # Shapes are broadcast on purpose or not at all.
 jax.config.update("jax_numpy_rank_promotion", "raise")

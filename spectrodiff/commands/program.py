@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -49,7 +48,8 @@ MODULES = {
 }
 # Exit status of a command that Ctrl-C stopped.
 STOPPED = 130
-_stopped = threading.Event()
+# The exit status of this process, if it is not 0.
+_failed: list[int] = []
 
 
 def spectrodiff() -> NoReturn:
@@ -124,17 +124,20 @@ def finish(status: int) -> NoReturn:
     distributed = sys.modules.get("spectrodiff.core.distributed")
     if distributed is not None:
         distributed.leave(status)
-    if status == STOPPED:
-        _stopped.set()
+    if status != 0:
+        _failed.append(status)
     sys.exit(status)
 
 
 # The first function for the exit is called last: after those that end threads and processes.
 @atexit.register
-def _end_if_stopped() -> None:
-    """Ends a stopped process before Python clears up modules, as half-imported ones crash then."""
-    if _stopped.is_set():
-        skip_teardown(STOPPED)
+def _end_if_failed() -> None:
+    """Ends the process before Python clears up modules, if its command did not come to its end.
+
+    Modules that are half imported, or in the midst of their work, crash or print tracebacks then.
+    """
+    for status in _failed:
+        skip_teardown(status)
 
 
 class PrintableFormatter(logging.Formatter):

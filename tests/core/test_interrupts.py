@@ -34,7 +34,7 @@ from spectrodiff.commands import program
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
 program.finish(0)
 """
-# A module that crashes while Python clears it up, as one that Ctrl-C left half imported.
+# A module that crashes while Python clears it up, as one that is half imported.
 CRASHING = """
 import atexit, os, signal, sys
 from spectrodiff.commands import program
@@ -46,7 +46,7 @@ class Crash:
 def main(arguments):
     sys.half_imported = Crash()
     atexit.register(print, "removed")
-    raise KeyboardInterrupt
+    raise {error}
 
 program.finish(program.run(main, []))
 """
@@ -136,6 +136,13 @@ def test_ctrl_c_in_a_callback():
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 
-def test_a_crash_of_what_ctrl_c_left_half_done():
-    done = run(CRASHING)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "removed\n", "stopped\n")
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        ("KeyboardInterrupt", 130, "stopped\n"),
+        ("program.SpectrodiffError('a', 'b', 'c')", 1, "error: a: expected b, got c\n"),
+    ],
+)
+def test_a_crash_of_what_is_left_half_done(error, status, said):
+    done = run(CRASHING.format(error=error))
+    assert (done.returncode, done.stdout, done.stderr) == (status, "removed\n", said)
