@@ -92,7 +92,7 @@ class Place:
             "JAX_PLATFORMS": "cpu",
             "JAX_NUM_CPU_DEVICES": "1",
             # Compilation takes half of the time; nothing depends on how well it optimizes.
-            "XLA_FLAGS": "--xla_backend_optimization_level=1",
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",
             # Otherwise compiled programs are found only where they were compiled.
             "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
             **(more or {}),

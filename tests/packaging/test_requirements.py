@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,23 +85,46 @@ def test_requirements_pin_all_of_the_project():
     assert {name(line) for line in wanted} <= {name(line) for line in pinned}
 
 
-def resolved(*words):
-    """Returns the pins that `uv` finds; skips if the package index is out of reach."""
+UNREACHABLE = ("error sending request", "Could not connect")
+# The extras of onnxruntime-gpu name the CUDA packages that it was built for.
+WANTED = "onnxruntime-gpu[cuda,cudnn]\n"
+
+
+def resolve_for_cuda(cuda):
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"]
-    command += ["--no-annotate", "--python-platform", "x86_64-manylinux_2_28", *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    if "error sending request" in done.stderr or "Could not connect" in done.stderr:
-        pytest.skip("the package index is out of reach: nothing was resolved")
-    assert done.returncode == 0, done.stderr
-    return dict(line.split(" ")[0].split("==") for line in done.stdout.splitlines())
+    command += ["--no-annotate", "--python-platform", "x86_64-manylinux_2_28"]
+    command += ["--python-version", "3.12", "--extra", f"cuda{cuda}", "pyproject.toml", "-"]
+    return subprocess.run(
+        command, input=WANTED, capture_output=True, text=True, cwd=ROOT, check=False
+    )
 
 
-@pytest.mark.parametrize(("extra", "cuda"), [("cuda12", 12), ("cuda13", 13)])
-def test_jax_and_onnx_want_the_same_cuda(extra, cuda, tmp_path):
-    # The extras of onnxruntime-gpu name the CUDA packages that it was built for.
-    wanted = tmp_path / "wanted.in"
-    wanted.write_text("onnxruntime-gpu[cuda,cudnn]\n")
-    pins = resolved("--python-version", "3.12", "--extra", extra, "pyproject.toml", wanted)
+def resolve_for(platform):
+    command = [sys.executable, ".ci/resolve.py", "--platform", platform, "--python", "3.13"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.fixture(scope="module")
+def resolved():
+    """Returns what `uv` finds; skips if the package index is out of reach."""
+    # All at once, as they only wait for answers.
+    with ThreadPoolExecutor() as pool:
+        futures = {cuda: pool.submit(resolve_for_cuda, cuda) for cuda in (12, 13)}
+        futures |= {name: pool.submit(resolve_for, name) for name in ("Windows", "macOS")}
+
+    def result(name):
+        done = futures[name].result()
+        if any(words in done.stdout + done.stderr for words in UNREACHABLE):
+            pytest.skip("the package index is out of reach: nothing was resolved")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return result
+
+
+@pytest.mark.parametrize("cuda", [12, 13])
+def test_jax_and_onnx_want_the_same_cuda(cuda, resolved):
+    pins = dict(line.split(" ")[0].split("==") for line in resolved(cuda).splitlines())
     assert f"jax-cuda{cuda}-plugin" in pins
     assert pins[f"nvidia-cudnn-cu{cuda}"].startswith("9.")
     others = {package for package in pins if package.endswith(f"-cu{25 - cuda}")}
@@ -110,13 +134,8 @@ def test_jax_and_onnx_want_the_same_cuda(extra, cuda, tmp_path):
 
 
 @pytest.mark.parametrize("platform", ["Windows", "macOS"])
-def test_other_systems_can_be_resolved(platform):
-    command = [sys.executable, ".ci/resolve.py", "--platform", platform, "--python", "3.13"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    if "error sending request" in done.stdout or "Could not connect" in done.stdout:
-        pytest.skip("the package index is out of reach: nothing was resolved")
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.split() == [
+def test_other_systems_can_be_resolved(platform, resolved):
+    assert resolved(platform).split() == [
         word for extra in ("rendering", "all")
         for word in (extra, platform, "Python", "3.13", "ok")
     ]  # fmt: skip
