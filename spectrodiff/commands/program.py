@@ -14,7 +14,12 @@ from typing import NoReturn
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.core.errors import SpectrodiffError, printable, printable_text
 from spectrodiff.core.extras import explain_missing
-from spectrodiff.core.runtime import callbacks_interruptible, end_at_once, skip_teardown
+from spectrodiff.core.runtime import (
+    STOPPED,
+    callbacks_interruptible,
+    end_at_once,
+    skip_teardown,
+)
 
 # Modules of this package, each with a function `main`; imported when they are called.
 COMMANDS = {
@@ -46,10 +51,8 @@ MODULES = {
     "tally": "listening.tally",
     "fetch": "sharing.fetch",
 }
-# Exit status of a command that Ctrl-C stopped.
-STOPPED = 130
-# The exit status of this process, if it is not 0.
-_failed: list[int] = []
+# Exit status of this process.
+_status = 0
 
 
 def spectrodiff() -> NoReturn:
@@ -80,7 +83,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
 
     Results go to standard output, everything else to standard error. Errors in the input are
     reported in one line, with status 2 if the command line cannot be parsed and 1 otherwise; a
-    traceback means a bug.
+    traceback means a bug. After Ctrl-C another one ends the process at once.
 
     Args:
         main: the command; its argument are the arguments.
@@ -107,6 +110,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
         print(f"error: {explained}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        end_at_once()  # also while objects of the command are deleted
         print("stopped", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
@@ -119,25 +123,26 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
 def finish(status: int) -> NoReturn:
     """Ends the process with an exit status."""
     # All is written; Python would print a traceback for each thing that it clears up.
+    global _status
+    _status = status
     end_at_once()
     # Only this module starts threads that keep a process from ending.
     distributed = sys.modules.get("spectrodiff.core.distributed")
     if distributed is not None:
         distributed.leave(status)
-    if status != 0:
-        _failed.append(status)
     sys.exit(status)
 
 
-# The first function for the exit is called last: after those that end threads and processes.
+# Python calls the function that is registered first last: after those that end threads and
+# processes of libraries, which are imported later.
 @atexit.register
-def _end_if_failed() -> None:
-    """Ends the process before Python clears up modules, if its command did not come to its end.
+def _skip_teardown_unless_done() -> None:
+    """Ends the process before Python clears up modules, if the command failed or was stopped.
 
-    Modules that are half imported, or in the midst of their work, crash or print tracebacks then.
+    Modules that are half imported crash then, and those that still work print tracebacks.
     """
-    for status in _failed:
-        skip_teardown(status)
+    if _status != 0:
+        skip_teardown(_status)
 
 
 class PrintableFormatter(logging.Formatter):
@@ -154,6 +159,8 @@ class PrintableFormatter(logging.Formatter):
 
 def _discard_unwritten() -> None:
     """Discards what standard output cannot write; otherwise Python prints an error at exit."""
+    if sys.stdout is None:  # closed before the program began
+        return
     try:
         sys.stdout.flush()
     except OSError:

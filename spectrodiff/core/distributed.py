@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from spectrodiff.core.errors import ConfigError
-from spectrodiff.core.runtime import skip_teardown
+from spectrodiff.core.runtime import STOPPED, skip_teardown
 
 logger = logging.getLogger(__name__)
 
@@ -162,9 +162,9 @@ def leave(status: int) -> NoReturn:
     """Exits the process, even if an abandoned thread would keep it alive.
 
     Args:
-        status: exit status; 130 (stopped by the user) exits without waiting for threads.
+        status: exit status; `STOPPED` exits without waiting for threads.
     """
-    if status != 130 and not any(thread.is_alive() for thread in _given_up):
+    if status != STOPPED and not any(thread.is_alive() for thread in _given_up):
         sys.exit(status)
     if status == 0 and jax.process_count() > 1:
         with contextlib.suppress(RuntimeError):

@@ -1,5 +1,6 @@
 """Process setup and end: devices, cache of compiled programs, memory allocation, and Ctrl-C."""
 
+import _thread
 import contextlib
 import ctypes
 import logging
@@ -7,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
 _KINDS = ("cpu", "gpu", "tpu")
 _ALIASES = {"cuda": "gpu"}
-# Longer than most callbacks take.
+# Longer than most functions that Python calls while it collects garbage.
 INTERRUPT_AGAIN_SECONDS = 0.02
+# Exit status of a command that Ctrl-C stopped.
+STOPPED = 130
 
 
 def find_devices(kind: str) -> "list[jax.Device]":
@@ -105,9 +109,9 @@ def kept_from_children() -> Iterator[None]:
 
 @contextlib.contextmanager
 def callbacks_interruptible() -> Iterator[None]:
-    """Lets Ctrl-C stop the program also while it runs a callback of Python's memory management.
+    """Lets Ctrl-C stop the program also while Python collects garbage or deletes objects.
 
-    Python ignores all errors there, this one too, and JAX has such a callback.
+    Errors in functions that are called then, as one of JAX is, are ignored by Python: this one too.
     """
     before = sys.unraisablehook
 
@@ -115,10 +119,9 @@ def callbacks_interruptible() -> Iterator[None]:
         if error.exc_type is not KeyboardInterrupt:
             before(error)
             return
-        # Once more, but after the callback.
-        again = threading.Timer(INTERRUPT_AGAIN_SECONDS, _interrupt_main_thread)
-        again.daemon = True
-        again.start()
+        # Once more, and again, until it comes at another moment. A simpler thread than those of
+        # `threading`, as another Ctrl-C while it is started would be lost.
+        _thread.start_new_thread(_interrupt_soon, ())
 
     sys.unraisablehook = hook
     try:
@@ -134,14 +137,15 @@ def end_at_once() -> None:
 
 def skip_teardown(status: int) -> NoReturn:
     """Ends the process now, without waiting for threads or clearing up modules."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
+    logging.shutdown()  # as `logging` does itself when Python ends
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None if it was closed at the start
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
 
 
-def _interrupt_main_thread() -> None:
+def _interrupt_soon() -> None:
+    time.sleep(INTERRUPT_AGAIN_SECONDS)
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:  # Windows, where any thread wakes the main one

@@ -44,9 +44,26 @@ class Crash:
         kill(number, crash)
 
 def main(arguments):
+    import {module}
     sys.half_imported = Crash()
     atexit.register(print, "removed")
     raise {error}
+
+program.finish(program.run(main, []))
+"""
+ERROR = "program.SpectrodiffError('a', 'b', 'c')"
+# Another Ctrl-C while objects of a stopped command are deleted.
+TWICE = """
+import os, signal
+from spectrodiff.commands import program
+
+class Interrupting:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def main(arguments):
+    deleted = Interrupting()
+    raise KeyboardInterrupt
 
 program.finish(program.run(main, []))
 """
@@ -131,18 +148,36 @@ def test_ctrl_c_with_workers():
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 
+def test_ctrl_c_twice():
+    done = run(TWICE)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "stopped\n")
+
+
+@pytest.mark.parametrize("words", [["-c", IN_A_CALLBACK], ["sample.py", "none.mid"]])
+def test_ends_without_standard_output(words):
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, *words]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    if words[0] == "-c":
+        assert (done.returncode, done.stderr) == (130, "stopped\n")
+    else:
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: none.mid")
+        assert done.stderr.count("\n") == 1
+
+
 def test_ctrl_c_in_a_callback():
     done = run(IN_A_CALLBACK)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said"),
+    ("error", "status", "said", "module"),
     [
-        ("KeyboardInterrupt", 130, "stopped\n"),
-        ("program.SpectrodiffError('a', 'b', 'c')", 1, "error: a: expected b, got c\n"),
+        ("KeyboardInterrupt", 130, "stopped\n", "json"),
+        (ERROR, 1, "error: a: expected b, got c\n", "json"),
+        (ERROR, 1, "error: a: expected b, got c\n", "spectrodiff.core.distributed"),
     ],
 )
-def test_a_crash_of_what_is_left_half_done(error, status, said):
-    done = run(CRASHING.format(error=error))
+def test_a_crash_of_what_is_left_half_done(error, status, said, module):
+    done = run(CRASHING.format(error=error, module=module))
     assert (done.returncode, done.stdout, done.stderr) == (status, "removed\n", said)
