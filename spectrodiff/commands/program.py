@@ -122,9 +122,9 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | 
 
 def finish(status: int) -> NoReturn:
     """Ends the process with an exit status."""
-    # All is written; Python would print a traceback for each thing that it clears up.
     global _status
     _status = status
+    # All is written; Python would print a traceback for each thing that it clears up.
     end_at_once()
     # Only this module starts threads that keep a process from ending.
     distributed = sys.modules.get("spectrodiff.core.distributed")
@@ -133,8 +133,8 @@ def finish(status: int) -> NoReturn:
     sys.exit(status)
 
 
-# Python calls the function that is registered first last: after those that end threads and
-# processes of libraries, which are imported later.
+# Called after the functions that end threads and processes of libraries: these are imported later,
+# and what is registered first is called last.
 @atexit.register
 def _skip_teardown_unless_done() -> None:
     """Ends the process before Python clears up modules, if the command failed or was stopped.
