@@ -22,6 +22,7 @@ from spectrodiff.core.files import PARTIAL
 from tests.campaigns.harness import ROOT, Limits
 from tests.campaigns.jobs import JOBS, Job, Result
 from tests.campaigns.shared_library import CACHE, compiled
+from tests.support import tiny
 
 # A command that takes longer than this hangs, however busy the machine is.
 SECONDS = 900
@@ -91,8 +92,7 @@ class Place:
             "TMPDIR": str(temporary),
             "JAX_PLATFORMS": "cpu",
             "JAX_NUM_CPU_DEVICES": "1",
-            # Compilation takes half of the time; nothing depends on how well it optimizes.
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+            **tiny.QUICK_TO_COMPILE,
             # Otherwise compiled programs are found only where they were compiled.
             "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
             **(more or {}),

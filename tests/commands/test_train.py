@@ -66,8 +66,7 @@ def environment(home, devices=1):
         "SPECTRODIFF_CACHE": str(home / "cache"),
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_PLATFORMS": "cpu",
-        # Compilation takes most of the time; nothing depends on how well it optimizes.
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        **tiny.QUICK_TO_COMPILE,
     }
 
 

@@ -1,9 +1,11 @@
-"""Contents of folders, and files that cannot grow."""
+"""Contents of folders, archives of them, and files that cannot grow."""
 
 import contextlib
+import io
 import resource
 import signal
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -14,6 +16,15 @@ def files_below(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def make_zip(files: Mapping[str, bytes]) -> bytes:
+    """A zip archive of files, by relative path."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
 
 
 @contextlib.contextmanager

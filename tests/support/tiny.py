@@ -38,6 +38,9 @@ Network.note_tokens = 64
 Network.target_frames = 16
 Network.context_frames = 16
 """
+# Environment of programs: compilation takes most of their time, and nothing depends on how well it
+# optimizes.
+QUICK_TO_COMPILE = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 HOP = 320
 TRAINING, OPTIMIZATION, DIFFUSION = Training(batch_size=8), Optimization(), Diffusion()
 

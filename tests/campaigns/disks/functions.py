@@ -166,11 +166,11 @@ def listening_test(out: Path, materials: Materials) -> None:
 def downloaded_archive(out: Path, materials: Materials) -> None:
     from spectrodiff.checkpoints.downloads.fetch import fetch
     from spectrodiff.checkpoints.downloads.sources import find_source
-    from tests.support.files import files_below
+    from tests.support.files import files_below, make_zip
 
     server = materials.server
     if "/models/some.zip" not in server.files:
-        server.files["/models/some.zip"] = _zip(files_below(MODEL))
+        server.files["/models/some.zip"] = make_zip(files_below(MODEL))
     fetch(find_source(f"{server.url}/models/some.zip"), cache=out)
 
 
@@ -188,25 +188,14 @@ def downloaded_files(out: Path, materials: Materials) -> None:
 def brought(out: Path, materials: Materials) -> None:
     from spectrodiff.checkpoints.downloads.brought import bring
     from spectrodiff.checkpoints.downloads.sources import find_source
-    from tests.support.files import files_below
+    from tests.support.files import files_below, make_zip
 
     archive = materials.home / "brought.zip"
     if not archive.exists():
-        archive.write_bytes(_zip(files_below(MODEL)))
+        archive.write_bytes(make_zip(files_below(MODEL)))
     source = find_source(f"{materials.server.url}/other/")
     if not source.place(out).exists():
         bring(source, archive, out)
-
-
-def _zip(files: dict[str, bytes]) -> bytes:
-    import io
-    import zipfile
-
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 def recipe_log(out: Path, _: Materials) -> None:

@@ -14,16 +14,8 @@ from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.core.files import cache_folder
-from tests.support.files import files_below
+from tests.support.files import files_below, make_zip
 from tests.support.limits import Limited
-
-
-def make_zip(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 def fetch_zip(url, cache=None):

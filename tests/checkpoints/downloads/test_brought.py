@@ -14,7 +14,7 @@ from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.models.config import SIZES
 from tests.support.checkpoint_writers import copy_writable
-from tests.support.files import files_below
+from tests.support.files import files_below, make_zip
 
 HUB_ID = "google/music-spectrogram-diffusion"
 NAMES = {
@@ -43,9 +43,8 @@ def tiny_releases(golden, monkeypatch):
 
 
 def zipped(folder, path, inside=""):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in files_below(folder).items():
-            archive.writestr(f"{inside}{name}", data)
+    files = files_below(folder)
+    path.write_bytes(make_zip({f"{inside}{name}": data for name, data in files.items()}))
     return path
 
 

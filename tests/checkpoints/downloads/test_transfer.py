@@ -1,10 +1,8 @@
 """Servers that do not keep to the rules, and what is not said of their addresses."""
 
 import base64
-import io
 import json
 import os
-import zipfile
 
 import pytest
 
@@ -14,22 +12,14 @@ from spectrodiff.checkpoints.downloads.sources import find_source
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.commands.sharing.fetch import main
 from spectrodiff.core.errors import CheckpointError
-from tests.support.files import files_below
+from tests.support.files import files_below, make_zip
 
 OLD, NEW = ({"file": bytes([value]) * 5000} for value in (1, 2))
 
 
-def zipped(files):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def server(file_server):
-    file_server.files["/some.zip"] = zipped(OLD)
+    file_server.files["/some.zip"] = make_zip(OLD)
     return file_server
 
 
@@ -47,7 +37,7 @@ def break_off(server, cache):
 def test_versions_are_not_joined(server, tmp_path):
     # Both versions have the same length.
     break_off(server, tmp_path)
-    server.files["/some.zip"], server.etag, server.if_range = zipped(NEW), '"second"', False
+    server.files["/some.zip"], server.etag, server.if_range = make_zip(NEW), '"second"', False
     assert fetched(server, tmp_path) == NEW
     assert [range for _, range in server.transfers] == [None, "bytes=1000-", None]
 
@@ -141,7 +131,7 @@ def test_what_is_shown_of_an_address(text, expected):
 def test_secrets_are_used_but_not_shown(server, golden, tmp_path, caplog, capsys, monkeypatch):
     caplog.set_level("DEBUG")
     monkeypatch.setenv("SPECTRODIFF_CACHE", str(tmp_path / "cache"))
-    server.files["/some.zip"] = zipped(files_below(golden / "checkpoints/t5x"))
+    server.files["/some.zip"] = make_zip(files_below(golden / "checkpoints/t5x"))
     url = server.url.replace("//", "//me:a%20pa55@") + "/some.zip?signature=pa55"
     main([url])
     printed = capsys.readouterr().out
