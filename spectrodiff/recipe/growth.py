@@ -23,8 +23,8 @@ def grow(
     """Returns the parameters of a trained network for one with more hidden units or more positions.
 
     New hidden units start without effect on the output. Each event keeps its embedding; a new
-    velocity starts as the nearest known one. Position tables are those of the new network, which
-    must start with the rows of the old ones.
+    velocity starts as the nearest known one. Position tables are those of the trained network;
+    where the new network's are longer, they must start with the same rows.
 
     Args:
         name: of the trained network, for errors.
@@ -44,8 +44,9 @@ def grow(
         if path == EMBEDDING:
             values = carry_embedding(before, values, given.tokenization.vocabulary, vocabulary)
         elif path.endswith("positions"):
-            rows = min(len(before), len(values))
-            if not np.allclose(before[:rows], values[:rows], atol=2e-3):
+            if len(before) >= len(values):
+                values = before[: len(values)]
+            elif not np.allclose(before, values[: len(before)], atol=2e-3):
                 raise CheckpointError(name, f"{path} made with the same seed", "another table")
         elif before.shape == values.shape:
             values = before

@@ -69,13 +69,22 @@ def test_longer_position_tables_start_with_the_same_rows():
     np.testing.assert_allclose(ours[:16], theirs, atol=1e-6)
 
 
+def test_as_many_positions_are_those_of_the_trained_network():
+    given = Checkpoint(SMALL, host(SMALL, 0))
+    grown = grow("small", given, host(LARGE, 1), LARGE, Vocabulary(1))
+    notes = tokens(1, 1)
+    np.testing.assert_allclose(
+        predict(LARGE, grown, notes), predict(SMALL, given.params, notes), atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("config", "seed", "what"),
     [
         (dataclasses.replace(LARGE, width=128), 0, "width 128"),
         (dataclasses.replace(LARGE, mlp_width=64), 0, "mlp_width 64 or less"),
         (dataclasses.replace(LARGE, context_frames=0), 0, "context as well"),
-        (LARGE, 1, "made with the same seed"),
+        (dataclasses.replace(LARGE, target_frames=32), 1, "made with the same seed"),
     ],
 )
 def test_other_networks_are_refused(config, seed, what):
