@@ -1,8 +1,8 @@
-"""Trains a model and its inverter from a soundfont in a given number of minutes.
+"""Trains a model, its student and an inverter from a soundfont in a given number of minutes.
 
     spectrodiff recipe mini --minutes 9 --out out/mini
 
-composes music, renders it with FluidSynth on all cores, and trains both networks meanwhile.
+composes music, renders it with FluidSynth on all cores, and trains the networks meanwhile.
 Learning rates depend on the elapsed time. On an accelerator, no part of a step runs on the host.
 """
 
@@ -77,9 +77,10 @@ def _parser() -> Parser:
     add(
         "--train",
         nargs="+",
-        choices=("synthesizer", "inverter"),
-        default=("synthesizer", "inverter"),
-        help="networks to train (default: both)",
+        choices=("synthesizer", "student", "inverter"),
+        default=("synthesizer", "student", "inverter"),
+        help="networks to train; the student learns from the synthesizer, or from --init_from if "
+        "only the student is trained (default: all)",
     )
     add_json(parser, "out")
     return parser

@@ -1,10 +1,12 @@
-"""Run of a recipe: renders songs, and trains the synthesizer, then the inverter, meanwhile.
+"""Run of a recipe: renders songs, and trains synthesizer, student and inverter meanwhile.
 
-Both are saved during training, so that a stopped run leaves its last state.
+All are saved during training, so that a stopped run leaves its last state.
 """
 
 import concurrent.futures
+import itertools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -16,6 +18,7 @@ from spectrodiff.recipe.inverter import InverterTraining
 from spectrodiff.recipe.log import RecipeLog
 from spectrodiff.recipe.settings import Recipe, RunOptions
 from spectrodiff.recipe.songs import SongMaker
+from spectrodiff.recipe.student import STUDENT, StudentTraining
 from spectrodiff.recipe.supply import SongSupply
 from spectrodiff.recipe.synthesizer import MODEL, SynthesizerTraining
 
@@ -23,7 +26,7 @@ LOG = "recipe.jsonl"
 
 
 def run(recipe: Recipe, maker: SongMaker, options: RunOptions) -> None:
-    """Runs a recipe; writes `model/`, `inverter.safetensors` (float16) and `recipe.jsonl`.
+    """Runs a recipe; writes `model/`, `student/`, `inverter.safetensors` (float16) and a log.
 
     Args:
         recipe: networks, songs and stages.
@@ -37,7 +40,8 @@ def run(recipe: Recipe, maker: SongMaker, options: RunOptions) -> None:
     """
     deadline = time.monotonic() + 60 * options.minutes
     check_writable(options.out)
-    _check_replaceable(options.out / MODEL)
+    for name in (MODEL, STUDENT):
+        _check_replaceable(options.out / name)
     log = RecipeLog(options.out / LOG)
     log.note(f"on {jax.devices()[0].device_kind}, {options.workers} processes render")
     songs = SongSupply(recipe, maker, options.workers)
@@ -63,19 +67,37 @@ def _train(
     compilers: concurrent.futures.Executor,
     deadline: float,
 ) -> None:
-    synthesizer = inverter = None
+    synthesizer = student = inverter = None
     if "synthesizer" in options.train:
         synthesizer = SynthesizerTraining(recipe, options, songs, compilers)
+    if "student" in options.train:
+        student = StudentTraining(recipe, options, songs, compilers)
     if "inverter" in options.train:
         inverter = InverterTraining(recipe, options, songs, compilers)
     songs.wait_for(recipe.first_songs)
     log.note(str(songs.on_device))
     if synthesizer is not None:
         synthesizer.wait()
-        share = 1 - (recipe.inverter_share if inverter is not None else 0)
-        begin = time.monotonic()
-        synthesizer.train(begin + share * (deadline - begin), log)
+    ends = _ends(recipe, options.train, deadline)
+    teacher = None
+    if synthesizer is not None:
+        teacher = synthesizer.train(ends["synthesizer"], log)
         log.note(str(songs.on_device))
+    if student is not None:
+        student.train(teacher, ends["student"], log)
     if inverter is not None:
-        inverter.train(deadline, log)
+        inverter.train(ends["inverter"], log)
     log.note("done")
+
+
+def _ends(recipe: Recipe, trained: Sequence[str], deadline: float) -> dict[str, float]:
+    """Returns the time at which the training of each network ends, on the monotonic clock."""
+    shares = {"student": recipe.student_share, "inverter": recipe.inverter_share}
+    shares = {"synthesizer": 1 - sum(shares.values()), **shares}
+    shares = {name: share for name, share in shares.items() if name in trained}
+    begin, whole = time.monotonic(), sum(shares.values())
+    done = itertools.accumulate(shares.values())
+    return {
+        name: begin + part / whole * (deadline - begin)
+        for name, part in zip(shares, done, strict=True)
+    }

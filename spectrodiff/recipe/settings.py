@@ -17,9 +17,11 @@ from spectrodiff.training.settings import (
     Precision,
 )
 from spectrodiff.training.tasks.denoise import Diffusion
+from spectrodiff.training.tasks.distill import Distillation
 from spectrodiff.training.tasks.invert import Inversion
 
 StageSchedule = Literal["constant", "cosine"]
+NETWORKS = ("synthesizer", "student", "inverter")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,21 @@ class InverterStage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Student:
+    """Distillation of the trained synthesizer into one with few steps and no guidance.
+
+    Attributes:
+        distillation: loss and conditions; the teacher is used with the recipe's sampling settings.
+        sampling: settings that the student will be used with.
+        optimization: optimizer and learning rate, which falls to zero as a cosine.
+    """
+
+    distillation: Distillation
+    sampling: Sampling
+    optimization: Optimization
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """Settings of a recipe; only the training time is up to the user.
 
@@ -74,7 +91,9 @@ class Recipe:
         buckets: maximum numbers of note tokens, ascending; examples are padded to the next one, and
             each has a compiled program.
         batch_sizes: number of examples per step, one for each bucket.
+        student: distillation of the synthesizer.
         inverter_stages: of the inverter's training, in order.
+        student_share: fraction of the training time for the student.
         inverter_share: fraction of the training time for the inverter.
         song_frames: length of the songs.
         examples_per_song: number of examples that are cut out of each song.
@@ -95,7 +114,9 @@ class Recipe:
     optimization: Optimization
     buckets: tuple[int, ...]
     batch_sizes: tuple[int, ...]
+    student: Student
     inverter_stages: tuple[InverterStage, ...]
+    student_share: float = 0.2
     inverter_share: float = 0.28
     song_frames: int = 2048  # 41 s
     examples_per_song: int = 32
@@ -113,6 +134,7 @@ class Recipe:
             )
         for name in ("prediction", "schedule", "loss_target", "loss_norm"):
             found = {getattr(stage.diffusion, name) for stage in self.stages}
+            found.add(getattr(self.student.distillation, name))
             if len(found) > 1:
                 raise ConfigError(f"Diffusion.{name}", "the same in all stages", f"{found}")
         for name, stages in (("stages", self.stages), ("inverter_stages", self.inverter_stages)):
@@ -173,9 +195,13 @@ class RunOptions:
         out: folder for the model, the inverter and the log.
         workers: number of processes that render songs.
         seed: of songs, parameters and steps.
-        init_from: model to start from, as `spectrodiff.load` takes it.
+        init_from: model to start from, as `spectrodiff.load` takes it; without a training of the
+            synthesizer, the teacher of the student.
         init_inverter: inverter to start from, a .safetensors file.
-        train: networks to train.
+        train: networks to train, of `NETWORKS`.
+
+    Raises:
+        ConfigError: if there is nothing that the student could learn from.
     """
 
     minutes: float
@@ -184,7 +210,11 @@ class RunOptions:
     seed: int = 0
     init_from: str | None = None
     init_inverter: Path | None = None
-    train: tuple[str, ...] = ("synthesizer", "inverter")
+    train: tuple[str, ...] = NETWORKS
+
+    def __post_init__(self) -> None:
+        if {"synthesizer", "student"} & set(self.train) == {"student"} and self.init_from is None:
+            raise ConfigError("init_from", "a model that the student learns from", "None")
 
 
 # Drums that the composer uses.
@@ -213,6 +243,15 @@ _MUON = Optimization(
     ema_decay=0.999,
 )
 
+_STUDENT = Student(
+    distillation=Distillation(
+        solver="dpmpp", substeps=2, drop_context=0.2, disturb_context=0.1, disturb_context_level=0.0
+    ),
+    # A step for two guided ones of the teacher: 4 evaluations of the network instead of 16.
+    sampling=Sampling(sampler="ddim", steps=4, guidance=1.0),
+    optimization=dataclasses.replace(_MUON, learning_rate=3e-4, warmup_steps=30, ema_decay=0.99),
+)
+
 MINI = Recipe(
     network=Network(
         size="small",
@@ -238,6 +277,7 @@ MINI = Recipe(
     optimization=_MUON,
     buckets=(192, 448, 768),
     batch_sizes=(256, 160, 96),
+    student=_STUDENT,
     inverter_stages=(
         InverterStage(
             name="inverter",
