@@ -266,4 +266,83 @@ def _canon() -> Song:
     )
 
 
-SONGS = (_prelude(), _entertainer(), _greensleeves(), _saints(), _canon())
+# ---------------------------------------------------------------- Grieg, Hall of the Mountain King
+
+# Four bars in B minor, answered a fifth higher; from the softest to the loudest.
+MOUNTAIN_THEME = """
+B2:1 C#3 D3 E3 F#3 D3 F#3:2 | F3:1 C#3 F3:2 E3:1 C3 E3:2 |
+B2:1 C#3 D3 E3 F#3 D3 F#3 B3 | A3:1 F#3 D3 F#3 A3:4 |
+"""
+MOUNTAIN_ANSWER = """
+F#3:1 G#3 A#3 B3 C#4 A#3 C#4:2 | D4:1 A#3 D4:2 C#4:1 A#3 C#4:2 |
+F#3:1 G#3 A#3 B3 C#4 A#3 C#4:2 | D4:1 A#3 D4:2 C#4:4 |
+"""
+MOUNTAIN_BASS = "B1:2 r F#2 r | " * 4, "F#1:2 r C#2 r | " * 4
+MOUNTAIN_CHORDS = (
+    "r:2 D4+F#4:1 r r:2 D4+F#4:1 r | r:2 C#4+F4:1 r r:2 C4+E4:1 r | "
+    "r:2 D4+F#4:1 r r:2 D4+F#4:1 r | r:2 D4+F#4:1 r r:2 D4+F#4:1 r | ",
+    "r:2 A#3+C#4:1 r r:2 A#3+C#4:1 r | r:2 A#3+D4:1 r r:2 A#3+C#4:1 r | " * 2,
+)
+MOUNTAIN_TIMPANI = "B2:2 r F#2:1 F#2 r:2 | " * 4, "F#2:2 r F#2:1 F#2 r:2 | " * 4
+MOUNTAIN_LEVELS = (36, 42, 50, 58, 70, 80, 92, 100)  # velocity of every four bars
+MOUNTAIN_END = "{0}:1 r:3 {0}:1 r:3 | {0}:1 r:7 | {0}:4 r:4"
+
+
+def _mountain_king() -> Song:
+    """Returns one crescendo: each group of instruments enters louder than the ones before."""
+
+    def play(pair: tuple[str, str], first: int, last: int, *, transpose: int = 0) -> list[Line]:
+        return [
+            Line(pair[four % 2], 0.5, 4, MOUNTAIN_LEVELS[four], 0.8, 16 * four, None, transpose)
+            for four in range(first, last)
+        ]
+
+    def end(chord: str) -> Line:
+        return Line(MOUNTAIN_END.format(chord), 0.5, 4, 100, 0.9, 128)
+
+    def hit(drum: int, bar: str, first: int, last: int) -> list[Line]:
+        return [
+            Line(" | ".join([bar] * 4), 0.5, 4, MOUNTAIN_LEVELS[four], 0.95, 16 * four, drum)
+            for four in range(first, last)
+        ]
+
+    tune = MOUNTAIN_THEME, MOUNTAIN_ANSWER
+    drums = [
+        *hit(36, "x...x...", 4, 8),  # bass drum
+        *hit(38, "..x...x.", 4, 6),  # snare
+        *hit(38, "..xxx.xx", 6, 8),
+        *hit(49, "x.......", 6, 8),  # crash
+    ]
+    drums += [
+        Line("x...x... | x....... | xxxxxxxx", 0.5, 4, 100, 0.95, 128, drum) for drum in (36, 38)
+    ]
+    drums.append(Line("x....... | x....... | x.......", 0.5, 4, 100, 0.95, 128, 49))
+    return Song(
+        "grieg_mountain_king.mid",
+        "In the Hall of the Mountain King, from Peer Gynt (Edvard Grieg, 1875), abridged",
+        (*((8.0 * step, 138 + 4 * step) for step in range(16)), (128.0, 200), (136.0, 120)),
+        (
+            Part("cello", 42, (*play(tune, 0, 1), *play(MOUNTAIN_BASS, 4, 8, transpose=12))),
+            Part("double bass", 43, (*play(MOUNTAIN_BASS, 0, 8), end("B1"))),
+            Part("bassoon", 70, tuple(play(tune, 1, 2))),
+            Part("violin", 40, tuple(play(tune, 2, 4, transpose=12))),
+            Part("clarinet", 71, tuple(play(MOUNTAIN_CHORDS, 2, 6))),
+            Part(
+                "strings",
+                48,
+                (
+                    *play(tune, 4, 8, transpose=12),
+                    *play(tune, 4, 8, transpose=24),
+                    end("F#4+B4+D5"),
+                ),
+            ),
+            Part("flute", 73, tuple(play(tune, 5, 8, transpose=24))),
+            Part("trumpet", 56, (*play(tune, 6, 8, transpose=12), end("D4+F#4"))),
+            Part("horn", 60, (*play(MOUNTAIN_CHORDS, 4, 8, transpose=-12), end("B2+F#3"))),
+            Part("timpani", 47, (*play(MOUNTAIN_TIMPANI, 4, 8), end("B2"))),
+            Part("drums", None, tuple(drums)),
+        ),
+    )
+
+
+SONGS = (_prelude(), _entertainer(), _greensleeves(), _saints(), _canon(), _mountain_king())

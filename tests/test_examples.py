@@ -22,6 +22,7 @@ PROGRAMS = {
     "greensleeves.mid": [73, 24, 48, 33],
     "when_the_saints.mid": [56, 71, 57, 24, 32, DRUMS],
     "pachelbel_canon.mid": [40, 68, 71, 42, 46],
+    "grieg_mountain_king.mid": [42, 43, 70, 40, 71, 48, 73, 56, 60, 47, DRUMS],
 }
 HELD_BACK_PROGRAMS = {
     "beethoven_ode_to_joy.mid": [48, 73, 0, 33],
@@ -129,7 +130,7 @@ def test_players_and_length(file: str):
 # last. Canon: variations of 8, 8, 16, 16 and 32 notes, one fewer for each later voice, and a final
 # note. Spiritual: four, four, eight, ten and seven notes per line. Ode: fifteen notes per line,
 # more in the third line, and a tie into the fourth. Lullaby: sixteen bars. Theme: seven notes per
-# line. Scottish song: fourteen notes per line.
+# line. Scottish song: fourteen notes per line. Hall: 26 notes per four bars, the answer 24.
 @pytest.mark.parametrize(
     ("file", "program", "count"),
     [
@@ -148,6 +149,7 @@ def test_players_and_length(file: str):
         ("ah_vous_dirai_je_maman.mid", 73, 6 * 7),
         ("frere_jacques.mid", 73, 2 * (4 + 3 + 6 + 3)),
         ("auld_lang_syne.mid", 48, 4 * 14),
+        ("grieg_mountain_king.mid", 40, 26 + 24),
     ],
 )
 def test_number_of_notes(file: str, program: int, count: int):
@@ -172,6 +174,15 @@ def test_number_of_notes(file: str, program: int, count: int):
         # The ground, and the first entry of the canon: F# E D C# B A B C#.
         ("pachelbel_canon.mid", 42, 0, [50, 45, 47, 42, 43, 38, 43, 45] * 2),
         ("pachelbel_canon.mid", 40, 0, [78, 76, 74, 73, 71, 69, 71, 73]),
+        # B C# D E F# D F#, F C# F, E C E, B C# D E F# D F# B.
+        (
+            "grieg_mountain_king.mid",
+            42,
+            0,
+            [47, 49, 50, 52, 54, 50, 54, 53, 49, 53, 52, 48, 52, 47, 49, 50, 52, 54, 50, 54, 59],
+        ),
+        # The answer begins a fifth higher: F# G# A# B C# A# C#, D A# D.
+        ("grieg_mountain_king.mid", 70, 0, [54, 56, 58, 59, 61, 58, 61, 62, 58, 62]),
         # F# F# G A A G F# E D D E F# F# E E; the answer's E E F# D E F#GF# D, up to the low A.
         (
             "beethoven_ode_to_joy.mid",
@@ -258,6 +269,16 @@ def test_the_round_is_a_round():
     players = {part.program: part for part in read("frere_jacques.mid").instruments}
     begin = [players[program].notes[0].start for program in voices]
     assert np.allclose(np.diff(begin), 8 * 60 / 112, atol=0.02)
+
+
+def test_the_hall_grows_louder():
+    notes = [note for part in read("grieg_mountain_king.mid").instruments for note in part.notes]
+    notes.sort(key=lambda note: note.start)
+    quarters = np.array_split([note.velocity for note in notes if note.start < 48], 4)
+    means = [np.mean(quarter) for quarter in quarters]
+    assert means == sorted(means)
+    assert np.mean([note.velocity for note in notes[:26]]) < 50
+    assert means[-1] > 90
 
 
 def test_pedal_changes_with_every_bar_of_the_prelude():
