@@ -18,8 +18,8 @@ from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.music.vocabulary import Vocabulary
-from spectrodiff.synthesis import synthesizer
 from spectrodiff.synthesis.segments import diffusion as segments
+from spectrodiff.synthesis.segments import kept
 from spectrodiff.training.run_folder import open_run
 from spectrodiff.training.tasks import shared as diffusion_task
 from tests.support import tiny
@@ -45,6 +45,7 @@ SAMPLING = Sampling(
     start=0.95,
     guidance_times=(0.5, 0.8),
     context_guidance=1.75,
+    overlap=3,
 )
 CONFIG = f"""
 {tiny.NETWORK_GIN}Network.dropout = 0.0
@@ -120,7 +121,7 @@ def test_previews_are_drawn_as_the_model_will_be(run):
 
 
 def test_rendering_draws_as_the_model_says_unless_asked(synth, monkeypatch):
-    monkeypatch.setattr(synthesizer, "DiffusionSegments", Recorder)
+    monkeypatch.setattr(kept, "DiffusionSegments", Recorder)
     monkeypatch.setattr(Recorder, "asked", [])
     notes = note_table([(0.0, 0.1, 60, 100, 0, False)])
     synth.render(notes)
@@ -150,14 +151,16 @@ def test_tokens_are_those_of_training(synth):
     def token(kind, value):
         return int(ids.encode(kind, value))
 
-    # ceil(32 * 64 / 127) = 17, ceil(32 / 127) = 1. No tie section.
+    # ceil(32 * 64 / 127) = 17, ceil(32 / 127) = 1. No tie section. The segment begins three frames
+    # before the song, 6 steps.
     wanted = [
+        token("shift", 6),
         *(token("program", 25), token("velocity", 17), token("pitch", 60)),
         *(token("velocity", 1), token("drum", 38)),
-        *(token("shift", 10), token("velocity", 0), token("pitch", 60)),
+        *(token("shift", 16), token("velocity", 0), token("pitch", 60)),
         *(token("velocity", 32), token("pitch", 60)),
-        *(token("shift", 20), token("program", 34), token("velocity", 17), token("pitch", 40)),
-        *(token("shift", 30), token("velocity", 0), token("pitch", 40), 1),
+        *(token("shift", 26), token("program", 34), token("velocity", 17), token("pitch", 40)),
+        1,  # 16 frames, 32 steps: the bass ends later
     ]
     first = synth.tokenize(note_table(song)).tokens[0]
     np.testing.assert_array_equal(first[first > 0], wanted)
@@ -175,7 +178,8 @@ def test_a_model_of_onsets(run, tmp_path):
         (0.0, 0.1, 42, 100, 0, True),  # a drum that the model does not know
     ]
     first = synth.tokenize(note_table(song)).tokens[0]
-    wanted = [int(Vocabulary(32).encode("pitch", value)) for value in (38, 60)]
+    events = ("shift", 6), ("pitch", 38), ("pitch", 60)
+    wanted = [int(Vocabulary(32).encode(*event)) for event in events]
     assert first[first > 0].tolist() == [*wanted, 1]
 
 

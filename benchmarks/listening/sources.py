@@ -208,7 +208,7 @@ class ModelSource:
 
     @property
     def segment_frames(self) -> int:
-        return self._synth.config.target_frames
+        return self._synth.engine.hop_frames(self._synth.sampling)
 
     def render(self, songs: Sequence[BenchSong]) -> Renderings:
         paths = {song.name: _cached(self._cache, self.key, song) for song in songs}

@@ -24,9 +24,9 @@ from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 
 # Formats of `model.json` and `run.json`. Format 1 has no sampling settings; of the tokenization,
 # `model.json` has the velocity bins only, and `run.json` the rest among the settings of the data.
-# Formats 2 and 3 lack the settings that `_SINCE` has under later formats; later settings of the
+# Formats 2 to 4 lack the settings that `_SINCE` has under later formats; later settings of the
 # network have defaults.
-FORMATS = (1, 2, 3, 4)
+FORMATS = (1, 2, 3, 4, 5)
 _SINCE: dict[int, dict[str, dict[str, Any]]] = {
     3: {"tokenization": {"onsets_only": False}, "sampling": {"mask_context": False}},
     4: {
@@ -38,6 +38,7 @@ _SINCE: dict[int, dict[str, dict[str, Any]]] = {
             "context_guidance": None,
         }
     },
+    5: {"sampling": {"overlap": 0}},
 }
 
 Json = dict[str, Any]

@@ -134,7 +134,7 @@ def render(
     )
     if rendering.model == UNTRAINED:
         logger.warning(UNTRAINED_NOTICE)
-    tokens = songs.tokenize(synth)
+    tokens = songs.tokenize(synth, settings.sampling.get("overlap"))
     if not tokens:
         return
     own = synth.sampling

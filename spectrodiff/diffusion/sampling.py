@@ -29,6 +29,7 @@ class SamplingChanges(TypedDict, total=False):
     start: float | None
     guidance_times: tuple[float, ...] | None
     context_guidance: float | None
+    overlap: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Sampling:
             (see `guidance.guide_apart`); None, or an equal number, for one weight for both. Another
             weight adds an evaluation to every guided step. Ignored by models without context, and
             with `mask_context`.
+        overlap: number of frames that a segment shares with the one before it, 0 up to half a
+            segment. They are known, and held fixed while the rest is sampled, so that the rest
+            continues them. Each segment then adds fewer frames, which costs as much more.
 
     Raises:
         ConfigError: if a setting is invalid.
@@ -70,6 +74,7 @@ class Sampling:
     start: float = 1.0
     guidance_times: tuple[float, ...] = (0.0, 1.0)
     context_guidance: float | None = None
+    overlap: int = 0
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -81,6 +86,7 @@ class Sampling:
         inside = len(ends) == 2 and 0 <= ends[0] <= ends[1] <= 1
         expected = "two times in [0, 1], the lower one first"
         require(inside, "Sampling.guidance_times", expected, ends)
+        require(self.overlap >= 0, "Sampling.overlap", "a number of frames >= 0", self.overlap)
         self.solver()  # raises ConfigError for invalid settings
 
     def but(self, **changes: Unpack[SamplingChanges]) -> "Sampling":

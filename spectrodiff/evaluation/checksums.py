@@ -21,7 +21,7 @@ _BLOCK_BYTES = 1 << 24
 # Settings added since evaluations are stored.
 _LATER = {
     *("estimates", "positions", "context_positions", "onsets_only", "mask_context"),
-    *("spacing", "times", "start", "guidance_times", "context_guidance"),
+    *("spacing", "times", "start", "guidance_times", "context_guidance", "overlap"),
 }
 
 

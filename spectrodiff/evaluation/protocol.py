@@ -71,7 +71,7 @@ class Protocol:
     Attributes:
         name: "aligned" or "released", see above.
         max_minutes: length to which songs are cut.
-        segment_frames: length of the model's segments.
+        segment_frames: number of frames that a segment of the model adds to a song.
         trims_references: whether the model renders notes that end at the next onset of their
             pitch; "aligned" then ends the references there as well.
     """

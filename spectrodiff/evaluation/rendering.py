@@ -36,6 +36,7 @@ from spectrodiff.models.config import SIZES
 from spectrodiff.music.programs import ProgramMap
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.loading import make_inverter
+from spectrodiff.synthesis.segments.model import overlap_of
 from spectrodiff.synthesis.songs import group_songs
 from spectrodiff.synthesis.synthesizer import Synthesizer
 
@@ -72,10 +73,11 @@ class ModelInfo:
 
     def protocol(self, settings: Evaluation) -> Protocol:
         """Returns the protocol of an evaluation of this model."""
+        overlap = overlap_of(self.bare.sampling.but(overlap=settings.overlap), self.bare.config)
         return Protocol(
             settings.protocol,
             settings.max_minutes,
-            self.bare.config.target_frames,
+            self.bare.config.target_frames - overlap,
             self.bare.tokenization.trim_overlaps,
         )
 
@@ -245,7 +247,9 @@ class Renderer:
         synthesizer = self.synthesizer()
         rendered = synthesizer.render_each(
             [
-                corpus.protocol.tokens(synthesizer.tokenize(song.notes, name=song.id))
+                corpus.protocol.tokens(
+                    synthesizer.tokenize(song.notes, name=song.id, overlap=row.overlap)
+                )
                 for song in songs
             ],
             **row.sampling,

@@ -54,6 +54,7 @@ class Row:
             `Evaluation`.
         spacing, times, start, guidance_times, context_guidance: as in `Sampling`; None for those of
             `Evaluation`, of which times are dropped as by `Sampling.but`.
+        overlap: None, or that of `Evaluation`: all rows have segments of the same length.
         seed: seed of the sampling; None for that of `Evaluation`.
         inverter: an .onnx file or "griffin-lim"; None for that of `Evaluation`. Rows that differ
             only in the inverter share their features.
@@ -74,6 +75,7 @@ class Row:
     start: float | None = None
     guidance_times: tuple[float, ...] | None = None
     context_guidance: float | None = None
+    overlap: int | None = None
     seed: int | None = None
     inverter: str | None = None
     soundfont: str | None = None
@@ -122,6 +124,7 @@ class Evaluation:
     start: float | None = None
     guidance_times: tuple[float, ...] | None = None
     context_guidance: float | None = None
+    overlap: int | None = None
     program_map: ProgramMap | None = None
     seed: int = 0
     inverter: str | None = None  # an .onnx file or "griffin-lim"; None for the model's own
@@ -184,6 +187,9 @@ class Evaluation:
     def _complete(self, row: Row) -> Row:
         own = {"seed": row.seed, "inverter": row.inverter}
         ours = {"seed": self.seed, "inverter": self.inverter}
+        own_overlap = row.overlap in (None, self.overlap)
+        expected = f"{self.overlap}, as in the whole evaluation"
+        require(own_overlap, f"Row.overlap of {row.name}", expected, row.overlap)
         sampling = combine(row.sampling, self._sampling)
         return dataclasses.replace(row, **sampling, **_for_missing(own, ours))
 
@@ -200,6 +206,7 @@ def _sampling_of(settings: Row | Evaluation) -> SamplingChanges:
         start=settings.start,
         guidance_times=settings.guidance_times,
         context_guidance=settings.context_guidance,
+        overlap=settings.overlap,
     )
 
 

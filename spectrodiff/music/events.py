@@ -149,7 +149,7 @@ class SongEvents:
         A segment that reaches the last frame of the song contains all events up to its end.
 
         Args:
-            start_frame: first frame, 0 or more; frames past the end of the song are silent.
+            start_frame: first frame; frames before and after the song are silent.
             max_tokens: maximum number of tokens, at least 2.
             segment_frames: length of the segment in frames.
         """

@@ -63,13 +63,16 @@ class PlayedNotes:
     Args:
         steering: instruments, transposition and tempo.
         trim_overlaps: whether a note ends at the next onset on its key, as `Tokenization` has it.
+        kept_seconds: how long before `start` notes are still asked for.
 
     Attributes:
         start: first moment that is not taken yet.
     """
 
-    def __init__(self, steering: Steering | None, *, trim_overlaps: bool) -> None:
-        self.start = 0.0
+    def __init__(
+        self, steering: Steering | None, *, trim_overlaps: bool, kept_seconds: float = 0.0
+    ) -> None:
+        self.start, self._kept_seconds = 0.0, kept_seconds
         self._course, self._trim_overlaps = Course(steering), trim_overlaps
         self._count = itertools.count()
         # Notes that begin later, by onset; the number keeps the order of those at one time.
@@ -117,7 +120,7 @@ class PlayedNotes:
         self._course = self._course.steered(self.start, steering).without_past(math.inf)
 
     def sounding(self, end: float, unit_seconds: float) -> tuple[Notes, float]:
-        """Returns the notes that sound between `start` and a moment, also if they go on.
+        """Returns the notes that sound up to a moment, from `kept_seconds` before `start` on.
 
         Args:
             end: moment after `start`.
@@ -129,8 +132,9 @@ class PlayedNotes:
         """
         self._forget()
         self._begin(end)
-        first = min((sound.onset_seconds for sound in self._sounding), default=self.start)
-        first = max(min(first, self.start), self.start - FAR_SECONDS)
+        begin = self.start - self._kept_seconds
+        first = min((sound.onset_seconds for sound in self._sounding), default=begin)
+        first = max(min(first, begin), begin - FAR_SECONDS)
         origin = math.floor(first / unit_seconds) * unit_seconds
         onset = np.array([sound.onset_seconds for sound in self._sounding])
         # Notes that go on are not seen to end.
@@ -212,7 +216,7 @@ class PlayedNotes:
     def _forget(self) -> None:
         """Drops notes that segments from `start` on do not need."""
         # Times are rounded to steps, some of them up to the moment.
-        past = self.start - 2 / STEPS_PER_SECOND
+        past = self.start - self._kept_seconds - 2 / STEPS_PER_SECOND
         # A note may have ended another of its pitch that was to sound until later, by its onset or
         # its offset, and of another program if the model hears both as the same.
         began: dict[tuple[bool, int], float] = {}

@@ -41,12 +41,15 @@ class SongTokens:
         num_frames: number of spectrogram frames of the song; the last segment may extend further.
         num_samples: length of the song at 16 kHz.
         overflows: truncated segments.
+        overlap: number of frames that a segment shares with the one before it. The first one begins
+            as many frames before the song.
     """
 
     tokens: np.ndarray
     num_frames: int
     num_samples: int
     overflows: tuple[Overflow, ...]
+    overlap: int = 0
 
 
 def tokenize(song: str | os.PathLike[str] | Notes, *, strict: bool = False) -> np.ndarray:
@@ -71,6 +74,7 @@ def tokenize_song(
     *,
     max_tokens: int = MAX_TOKENS,
     segment_frames: int = SEGMENT_FRAMES,
+    overlap: int = 0,
     strict: bool = False,
     name: str | None = None,
     model: str = "the model",
@@ -84,6 +88,7 @@ def tokenize_song(
         tokenization: tokenization of the model.
         max_tokens: number of tokens per segment, N.
         segment_frames: length of the segments in frames.
+        overlap: number of frames that segments share, as in `SongTokens`.
         strict: whether a segment with too many tokens is an error.
         name: name of the song in messages; by default its path.
         model: name of the model in messages.
@@ -103,13 +108,19 @@ def tokenize_song(
     adaptation = adapt(notes, tokenization, song=name, model=model)
     if line := describe(adaptation, tokenization, song=os.path.basename(name), model=model):
         logger.warning(line)
-    song_tokens = tokenize_adapted(adaptation.notes, tokenization, max_tokens, segment_frames)
-    _report(song_tokens.overflows, name, max_tokens, segment_frames, strict)
+    song_tokens = tokenize_adapted(
+        adaptation.notes, tokenization, max_tokens, segment_frames, overlap
+    )
+    _report(song_tokens.overflows, name, max_tokens, segment_frames - overlap, strict)
     return song_tokens
 
 
 def tokenize_adapted(
-    notes: Notes, tokenization: Tokenization, max_tokens: int, segment_frames: int
+    notes: Notes,
+    tokenization: Tokenization,
+    max_tokens: int,
+    segment_frames: int,
+    overlap: int = 0,
 ) -> SongTokens:
     """Tokenizes all segments of a song that has only instruments that the model knows.
 
@@ -118,24 +129,25 @@ def tokenize_adapted(
         tokenization: tokenization of the model.
         max_tokens: number of tokens per segment, N; longer segments are truncated.
         segment_frames: length of the segments in frames.
+        overlap: number of frames that segments share, as in `SongTokens`.
     """
     events = tokenization.index(notes)
-    starts = range(0, events.num_frames, segment_frames)
-    segments = [events.segment(start, max_tokens, segment_frames) for start in starts]
+    starts = range(0, events.num_frames, segment_frames - overlap)
+    segments = [events.segment(start - overlap, max_tokens, segment_frames) for start in starts]
     overflows = tuple(
         Overflow(number, segment.num_tokens, segment.left_out_events)
         for number, segment in enumerate(segments)
         if segment.left_out_events
     )
     tokens = np.stack([segment.padded(max_tokens) for segment in segments])
-    return SongTokens(tokens, events.num_frames, events.num_samples, overflows)
+    return SongTokens(tokens, events.num_frames, events.num_samples, overflows, overlap)
 
 
 def _report(
-    overflows: tuple[Overflow, ...], name: str, max_tokens: int, segment_frames: int, strict: bool
+    overflows: tuple[Overflow, ...], name: str, max_tokens: int, hop_frames: int, strict: bool
 ) -> None:
     for overflow in overflows:
-        start_seconds = overflow.segment * segment_frames * HOP_SAMPLES / SAMPLE_RATE
+        start_seconds = overflow.segment * hop_frames * HOP_SAMPLES / SAMPLE_RATE
         where = f"segment {overflow.segment} (from {start_seconds:.2f} s)"
         if strict:
             raise MidiError(

@@ -62,7 +62,7 @@ class PlayedModel:
             "name": self.name,
             "notice": self.notice,
             "segment_seconds": self.synth.segment_seconds,
-            "latency_seconds": self.synth.engine.latency_seconds,
+            "latency_seconds": self.synth.engine.latency_seconds(self.synth.sampling),
             "diffusion": self.synth.config.kind == "diffusion",
             "sampling": {
                 "sampler": sampling.sampler,

@@ -60,6 +60,8 @@ def _describe_steps(settings: Mapping[str, object]) -> list[str]:
         parts.append(f"guided at times {' to '.join(map(str, ends))}")
     if settings.get("context_guidance") is not None:
         parts.append(f"guidance of the context {settings['context_guidance']}")
+    if settings.get("overlap"):
+        parts.append(f"overlap of {settings['overlap']} frames")
     return parts
 
 

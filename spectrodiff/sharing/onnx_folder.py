@@ -33,6 +33,7 @@ from spectrodiff.sharing import render_with_onnx
 from spectrodiff.sharing.inverters import store_as_onnx
 from spectrodiff.sharing.networks_onnx import context_encoder, decoder, notes_encoder
 from spectrodiff.sharing.privacy import without_folders
+from spectrodiff.synthesis.segments.model import overlap_of
 
 SETTINGS, SCRIPT = "settings.json", "render.py"
 # Largest difference of outputs, which are of the size of unit noise.
@@ -94,6 +95,7 @@ def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "target_frames": config.target_frames,
         "context_frames": config.context_frames,
         "mask_context": sampling.mask_context,
+        "overlap": overlap_of(sampling, config),
         "steps": _steps(checkpoint.prediction, sampling, schedule),
         "prediction": checkpoint.prediction,
         "schedule": checkpoint.schedule,

@@ -23,16 +23,17 @@ def generate(
 ) -> np.ndarray:
     """Returns log-mel features [frames, M]; `noise(segment, number)` is unit noise [F, M]."""
     settings = json.loads((folder / "settings.json").read_text())
-    C, M = settings["context_frames"], settings["mel_bins"]
+    C, M, overlap = (settings[name] for name in ("context_frames", "mel_bins", "overlap"))
     graphs = ("notes_encoder", "decoder", "context_encoder")[: 3 if C else 2]
     run = {name: onnxruntime.InferenceSession(folder / f"{name}.onnx").run for name in graphs}
     song = np.zeros((0, M), np.float32)
     for segment, row in enumerate(tokens):
+        begin = max(len(song) - overlap, 0)  # of the segment, which shares the frames from there on
         row = row[None, : max(np.count_nonzero(row), 1)].astype(np.int32)  # padding comes last
         inputs = {"notes_encoding": run["notes_encoder"](None, {"tokens": row})[0]}
         masks = {"notes_mask": row > 0}
         if C:
-            past = song[-C:]
+            past = song[max(begin - C, 0) : begin]
             there = 0 if settings["mask_context"] else len(past)
             masks["context_mask"] = np.arange(C)[None] < there
             context = {"context": np.pad(past, ((0, C - len(past)), (0, 0)))[None]}
@@ -48,10 +49,11 @@ def generate(
             output = combine([weight for weight, _ in used], outputs)
             parts = (z, output[..., :M], output[..., M:])
             x0 = np.clip(combine(step["x0_from"], parts), -1, 1)
+            x0[0, : len(song) - begin] = song[begin:]
             weights = [step[name] for name in ("z", "x0", "before", "noise")]
             z = combine(weights, (z, x0, before, noise(segment, number)[None]))
             before = x0
-        song = np.concatenate([song, z[0]])
+        song = np.concatenate([song, z[0, overlap:]])
     low, high = settings["log_mel_range"]
     return (song + 1) / 2 * np.float32(high - low) + np.float32(low)
 

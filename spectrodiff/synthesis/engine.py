@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from spectrodiff.audio.features import unscale
+from spectrodiff.core.config import require
 from spectrodiff.core.constants import FRAMES_PER_SECOND
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling
@@ -18,7 +19,7 @@ from spectrodiff.models.config import ModelConfig
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.music.vocabulary import END_ID
 from spectrodiff.synthesis.parts import PartStream
-from spectrodiff.synthesis.segments.model import SegmentModel
+from spectrodiff.synthesis.segments.model import SegmentModel, overlap_of
 from spectrodiff.synthesis.songs import generate_segments
 
 
@@ -42,14 +43,25 @@ class Engine:
     inverter: Inverter
     segments: Callable[[Sampling], SegmentModel]
 
-    @property
-    def latency_seconds(self) -> float:
-        """Time from a note that is played live to its sound, without computing.
+    def hop_frames(self, sampling: Sampling) -> int:
+        """Returns the number of frames that a segment adds to a song.
+
+        Raises:
+            ConfigError: if segments cannot overlap as `sampling` says.
+        """
+        return self.config.target_frames - overlap_of(sampling, self.config)
+
+    def segment_seconds(self, sampling: Sampling) -> float:
+        """Returns the length of what a segment adds; see `hop_frames`."""
+        return self.hop_frames(sampling) / FRAMES_PER_SECOND
+
+    def latency_seconds(self, sampling: Sampling) -> float:
+        """Returns the time from a note that is played live to its sound, without computing.
 
         Its segment has to end, and the inverter has to know the frames after it.
         """
         reach_seconds = self.inverter.reach_frames / FRAMES_PER_SECOND
-        return self.config.segment_seconds + reach_seconds
+        return self.segment_seconds(sampling) + reach_seconds
 
     def warm_up(self) -> Iterator[int]:
         """Compiles everything that songs need with the model's own sampling settings.
@@ -67,6 +79,16 @@ class Engine:
                     song.parts.push(song.generate(model, tokens, jax.random.key(0)))
                 song.parts.finish()
                 yield bucket
+
+
+def check_overlap(changed: Sampling, before: Sampling) -> None:
+    """Checks that the segments of a song lie where they lay before its settings were changed.
+
+    Raises:
+        ConfigError: if their overlap is changed.
+    """
+    overlap = before.overlap
+    require(changed.overlap == overlap, "overlap", f"{overlap}, as in the song", changed.overlap)
 
 
 def check_seed(seed: object) -> int:
@@ -110,7 +132,7 @@ class Continuation:
             on_steps: passed on to the model; may raise an error, which leaves this as it was.
 
         Returns:
-            Unscaled log-mel float32 [F, 128].
+            Unscaled log-mel float32 of the frames that the segment adds, [F - O, 128].
         """
         features, past = generate_segments(
             model, [tokens], self._past, song_key[None], self.number, on_steps

@@ -16,7 +16,7 @@ from spectrodiff.music.known_instruments import Adaptation, adapt, describe
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.played import NoteKey, PlayedNotes
 from spectrodiff.music.steering import Steering, check_steering
-from spectrodiff.synthesis.engine import Continuation, Engine, check_seed
+from spectrodiff.synthesis.engine import Continuation, Engine, check_overlap, check_seed
 from spectrodiff.synthesis.parts import Song
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Live:
         self._notes = PlayedNotes(
             None if steering is None else check_steering(steering),
             trim_overlaps=engine.tokenization.trim_overlaps,
+            kept_seconds=self._model.overlap / FRAMES_PER_SECOND,
         )
         self._song = Continuation(engine.inverter, engine.config.mel_bins)
         self._taken_segments = 0  # whose notes are in use
@@ -74,12 +75,12 @@ class Live:
     @property
     def segment_seconds(self) -> float:
         """Length of a segment in seconds."""
-        return self._engine.config.segment_seconds
+        return self._engine.segment_seconds(self._sampling)
 
     @property
     def latency_seconds(self) -> float:
         """Seconds from a note to its sound when played to the clock, without computing."""
-        return self._engine.latency_seconds
+        return self._engine.latency_seconds(self._sampling)
 
     @property
     def seconds(self) -> float:
@@ -172,6 +173,7 @@ class Live:
             ConfigError: if a setting is impossible.
         """
         changed = self._sampling.but(**sampling)
+        check_overlap(changed, self._sampling)
         model = self._engine.segments(changed)
         seed = self._seed if seed is None else check_seed(seed)
         if steering is not None:
@@ -221,12 +223,14 @@ class Live:
         config, tokenization = self._engine.config, self._engine.tokenization
         end = self._notes.start + self.segment_seconds
         # Multiples of so many seconds are whole numbers of seconds and of segments.
-        notes, origin = self._notes.sounding(end, config.target_frames)
+        hop = self._engine.hop_frames(self._sampling)
+        notes, origin = self._notes.sounding(end, hop)
         adaptation = adapt(notes, tokenization, chosen=self._chosen, strict=False)
         self._chosen |= {r.program: r.replaced_by for r in adaptation.replacements}
         self._report(adaptation)
         events = tokenization.index(adaptation.notes)
-        frame = self._taken_segments * config.target_frames - round(origin * FRAMES_PER_SECOND)
+        frame = self._taken_segments * hop - round(origin * FRAMES_PER_SECOND)
+        frame -= config.target_frames - hop
         segment = events.segment(frame, config.note_tokens, config.target_frames)
         if segment.left_out_events:
             logger.warning("live: too many notes at once; %d are left out", segment.left_out_events)

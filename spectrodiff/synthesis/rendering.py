@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from spectrodiff.audio.features import unscale
-from spectrodiff.core.constants import SAMPLE_RATE
+from spectrodiff.core.constants import FRAMES_PER_SECOND, SAMPLE_RATE
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.ahead import ahead
@@ -91,7 +91,8 @@ def _generated(
     """Generates the segments of songs, group by group, in a thread that leaving this ends."""
     closed = threading.Event()
     count = sum(len(song.tokens) for song in songs)
-    with Meter(count, model.steps, model.config.segment_seconds, enabled=progress) as meter:
+    seconds = (model.config.target_frames - model.overlap) / FRAMES_PER_SECOND
+    with Meter(count, model.steps, seconds, enabled=progress) as meter:
 
         def on_steps(count: int) -> None:
             if closed.is_set():

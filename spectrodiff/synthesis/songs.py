@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spectrodiff.models.padding import note_bucket
-from spectrodiff.synthesis.segments.model import SegmentBatch, SegmentModel
+from spectrodiff.synthesis.segments.model import Known, SegmentBatch, SegmentModel
 
 
 class Segment(NamedTuple):
@@ -21,7 +21,7 @@ class Segment(NamedTuple):
 
     song: int
     number: int
-    scaled_mel: np.ndarray  # float32 [F, M] in [-1, 1]
+    scaled_mel: np.ndarray  # float32 [F - O, M] in [-1, 1]
 
 
 def generate_songs(
@@ -72,24 +72,28 @@ def generate_segments(
     Args:
         model: generates a batch of segments.
         rows: tokens of the songs' segments, int32 [N] each, at most B.
-        past: the last frames of each song so far, at most C of them, scaled [B, h, M].
+        past: the last frames of each song so far, at most C + O of them, scaled [B, h, M], where O
+            is the model's overlap.
         song_keys: random keys of the songs, [B].
         number: index of the segment, the same in all songs.
         on_steps: passed on to the model.
 
     Returns:
-        Scaled features [B, F, M], and `past` for the segments that follow.
+        The scaled features that the segments add, [B, F - O, M], and `past` for those that follow.
     """
-    config = model.config
-    context, keys = _conditions(past, song_keys, number, config.context_frames)
+    config, overlap = model.config, model.overlap
+    context, known, keys = _conditions(past, song_keys, number, config.context_frames, overlap)
+    lead = max(past.shape[1] - overlap, 0)
+    size = len(past)
     batch = SegmentBatch(
-        tokens=_padded(rows, len(past), model),
+        tokens=_padded(rows, size, model),
         context=context,
-        context_mask=np.tile(np.arange(config.context_frames) < past.shape[1], (len(past), 1)),
+        context_mask=np.tile(np.arange(config.context_frames) < lead, (size, 1)),
         keys=keys,
+        known=Known(known, np.full(size, past.shape[1] > 0)) if overlap else None,
     )
-    features = model(batch, on_steps)
-    return features, _newest(past, features, config.context_frames)
+    features = model(batch, on_steps)[:, overlap:]
+    return features, _newest(past, features, config.context_frames + overlap)
 
 
 def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -115,6 +119,7 @@ def first_batch(model: SegmentModel, songs: Sequence[np.ndarray]) -> SegmentBatc
         context=jnp.zeros((size, config.context_frames, config.mel_bins)),
         context_mask=np.zeros((size, config.context_frames), bool),
         keys=jax.random.split(jax.random.key(0), size),
+        known=_nothing_known(size, model),
     )
 
 
@@ -124,13 +129,22 @@ def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), np.uint32(checksum))
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@functools.partial(jax.jit, static_argnums=(3, 4))
 def _conditions(
-    past: jax.Array, song_keys: jax.Array, number: int | jax.Array, frames: int
-) -> tuple[jax.Array, jax.Array]:
-    """Returns the context [B, C, M] and the keys [B] of segments, in one call to the device."""
+    past: jax.Array, song_keys: jax.Array, number: int | jax.Array, frames: int, overlap: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns context [B, C, M], overlap [B, O, M] and keys [B], in one call to the device."""
     keys = jax.vmap(jax.random.fold_in, (0, None))(song_keys, number)
-    return _filled(past, frames), keys
+    end = max(past.shape[1] - overlap, 0)
+    context = past[:, max(end - frames, 0) : end]
+    return _filled(context, frames), _filled(past[:, end:], overlap), keys
+
+
+def _nothing_known(size: int, model: SegmentModel) -> Known | None:
+    if not model.overlap:
+        return None
+    frames = jnp.zeros((size, model.overlap, model.config.mel_bins))
+    return Known(frames, np.zeros(size, bool))
 
 
 @functools.partial(jax.jit, static_argnums=2)

@@ -178,7 +178,10 @@ def split_tokens(
     if len(stems) == 1:
         return SplitSong(names, (whole,), whole)
     tokens = [
-        synth.tokenize(stem.notes, strict=strict, name=f"{name}, {stem.name}") for stem in stems
+        synth.tokenize(
+            stem.notes, strict=strict, name=f"{name}, {stem.name}", overlap=whole.overlap
+        )
+        for stem in stems
     ]
     return SplitSong(names, tuple(tokens), whole)
 
@@ -213,7 +216,7 @@ def render_stems(
         MidiError: if the song has no notes that the model can render.
         ConfigError: if a setting is impossible.
     """
-    whole = synth.tokenize(notes, strict=strict)
+    whole = synth.tokenize(notes, strict=strict, overlap=sampling.get("overlap"))
     song = split_tokens(notes, whole, synth, strict=strict)
     rendered = render_stems_each(
         synth,

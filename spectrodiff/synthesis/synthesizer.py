@@ -1,8 +1,7 @@
 """Synthesizer: renders songs with a model and an inverter."""
 
-import logging
+import functools
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Unpack
@@ -10,14 +9,14 @@ from typing import Any, Unpack
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.checkpoints.model import Checkpoint
+from spectrodiff.core.config import require
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.parallel import make_mesh, replicated
 from spectrodiff.diffusion.parameterization import to_eps
-from spectrodiff.diffusion.sampling import Sampling, SamplingChanges
+from spectrodiff.diffusion.sampling import SamplingChanges
 from spectrodiff.diffusion.schedule import alpha_sigma, make_schedule
 from spectrodiff.inverter import Inverter
 from spectrodiff.models.definition import define
@@ -32,17 +31,11 @@ from spectrodiff.synthesis.live import Live
 from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.rendering import render_songs, stream_song
-from spectrodiff.synthesis.segments.autoregressive import AutoregressiveSegments
-from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
-from spectrodiff.synthesis.segments.model import SegmentModel
+from spectrodiff.synthesis.segments.kept import KeptModels
+from spectrodiff.synthesis.segments.model import SegmentModel, overlap_of
 from spectrodiff.synthesis.songs import generate_songs
 from spectrodiff.synthesis.take import Take
 from spectrodiff.synthesis.tuning import Tuning
-
-logger = logging.getLogger(__name__)
-
-# Sampling settings whose generators are kept; two that are compared take turns.
-KEPT_MODELS = 4
 
 SongInput = str | os.PathLike[str] | Notes | SongTokens
 
@@ -80,13 +73,9 @@ class Synthesizer:
         self.config, self.inverter = checkpoint.config, inverter
         self.tokenization, self.sampling = checkpoint.tokenization, checkpoint.sampling
         self.name = checkpoint.name
-        self._dtype = compute_type(precision)
-        self._description, self._prediction = checkpoint.description, checkpoint.prediction
-        self._schedule = make_schedule(checkpoint.schedule)
-        self._devices, self._tuning = list(devices or jax.devices()), tuning
-        self._params = place(checkpoint.params, replicated(make_mesh(self._devices)), precision)
-        self._segment_models: dict[tuple[Sampling | None, bool], SegmentModel] = {}
-        self._lock = threading.Lock()
+        dtype, devices = compute_type(precision), list(devices or jax.devices())
+        params = place(checkpoint.params, replicated(make_mesh(devices)), precision)
+        self._models = KeptModels(checkpoint.description, params, dtype, devices, tuning)
 
     def render(self, song: SongInput, **settings: Any) -> Song:
         """Renders one song.
@@ -150,8 +139,7 @@ class Synthesizer:
             ConfigError: if a setting is impossible.
         """
         batch_size = check_batch_size(batch_size)
-        tokens = [self.tokenize(song, strict=strict) for song in songs]
-        model = self._segment_model(self.sampling.but(**sampling), len(tokens) > 1)
+        model, tokens = self._ready(songs, strict, sampling)
         return render_songs(
             model,
             self.inverter,
@@ -187,8 +175,7 @@ class Synthesizer:
         Returns:
             An iterator over the parts.
         """
-        tokens = self.tokenize(song, strict=strict)
-        model = self._segment_model(self.sampling.but(**sampling), many=False)
+        model, [tokens] = self._ready([song], strict, sampling)
         return stream_song(model, self.inverter, tokens, seed=seed, progress=progress)
 
     def live(
@@ -250,16 +237,21 @@ class Synthesizer:
             **sampling: as in `render_each`.
 
         Returns:
-            An iterator over unscaled log-mel float32 [F, 128], each segment as soon as it is done;
-            the last may be longer than the rest of the song.
+            An iterator over unscaled log-mel float32 [F, 128], each segment as soon as it is done,
+            without the frames that it shares with the one before; the last may be longer than the
+            rest of the song.
         """
-        tokens = self.tokenize(song)
-        model = self._segment_model(self.sampling.but(**sampling), many=False)
+        model, [tokens] = self._ready([song], False, sampling)
         segments = generate_songs(model, [tokens.tokens], seed=seed)
         return (unscale(segment.scaled_mel) for segment in segments)
 
     def tokenize(
-        self, song: SongInput, *, strict: bool = False, name: str | None = None
+        self,
+        song: SongInput,
+        *,
+        strict: bool = False,
+        name: str | None = None,
+        overlap: int | None = None,
     ) -> SongTokens:
         """Returns the tokens of a song as this model takes them.
 
@@ -267,17 +259,23 @@ class Synthesizer:
             song: a MIDI file or notes; tokens are returned unchanged.
             strict: refuse a song with too many notes in a segment instead of leaving some out.
             name: name of the song in messages; by default that of its file.
+            overlap: number of frames that segments share; by default that of `sampling`.
 
         Raises:
             MidiError: if the song cannot be read, or the model can render none of its notes.
+            ConfigError: if the overlap is impossible, or another one than that of tokens.
         """
+        overlap = overlap_of(self.sampling.but(overlap=overlap), self.config)
         if isinstance(song, SongTokens):
+            expected = f"tokens of segments that share {overlap} frames"
+            require(song.overlap == overlap, "tokens", expected, song.overlap)
             return song
         return tokenize_song(
             song,
             self.tokenization,
             max_tokens=self.config.note_tokens,
             segment_frames=self.config.target_frames,
+            overlap=overlap,
             strict=strict,
             name=name,
             model=self.name,
@@ -306,7 +304,7 @@ class Synthesizer:
             The seconds of sampling, and those of inversion.
         """
         batch_size = check_batch_size(batch_size)
-        model = self._segment_model(self.sampling.but(**sampling), len(songs) > 1)
+        model = self._models.get(self.sampling.but(**sampling), many=len(songs) > 1)
         return expected_seconds(model, self.inverter, songs, batch_size, clock)
 
     def predict_noise(
@@ -334,21 +332,23 @@ class Synthesizer:
         """
         if self.config.kind == "autoregressive":
             raise ConfigError("predict_noise", "a diffusion model", "an autoregressive one")
-        network = define(Denoiser, self.config, dtype=self._dtype)
-        output = predict(network, self._params, tokens, context, context_mask, noisy, time)
-        alpha, sigma = alpha_sigma(self._schedule.logsnr(jnp.asarray(time)[:, None, None]))
-        return to_eps(self._prediction, output, jnp.asarray(noisy), alpha, sigma)
+        models, network = self._models, define(Denoiser, self.config, dtype=self._models.dtype)
+        output = predict(network, models.params, tokens, context, context_mask, noisy, time)
+        schedule = make_schedule(models.description.schedule)
+        alpha, sigma = alpha_sigma(schedule.logsnr(jnp.asarray(time)[:, None, None]))
+        return to_eps(models.description.prediction, output, jnp.asarray(noisy), alpha, sigma)
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The model without its inverter; parameters are copied to the host, as float32."""
-        params = jax.tree.map(lambda array: np.asarray(array, np.float32), self._params)
-        return Checkpoint(params=params, name=self.name, **self._description._asdict())
+        models = self._models
+        params = jax.tree.map(lambda array: np.asarray(array, np.float32), models.params)
+        return Checkpoint(params=params, name=self.name, **models.description._asdict())
 
     @property
     def segment_seconds(self) -> float:
-        """Length of a segment."""
-        return self.config.segment_seconds
+        """Length of what a segment adds to a song."""
+        return self.engine.segment_seconds(self.sampling)
 
     @property
     def engine(self) -> Engine:
@@ -359,41 +359,13 @@ class Synthesizer:
             self.tokenization,
             self.sampling,
             self.inverter,
-            lambda sampling: self._segment_model(sampling, many=False),
+            functools.partial(self._models.get, many=False),
         )
 
-    def _segment_model(self, sampling: Sampling, many: bool) -> SegmentModel:
-        """Returns the model with some sampling settings; the last ones are kept for later calls."""
-        autoregressive = self.config.kind == "autoregressive"
-        settings = None if autoregressive else sampling, many
-        with self._lock:
-            model = self._segment_models.pop(settings, None)
-            if model is None:
-                mesh = make_mesh(self._devices if many else self._devices[:1])
-                build = self._autoregressive if autoregressive else self._diffusion
-                model = build(sampling, mesh)
-            self._segment_models[settings] = model  # the last one was used last
-            if len(self._segment_models) > KEPT_MODELS:
-                del self._segment_models[next(iter(self._segment_models))]
-            return model
-
-    def _diffusion(self, sampling: Sampling, mesh: Mesh) -> SegmentModel:
-        return DiffusionSegments(
-            self.config,
-            self._params,
-            schedule=self._schedule,
-            prediction=self._prediction,
-            sampling=sampling,
-            dtype=self._dtype,
-            mesh=mesh,
-            tuning=self._tuning,
-        )
-
-    def _autoregressive(self, _: Sampling, mesh: Mesh) -> SegmentModel:
-        logger.info(
-            "this model is autoregressive: it ignores steps, sampler, guidance and all other "
-            "settings of the sampling"
-        )
-        return AutoregressiveSegments(
-            self.config, self._params, dtype=self._dtype, mesh=mesh, tuning=self._tuning
-        )
+    def _ready(
+        self, songs: Iterable[SongInput], strict: bool, changes: SamplingChanges
+    ) -> tuple[SegmentModel, list[SongTokens]]:
+        """Returns the model with changed settings, and the tokens that it takes."""
+        sampling = self.sampling.but(**changes)
+        tokens = [self.tokenize(song, strict=strict, overlap=sampling.overlap) for song in songs]
+        return self._models.get(sampling, many=len(tokens) > 1), tokens

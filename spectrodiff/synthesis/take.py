@@ -12,8 +12,9 @@ from spectrodiff.music.known_instruments import Adaptation, adapt
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.steering import Course, Steering, check_steering
 from spectrodiff.music.tokenizer import SongTokens, tokenize_adapted
-from spectrodiff.synthesis.engine import Continuation, Engine, check_seed
+from spectrodiff.synthesis.engine import Continuation, Engine, check_overlap, check_seed
 from spectrodiff.synthesis.parts import Song
+from spectrodiff.synthesis.segments.model import overlap_of
 from spectrodiff.synthesis.songs import song_key
 
 
@@ -119,7 +120,7 @@ class Take:
             return None
         song = self._before[-1].copy()
         frames = song.generate(self._model, tokens.tokens[number], self._key, on_steps)
-        frames = frames[: tokens.num_frames - number * self._engine.config.target_frames]
+        frames = frames[: tokens.num_frames - number * len(frames)]
         last = number == self.segments - 1
         part = song.parts.finish(frames, tokens.num_samples) if last else song.parts.push(frames)
         self._before.append(song)
@@ -154,11 +155,12 @@ class Take:
             raise ConfigError("segment", expected, f"{segment!r}")
         seed = check_seed(self._seed if seed is None else seed)
         changed = self._sampling.but(**sampling)
+        check_overlap(changed, self._sampling)
         model = self._engine.segments(changed)
         steering = check_steering(self._course.last if steering is None else steering)
         course = Course(steering)
         if segment:
-            seconds = segment * self._engine.config.segment_seconds
+            seconds = segment * self._engine.segment_seconds(self._sampling)
             course = self._course.steered(seconds, steering)
         score = self._read(course)
         # All is valid: nothing has been changed before.
@@ -173,5 +175,11 @@ class Take:
         notes, rows = course.apply(self._notes)
         known, config = self._engine.tokenization, self._engine.config
         adaptation = adapt(notes, known, chosen=self._chosen, strict=False)
-        tokens = tokenize_adapted(adaptation.notes, known, config.note_tokens, config.target_frames)
+        tokens = tokenize_adapted(
+            adaptation.notes,
+            known,
+            config.note_tokens,
+            config.target_frames,
+            overlap_of(self._sampling, config),
+        )
         return Score(notes, rows, adaptation, tokens)

@@ -53,6 +53,7 @@ def test_settings_that_older_versions_lack_count_if_they_are_used():
         "start": 0.5,
         "guidance_times": (0.0, 0.5),
         "context_guidance": 1.0,
+        "overlap": 2,
     }
     paper = settings_dict(Sampling(steps=1))
     assert settings_dict(Sampling(steps=1, **later)) == paper | later

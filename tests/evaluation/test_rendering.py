@@ -65,7 +65,7 @@ class Synthesizer:
     def __init__(self, inverter):
         self.inverter, self.calls, self.names = inverter, [], []
 
-    def tokenize(self, notes, *, name):
+    def tokenize(self, notes, *, name, overlap=0):
         self.names.append(name)
         return notes
 
@@ -215,6 +215,7 @@ def test_descriptions(tmp_path):
         "start": 0.9,
         "guidance_times": (0.25, 0.75),
         "context_guidance": 3.0,
+        "overlap": 2,
     }
     changed = describe(dataclasses.replace(ROWS[0], steps=2, **later), BARE, "float32")
     # As stored, in JSON.

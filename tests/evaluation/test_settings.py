@@ -36,10 +36,19 @@ def test_every_sampling_setting_can_be_changed():
             start=0.9,
             guidance_times=(0.1, 0.9),
             context_guidance=2.0,
+            overlap=8,
         )
     )
     (row,) = Evaluation(rows=(Row("a"),), **changed).wanted_rows()
     assert row.sampling == changed
+
+
+def test_segments_of_all_rows_are_as_long():
+    same = Evaluation(rows=(Row("a", overlap=8), Row("b")), overlap=8)
+    assert [row.overlap for row in same.wanted_rows()] == [8, 8]
+    other = Evaluation(rows=(Row("a", overlap=4),))
+    with pytest.raises(ConfigError, match=r"Row\.overlap of a: expected 8, as in"):
+        other.with_model_defaults(Sampling(overlap=8), Tokenization()).wanted_rows()
 
 
 def test_times_belong_to_their_number_of_steps():

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from spectrodiff.checkpoints.bundled import WEIGHTS
-from spectrodiff.core.errors import CheckpointError, OutputError
+from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError
 from spectrodiff.recipe.inverter import InverterTraining
 from spectrodiff.recipe.log import RecipeLog
 from spectrodiff.recipe.run import run
 from spectrodiff.recipe.settings import TINY, RunOptions
+from spectrodiff.recipe.student import StudentTraining
 from spectrodiff.recipe.synthesizer import SynthesizerTraining
 
 PACKAGED = WEIGHTS / "inverter.safetensors"
@@ -37,9 +38,17 @@ def test_another_prediction_is_refused(tmp_path):
         begin(SynthesizerTraining, tmp_path, init_from="untrained")
 
 
-def test_a_folder_that_is_no_model_is_not_replaced(tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "thesis.txt").write_text("years of work")
+def test_a_student_needs_a_teacher(tmp_path):
+    with pytest.raises(ConfigError, match="init_from: expected a model that the student learns"):
+        RunOptions(1.0, tmp_path, 1, train=("student", "inverter"))
+    with pytest.raises(CheckpointError, match="prediction 'v', got 'eps'"):
+        begin(StudentTraining, tmp_path, train=("student",), init_from="untrained")
+
+
+@pytest.mark.parametrize("name", ["model", "student"])
+def test_a_folder_that_is_no_model_is_not_replaced(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="a model to replace"):
         run(TINY, None, RunOptions(1.0, tmp_path, 1))
 

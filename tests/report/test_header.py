@@ -66,7 +66,7 @@ def test_steps_and_guidance_that_are_not_the_usual_ones():
     usual = {"spacing": "time", "times": None, "start": 1.0, "context_guidance": None}
     rows = [
         {"name": "usual", **usual, "guidance_times": [0.0, 1.0]},
-        {"name": "part", "guidance_times": [0.2, 0.8], "context_guidance": 2.0},
+        {"name": "part", "guidance_times": [0.2, 0.8], "context_guidance": 2.0, "overlap": 8},
         {"name": "late", "spacing": "logsnr", "start": 0.96},
         # These two have no effect beside times.
         {"name": "times", "spacing": "logsnr", "start": 0.96, "times": [0.9, 0.25]},
@@ -78,7 +78,7 @@ def test_steps_and_guidance_that_are_not_the_usual_ones():
         (
             "Part",
             "2 steps, guided at times 0.2 to 0.8, guidance of the context 2.0, "
-            "the model's inverter",
+            "overlap of 8 frames, the model's inverter",
         ),
         ("Late", "2 steps, equal in log-SNR, from time 0.96, the model's inverter"),
         ("Times", "2 steps, at times 0.9, 0.25, the model's inverter"),

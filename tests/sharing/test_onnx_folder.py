@@ -37,6 +37,7 @@ SAMPLINGS = {
         Sampling("ddim", 3, 1.5, start=0.9, context_guidance=0.5, guidance_times=(0.0, 0.7)),
     ),
     "masked": ("v", Sampling("ddim", 2, 1.5, mask_context=True)),
+    "overlapping": ("v", Sampling("dpmpp", 3, 1.5, overlap=5)),
     "without context": ("v", Sampling("ddim", 2, 1.5, context_guidance=3.0)),
 }
 
@@ -69,8 +70,8 @@ def test_a_song_of_every_kind_of_sampling(tmp_path, name):
 
 
 def features(synth, tokens):
-    frames = len(tokens) * synth.config.target_frames
-    song = SongTokens(tokens, frames, frames * 320, ())
+    frames = len(tokens) * (synth.config.target_frames - synth.sampling.overlap)
+    song = SongTokens(tokens, frames, frames * 320, (), synth.sampling.overlap)
     return np.concatenate(list(synth.segments(song, seed=5)))
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectrodiff.diffusion.sampling import PAPER_SAMPLING
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.engine import Engine
 from spectrodiff.synthesis.tuning import CPU
@@ -28,14 +28,14 @@ class RecordedSegments:
 
     steps, num_devices, tuning = 1, 1, CPU
 
-    def __init__(self, config):
-        self.config = config
+    def __init__(self, config, overlap=0):
+        self.config, self.overlap = config, overlap
         self.tokens, self.contexts, self.keys = [], [], []
 
     def __call__(self, batch, on_steps=None):
         del on_steps
         (tokens,), (mask,) = np.asarray(batch.tokens), batch.context_mask
-        first = FRAMES * len(self.tokens)
+        first = (FRAMES - self.overlap) * len(self.tokens) - self.overlap
         self.tokens.append(tuple(tokens[tokens != 0].tolist()))
         self.contexts.append(np.asarray(batch.context)[0, mask, 0])
         self.keys.append(tuple(np.asarray(jax.random.key_data(batch.keys)).ravel().tolist()))
@@ -43,11 +43,12 @@ class RecordedSegments:
         return jnp.asarray(np.tile(values[None, :, None], 128), jnp.float32)
 
 
-def recorded_engine(tokenization=None, **config):
+def recorded_engine(tokenization=None, overlap=0, **config):
     """An engine whose segments are recorded, and the record."""
     sizes = dataclasses.replace(TINY_CONTEXT, **config)
-    record = RecordedSegments(sizes)
+    record = RecordedSegments(sizes, overlap)
     tokenization = tokenization or Tokenization(program_map="full")
     inverter = LoudnessInverter()
-    engine = Engine("recorded", sizes, tokenization, PAPER_SAMPLING, inverter, lambda _: record)
+    sampling = Sampling(overlap=overlap)
+    engine = Engine("recorded", sizes, tokenization, sampling, inverter, lambda _: record)
     return engine, record

@@ -28,7 +28,7 @@ class ToneSynthesizer:
         self.rendered = []  # notes, in the order in which they were rendered
         self._notes = []
 
-    def tokenize(self, notes, *, strict=False, name=None):
+    def tokenize(self, notes, *, strict=False, name=None, overlap=0):
         self._notes.append(adapt(notes, self.tokenization).notes)
         tokens = np.full((1, 4), len(self._notes), np.int32)
         samples = int(notes.total_seconds * RATE)

@@ -25,9 +25,9 @@ from tests.support.recorded import FRAMES, recorded_engine
 SILENT = (TIE, END)
 
 
-def live_song(tokenization=None, **settings):
+def live_song(tokenization=None, overlap=0, **settings):
     """A live song, and the tokens of the segments that have been pulled."""
-    engine, record = recorded_engine(tokenization, note_tokens=512)
+    engine, record = recorded_engine(tokenization, overlap, note_tokens=512)
     return Live(engine, **settings), record.tokens
 
 
@@ -87,7 +87,8 @@ def test_a_segment_that_fails_comes_again_with_its_notes():
             raise MemoryError("device")
         return record(batch, on_steps)
 
-    failing = types.SimpleNamespace(**{n: getattr(record, n) for n in ("steps", "num_devices")})
+    kept = ("steps", "num_devices", "overlap")
+    failing = types.SimpleNamespace(**{n: getattr(record, n) for n in kept})
     model = type("Failing", (), {"__call__": staticmethod(generate), "config": record.config,
                                  "tuning": record.tuning, **vars(failing)})()  # fmt: skip
     live = Live(dataclasses.replace(engine, segments=lambda _: model))
@@ -140,12 +141,14 @@ NOTE = st.tuples(
             Tokenization(program_map="full", ties=False, onsets_only=True),
         ]
     ),
+    st.sampled_from([0, 0, 3, 8]),
 )
-def test_a_song_that_is_added_has_the_tokens_of_that_song(rows, tokenization):
+def test_a_song_that_is_added_has_the_tokens_of_that_song(rows, tokenization, overlap):
     """Also with notes that overlap on one key, and ends on the borders of segments."""
     notes = note_table([(on, on + length, *rest) for on, length, *rest in rows], total_seconds=4.0)
-    song = tokenize_song(notes, tokenization, max_tokens=512, segment_frames=FRAMES)
-    live, tokens = live_song(tokenization)
+    sizes = {"max_tokens": 512, "segment_frames": FRAMES, "overlap": overlap}
+    song = tokenize_song(notes, tokenization, **sizes)
+    live, tokens = live_song(tokenization, overlap)
     live.add(notes)
     whole = len(song.tokens) - 1  # the last segment has no end when live
     pulled(live, whole)

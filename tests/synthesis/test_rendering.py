@@ -29,7 +29,7 @@ class Segments:
     `steps_of` returns the number of steps of a call; it can also wait or fail.
     """
 
-    config, steps, num_devices, tuning = TINY_CONTEXT, STEPS, 1, CPU
+    config, steps, num_devices, overlap, tuning = TINY_CONTEXT, STEPS, 1, 0, CPU
 
     def __init__(self, steps_of=lambda call: STEPS):
         self.calls, self.steps_taken, self._steps_of = 0, 0, steps_of

@@ -16,7 +16,7 @@ FRAMES = 16
 class CountingSegments:
     """Generates frames that count up, starting with the number in the first token."""
 
-    steps = 1
+    steps, overlap = 1, 0
     tuning = CPU
 
     def __init__(self, context_frames, num_devices):

@@ -230,8 +230,8 @@ def test_bfloat16_renders_nearly_the_same(golden, midi, synth):
     half = sd.load(
         golden / "checkpoints" / "t5x", inverter=LoudnessInverter(), precision="bfloat16"
     )
-    assert half._params["decoder"]["layers"]["mlp"]["up"]["kernel"].dtype == "bfloat16"
-    assert half._params["decoder"]["output"]["kernel"].dtype == "float32"
+    assert half._models.params["decoder"]["layers"]["mlp"]["up"]["kernel"].dtype == "bfloat16"
+    assert half._models.params["decoder"]["output"]["kernel"].dtype == "float32"
     inputs = np.load(golden / "network_context_concat_encodings.npz")
     inputs = [inputs[key] for key in ("tokens", "context", "context_mask", "noisy", "time")]
     difference = half.predict_noise(*inputs) - synth.predict_noise(*inputs)

@@ -22,6 +22,7 @@ NAMES = (
     "start",
     "variance",
     "mask_context",
+    "overlap",
 )
 # Models of so few steps have been distilled to them.
 _FEW_STEPS = 4
@@ -73,6 +74,13 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
         action=YesNo,
         default=None,
         help="generate every segment without the one before it as context",
+    )
+    add(
+        "--overlap",
+        type=int,
+        metavar="FRAMES",
+        help="frames of 20 ms that a segment shares with the one before it, up to half a segment; "
+        "makes joins smoother, and adds as many frames to each segment",
     )
 
 

@@ -55,13 +55,18 @@ class Songs:
             else:
                 self.notes[number] = notes
 
-    def tokenize(self, synth: "Synthesizer") -> dict[int, "SongTokens"]:
-        """Returns the tokens of the songs that the model can render; logs what is odd in each."""
-        tokens = {}
+    def tokenize(self, synth: "Synthesizer", overlap: int | None = None) -> dict[int, "SongTokens"]:
+        """Returns the tokens of the songs that the model can render; logs what is odd in each.
+
+        Args:
+            synth: the model.
+            overlap: number of frames that segments share; None for the model's own.
+        """
+        strict, tokens = self._flags.strict, {}
         for number, notes in self.notes.items():
             name = self._flags.songs[number]
             try:
-                tokens[number] = synth.tokenize(notes, strict=self._flags.strict, name=name)
+                tokens[number] = synth.tokenize(notes, strict=strict, name=name, overlap=overlap)
             except MidiError as error:
                 self._leave_out(error)
             else:

@@ -14,7 +14,7 @@ def join_ratio(log_mel: np.ndarray, segment_frames: int) -> Score:
 
     Args:
         log_mel: unscaled log-mel [frames, M], which starts with a segment.
-        segment_frames: length of a segment.
+        segment_frames: number of frames that a segment adds.
 
     Returns:
         The ratio of means, of the song and of its minutes; None without a join or any change.

@@ -43,7 +43,7 @@ class AutoregressiveSegments:
         tuning: Tuning | None = None,
     ) -> None:
         self.tuning = tuning or tuning_for(mesh)
-        self.config, self.steps = config, config.target_frames
+        self.config, self.steps, self.overlap = config, config.target_frames, 0
         self._params = jax.device_put(params, NamedSharding(mesh, WHOLE))
         self._mesh, self._dtype = mesh, dtype
         self._network, self._dither = define(Autoregressor, config, dtype=dtype), dither

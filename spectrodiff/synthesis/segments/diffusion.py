@@ -26,7 +26,7 @@ from spectrodiff.diffusion.schedule import Schedule
 from spectrodiff.models.config import ModelConfig
 from spectrodiff.models.definition import Definition, Params, define
 from spectrodiff.models.denoiser import Denoiser, Films, Memory
-from spectrodiff.synthesis.segments.model import SegmentBatch
+from spectrodiff.synthesis.segments.model import Known, SegmentBatch, overlap_of
 from spectrodiff.synthesis.segments.programs import KEPT_PROGRAMS, compile_steps, steps_per_call
 from spectrodiff.synthesis.tuning import Tuning, tuning_for
 
@@ -46,6 +46,7 @@ class PreparedBatch(NamedTuple):
 
     memory: Memory
     keys: jax.Array  # one random key per segment, [B]
+    known: Known | None  # first frames
 
 
 class DiffusionSegments:
@@ -78,7 +79,7 @@ class DiffusionSegments:
             logger.info("this model has no context: it ignores context_guidance")
         sampling = sampling.for_network(has_context=config.has_context)
         sampler = sampling.solver()
-        self.config, self.steps = config, sampler.steps
+        self.config, self.steps, self.overlap = config, sampler.steps, overlap_of(sampling, config)
         self._mask_context = sampling.mask_context
         self.tuning = tuning or tuning_for(mesh)
         params = jax.device_put(params, NamedSharding(mesh, WHOLE))
@@ -108,7 +109,7 @@ class DiffusionSegments:
         split = NamedSharding(self._mesh, BATCH)
         batch = SegmentBatch(*(jax.device_put(array, split) for array in batch))
         encode = self.encoder(batch.tokens.shape)
-        return PreparedBatch(encode(self._params, *batch[:3]), batch.keys)
+        return PreparedBatch(encode(self._params, *batch[:3]), batch.keys, batch.known)
 
     def sample(
         self, batch: PreparedBatch, on_steps: Callable[[int], None] | None = None
@@ -143,7 +144,10 @@ class DiffusionSegments:
             self.steps >= self.tuning.unrolled_steps,
             self._mesh,
             self.tuning,
-            tuple(leaf.shape for leaf in jax.tree.leaves((self._table.time, memory))),
+            (
+                *(leaf.shape for leaf in jax.tree.leaves((self._table.time, memory))),
+                (self.overlap,),
+            ),
             count if self.tuning.static_steps else None,
         )
 
@@ -206,6 +210,7 @@ class DiffusionSegments:
             carry,
             batch.memory,
             batch.keys,
+            batch.known,
             self._table,
             self._films,
             self._weights,
@@ -241,6 +246,17 @@ def _noise(keys: jax.Array, number: int | jax.Array, frames: int, mels: int) -> 
         return jax.random.normal(jax.random.fold_in(key, number), (frames, mels))
 
     return jax.vmap(noise)(keys)
+
+
+def _held(known: Known, x0: jax.Array) -> jax.Array:
+    """Returns x0 [B, F, M] with the known frames, where there are some.
+
+    Every sampler then leads them from the noise to what is known, along the way that diffusion
+    takes, so that the other frames see them at the noise of each step.
+    """
+    overlap = known.frames.shape[1]
+    first = jnp.where(known.valid[:, None, None], known.frames, x0[:, :overlap])
+    return jnp.concatenate([first, x0[:, overlap:]], axis=1)
 
 
 @functools.lru_cache(maxsize=KEPT_PROGRAMS)
@@ -298,7 +314,7 @@ def _compile_advance(
         unrolled: whether layers of few segments are compiled one by one.
         mesh: devices.
         tuning: settings of the program.
-        shapes: shapes of the arguments, as for `_compile_encode`.
+        shapes: shapes of the arguments, as for `_compile_encode`, and the overlap.
         static_count: number of steps, if it is a part of the program.
     """
     del shapes, static_count  # keys of the cache
@@ -308,6 +324,7 @@ def _compile_advance(
         carry: Carry,
         memory: Memory,
         keys: jax.Array,
+        known: Known | None,
         table: Steps,
         films: Films,
         weights: Weights,
@@ -328,7 +345,8 @@ def _compile_advance(
             row, films = time
             outputs = decode(jnp.concatenate([z] * branches.evaluations), films)
             output = guided(outputs, branches, weights)
-            return jnp.clip(to_x0(prediction, output, z, row.alpha, row.sigma), -1.0, 1.0)
+            x0 = jnp.clip(to_x0(prediction, output, z, row.alpha, row.sigma), -1.0, 1.0)
+            return x0 if known is None else _held(known, x0)
 
         def noise(number: jax.Array) -> jax.Array:
             return _noise(keys, number + 1, *carry.z.shape[1:])  # 0 is the noise it starts from
@@ -343,5 +361,5 @@ def _compile_advance(
             count=count,
         )
 
-    specs = (WHOLE, BATCH, LAYERED_BATCH, BATCH, WHOLE, WHOLE, WHOLE, WHOLE)
+    specs = (WHOLE, BATCH, LAYERED_BATCH, BATCH, BATCH, WHOLE, WHOLE, WHOLE, WHOLE)
     return compile_steps(advance, mesh, specs, BATCH, tuning)

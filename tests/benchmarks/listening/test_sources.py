@@ -34,7 +34,7 @@ class FakeSynthesizer:
 
     tokenization = Tokenization(programs=(0,), drums=())
 
-    def tokenize(self, notes, *, name):
+    def tokenize(self, notes, *, name, overlap=0):
         if notes.is_drum.all():
             raise MidiError(name, "notes other than drums", "only drums")
         return notes

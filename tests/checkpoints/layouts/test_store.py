@@ -14,7 +14,7 @@ from spectrodiff.core.errors import CheckpointError, OutputError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.music.tokenization import Tokenization
 
-SINCE_FORMAT_4 = ("spacing", "times", "start", "guidance_times", "context_guidance")
+SINCE_FORMAT_3 = ("spacing", "times", "start", "guidance_times", "context_guidance", "overlap")
 TOKENS, SAMPLES = dataclasses.asdict(Tokenization()), dataclasses.asdict(Sampling())
 
 
@@ -37,6 +37,7 @@ def checkpoint(golden):
             start=0.9,
             guidance_times=(0.25, 0.5),
             context_guidance=3.0,
+            overlap=4,
         ),
     )
 
@@ -87,7 +88,7 @@ def test_models_of_format_2_have_the_defaults_of_later_settings(checkpoint, fold
     settings = json.loads(path.read_text()) | {"format": 2}
     assert settings["tokenization"].pop("onsets_only")
     assert settings["sampling"].pop("mask_context")
-    for name in SINCE_FORMAT_4:
+    for name in SINCE_FORMAT_3:
         del settings["sampling"][name]
     for name in ("estimates", "positions", "context_positions"):
         del settings["model"][name]
@@ -107,9 +108,9 @@ def test_models_of_format_2_have_the_defaults_of_later_settings(checkpoint, fold
 def test_models_of_format_3_have_the_defaults_of_later_settings(checkpoint, folder):
     path = folder / "model.json"
     settings = json.loads(path.read_text())
-    assert settings["format"] == 4
+    assert settings["format"] == 5
     assert settings["sampling"]["times"] == [1.0, 0.5, 0.25]
-    for name in SINCE_FORMAT_4:
+    for name in SINCE_FORMAT_3:
         del settings["sampling"][name]
     # The newest format has all settings.
     path.write_text(json.dumps(settings))
@@ -119,6 +120,14 @@ def test_models_of_format_3_have_the_defaults_of_later_settings(checkpoint, fold
     loaded = load_model(folder)
     assert loaded.tokenization == checkpoint.tokenization
     assert loaded.sampling == Sampling("ddim", 3, 1.25, "medium:0.5", mask_context=True)
+
+
+def test_models_of_format_4_do_not_overlap(checkpoint, folder):
+    path = folder / "model.json"
+    settings = json.loads(path.read_text())
+    assert settings["sampling"].pop("overlap") == 4
+    path.write_text(json.dumps(settings | {"format": 4}))
+    assert load_model(folder).sampling == dataclasses.replace(checkpoint.sampling, overlap=0)
 
 
 def test_without_inverter(checkpoint, tmp_path):
@@ -164,8 +173,8 @@ def edit(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 5}, "format = 1 or 2 or 3 or 4, got 5"),
-        ({"format": True}, "format = 1 or 2 or 3 or 4, got True"),
+        ({"format": 6}, "format = 1 or 2 or 3 or 4 or 5, got 6"),
+        ({"format": True}, "format = 1 or 2 or 3 or 4 or 5, got True"),
         ({"prediction": "noise"}, "'eps' or 'x0' or 'v'"),
         ({"prediction": "x0_and_eps"}, "estimates = 2, got 1"),
         ({"schedule": ["cosine"]}, "schedule"),
