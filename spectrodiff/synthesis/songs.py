@@ -92,7 +92,9 @@ def generate_segments(
         keys=keys,
         known=Known(known, np.full(size, past.shape[1] > 0)) if overlap else None,
     )
-    features = model(batch, on_steps)[:, overlap:]
+    features = model(batch, on_steps)
+    if overlap:
+        features = features[:, overlap:]
     return features, _newest(past, features, config.context_frames + overlap)
 
 
