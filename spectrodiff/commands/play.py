@@ -68,6 +68,7 @@ def load_models(names: Sequence[str], flags: argparse.Namespace) -> "dict[str, P
     """Loads the models that the page offers."""
     from spectrodiff.player.studio import PlayedModel
     from spectrodiff.synthesis.loading import load
+    from spectrodiff.synthesis.segments.model import overlap_of
 
     changes = sampling_of(flags)
     PAPER_SAMPLING.but(**changes)  # errors come before a model is loaded
@@ -80,6 +81,7 @@ def load_models(names: Sequence[str], flags: argparse.Namespace) -> "dict[str, P
         own = synth.sampling
         warn_of_sampling(changes, own, kind=synth.config.kind, model=title)
         synth.sampling = own.but(**changes)
+        overlap_of(synth.sampling, synth.config)  # raises ConfigError if it is impossible
         notice = "This model is untrained: it renders noise." if name == UNTRAINED else ""
         models[title] = PlayedModel(title, synth, notice, own.steps)
     return models

@@ -135,7 +135,8 @@ class PlayedNotes:
         begin = self.start - self._kept_seconds
         first = min((sound.onset_seconds for sound in self._sounding), default=begin)
         first = max(min(first, begin), begin - FAR_SECONDS)
-        origin = math.floor(first / unit_seconds) * unit_seconds
+        # Not before 0: less negative times are rounded as in a song.
+        origin = max(math.floor(first / unit_seconds), 0) * unit_seconds
         onset = np.array([sound.onset_seconds for sound in self._sounding])
         # Notes that go on are not seen to end.
         offset = np.array([min(sound.offset_seconds, end + 1.0) for sound in self._sounding])

@@ -40,8 +40,9 @@ def run(recipe: Recipe, maker: SongMaker, options: RunOptions) -> None:
     """
     deadline = time.monotonic() + 60 * options.minutes
     check_writable(options.out)
-    for name in (MODEL, STUDENT):
-        _check_replaceable(options.out / name)
+    for name, network in ((MODEL, "synthesizer"), (STUDENT, "student")):
+        if network in options.train:
+            _check_replaceable(options.out / name)
     log = RecipeLog(options.out / LOG)
     log.note(f"on {jax.devices()[0].device_kind}, {options.workers} processes render")
     songs = SongSupply(recipe, maker, options.workers)
@@ -78,7 +79,7 @@ def _train(
     log.note(str(songs.on_device))
     if synthesizer is not None:
         synthesizer.wait()
-    ends = _ends(recipe, options.train, deadline)
+    ends = networks_end(recipe, options.train, time.monotonic(), deadline)
     teacher = None
     if synthesizer is not None:
         teacher = synthesizer.train(ends["synthesizer"], log)
@@ -90,13 +91,21 @@ def _train(
     log.note("done")
 
 
-def _ends(recipe: Recipe, trained: Sequence[str], deadline: float) -> dict[str, float]:
-    """Returns the time at which the training of each network ends, on the monotonic clock."""
+def networks_end(
+    recipe: Recipe, trained: Sequence[str], begin: float, deadline: float
+) -> dict[str, float]:
+    """Returns the time at which the training of each network ends.
+
+    Args:
+        recipe: fractions of the time; they are relative to those of the networks that are trained.
+        trained: names of the networks.
+        begin: when the training begins.
+        deadline: when it ends.
+    """
     shares = {"student": recipe.student_share, "inverter": recipe.inverter_share}
     shares = {"synthesizer": 1 - sum(shares.values()), **shares}
     shares = {name: share for name, share in shares.items() if name in trained}
-    begin, whole = time.monotonic(), sum(shares.values())
-    done = itertools.accumulate(shares.values())
+    whole, done = sum(shares.values()), itertools.accumulate(shares.values())
     return {
         name: begin + part / whole * (deadline - begin)
         for name, part in zip(shares, done, strict=True)

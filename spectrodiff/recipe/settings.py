@@ -67,7 +67,8 @@ class Student:
     """Distillation of the trained synthesizer into one with few steps and no guidance.
 
     Attributes:
-        distillation: loss and conditions; the teacher is used with the recipe's sampling settings.
+        distillation: loss and conditions. The synthesizer teaches with the sampling settings of
+            the recipe, a given model with its own.
         sampling: settings that the student will be used with.
         optimization: optimizer and learning rate, which falls to zero as a cosine.
     """

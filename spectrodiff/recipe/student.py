@@ -6,6 +6,7 @@ import jax
 
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.parallel import make_mesh
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.recipe.log import RecipeLog
 from spectrodiff.recipe.settings import Recipe, RunOptions
 from spectrodiff.recipe.stages import run_stage
@@ -14,7 +15,6 @@ from spectrodiff.recipe.synthesizer import (
     Data,
     compile_buckets,
     denoising_task,
-    initial_params,
     programs,
     read_given,
     write_model,
@@ -25,7 +25,7 @@ from spectrodiff.training.examples import Examples
 from spectrodiff.training.state import TrainState
 from spectrodiff.training.task import Params, Scores
 from spectrodiff.training.tasks.distill import TEACHER, Distill
-from spectrodiff.training.tasks.teacher import Teacher
+from spectrodiff.training.tasks.teacher import Teacher, check_matches
 
 STUDENT = "student"
 
@@ -40,7 +40,8 @@ class StudentTraining:
         compilers: threads that compile the programs.
 
     Raises:
-        CheckpointError: if the model to start from cannot be read, or does not fit.
+        CheckpointError: if the model to start from cannot be read, or predicts something else.
+        ConfigError: if only the student is trained, and the model has other sizes or tokens.
     """
 
     def __init__(
@@ -53,9 +54,12 @@ class StudentTraining:
         self._recipe, self._songs = recipe, songs
         self._folder = options.out / STUDENT
         self._given = None
-        if "synthesizer" not in options.train:
-            self._given = initial_params(recipe, options, read_given(recipe, options))
-        self._task = _task(recipe)
+        sampling = recipe.sampling
+        if "synthesizer" not in options.train and (given := read_given(recipe, options)):
+            schedule = recipe.student.distillation.schedule
+            check_matches(given, recipe.config, recipe.tokenization, schedule)
+            self._given, sampling = given.params, given.sampling
+        self._task = _task(recipe, sampling)
         self._trainer = Trainer(
             self._task.config,
             self._loss,
@@ -98,8 +102,13 @@ class StudentTraining:
         write_model(self._recipe, state.ema, self._recipe.student.sampling, self._folder)
 
 
-def _task(recipe: Recipe) -> Distill:
-    """Returns the task; the parameters of the teacher are arguments of its loss."""
+def _task(recipe: Recipe, sampling: Sampling) -> Distill:
+    """Returns the task; the parameters of the teacher are arguments of its loss.
+
+    Args:
+        recipe: network and student.
+        sampling: settings that the teacher is used with.
+    """
     distillation, dtype = recipe.student.distillation, compute_type(recipe.precision)
     checkpoint = Checkpoint(
         config=recipe.config,
@@ -107,7 +116,7 @@ def _task(recipe: Recipe) -> Distill:
         prediction=distillation.prediction,
         schedule=distillation.schedule,
         tokenization=recipe.tokenization,
-        sampling=recipe.sampling,
+        sampling=sampling,
     )
     return Distill(
         config=recipe.config,

@@ -51,6 +51,15 @@ class Engine:
         """
         return self.config.target_frames - overlap_of(sampling, self.config)
 
+    def check_overlap(self, changed: Sampling, before: Sampling) -> None:
+        """Checks that the segments of a song stay where they are if its settings are changed.
+
+        Raises:
+            ConfigError: if their overlap is changed.
+        """
+        same = self.hop_frames(changed) == self.hop_frames(before)
+        require(same, "overlap", f"{before.overlap}, as in the song", changed.overlap)
+
     def segment_seconds(self, sampling: Sampling) -> float:
         """Returns the length of what a segment adds; see `hop_frames`."""
         return self.hop_frames(sampling) / FRAMES_PER_SECOND
@@ -79,16 +88,6 @@ class Engine:
                     song.parts.push(song.generate(model, tokens, jax.random.key(0)))
                 song.parts.finish()
                 yield bucket
-
-
-def check_overlap(changed: Sampling, before: Sampling) -> None:
-    """Checks that the segments of a song lie where they lay before its settings were changed.
-
-    Raises:
-        ConfigError: if their overlap is changed.
-    """
-    overlap = before.overlap
-    require(changed.overlap == overlap, "overlap", f"{overlap}, as in the song", changed.overlap)
 
 
 def check_seed(seed: object) -> int:

@@ -16,7 +16,7 @@ from spectrodiff.music.known_instruments import Adaptation, adapt, describe
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.played import NoteKey, PlayedNotes
 from spectrodiff.music.steering import Steering, check_steering
-from spectrodiff.synthesis.engine import Continuation, Engine, check_overlap, check_seed
+from spectrodiff.synthesis.engine import Continuation, Engine, check_seed
 from spectrodiff.synthesis.parts import Song
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Live:
 
     @property
     def segment_seconds(self) -> float:
-        """Length of a segment in seconds."""
+        """Seconds that a segment adds to the song."""
         return self._engine.segment_seconds(self._sampling)
 
     @property
@@ -173,7 +173,7 @@ class Live:
             ConfigError: if a setting is impossible.
         """
         changed = self._sampling.but(**sampling)
-        check_overlap(changed, self._sampling)
+        self._engine.check_overlap(changed, self._sampling)
         model = self._engine.segments(changed)
         seed = self._seed if seed is None else check_seed(seed)
         if steering is not None:

@@ -13,7 +13,7 @@ class Meter:
     Args:
         segments: number of segments to render.
         steps: sampling steps of a segment.
-        segment_seconds: length of a segment.
+        segment_seconds: length of what a segment adds to a song.
         enabled: False to show nothing.
     """
 

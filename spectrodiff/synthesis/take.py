@@ -12,7 +12,7 @@ from spectrodiff.music.known_instruments import Adaptation, adapt
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.steering import Course, Steering, check_steering
 from spectrodiff.music.tokenizer import SongTokens, tokenize_adapted
-from spectrodiff.synthesis.engine import Continuation, Engine, check_overlap, check_seed
+from spectrodiff.synthesis.engine import Continuation, Engine, check_seed
 from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.segments.model import overlap_of
 from spectrodiff.synthesis.songs import song_key
@@ -155,7 +155,7 @@ class Take:
             raise ConfigError("segment", expected, f"{segment!r}")
         seed = check_seed(self._seed if seed is None else seed)
         changed = self._sampling.but(**sampling)
-        check_overlap(changed, self._sampling)
+        self._engine.check_overlap(changed, self._sampling)
         model = self._engine.segments(changed)
         steering = check_steering(self._course.last if steering is None else steering)
         course = Course(steering)

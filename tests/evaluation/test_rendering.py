@@ -10,7 +10,7 @@ from spectrodiff.checkpoints import bundled
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.errors import CheckpointError, ConfigError
-from spectrodiff.diffusion.sampling import PAPER_SAMPLING
+from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
 from spectrodiff.evaluation.checksums import checkpoint_checksum
 from spectrodiff.evaluation.protocol import ALIGNED, EvaluationSong
 from spectrodiff.evaluation.rendering import (
@@ -230,6 +230,13 @@ def test_descriptions(tmp_path):
     # The model's own inverter, where it has one.
     own = ModelInfo("m", "0", dataclasses.replace(BARE.bare, inverter=file))
     assert describe(ROWS[0], own, "float32")["inverter"] == "inverter.onnx cbf43926"
+
+
+def test_the_protocol_counts_what_segments_add():
+    own = dataclasses.replace(BARE.bare, sampling=Sampling(overlap=5))
+    model, frames = ModelInfo("m", "0", own), own.config.target_frames
+    for settings, overlap in ((Evaluation(), 5), (Evaluation(overlap=3), 3)):
+        assert model.protocol(settings).segment_frames == frames - overlap
 
 
 def test_rows_that_need_a_model(caplog):

@@ -1,6 +1,7 @@
 """Checks of a recipe before any work: weights to start from, and files to replace."""
 
 import concurrent.futures
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +11,8 @@ from spectrodiff.checkpoints.bundled import WEIGHTS
 from spectrodiff.core.errors import CheckpointError, ConfigError, OutputError
 from spectrodiff.recipe.inverter import InverterTraining
 from spectrodiff.recipe.log import RecipeLog
-from spectrodiff.recipe.run import run
-from spectrodiff.recipe.settings import TINY, RunOptions
+from spectrodiff.recipe.run import networks_end, run
+from spectrodiff.recipe.settings import NETWORKS, TINY, RunOptions
 from spectrodiff.recipe.student import StudentTraining
 from spectrodiff.recipe.synthesizer import SynthesizerTraining
 
@@ -43,6 +44,8 @@ def test_a_student_needs_a_teacher(tmp_path):
         RunOptions(1.0, tmp_path, 1, train=("student", "inverter"))
     with pytest.raises(CheckpointError, match="prediction 'v', got 'eps'"):
         begin(StudentTraining, tmp_path, train=("student",), init_from="untrained")
+    with pytest.raises(ConfigError, match=r"Network\.\w+: expected .*, as of the teacher mini"):
+        begin(StudentTraining, tmp_path, train=("student",), init_from="mini")
 
 
 @pytest.mark.parametrize("name", ["model", "student"])
@@ -51,6 +54,20 @@ def test_a_folder_that_is_no_model_is_not_replaced(tmp_path, name):
     (tmp_path / name / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="a model to replace"):
         run(TINY, None, RunOptions(1.0, tmp_path, 1))
+
+
+@pytest.mark.parametrize(
+    ("trained", "ends"),
+    [
+        (NETWORKS, {"synthesizer": 52, "student": 72, "inverter": 100}),
+        (("inverter",), {"inverter": 100}),
+        (("student", "synthesizer"), {"synthesizer": 72.2, "student": 100}),
+    ],
+)
+def test_networks_are_trained_one_after_another(trained, ends):
+    """Checks the fractions of the time: 0.52, 0.2 and 0.28, or what they are of those trained."""
+    recipe = dataclasses.replace(TINY, student_share=0.2, inverter_share=0.28)
+    assert networks_end(recipe, trained, begin=0.0, deadline=100.0) == pytest.approx(ends, abs=0.1)
 
 
 def test_a_log_that_cannot_be_written(tmp_path):

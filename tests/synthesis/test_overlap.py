@@ -9,15 +9,17 @@ import pytest
 
 import spectrodiff as sd
 from spectrodiff.checkpoints.resolve import open_checkpoint
-from spectrodiff.core.errors import ConfigError
+from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.diffusion.sampler import Sampler, run, start
+from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.diffusion.schedule import CosineSchedule
 from spectrodiff.music.steering import Steering
 from spectrodiff.music.tokenizer import tokenize_song
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
 from spectrodiff.synthesis.segments.model import Known, SegmentBatch
 from spectrodiff.synthesis.songs import generate_songs
+from spectrodiff.synthesis.stems import render_stems
 from spectrodiff.synthesis.take import Take
 from spectrodiff.synthesis.tuning import CPU
 from tests.support.inverters import LoudnessInverter
@@ -151,6 +153,36 @@ def test_a_take_is_steered_where_its_segments_begin():
     with pytest.raises(ConfigError, match="overlap: expected 6, as in the song, got 0"):
         take.steer(1, overlap=0)
     assert len(np.concatenate([part.audio for part in parts])) == 16_000
+
+
+def test_times_of_segments(synth):
+    """The inverter looks three frames ahead."""
+    live = synth.live(overlap=6)
+    assert live.segment_seconds == pytest.approx(0.2)
+    assert live.latency_seconds == pytest.approx(0.2 + 0.06)
+    assert synth.segment_seconds == pytest.approx(0.32)
+
+
+def test_stems_overlap_as_the_song_does(synth):
+    stems = render_stems(synth, SONG, **FEW, overlap=5, seed=2)
+    first = SONG.select(SONG.program == 0)
+    alone = synth.render(dataclasses.replace(first, total_seconds=1.0), **FEW, overlap=5, seed=2)
+    np.testing.assert_allclose(stems.stems[0].log_mel, alone.log_mel, atol=1e-3)
+
+
+def test_the_place_of_too_many_notes():
+    """The third segment of 16 frames that share 4 adds the frames from 24 on, 0.48 s."""
+    chord = [(0.5, 0.6, 30 + key, 90, 0, False) for key in range(40)]
+    with pytest.raises(MidiError, match=r"in segment 2 \(from 0.48 s\)"):
+        tokenize_song(note_table(chord), max_tokens=32, segment_frames=16, overlap=4, strict=True)
+
+
+def test_an_autoregressive_model_ignores_the_overlap():
+    engine, _ = recorded_engine(kind="autoregressive", context_frames=0)
+    for overlap in (0, 9):
+        sampling = Sampling(overlap=overlap)
+        engine.check_overlap(sampling, Sampling())
+        assert engine.hop_frames(sampling) == 16
 
 
 def test_impossible_overlaps(synth):

@@ -80,7 +80,7 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="FRAMES",
         help="frames of 20 ms that a segment shares with the one before it, up to half a segment; "
-        "makes joins smoother, and adds as many frames to each segment",
+        "makes joins smoother; each segment then adds as many frames fewer",
     )
 
 

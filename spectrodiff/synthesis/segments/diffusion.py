@@ -251,8 +251,8 @@ def _noise(keys: jax.Array, number: int | jax.Array, frames: int, mels: int) -> 
 def _held(known: Known, x0: jax.Array) -> jax.Array:
     """Returns x0 [B, F, M] with the known frames, where there are some.
 
-    Every sampler then leads them from the noise to what is known, along the way that diffusion
-    takes, so that the other frames see them at the noise of each step.
+    The sampler then leads them from noise to what is known, so that at each step the other frames
+    see them with as much noise as they have themselves.
     """
     overlap = known.frames.shape[1]
     first = jnp.where(known.valid[:, None, None], known.frames, x0[:, :overlap])

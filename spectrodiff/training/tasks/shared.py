@@ -27,7 +27,7 @@ from spectrodiff.music.substitution import Register, choose
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION, Tokenization
 from spectrodiff.music.vocabulary import Vocabulary
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
-from spectrodiff.synthesis.segments.model import SegmentBatch, SegmentModel
+from spectrodiff.synthesis.segments.model import SegmentBatch, SegmentModel, overlap_of
 from spectrodiff.training.examples import Examples
 from spectrodiff.training.optimizers import FIXED
 from spectrodiff.training.task import Params, Rendered, Task
@@ -118,6 +118,9 @@ class DiffusionTask(SynthesizerTask):
 
     settings: DiffusionSettings
     sampling: Sampling = PAPER_SAMPLING
+
+    def __post_init__(self) -> None:
+        overlap_of(self.sampling, self.config)  # raises ConfigError if it is impossible
 
     def check_start(self, model: str, known: Description) -> None:
         """Checks prediction and noise schedule.
