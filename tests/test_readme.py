@@ -37,6 +37,7 @@ OTHER_PAGES = (
     "docs/api",
     "docs/architecture",
     "docs/evaluation",
+    "docs/five_instruments",
     "docs/how_it_works",
     "docs/installing",
     "docs/many_hosts",

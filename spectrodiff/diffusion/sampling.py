@@ -158,5 +158,5 @@ def combine(changes: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
 
 
 PAPER_SAMPLING = Sampling()
-# Best for small models; for measurements see `weights/README.md`.
+# Best for small models; for measurements see `docs/five_instruments.md`.
 FEW_STEPS = Sampling("dpmpp", steps=8, guidance=1.5)

@@ -1,9 +1,12 @@
 """A server with a short song, and its page in a browser."""
 
+import dataclasses
 import signal
 
 import pytest
 
+from spectrodiff.checkpoints.layouts.store import save_model
+from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.music.midi.writer import write_midi
 from tests.support.browser import EXECUTABLE
 from tests.support.notation import note_table
@@ -13,7 +16,7 @@ from tests.support.player_page import RECORD_STARTS, SECONDS, PlayerPage
 
 @pytest.fixture(scope="package")
 def page_song(tmp_path_factory):
-    """A song of piano, trumpet (which `mini` replaces) and drums (which it leaves out)."""
+    """A song of piano, trumpet (which the model replaces) and drums (which it leaves out)."""
     rows = [(0.0, 1.0, 48, 60, 0, False), (13.5, SECONDS, 60, 60, 0, False)]
     rows += [(0.5 * k, 0.5 * k + 0.45, 60 + k % 12, 90, 0, False) for k in range(27)]
     rows += [(k, k + 0.9, 67 + k % 5, 80, 56, False) for k in range(13)]
@@ -24,8 +27,18 @@ def page_song(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def page_server(page_song):
-    server = Server(str(page_song), "--model", "mini", "--model", "untrained")
+def page_model(tmp_path_factory):
+    """The bundled model, with five of its instruments and no drums."""
+    mini = open_checkpoint("mini")
+    few = dataclasses.replace(mini.tokenization, programs=(0, 24, 33, 48, 73), drums=())
+    folder = tmp_path_factory.mktemp("models") / "mini"
+    save_model(dataclasses.replace(mini, tokenization=few), folder, "float16")
+    return str(folder)
+
+
+@pytest.fixture(scope="package")
+def page_server(page_song, page_model):
+    server = Server(str(page_song), "--model", page_model, "--model", "untrained")
     yield server
     # Tests of the server itself stop it with patience.
     server.stop(signal.SIGKILL)

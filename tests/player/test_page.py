@@ -5,7 +5,7 @@ import pytest
 from tests.support.midi import meta, midi_bytes, off, on
 from tests.support.player_page import SECONDS, PlayerPage
 
-SEGMENT_SECONDS = 1.28
+SEGMENT_SECONDS = 2.24
 FRAME_SECONDS = 0.02
 COMPLETE = "player.complete()"
 
@@ -229,7 +229,7 @@ def test_settings_hold_for_all_when_rendered_from_the_start(page):
     assert page.run("player.take().kept_samples") == 0
     [body] = page.run("sent")
     assert body["segment"] == 0
-    assert body["settings"] == {"steps": 2, "guidance": 1.0, "seed": 7}
+    assert body["settings"] == {"steps": 4, "guidance": 1.0, "seed": 7}
     assert page.run("player.position()") < 0.8
     page.wait_for("player.state() === 'playing' && player.position() > 0.2")
 

@@ -114,7 +114,7 @@ def test_the_script_needs_nothing_of_this_package(mini, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     with wave.open(str(tmp_path / "song.wav")) as file:
-        assert (file.getframerate(), file.getnframes()) == (16_000, 2 * 64 * 320)
+        assert (file.getframerate(), file.getnframes()) == (16_000, 2 * 112 * 320)
 
 
 def test_without_an_inverter_the_script_writes_features(tmp_path):
@@ -160,8 +160,8 @@ def test_an_autoregressive_model_has_no_graphs(tmp_path):
 
 def test_settings_are_written_in_full(mini):
     settings = json.loads((mini / "settings.json").read_text())
-    assert settings["tokenization"]["programs"] == [0, 24, 33, 48, 73]
-    assert [step["time"] for step in settings["steps"]] == [1.0, 0.5]
+    assert len(settings["tokenization"]["programs"]) == 34
+    assert [step["time"] for step in settings["steps"]] == [1.0, 0.75, 0.5, 0.25]
     assert {path.name for path in mini.iterdir()} == {
         "settings.json",
         "render.py",
