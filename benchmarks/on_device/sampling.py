@@ -122,6 +122,7 @@ class SamplingBench:
             _first_carry(keys, config.target_frames, config.mel_bins),
             memory,
             keys,
+            None,  # no known frames
             model._table,
             model._films,
             model._weights,

@@ -95,7 +95,7 @@ def test_bill_of_materials_lists_what_is_installed(wheel, tmp_path):
     assert hashes["spectrodiff", version] == {hashlib.sha256(wheel.read_bytes()).hexdigest()}
     weights = ROOT / "spectrodiff" / "weights"
     files = [*weights.rglob("*.safetensors"), *(ROOT / "examples").glob("*.mid")]
-    assert len(files) == 7
+    assert len(files) == 8
     for file in files:
         place = file.relative_to(ROOT).as_posix().removeprefix("spectrodiff/")
         expected = {hashlib.sha256(file.read_bytes()).hexdigest()}

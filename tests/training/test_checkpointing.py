@@ -162,8 +162,8 @@ def test_a_run_of_a_later_version_is_not_changed(run, tmp_path):
     folder = tmp_path / "later"
     shutil.copytree(run[0], folder)
     described = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(later := json.dumps({**described, "format": 5}))
-    with pytest.raises(CheckpointError, match="format = 1 or 2 or 3 or 4, got 5"):
+    (folder / "run.json").write_text(later := json.dumps({**described, "format": 6}))
+    with pytest.raises(CheckpointError, match="format = 1 or 2 or 3 or 4 or 5, got 6"):
         open_run(folder, settings(), write=True)
     assert (folder / "run.json").read_text() == later
 
