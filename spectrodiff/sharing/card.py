@@ -170,12 +170,13 @@ def _diffusion(checkpoint: Checkpoint) -> Iterable[tuple[str, str]]:
     evaluations = sum(each.evaluations for each in branches)
     guided = any(each != UNGUIDED for each in branches)
     guidance = f"guidance {sampling.guidance:g}" if guided else "no guidance"
+    shared = f"; segments share {sampling.overlap} frames" if sampling.overlap else ""
     return [
         ("prediction, schedule", f"{checkpoint.prediction}, {checkpoint.schedule}"),
         (
             "sampling",
             f"{sampling.sampler}, {_count(sampling.steps, 'step')}, {guidance}: "
-            f"{_count(evaluations, 'evaluation')} of the network per segment",
+            f"{_count(evaluations, 'evaluation')} of the network per segment{shared}",
         ),
     ]
 

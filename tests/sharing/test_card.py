@@ -77,6 +77,14 @@ def test_facts_of_the_model_and_its_run():
     assert "--model me/it@v2 " in text
 
 
+def test_segments_that_overlap():
+    sampling = dataclasses.replace(MODEL.sampling, overlap=8)
+    text = write_card(Card("A", dataclasses.replace(MODEL, sampling=sampling), "me/it"))
+    assert rows(text)["sampling"].endswith(
+        "evaluations of the network per segment; segments share 8 frames"
+    )
+
+
 def test_data_with_its_licenses():
     text = write_card(Card("A model", MODEL, origin=ORIGIN))
     assert re.search(
