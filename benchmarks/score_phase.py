@@ -14,23 +14,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import librosa
 import numpy as np
 from listening.onsets import NoteDetector
 from listening.songs import FORMS, BenchSong, bench_songs
 from listening.sources import Renderings, SoundfontSource, open_source
 
-from spectrodiff.audio.features import SYNTHESIS
 from spectrodiff.commands import program
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.evaluation.metrics.signal_distances import aligned_log_mel_l1, blockwise_log_mel
 from spectrodiff.inverter import GriffinLim
-from spectrodiff.inverter.griffin_lim import (
-    _EDGE_FRAMES,
-    _HOP_SAMPLES,
-    _double_rate,
-    _linear_magnitudes,
-)
 from spectrodiff.music.notes import Notes
 
 HELD_BACK = Path(__file__).parents[1] / "examples" / "held_back" / "test"
@@ -39,13 +31,6 @@ HIGHEST_HERTZ = 7500.0
 ATTACK_SECONDS, RELEASE_SECONDS = 0.005, 0.05
 GROUPS = ("held back", "bands")
 COLUMNS = ("onset F1", "log-mel L1")
-FIRST = (SYNTHESIS.fft_samples - SYNTHESIS.frame_samples) // 2 + _EDGE_FRAMES * HOP_SAMPLES
-TRANSFORM = {
-    "n_fft": SYNTHESIS.fft_samples,
-    "hop_length": _HOP_SAMPLES,
-    "win_length": SYNTHESIS.frame_samples,
-    "center": False,
-}
 
 Invert = Callable[[BenchSong, np.ndarray], np.ndarray]
 
@@ -101,19 +86,10 @@ def score(
 def guided(iterations: int) -> Invert:
     """Returns an inverter whose first phases are those of the notes."""
 
+    inverter = GriffinLim(iterations, momentum=0.0)
+
     def invert(song: BenchSong, log_mel: np.ndarray) -> np.ndarray:
-        padded = np.pad(log_mel, ((_EDGE_FRAMES, _EDGE_FRAMES), (0, 0)), mode="edge")
-        magnitudes = _double_rate(_linear_magnitudes(np.exp(padded))).T
-        length = FIRST + len(log_mel) * HOP_SAMPLES
-        tones = np.zeros(length + SYNTHESIS.fft_samples * 4, np.float32)
-        tones[FIRST:length] = play(song.notes, length - FIRST)
-        spectrum = librosa.stft(tones, **TRANSFORM)[:, : magnitudes.shape[1]]
-        spectrum = magnitudes * np.exp(1j * np.angle(spectrum))
-        for _ in range(iterations):
-            consistent = librosa.stft(librosa.istft(spectrum, **TRANSFORM), **TRANSFORM)
-            spectrum = magnitudes * np.exp(1j * np.angle(consistent))
-        audio: np.ndarray = librosa.istft(spectrum, **TRANSFORM)[FIRST:length]
-        return audio.astype(np.float32)
+        return inverter.with_phases_of(play(song.notes, len(log_mel) * HOP_SAMPLES), log_mel)
 
     return invert
 

@@ -58,16 +58,31 @@ class GriffinLim(Inverter):
         Raises:
             AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
         """
+        return self.with_phases_of(None, log_mel)
+
+    def with_phases_of(self, tones: np.ndarray | None, log_mel: np.ndarray) -> Audio:
+        """Inverts log-mel as a call does, beginning with the phases of other audio.
+
+        Args:
+            tones: [frames * 320]; None for pulses, as in a call.
+            log_mel: unscaled log-mel [frames, 128].
+
+        Raises:
+            AudioError: as in a call.
+        """
         log_mel = check_log_mel(log_mel)
         padded = np.pad(log_mel, ((_EDGE_FRAMES, _EDGE_FRAMES), (0, 0)), mode="edge")
         magnitudes = _double_rate(_linear_magnitudes(np.exp(padded)))
-        audio = self._reconstruct(magnitudes.T)
         # librosa centers the window in the Fourier frame; in the features it is at the start.
         first = (SYNTHESIS.fft_samples - SYNTHESIS.frame_samples) // 2 + _EDGE_FRAMES * HOP_SAMPLES
+        if tones is not None:
+            # More than the edges need; what is too much is cut off.
+            tones = np.pad(tones, (first, 4 * SYNTHESIS.fft_samples))
+        audio = self._reconstruct(magnitudes.T, tones)
         return audio[first : first + len(log_mel) * HOP_SAMPLES]
 
     def _reconstruct(
-        self, magnitudes: Float32[np.ndarray, "bins frames"]
+        self, magnitudes: Float32[np.ndarray, "bins frames"], tones: np.ndarray | None
     ) -> Float32[np.ndarray, " samples"]:
         """Returns audio whose short-time magnitudes approximate the given ones."""
         import librosa
@@ -78,9 +93,13 @@ class GriffinLim(Inverter):
             "win_length": SYNTHESIS.frame_samples,
             "center": False,
         }
-        # A delay by half the Fourier frame is a change of sign from bin to bin.
-        pulse = (-1.0) ** np.arange(len(magnitudes), dtype=np.float32)
-        spectrum = (magnitudes * pulse[:, np.newaxis]).astype(np.complex64)
+        if tones is None:
+            # A delay by half the Fourier frame is a change of sign from bin to bin.
+            phases = ((-1.0) ** np.arange(len(magnitudes), dtype=np.float32))[:, np.newaxis]
+        else:
+            first = librosa.stft(tones, **transform)[:, : magnitudes.shape[1]]
+            phases = np.exp(1j * np.angle(first))
+        spectrum = (magnitudes * phases).astype(np.complex64)
         consistent = np.zeros_like(spectrum)
         inertia = self.momentum / (1 + self.momentum)
         for _ in range(self.iterations):

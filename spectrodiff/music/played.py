@@ -135,7 +135,7 @@ class PlayedNotes:
         begin = self.start - self._kept_seconds
         first = min((sound.onset_seconds for sound in self._sounding), default=begin)
         first = max(min(first, begin), begin - FAR_SECONDS)
-        # Not before 0: less negative times are rounded as in a song.
+        # Not before the song, whose times would then be rounded differently.
         origin = max(math.floor(first / unit_seconds), 0) * unit_seconds
         onset = np.array([sound.onset_seconds for sound in self._sounding])
         # Notes that go on are not seen to end.

@@ -229,8 +229,8 @@ class Live:
         self._chosen |= {r.program: r.replaced_by for r in adaptation.replacements}
         self._report(adaptation)
         events = tokenization.index(adaptation.notes)
-        frame = self._taken_segments * hop - round(origin * FRAMES_PER_SECOND)
-        frame -= config.target_frames - hop
+        start = self._taken_segments * hop - self._model.overlap
+        frame = start - round(origin * FRAMES_PER_SECOND)
         segment = events.segment(frame, config.note_tokens, config.target_frames)
         if segment.left_out_events:
             logger.warning("live: too many notes at once; %d are left out", segment.left_out_events)

@@ -81,21 +81,31 @@ def generate_segments(
     Returns:
         The scaled features that the segments add, [B, F - O, M], and `past` for those that follow.
     """
-    config, overlap = model.config, model.overlap
-    context, known, keys = _conditions(past, song_keys, number, config.context_frames, overlap)
-    lead = max(past.shape[1] - overlap, 0)
-    size = len(past)
-    batch = SegmentBatch(
+    overlap = model.overlap
+    features = model(_batch(model, rows, past, song_keys, number), on_steps)
+    if overlap:
+        features = features[:, overlap:]
+    return features, _newest(past, features, model.config.context_frames + overlap)
+
+
+def _batch(
+    model: SegmentModel,
+    rows: Sequence[np.ndarray],
+    past: jax.Array | np.ndarray,
+    song_keys: jax.Array,
+    number: int,
+) -> SegmentBatch:
+    """Returns the conditioning of the next segments; the arguments are those above."""
+    size, frames, overlap = len(past), model.config.context_frames, model.overlap
+    context, known, keys = _conditions(past, song_keys, number, frames, overlap)
+    valid = max(past.shape[1] - overlap, 0)
+    return SegmentBatch(
         tokens=_padded(rows, size, model),
         context=context,
-        context_mask=np.tile(np.arange(config.context_frames) < lead, (size, 1)),
+        context_mask=np.tile(np.arange(frames) < valid, (size, 1)),
         keys=keys,
         known=Known(known, np.full(size, past.shape[1] > 0)) if overlap else None,
     )
-    features = model(batch, on_steps)
-    if overlap:
-        features = features[:, overlap:]
-    return features, _newest(past, features, config.context_frames + overlap)
 
 
 def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -114,15 +124,12 @@ def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
 
 def first_batch(model: SegmentModel, songs: Sequence[np.ndarray]) -> SegmentBatch:
     """Returns the first segments of some songs, for measuring speed; keys are not the songs'."""
-    config = model.config
     size = _batch_size(len(songs), model.num_devices)
-    return SegmentBatch(
-        tokens=_padded([song[0] for song in songs], size, model),
-        context=jnp.zeros((size, config.context_frames, config.mel_bins)),
-        context_mask=np.zeros((size, config.context_frames), bool),
-        keys=jax.random.split(jax.random.key(0), size),
-        known=_nothing_known(size, model),
+    past, keys = (
+        jnp.zeros((size, 0, model.config.mel_bins)),
+        jax.random.split(jax.random.key(0), size),
     )
+    return _batch(model, [song[0] for song in songs], past, keys, 0)
 
 
 def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
@@ -140,13 +147,6 @@ def _conditions(
     end = max(past.shape[1] - overlap, 0)
     context = past[:, max(end - frames, 0) : end]
     return _filled(context, frames), _filled(past[:, end:], overlap), keys
-
-
-def _nothing_known(size: int, model: SegmentModel) -> Known | None:
-    if not model.overlap:
-        return None
-    frames = jnp.zeros((size, model.overlap, model.config.mel_bins))
-    return Known(frames, np.zeros(size, bool))
 
 
 @functools.partial(jax.jit, static_argnums=2)

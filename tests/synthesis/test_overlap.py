@@ -65,7 +65,7 @@ class CountingSegments:
     def __call__(self, batch, on_steps=None):
         del on_steps
         first = 3 * len(self.told) - 1
-        known = np.asarray(batch.known.frames)[0, np.repeat(batch.known.valid[0], 1), 0]
+        known = np.asarray(batch.known.frames)[0, :, 0] if batch.known.valid[0] else []
         self.told.append((np.asarray(batch.context)[0, batch.context_mask[0], 0], known))
         return jnp.tile(jnp.arange(first, first + 4.0)[None, :, None], (1, 1, 128))
 
