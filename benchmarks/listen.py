@@ -34,6 +34,7 @@ from listening.tables import Results, comparison, inverter_rows, make_rows, tabl
 
 from spectrodiff.audio.files import write_audio
 from spectrodiff.commands import program
+from spectrodiff.commands.shared.parser import YesNo
 from spectrodiff.core.constants import SAMPLE_RATE
 from spectrodiff.core.files import atomic_file, check_writable
 from spectrodiff.core.runtime import enable_compilation_cache
@@ -70,6 +71,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("model", nargs="?", help="model as spectrodiff.load takes it, or soundfont:FILE")
     add("--inverter", help="inverter instead of the model's")
+    add("--score_phases", action=YesNo, default=None, help="phases from the notes, or not")
     add("--form", choices=FORMS, default="short", help="amount of music")
     add("--steps", type=int, help="number of sampling steps instead of the model's")
     add("--guidance", type=float, help="guidance weight instead of the model's")
@@ -97,6 +99,7 @@ def run(flags: argparse.Namespace) -> Results:
         flags.model,
         cache,
         inverter=flags.inverter,
+        score_phases=flags.score_phases,
         changes={"steps": flags.steps, "guidance": flags.guidance},
         seed=flags.seed,
         batch_size=flags.batch_size,

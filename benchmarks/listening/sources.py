@@ -90,6 +90,7 @@ def open_source(
     cache: Path,
     *,
     inverter: str | None,
+    score_phases: bool | None = None,
     changes: SamplingChanges,
     seed: int,
     batch_size: int,
@@ -101,6 +102,7 @@ def open_source(
         name: "soundfont:FILE", or a model as `spectrodiff.load` takes it.
         cache: folder of rendered songs.
         inverter: None for that of the model.
+        score_phases: as `spectrodiff.load` takes it.
         changes: of the model's sampling.
         seed: of sampling.
         batch_size: number of songs rendered in one batch.
@@ -113,7 +115,7 @@ def open_source(
     if name.startswith(SOUNDFONT_PREFIX):
         chosen = open_inverter(inverter or default_name())
         return SoundfontSource(name.removeprefix(SOUNDFONT_PREFIX), cache, gain, chosen)
-    synth = sd.load(name, inverter=inverter)
+    synth = sd.load(name, inverter=inverter, score_phases=score_phases)
     return ModelSource(name, cache, synth, synth.sampling.but(**changes), seed, batch_size)
 
 
@@ -259,7 +261,7 @@ def invert_reference(
 def audio_of(inverter: Inverter, log_mel: np.ndarray, song: BenchSong) -> np.ndarray:
     """Inverts the features of a song, float32 [samples] of its length."""
     samples = round(song.notes.total_seconds * SAMPLE_RATE)
-    return invert(inverter, log_mel)[:samples]
+    return invert(inverter, log_mel, song.notes)[:samples]
 
 
 def _check_gain(samples: np.ndarray, song: BenchSong, gain: float) -> None:

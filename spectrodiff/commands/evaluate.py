@@ -25,6 +25,7 @@ from spectrodiff.commands.shared.flags import (
     add_out,
     add_precision,
     add_process_flags,
+    add_score_phases,
     add_seed,
 )
 from spectrodiff.commands.shared.parser import Parser
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     from spectrodiff.evaluation.speed import SpeedMeter
     from spectrodiff.evaluation.summary import Summarizer
     from spectrodiff.evaluation.yardstick import with_soundfonts
+    from spectrodiff.inverter import ScorePhases
     from spectrodiff.report import markdown_table, write_report
     from spectrodiff.synthesis.loading import load
 
@@ -82,19 +84,27 @@ def main(arguments: Sequence[str]) -> None:
     corpora = [dataclasses.replace(corpus, protocol=protocol) for corpus in corpora]
     rows = with_soundfonts(settings.wanted_rows())
     assert settings.program_map is not None
+    inverters = rendering.Inverters(model, devices[0].platform)
+    scored = {
+        row.name
+        for row in rows
+        if row.source in ("model", "encoded") and isinstance(inverters(row), ScorePhases)
+    }
     descriptions = {
-        row.name: rendering.describe(row, model, settings.precision, settings.program_map)
+        row.name: rendering.describe(
+            row,
+            model,
+            settings.precision,
+            settings.program_map,
+            score_phases=row.name in scored,
+        )
         for row in rows
     }
-    inverters = rendering.Inverters(model, devices[0].platform)
-    for row in rows:
-        if row.source in ("model", "encoded"):
-            inverters(row.inverter)
     # Loaded only if there is audio to render.
     synthesizer = functools.cache(
         lambda: load(
             flags.model,
-            inverter=inverters(settings.inverter),
+            inverter=inverters(settings),
             precision=settings.precision,
             devices=devices,
             tokenization={"program_map": settings.program_map},
@@ -160,6 +170,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add_data_dir(parser)
     add_out(parser, "folder of the report, new or to be continued", required=True)
     add_inverter(parser)
+    add_score_phases(parser)
     add_seed(parser, "the noise", default=None)
     add_precision(parser, default=None)
     add_batch_size(parser, 8)
@@ -190,7 +201,7 @@ def configure(flags: argparse.Namespace) -> "Evaluation":
         (Evaluation, Row, *RUN_SETTINGS), flags.gin_file, flags.gin_bindings, folder=str(CONFIGS)
     )
     datasets = tuple(flags.dataset) if flags.dataset else None
-    names = ("seed", "inverter", "precision", "batch_size")
+    names = ("seed", "inverter", "score_phases", "precision", "batch_size")
     given = {name: getattr(flags, name) for name in names}
     settings = gin_files.filled(Evaluation, datasets=datasets, split=flags.split, **given)
     # Times belong to the number of steps.

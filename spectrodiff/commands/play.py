@@ -15,6 +15,7 @@ from spectrodiff.commands.shared.flags import (
     add_max_minutes,
     add_model,
     add_precision,
+    add_score_phases,
     check_max_minutes,
 )
 from spectrodiff.commands.shared.parser import Parser
@@ -77,7 +78,13 @@ def load_models(names: Sequence[str], flags: argparse.Namespace) -> "dict[str, P
     for name in dict.fromkeys(names):
         title = shown(name)
         logger.info("loading %s", printable(title))
-        synth = load(name, inverter=flags.inverter, precision=flags.precision, devices=devices)
+        synth = load(
+            name,
+            inverter=flags.inverter,
+            score_phases=flags.score_phases,
+            precision=flags.precision,
+            devices=devices,
+        )
         own = synth.sampling
         warn_of_sampling(changes, own, kind=synth.config.kind, model=title)
         synth.sampling = own.but(**changes)
@@ -99,6 +106,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     note = f"can be repeated to choose on the page (default: {default_model()})"
     add_model(parser, note, action="append")
     add_inverter(parser)
+    add_score_phases(parser)
     add(
         "--host",
         default="127.0.0.1",

@@ -29,6 +29,7 @@ from spectrodiff.commands.shared.flags import (
     add_model,
     add_out,
     add_precision,
+    add_score_phases,
     add_seed,
     check_max_minutes,
 )
@@ -65,6 +66,7 @@ class Rendering:
 
     model: str = default_model()
     inverter: str | None = None
+    score_phases: bool | None = None
     seed: int = 0
     batch_size: int = 8
     device: str = "auto"
@@ -128,6 +130,7 @@ def render(
     synth = load(
         rendering.model,
         inverter=rendering.inverter,
+        score_phases=rendering.score_phases,
         precision=rendering.precision,
         devices=find_devices(rendering.device),
         tokenization=settings.tokenization,
@@ -249,6 +252,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     model = parser.add_argument_group("model")
     add_model(model, f"the one that renders (default: {defaults.model})")
     add_inverter(model)
+    add_score_phases(model)
     add_seed(model, "the noise", default=None)
     add_sampling_flags(parser)
 

@@ -33,6 +33,7 @@ from spectrodiff.evaluation.yardstick import render_with_soundfont
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name
 from spectrodiff.models.config import SIZES
+from spectrodiff.music.notes import Notes
 from spectrodiff.music.programs import ProgramMap
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.loading import make_inverter
@@ -87,7 +88,12 @@ class ModelInfo:
 
 
 def describe(
-    row: Row, model: ModelInfo, precision: str, program_map: ProgramMap | None = None
+    row: Row,
+    model: ModelInfo,
+    precision: str,
+    program_map: ProgramMap | None = None,
+    *,
+    score_phases: bool = False,
 ) -> Description:
     """Returns all settings that the audio of a row depends on.
 
@@ -96,6 +102,7 @@ def describe(
         model: model that renders it.
         precision: precision of the computation.
         program_map: instruments that songs are rendered with; None for those of the model.
+        score_phases: whether the inverter of the row takes phases from the notes.
 
     Raises:
         ConfigError: for an impossible sampler, or a row that needs a model if there is none.
@@ -108,6 +115,8 @@ def describe(
         return {"source": "soundfont", "soundfont": name}
     name = model.inverter_name(row)
     inverter = name if name == GRIFFIN_LIM else f"{Path(name).name} {path_checksum(name)}"
+    if score_phases:
+        inverter += ", phases from the score"
     if row.source == "encoded":
         return {"source": "encoded", "inverter": inverter}
     if model.name is None:
@@ -139,18 +148,21 @@ class Inverters:
     """
 
     def __init__(self, model: ModelInfo, platform: str) -> None:
-        self._open = functools.cache(lambda name: make_inverter(name, model.bare, platform))
+        self._open = functools.cache(
+            lambda name, score_phases: make_inverter(
+                name, model.bare, platform, score_phases=score_phases
+            )
+        )
 
-    def __call__(self, name: str | None) -> Inverter:
-        """Returns an inverter; logs if it is Griffin-Lim because there is no other.
+    def __call__(self, settings: Row | Evaluation) -> Inverter:
+        """Returns the inverter of a row or of a whole evaluation.
 
-        Args:
-            name: an ONNX file or "griffin-lim"; None for the inverter of the model.
+        Logs if it is Griffin-Lim because there is no other.
 
         Raises:
             CheckpointError: if it is missing or damaged.
         """
-        inverter: Inverter = self._open(name)
+        inverter: Inverter = self._open(settings.inverter, settings.score_phases)
         return inverter
 
 
@@ -162,7 +174,7 @@ class Renderer:
         root: folder of the evaluation.
         rows: rows of the tables.
         descriptions: descriptions of the rows, by name.
-        inverters: inverters by name.
+        inverters: returns the inverter of a row.
         synthesizer: function that loads the model on its first call.
         batch_size: number of songs that are rendered together.
         progress: whether to show progress.
@@ -171,7 +183,7 @@ class Renderer:
     root: Path
     rows: Sequence[Row]
     descriptions: Mapping[str, Description]
-    inverters: Callable[[str | None], Inverter]
+    inverters: Callable[[Row], Inverter]
     synthesizer: Callable[[], Synthesizer]
     batch_size: int
     progress: bool
@@ -202,7 +214,7 @@ class Renderer:
                     else:
                         num_samples = corpus.protocol.rendered_samples(len(song.audio))
                         log_mel = corpus.protocol.encoded(blockwise_log_mel(song.audio))
-                        self._invert(files, row, log_mel, num_samples)
+                        self._invert(files, row, log_mel, song.notes, num_samples)
                 bar.advance()
 
     def model(self, corpus: EvaluationCorpus, share: Sequence[int]) -> None:
@@ -228,7 +240,8 @@ class Renderer:
                     continue
                 for row in missing:
                     num_samples = corpus.protocol.rendered_samples(len(song.audio))
-                    self._invert(files, row, read_array(files.features(key)), num_samples)
+                    log_mel = read_array(files.features(key))
+                    self._invert(files, row, log_mel, song.notes, num_samples)
             if waiting:
                 lengths = [corpus.protocol.count_segments(song) for song in songs]
                 places = whole_batches(lengths, self.batch_size, waiting)
@@ -262,14 +275,17 @@ class Renderer:
             if files.features(key).is_file():
                 continue  # rendered only since it belongs to a batch
             for row in rows:
-                if self.inverters(row.inverter) is synthesizer.inverter:
+                if self.inverters(row) is synthesizer.inverter:
                     files.write_audio(row, result.audio)
                 else:
-                    self._invert(files, row, result.log_mel, len(result.audio))
+                    notes, samples = songs[place].notes, len(result.audio)
+                    self._invert(files, row, result.log_mel, notes, samples)
             write_array(files.features(key), result.log_mel)
 
-    def _invert(self, files: SongFiles, row: Row, log_mel: np.ndarray, num_samples: int) -> None:
-        audio = invert(self.inverters(row.inverter), log_mel)
+    def _invert(
+        self, files: SongFiles, row: Row, log_mel: np.ndarray, notes: Notes, num_samples: int
+    ) -> None:
+        audio = invert(self.inverters(row), log_mel, notes)
         files.write_audio(row, audio[:num_samples])
 
     def _rows_by_features(self) -> dict[str, list[Row]]:

@@ -58,6 +58,8 @@ class Row:
         seed: seed of the sampling; None for that of `Evaluation`.
         inverter: an .onnx file or "griffin-lim"; None for that of `Evaluation`. Rows that differ
             only in the inverter share their features.
+        score_phases: whether tones get their phases from the notes, as `spectrodiff.load` takes it;
+            None for the setting of `Evaluation`.
         soundfont: .sf2 or .sf3 file of a row "soundfont"; None for TimGM6mb, which comes with the
             package pretty_midi.
     """
@@ -78,6 +80,7 @@ class Row:
     overlap: int | None = None
     seed: int | None = None
     inverter: str | None = None
+    score_phases: bool | None = None
     soundfont: str | None = None
 
     def __post_init__(self) -> None:
@@ -128,6 +131,8 @@ class Evaluation:
     program_map: ProgramMap | None = None
     seed: int = 0
     inverter: str | None = None  # an .onnx file or "griffin-lim"; None for the model's own
+    # Whether tones get their phases from the notes; None for where the kind of inverter needs it.
+    score_phases: bool | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     batch_size: int = 8  # number of songs that are rendered together
 
@@ -185,8 +190,9 @@ class Evaluation:
         return _sampling_of(self)
 
     def _complete(self, row: Row) -> Row:
-        own = {"seed": row.seed, "inverter": row.inverter}
-        ours = {"seed": self.seed, "inverter": self.inverter}
+        names = ("seed", "inverter", "score_phases")
+        own = {name: getattr(row, name) for name in names}
+        ours = {name: getattr(self, name) for name in names}
         own_overlap = row.overlap in (None, self.overlap)
         expected = f"{self.overlap}, as in the whole evaluation"
         require(own_overlap, f"Row.overlap of {row.name}", expected, row.overlap)

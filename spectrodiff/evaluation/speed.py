@@ -19,6 +19,7 @@ from spectrodiff.evaluation.results import Speed
 from spectrodiff.evaluation.settings import Row
 from spectrodiff.evaluation.store import Description, feature_key
 from spectrodiff.inverter import Inverter, invert
+from spectrodiff.music.notes import Notes
 from spectrodiff.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class SpeedMeter:
     Attributes:
         path: path of the file.
         synthesizer: function that loads the model on its first call.
-        inverters: inverters by name.
+        inverters: returns the inverter of a row.
         song: song to render.
         segments: number of segments to time.
         device: name of the device.
@@ -47,7 +48,7 @@ class SpeedMeter:
 
     path: Path
     synthesizer: Callable[[], Synthesizer]
-    inverters: Callable[[str | None], Inverter]
+    inverters: Callable[[Row], Inverter]
     song: EvaluationSong
     segments: int
     device: str
@@ -96,8 +97,8 @@ class SpeedMeter:
             log_mel = blockwise_log_mel(self.song.audio)
         if not len(log_mel):
             return None
-        inverter = self.inverters(row.inverter)
-        inversion_seconds = time_inversion(inverter, log_mel)
+        inverter = self.inverters(row)
+        inversion_seconds = time_inversion(inverter, log_mel, self.song.notes)
         seconds = len(log_mel) * HOP_SAMPLES / SAMPLE_RATE
         return Speed(
             features=seconds / sampling_seconds if sampling_seconds else None,
@@ -131,9 +132,9 @@ def time_sampling(
     return np.concatenate(sampled[1:]), moments[-1] - moments[0]
 
 
-def time_inversion(inverter: Inverter, log_mel: np.ndarray) -> float:
+def time_inversion(inverter: Inverter, log_mel: np.ndarray, notes: Notes) -> float:
     """Returns the time in seconds of inverting features, unscaled [frames, 128], a second time."""
-    invert(inverter, log_mel)
+    invert(inverter, log_mel, notes)
     begin = time.perf_counter()
-    invert(inverter, log_mel)
+    invert(inverter, log_mel, notes)
     return time.perf_counter() - begin

@@ -3,6 +3,7 @@
 from spectrodiff.inverter.base import Inverter
 from spectrodiff.inverter.griffin_lim import GriffinLim
 from spectrodiff.inverter.onnx import OnnxInverter
+from spectrodiff.inverter.score_phases import ScorePhases
 from spectrodiff.inverter.windows import InversionStream, invert
 
-__all__ = ["GriffinLim", "InversionStream", "Inverter", "OnnxInverter", "invert"]
+__all__ = ["GriffinLim", "InversionStream", "Inverter", "OnnxInverter", "ScorePhases", "invert"]

@@ -36,6 +36,11 @@ class Inverter(abc.ABC):
         """Parts that are inverted separately start at multiples of this number of frames."""
         return 1
 
+    @property
+    def needs_phases(self) -> bool:
+        """True if tones gain from the phases of notes, where these are known; see `ScorePhases`."""
+        return False
+
     @abc.abstractmethod
     def __call__(self, log_mel: np.ndarray) -> Audio:
         """Inverts a spectrogram.

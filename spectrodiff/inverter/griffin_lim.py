@@ -1,22 +1,19 @@
 """Inversion without a trained model: magnitudes from mel bands, phases by fast Griffin-Lim."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from spectrodiff.audio.features import SYNTHESIS, check_log_mel, mel_weights
-from spectrodiff.core.constants import HOP_SAMPLES
+from spectrodiff.audio.features import check_log_mel, mel_weights
 from spectrodiff.inverter.base import Audio, Inverter
-
-# Frames that overlap by half leave the audio between their centers undetermined; magnitudes
-# interpolated to half the hop determine it. Measured half a hop off the grid, the mean absolute
-# error of log-mel of music is 0.22 instead of 0.39.
-_HOP_SAMPLES = HOP_SAMPLES // 2
-
-# Frames repeated on both sides, so that the first and last samples are covered by several windows.
-_EDGE_FRAMES = 4
+from spectrodiff.inverter.short_time import (
+    double_rate,
+    inverse,
+    transform,
+    with_edges,
+    without_edges,
+)
 
 _MEL_ITERATIONS = 50
 _TINY = 1e-12
@@ -58,56 +55,25 @@ class GriffinLim(Inverter):
         Raises:
             AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
         """
-        return self.with_phases_of(None, log_mel)
-
-    def with_phases_of(self, tones: np.ndarray | None, log_mel: np.ndarray) -> Audio:
-        """Inverts log-mel as a call does, beginning with the phases of other audio.
-
-        Args:
-            tones: [frames * 320]; None for pulses, as in a call.
-            log_mel: unscaled log-mel [frames, 128].
-
-        Raises:
-            AudioError: as in a call.
-        """
         log_mel = check_log_mel(log_mel)
-        padded = np.pad(log_mel, ((_EDGE_FRAMES, _EDGE_FRAMES), (0, 0)), mode="edge")
-        magnitudes = _double_rate(_linear_magnitudes(np.exp(padded)))
-        # librosa centers the window in the Fourier frame; in the features it is at the start.
-        first = (SYNTHESIS.fft_samples - SYNTHESIS.frame_samples) // 2 + _EDGE_FRAMES * HOP_SAMPLES
-        if tones is not None:
-            # More than the edges need; what is too much is cut off.
-            tones = np.pad(tones, (first, 4 * SYNTHESIS.fft_samples))
-        audio = self._reconstruct(magnitudes.T, tones)
-        return audio[first : first + len(log_mel) * HOP_SAMPLES]
+        magnitudes = double_rate(_linear_magnitudes(np.exp(with_edges(log_mel))))
+        return without_edges(self._reconstruct(magnitudes.T), len(log_mel))
 
     def _reconstruct(
-        self, magnitudes: Float32[np.ndarray, "bins frames"], tones: np.ndarray | None
+        self, magnitudes: Float32[np.ndarray, "bins frames"]
     ) -> Float32[np.ndarray, " samples"]:
         """Returns audio whose short-time magnitudes approximate the given ones."""
-        import librosa
-
-        transform: dict[str, Any] = {
-            "n_fft": SYNTHESIS.fft_samples,
-            "hop_length": _HOP_SAMPLES,
-            "win_length": SYNTHESIS.frame_samples,
-            "center": False,
-        }
-        if tones is None:
-            # A delay by half the Fourier frame is a change of sign from bin to bin.
-            phases = ((-1.0) ** np.arange(len(magnitudes), dtype=np.float32))[:, np.newaxis]
-        else:
-            first = librosa.stft(tones, **transform)[:, : magnitudes.shape[1]]
-            phases = np.exp(1j * np.angle(first))
+        # A delay by half the Fourier frame is a change of sign from bin to bin.
+        phases = ((-1.0) ** np.arange(len(magnitudes), dtype=np.float32))[:, np.newaxis]
         spectrum = (magnitudes * phases).astype(np.complex64)
         consistent = np.zeros_like(spectrum)
         inertia = self.momentum / (1 + self.momentum)
         for _ in range(self.iterations):
             previous = consistent
-            consistent = librosa.stft(librosa.istft(spectrum, **transform), **transform)
+            consistent = transform(inverse(spectrum))
             phases = consistent - inertia * previous
             spectrum = magnitudes * phases / (np.abs(phases) + _TINY)
-        return librosa.istft(spectrum, **transform)
+        return inverse(spectrum)
 
 
 def _linear_magnitudes(
@@ -126,12 +92,3 @@ def _linear_magnitudes(
     for _ in range(_MEL_ITERATIONS):
         magnitudes *= spread / ((magnitudes @ weights) @ weights.T + _TINY)
     return magnitudes.astype(np.float32)
-
-
-def _double_rate(
-    magnitudes: Float32[np.ndarray, "frames bins"],
-) -> Float32[np.ndarray, "2*frames-1 bins"]:
-    """Inserts the geometric mean between neighboring frames."""
-    doubled = np.repeat(magnitudes, 2, axis=0)[:-1]
-    doubled[1::2] = np.sqrt(magnitudes[:-1] * magnitudes[1:])
-    return doubled

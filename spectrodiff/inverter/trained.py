@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Float32, Int
 from spectrodiff.audio.features import check_log_mel
 from spectrodiff.core.constants import HOP_SAMPLES, MIN_LOG_MEL
 from spectrodiff.inverter.base import Audio, Inverter
-from spectrodiff.inverter.config import InverterConfig, RecurrentConfig
+from spectrodiff.inverter.config import FrameRateConfig, InverterConfig, RecurrentConfig
 from spectrodiff.inverter.files import StoredInverter
 from spectrodiff.inverter.networks.generators import (
     display_name,
@@ -75,6 +75,11 @@ class TrainedInverter(Inverter):
         """Parts that are inverted separately start at multiples of this number of frames."""
         return period(self._config)
 
+    @property
+    def needs_phases(self) -> bool:
+        """True for the kind of the bundled one, which draws tones to multiples of 50 Hz."""
+        return isinstance(self._config, FrameRateConfig)
+
     def __call__(self, log_mel: np.ndarray) -> Audio:
         """Inverts unscaled log-mel [frames, 128] to frames * 320 samples.
 
@@ -97,6 +102,7 @@ class RecurrentInverter(TrainedInverter):
     """Inverter with a recurrent generator: the audio of a frame depends on all frames before it."""
 
     _config: RecurrentConfig
+    needs_phases = False
 
     def __call__(self, log_mel: np.ndarray) -> Audio:
         """Inverts unscaled log-mel [frames, 128] to frames * 320 samples.

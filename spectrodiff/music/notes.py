@@ -96,6 +96,12 @@ class Notes:
         return dataclasses.replace(self, **columns)
 
     @classmethod
+    def empty(cls, total_seconds: float = 0.0) -> "Notes":
+        """Returns a table without notes."""
+        columns = {name: np.zeros(0) for name in NOTE_COLUMNS}
+        return cls.from_columns(columns, total_seconds=total_seconds)
+
+    @classmethod
     def from_columns(
         cls,
         columns: Mapping[str, np.ndarray],

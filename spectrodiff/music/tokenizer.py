@@ -43,6 +43,7 @@ class SongTokens:
         overflows: truncated segments.
         overlap: number of frames that a segment shares with the one before it. The first one begins
             as many frames before the song.
+        notes: the notes that were tokenized; None if they are not known.
     """
 
     tokens: np.ndarray
@@ -50,6 +51,7 @@ class SongTokens:
     num_samples: int
     overflows: tuple[Overflow, ...]
     overlap: int = 0
+    notes: Notes | None = None
 
 
 def tokenize(song: str | os.PathLike[str] | Notes, *, strict: bool = False) -> np.ndarray:
@@ -140,7 +142,7 @@ def tokenize_adapted(
         if segment.left_out_events
     )
     tokens = np.stack([segment.padded(max_tokens) for segment in segments])
-    return SongTokens(tokens, events.num_frames, events.num_samples, overflows, overlap)
+    return SongTokens(tokens, events.num_frames, events.num_samples, overflows, overlap, notes)
 
 
 def _report(

@@ -7,7 +7,7 @@ from typing import get_args
 from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.files import temporary_folder
-from spectrodiff.inverter import Inverter, OnnxInverter
+from spectrodiff.inverter import Inverter, OnnxInverter, ScorePhases
 from spectrodiff.inverter.files import save_inverter
 from spectrodiff.inverter.trained import TrainedInverter
 from spectrodiff.sharing.folder import Sharing, write_folder
@@ -27,7 +27,8 @@ def save(
     A synthesizer of precision "bfloat16" has rounded parameters: save one of "float32".
 
     Args:
-        synth: the synthesizer. Its inverter is stored if it is an ONNX graph or was trained here.
+        synth: the synthesizer. Its inverter is stored if it is an ONNX graph or was trained here;
+            whether it takes phases from the notes is not.
         folder: new or empty folder.
         license: identifier of the license of the weights, such as "cc-by-4.0", for the card.
         dtype: type of the stored parameters; 16-bit types halve the size.
@@ -48,6 +49,8 @@ def save(
 
 
 def _file_of(inverter: Inverter, folder: Path) -> Path | None:
+    if isinstance(inverter, ScorePhases):
+        inverter = inverter.inverter
     if isinstance(inverter, OnnxInverter):
         return inverter.path
     if not isinstance(inverter, TrainedInverter):

@@ -16,6 +16,7 @@ from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.inverter import Inverter
 from spectrodiff.models.config import ModelConfig
+from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.music.vocabulary import END_ID
 from spectrodiff.synthesis.parts import PartStream
@@ -85,7 +86,8 @@ class Engine:
                 tokens[:bucket] = END_ID
                 song = Continuation(self.inverter, self.config.mel_bins)
                 for _ in range(2):  # without and with a context
-                    song.parts.push(song.generate(model, tokens, jax.random.key(0)))
+                    frames = song.generate(model, tokens, jax.random.key(0))
+                    song.parts.push(frames, Notes.empty())
                 song.parts.finish()
                 yield bucket
 

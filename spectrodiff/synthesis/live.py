@@ -192,7 +192,8 @@ class Live:
         """
         with self._pulling:
             with self._lock:
-                tokens, model, seed = self._next_tokens(), self._model, self._seed
+                (tokens, notes, origin_frame), model = self._next_segment(), self._model
+                seed = self._seed
                 self._go_to(self._taken_segments + 1)
             try:
                 # A song that grows has no tokens of its own to make a key of.
@@ -202,7 +203,7 @@ class Live:
                     # The segment comes again, with the notes that it has.
                     self._go_to(self._taken_segments - 1)
                 raise
-            return self._song.parts.push(frames)
+            return self._song.parts.push(frames, notes, origin_frame=origin_frame)
 
     def finish(self) -> Song:
         """Returns the audio that the inverter has held back, at the end; nothing can follow it."""
@@ -218,8 +219,12 @@ class Live:
         self._taken_segments = segment
         self._notes.start = segment * self.segment_seconds
 
-    def _next_tokens(self) -> np.ndarray:
-        """Takes the notes of the next segment and returns its tokens, int32 [N]."""
+    def _next_segment(self) -> tuple[np.ndarray, Notes, int]:
+        """Takes the notes of the next segment.
+
+        Returns:
+            The tokens of the segment, int32 [N]; its notes; and the frame that is their time 0.
+        """
         config, tokenization = self._engine.config, self._engine.tokenization
         end = self._notes.start + self.segment_seconds
         # Multiples of so many seconds are whole numbers of seconds and of segments.
@@ -229,12 +234,12 @@ class Live:
         self._chosen |= {r.program: r.replaced_by for r in adaptation.replacements}
         self._report(adaptation)
         events = tokenization.index(adaptation.notes)
-        start = self._taken_segments * hop - self._model.overlap
-        frame = start - round(origin * FRAMES_PER_SECOND)
-        segment = events.segment(frame, config.note_tokens, config.target_frames)
+        origin_frame = round(origin * FRAMES_PER_SECOND)
+        start = self._taken_segments * hop - self._model.overlap - origin_frame
+        segment = events.segment(start, config.note_tokens, config.target_frames)
         if segment.left_out_events:
             logger.warning("live: too many notes at once; %d are left out", segment.left_out_events)
-        return segment.padded(config.note_tokens)
+        return segment.padded(config.note_tokens), adaptation.notes, origin_frame
 
     def _report(self, adaptation: Adaptation) -> None:
         """Logs changes to instruments that have not been logged yet."""

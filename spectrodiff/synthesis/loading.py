@@ -11,7 +11,7 @@ import jax
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.parallel import make_mesh, replicated
-from spectrodiff.inverter import Inverter
+from spectrodiff.inverter import Inverter, ScorePhases
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name, open_inverter
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.parameters import place
@@ -24,6 +24,7 @@ def load(
     model: str | os.PathLike[str],
     *,
     inverter: str | os.PathLike[str] | Inverter | None = None,
+    score_phases: bool | None = None,
     precision: str = "float32",
     devices: Sequence[jax.Device] | None = None,
     tokenization: Tokenization | Mapping[str, Any] | None = None,
@@ -37,6 +38,9 @@ def load(
         inverter: an ONNX or safetensors file, the folder of a run that trained one, "griffin-lim",
             or any callable that satisfies `spectrodiff.inverter.Inverter`. By default the model's
             own, else the bundled one, else Griffin-Lim.
+        score_phases: whether tones get their phases from the notes
+            (`spectrodiff.inverter.ScorePhases`); None for where an inverter of the kind asks for it
+            (`Inverter.needs_phases`), such as the bundled one.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: devices to compute on; by default all of JAX's default kind. Songs of a batch are
             divided among them; a single song uses the first.
@@ -58,14 +62,25 @@ def load(
     devices = list(devices or jax.devices())
     params = place(checkpoint.params, replicated(make_mesh(devices)), precision, consume=True)
     checkpoint = dataclasses.replace(checkpoint, params=params)
-    chosen = make_inverter(inverter, checkpoint, devices[0].platform)
+    chosen = make_inverter(inverter, checkpoint, devices[0].platform, score_phases=score_phases)
     return Synthesizer(checkpoint, chosen, precision=precision, devices=devices)
 
 
 def make_inverter(
-    inverter: str | os.PathLike[str] | Inverter | None, checkpoint: Checkpoint, platform: str
+    inverter: str | os.PathLike[str] | Inverter | None,
+    checkpoint: Checkpoint,
+    platform: str,
+    *,
+    score_phases: bool | None = None,
 ) -> Inverter:
-    """Returns the inverter asked for, or the best available; warns if that is Griffin-Lim."""
+    """Returns the inverter asked for, or the best available; warns if that is Griffin-Lim.
+
+    Args:
+        inverter: as `load` takes it.
+        checkpoint: model whose inverter is the default.
+        platform: "cpu", "gpu" or "tpu".
+        score_phases: as `load` takes it.
+    """
     if inverter is None:
         inverter = checkpoint.inverter or default_name()
         if inverter == GRIFFIN_LIM:
@@ -73,5 +88,6 @@ def make_inverter(
                 "the model has no spectrogram inverter; using Griffin-Lim, which sounds rougher"
             )
     if isinstance(inverter, str | os.PathLike):
-        return open_inverter(inverter, platform)
-    return inverter
+        inverter = open_inverter(inverter, platform)
+    wanted = inverter.needs_phases if score_phases is None else score_phases
+    return ScorePhases(inverter) if wanted else inverter

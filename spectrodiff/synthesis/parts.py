@@ -8,6 +8,7 @@ import numpy as np
 
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS, SAMPLE_RATE
 from spectrodiff.inverter import InversionStream, Inverter
+from spectrodiff.music.notes import Notes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,19 +44,34 @@ class PartStream:
         self._inversion = InversionStream(inverter)
         self._log_mel = np.zeros((0, NUM_MELS), np.float32)  # frames whose audio is not known yet
 
-    def push(self, log_mel: np.ndarray) -> Song:
-        """Takes the next frames, unscaled [frames, 128], and returns the part that is ready."""
-        self._log_mel = np.concatenate([self._log_mel, log_mel])
-        return self._part(self._inversion.push(log_mel))
+    def push(
+        self, log_mel: np.ndarray, notes: Notes | None = None, *, origin_frame: int = 0
+    ) -> Song:
+        """Takes the next frames and returns the part that is ready.
 
-    def finish(self, log_mel: np.ndarray | None = None, num_samples: int | None = None) -> Song:
+        Args:
+            log_mel: unscaled [frames, 128].
+            notes: the notes that sound in these frames, as `InversionStream.push` takes them.
+            origin_frame: frame of the song that is the time 0 of the notes.
+        """
+        self._log_mel = np.concatenate([self._log_mel, log_mel])
+        audio = self._inversion.push(log_mel, notes, origin_frame=origin_frame)
+        return self._part(audio)
+
+    def finish(
+        self,
+        log_mel: np.ndarray | None = None,
+        notes: Notes | None = None,
+        num_samples: int | None = None,
+    ) -> Song:
         """Takes the last frames, if any are left, and returns the rest of the song.
 
         Args:
             log_mel: unscaled [frames, 128].
+            notes: as in `push`.
             num_samples: length of the song, which may end within its last frame.
         """
-        parts = [] if log_mel is None else [self.push(log_mel)]
+        parts = [] if log_mel is None else [self.push(log_mel, notes)]
         part = _joined([*parts, self._part(self._inversion.finish())])
         excess = 0 if num_samples is None else max(self.samples - num_samples, 0)
         self.samples -= excess
@@ -64,7 +80,7 @@ class PartStream:
     def copy(self) -> Self:
         """Returns a stream in the same state that continues on its own."""
         other = copy.copy(self)
-        other._inversion = copy.copy(self._inversion)
+        other._inversion = self._inversion.copy()
         return other
 
     def _part(self, audio: np.ndarray) -> Song:

@@ -55,7 +55,7 @@ def render_songs(
             if len(done) == len(tokens.tokens):
                 log_mel = unscale(np.concatenate(done)[: tokens.num_frames])
                 done.clear()
-                audio = invert(inverter, log_mel)[: tokens.num_samples]
+                audio = invert(inverter, log_mel, tokens.notes)[: tokens.num_samples]
                 yield segment.song, Song(audio, SAMPLE_RATE, log_mel)
 
 
@@ -69,9 +69,9 @@ def stream_song(
             frames = unscale(segment.scaled_mel)
             frames = frames[: song.num_frames - segment.number * len(frames)]
             if segment.number < len(song.tokens) - 1:
-                yield parts.push(frames)
+                yield parts.push(frames, song.notes)
             else:
-                yield parts.finish(frames, song.num_samples)
+                yield parts.finish(frames, song.notes, song.num_samples)
 
 
 class _ClosedError(Exception):

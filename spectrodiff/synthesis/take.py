@@ -122,7 +122,10 @@ class Take:
         frames = song.generate(self._model, tokens.tokens[number], self._key, on_steps)
         frames = frames[: tokens.num_frames - number * len(frames)]
         last = number == self.segments - 1
-        part = song.parts.finish(frames, tokens.num_samples) if last else song.parts.push(frames)
+        if last:
+            part = song.parts.finish(frames, tokens.notes, tokens.num_samples)
+        else:
+            part = song.parts.push(frames, tokens.notes)
         self._before.append(song)
         return part
 

@@ -101,7 +101,13 @@ def synthesizer():
 def renderer(tmp_path, synthesizer):
     descriptions = {row.name: describe(row, BARE, "float32") for row in ROWS}
     return Renderer(
-        tmp_path, ROWS, descriptions, INVERTERS.get, lambda: synthesizer, 2, progress=False
+        tmp_path,
+        ROWS,
+        descriptions,
+        lambda row: INVERTERS[row.inverter],
+        lambda: synthesizer,
+        2,
+        progress=False,
     )
 
 
@@ -227,6 +233,8 @@ def test_descriptions(tmp_path):
     file.write_bytes(b"123456789")
     encoded = describe(Row("encoded", "encoded", inverter=str(file)), BARE, "float32")
     assert encoded == {"source": "encoded", "inverter": "inverter.onnx cbf43926"}
+    scored = describe(ROWS[3], BARE, "float32", score_phases=True)
+    assert scored["inverter"] == "griffin-lim, phases from the score"
     # The model's own inverter, where it has one.
     own = ModelInfo("m", "0", dataclasses.replace(BARE.bare, inverter=file))
     assert describe(ROWS[0], own, "float32")["inverter"] == "inverter.onnx cbf43926"
@@ -244,7 +252,7 @@ def test_rows_that_need_a_model(caplog):
     with pytest.raises(ConfigError, match="model: expected a model for the row model, got none"):
         describe(ROWS[0], nothing, "float32")
     assert describe(ROWS[3], nothing, "float32")["inverter"] == "griffin-lim"
-    assert isinstance(Inverters(nothing, "cpu")(None), GriffinLim)
+    assert isinstance(Inverters(nothing, "cpu")(Evaluation()), GriffinLim)
     assert "Griffin-Lim, which sounds rougher" in caplog.text
 
 
@@ -254,7 +262,7 @@ def test_impossible_samplers_and_models():
     with pytest.raises(CheckpointError, match="nowhere"):
         ModelInfo.read("nowhere/at/all")
     with pytest.raises(CheckpointError, match="no such file"):
-        Inverters(BARE, "cpu")("nowhere.onnx")
+        Inverters(BARE, "cpu")(Row("model", inverter="nowhere.onnx"))
 
 
 def test_a_model_is_looked_at(golden):

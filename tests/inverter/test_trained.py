@@ -63,7 +63,7 @@ def test_pieces_are_one_pass(kind, inverters, sizes):
     stream, starts = InversionStream(inverter), np.cumsum([0, *sizes])
     pieces = [stream.push(features[a:b]) for a, b in itertools.pairwise(starts)]
     np.testing.assert_allclose(np.concatenate([*pieces, stream.finish()]), whole, atol=1e-4)
-    np.testing.assert_allclose(invert(inverter, features, 100), whole, atol=1e-4)
+    np.testing.assert_allclose(invert(inverter, features, max_frames=100), whole, atol=1e-4)
 
 
 def test_pieces_that_begin_anywhere_are_not_one_pass(inverters):

@@ -95,7 +95,7 @@ def test_stream_refuses_bad_frames():
 @pytest.mark.parametrize("max_frames", [1, 4, 5, 6, 50, 299, 300])
 def test_long_spectrogram_is_inverted_in_pieces(max_frames):
     inverter, features = Smear(), frames(300)
-    audio = invert(inverter, features, max_frames)
+    audio = invert(inverter, features, max_frames=max_frames)
     np.testing.assert_allclose(audio, Smear()(features), rtol=1e-5)
     # 4 is the context of both sides, which any piece needs besides its own frames.
     assert max(inverter.lengths) <= max(max_frames, 5)
@@ -115,7 +115,7 @@ def test_onnx_stream_is_one_pass_and_naive_joins_are_not(golden):
     assert np.abs(naive - whole).max() > 1e-2
     streamed = np.concatenate(stream(inverter, features, [256, 256, 188]))
     np.testing.assert_allclose(streamed, whole, atol=1e-4)
-    np.testing.assert_allclose(invert(inverter, features, 100), whole, atol=1e-4)
+    np.testing.assert_allclose(invert(inverter, features, max_frames=100), whole, atol=1e-4)
 
 
 @pytest.mark.parametrize("iterations", [8, 64])
@@ -125,7 +125,7 @@ def test_griffin_lim_stream_is_one_pass(iterations):
     whole = inverter(features)
     streamed = np.concatenate(stream(inverter, features, [100, 100, 100]))
     np.testing.assert_allclose(streamed, whole, atol=1e-4)
-    np.testing.assert_allclose(invert(inverter, features, 150), whole, atol=1e-4)
+    np.testing.assert_allclose(invert(inverter, features, max_frames=150), whole, atol=1e-4)
 
 
 def test_griffin_lim_joins_do_not_click():

@@ -41,3 +41,15 @@ class LoudnessInverter(Inverter):
 
     def __call__(self, log_mel):
         return np.repeat(log_mel.mean(axis=1, dtype=np.float32), 320) / 100
+
+
+class HissInverter(Inverter):
+    """Repeats 20 ms of noise, as loud as each frame: without tones, but not without phases."""
+
+    name = "hiss"
+    reach_frames = 0
+    noise = np.random.default_rng(0).normal(0, 0.1, 320).astype(np.float32)
+
+    def __call__(self, log_mel):
+        levels = np.exp(log_mel.mean(axis=1, dtype=np.float32))
+        return np.outer(levels, self.noise).reshape(-1)

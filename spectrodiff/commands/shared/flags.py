@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spectrodiff.commands.shared.parser import YesNo
 from spectrodiff.core.errors import ConfigError
 from spectrodiff.core.files import local_name, local_path
 
@@ -51,6 +52,17 @@ def add_inverter(parser: argparse._ActionsContainer) -> None:
         type=local_name,
         help="inverter from spectrograms to audio: an .onnx or .safetensors file, the folder of a "
         "run that trained one, or griffin-lim (default: the model's, or else the bundled one)",
+    )
+
+
+def add_score_phases(parser: argparse._ActionsContainer) -> None:
+    """Adds --score_phases, None if it is not given."""
+    parser.add_argument(
+        "--score_phases",
+        action=YesNo,
+        default=None,
+        help="take the phases of tones from the notes, so that they are in tune and onsets clear "
+        "(default: with inverters of the bundled kind)",
     )
 
 

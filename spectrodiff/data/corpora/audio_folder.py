@@ -18,7 +18,7 @@ from spectrodiff.core.errors import AudioError, CorpusError
 from spectrodiff.core.progress import Progress
 from spectrodiff.data.corpora.folders import AUDIO_SUFFIXES, group_by_name, split_by_name
 from spectrodiff.data.pieces import Piece, PieceLength, piece_spans
-from spectrodiff.data.recordings import Recording, labeled_notes
+from spectrodiff.data.recordings import Recording
 from spectrodiff.music.events import count_frames
 from spectrodiff.music.notes import Notes
 
@@ -45,7 +45,7 @@ class AudioFolder:
 
     def __getitem__(self, index: SupportsIndex) -> Recording:
         audio, _ = to_full_scale(read_audio(self.files[index], SAMPLE_RATE))
-        return Recording(self.ids[index], audio, _no_notes(len(audio)))
+        return Recording(self.ids[index], audio, Notes.empty(len(audio) / SAMPLE_RATE))
 
 
 class AudioPieces:
@@ -101,12 +101,8 @@ class AudioPieces:
             int(self._first[number]),
             int(self.num_frames[number]),
             np.zeros(0, np.int16),
-            _no_notes(self._samples[file]),
+            Notes.empty(self._samples[file] / SAMPLE_RATE),
         )
-
-
-def _no_notes(num_samples: int) -> Notes:
-    return dataclasses.replace(labeled_notes([]), total_seconds=num_samples / SAMPLE_RATE)
 
 
 def _measure_all(files: tuple[Path, ...]) -> list[tuple[int, float]]:

@@ -193,7 +193,7 @@ def test_parts_are_one_pass(sizes):
     streamed = np.concatenate([*pieces, stream.finish()])
     np.testing.assert_allclose(streamed, whole, atol=2e-3 * np.abs(whole).max())
     np.testing.assert_allclose(
-        invert(inverter, features, 100), whole, atol=2e-3 * np.abs(whole).max()
+        invert(inverter, features, max_frames=100), whole, atol=2e-3 * np.abs(whole).max()
     )
     # Without the state, nothing would fit.
     naive = np.concatenate([inverter(features[:450]), inverter(features[450:])])

@@ -4,8 +4,6 @@ import dataclasses
 import importlib.util
 import os
 
-import numpy as np
-
 from spectrodiff.audio.files import read_audio
 from spectrodiff.audio.samples import SILENT_PEAK, peak_of
 from spectrodiff.checkpoints.layouts.mt3 import PUBLISHED
@@ -14,7 +12,7 @@ from spectrodiff.core.errors import CheckpointError, ConfigError
 from spectrodiff.evaluation.metrics.transcription.basic_pitch import INSTALL, BasicPitch
 from spectrodiff.evaluation.metrics.transcription.mt3 import load_mt3
 from spectrodiff.evaluation.metrics.transcription.transcriber import Report, Transcriber
-from spectrodiff.music.notes import NOTE_COLUMNS, Notes
+from spectrodiff.music.notes import Notes
 
 BASIC_PITCH = "basic_pitch"
 
@@ -69,7 +67,6 @@ def transcribe(
     audio = read_audio(path, SAMPLE_RATE)
     seconds = len(audio) / SAMPLE_RATE
     if peak_of(audio) <= SILENT_PEAK:
-        none = {name: np.zeros(0) for name in NOTE_COLUMNS}
-        return Notes.from_columns(none, total_seconds=seconds, remarks=("the audio is silent",))
+        return dataclasses.replace(Notes.empty(seconds), remarks=("the audio is silent",))
     notes = transcriber(audio, report)
     return dataclasses.replace(notes, total_seconds=max(seconds, notes.total_seconds))

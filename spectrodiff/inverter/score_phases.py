@@ -1,0 +1,126 @@
+"""Phases from the score: tones at the pitches and times of notes lend theirs to inverted audio.
+
+Features hold no phases, and an inverter that predicts them wrongly puts tones out of tune. Whoever
+renders a song knows its notes: at the partials of their tones, phases are those of the tones.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from spectrodiff.audio.features import mel_weights
+from spectrodiff.inverter.base import Audio, Inverter
+from spectrodiff.inverter.short_time import (
+    analyze,
+    double_rate,
+    inverse,
+    transform,
+    with_edges,
+    without_edges,
+)
+
+PHASE_REACH_FRAMES = 6
+"""Largest distance of frames that the audio of a frame depends on in `with_phases_of`.
+
+Each of three transforms and their inverses reaches as far as a window, two frames.
+"""
+
+_ROUNDS = 2
+# A tone is at a bin where it is louder than on average in the bands around. Between the partials of
+# a high tone it is not: there are only side lobes of the window, far below the strongest bin.
+_LEAST_SHARE = 0.03  # -30 dB
+_LEAST_MAGNITUDE = 1e-5
+# A band can be changed by up to 12 dB per round; what is added to it divides no zero.
+_LOWEST_GAIN, _HIGHEST_GAIN = 0.25, 4.0
+_TINY = 1e-7
+
+
+class ScorePhases(Inverter):
+    """An inverter whose audio gets phases from the notes of a song, where these are given.
+
+    `invert` and `InversionStream` do that. A call without notes is one of the inverter itself.
+
+    Args:
+        inverter: turns features into audio.
+    """
+
+    def __init__(self, inverter: Inverter) -> None:
+        self.inverter = inverter
+
+    @property
+    def name(self) -> str:
+        """Name in reports."""
+        return f"{self.inverter.name} with phases from the score"
+
+    @property
+    def reach_frames(self) -> int:
+        """Largest distance of frames that the audio of a frame depends on, if notes are given."""
+        return self.inverter.reach_frames + PHASE_REACH_FRAMES
+
+    @property
+    def period_frames(self) -> int:
+        """Parts that are inverted separately start at multiples of this number of frames."""
+        return self.inverter.period_frames
+
+    def __call__(self, log_mel: np.ndarray) -> Audio:
+        """Inverts a spectrogram without notes."""
+        return self.inverter(log_mel)
+
+    def continued(
+        self, log_mel: np.ndarray, state: Any, first: int, until: int
+    ) -> tuple[Audio, Any]:
+        """Inverts one part of a song after another without notes; see `Inverter.continued`."""
+        return self.inverter.continued(log_mel, state, first, until)
+
+
+def with_phases_of(
+    tones: Float32[np.ndarray, " samples"],
+    audio: Float32[np.ndarray, " samples"],
+    log_mel: Float32[np.ndarray, "frames M"],
+) -> Audio:
+    """Returns audio with the phases of tones where these are, and with the bands of its features.
+
+    Spectra keep their magnitudes. Twice, what overlapping windows disagree on is averaged away, and
+    each mel band gets the gain that it then lacks.
+
+    Args:
+        tones: [frames * 320].
+        audio: [frames * 320].
+        log_mel: unscaled log-mel [frames, 128] that the audio was inverted from.
+
+    Returns:
+        float32 [frames * 320].
+    """
+    frames = len(log_mel)
+    wanted = double_rate(np.exp(with_edges(log_mel)).astype(np.float64))
+    spectrum, tone = analyze(audio, frames), analyze(tones, frames)
+    loudness = np.abs(tone)
+    around = (_bands(loudness) @ _spread().T).T
+    least = np.maximum(_LEAST_SHARE * loudness.max(axis=0), _LEAST_MAGNITUDE)
+    is_tone = (loudness > around) & (loudness > least)
+    turned = np.abs(spectrum) * (tone / np.where(is_tone, loudness, 1.0))
+    spectrum = np.where(is_tone, turned, spectrum).astype(np.complex64)
+    for _ in range(_ROUNDS):
+        spectrum = transform(inverse(spectrum))
+        mel = np.abs(spectrum).T @ mel_weights().astype(np.float64)
+        gain = (wanted / (mel + _TINY)) @ _spread().T
+        spectrum *= np.clip(gain, _LOWEST_GAIN, _HIGHEST_GAIN).T.astype(np.float32)
+    return without_edges(inverse(spectrum), frames)
+
+
+def _bands(magnitudes: Float32[np.ndarray, "bins frames"]) -> Float64[np.ndarray, "frames M"]:
+    """Returns the weighted mean of the magnitudes in each mel band."""
+    weights = mel_weights().astype(np.float64)
+    total = weights.sum(axis=0)
+    # The lowest bands are narrower than the distance of bins, and some have none.
+    return magnitudes.T @ (weights / np.where(total > 0, total, 1.0))
+
+
+@functools.cache
+def _spread() -> Float64[np.ndarray, "bins M"]:
+    """Returns the share of each mel band in a value at each Fourier bin; rows add up to 1."""
+    weights = mel_weights().astype(np.float64)
+    total = weights.sum(axis=1, keepdims=True)
+    return weights / np.where(total > 0, total, 1.0)  # no band has the bin at 0 Hz
