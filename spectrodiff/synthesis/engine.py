@@ -84,7 +84,7 @@ class Engine:
             if bucket <= self.config.note_tokens:
                 tokens = np.zeros(self.config.note_tokens, np.int32)
                 tokens[:bucket] = END_ID
-                song = Continuation(self.inverter, self.config.mel_bins)
+                song = Continuation(self, model.overlap)
                 for _ in range(2):  # without and with a context
                     frames = song.generate(model, tokens, jax.random.key(0))
                     song.parts.push(frames, Notes.empty())
@@ -107,15 +107,19 @@ def check_seed(seed: object) -> int:
 class Continuation:
     """A song up to the segment that comes next.
 
+    Args:
+        engine: the model.
+        overlap: number of frames that its segments share.
+
     Attributes:
         number: index of the next segment.
         parts: audio of the segments.
     """
 
-    def __init__(self, inverter: Inverter, mel_bins: int) -> None:
+    def __init__(self, engine: Engine, overlap: int) -> None:
         self.number = 0
-        self.parts = PartStream(inverter)
-        self._past: np.ndarray = np.zeros((1, 0, mel_bins), np.float32)
+        self.parts = PartStream(engine.inverter, fade_joins=overlap > 0)
+        self._past: np.ndarray = np.zeros((1, 0, engine.config.mel_bins), np.float32)
 
     def generate(
         self,

@@ -66,7 +66,7 @@ class Live:
             trim_overlaps=engine.tokenization.trim_overlaps,
             kept_seconds=self._model.overlap / FRAMES_PER_SECOND,
         )
-        self._song = Continuation(engine.inverter, engine.config.mel_bins)
+        self._song = Continuation(engine, self._model.overlap)
         self._taken_segments = 0  # whose notes are in use
         self._lock, self._pulling = threading.Lock(), threading.Lock()
         self._chosen: dict[int, int] = {}

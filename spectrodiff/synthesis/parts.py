@@ -9,6 +9,7 @@ import numpy as np
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS, SAMPLE_RATE
 from spectrodiff.inverter import InversionStream, Inverter
 from spectrodiff.music.notes import Notes
+from spectrodiff.synthesis.segments.joins import Joins
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,26 +35,29 @@ class PartStream:
 
     Args:
         inverter: turns features into audio.
+        fade_joins: whether jumps between segments fade out (see `Joins`).
 
     Attributes:
         samples: number of samples in all parts so far.
     """
 
-    def __init__(self, inverter: Inverter) -> None:
+    def __init__(self, inverter: Inverter, *, fade_joins: bool = False) -> None:
         self.samples = 0
+        self._joins = Joins(fade=fade_joins)
         self._inversion = InversionStream(inverter)
         self._log_mel = np.zeros((0, NUM_MELS), np.float32)  # frames whose audio is not known yet
 
     def push(
         self, log_mel: np.ndarray, notes: Notes | None = None, *, origin_frame: int = 0
     ) -> Song:
-        """Takes the next frames and returns the part that is ready.
+        """Takes the next segment and returns the part that is ready.
 
         Args:
             log_mel: unscaled [frames, 128].
             notes: the notes that sound in these frames, as `InversionStream.push` takes them.
             origin_frame: frame of the song that is the time 0 of the notes.
         """
+        log_mel = self._joins.add(log_mel, notes, origin_frame=origin_frame)
         self._log_mel = np.concatenate([self._log_mel, log_mel])
         audio = self._inversion.push(log_mel, notes, origin_frame=origin_frame)
         return self._part(audio)
@@ -64,7 +68,7 @@ class PartStream:
         notes: Notes | None = None,
         num_samples: int | None = None,
     ) -> Song:
-        """Takes the last frames, if any are left, and returns the rest of the song.
+        """Takes the last segment, if one is left, and returns the rest of the song.
 
         Args:
             log_mel: unscaled [frames, 128].
@@ -80,7 +84,7 @@ class PartStream:
     def copy(self) -> Self:
         """Returns a stream in the same state that continues on its own."""
         other = copy.copy(self)
-        other._inversion = self._inversion.copy()
+        other._joins, other._inversion = self._joins.copy(), self._inversion.copy()
         return other
 
     def _part(self, audio: np.ndarray) -> Song:

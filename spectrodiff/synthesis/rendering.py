@@ -13,6 +13,7 @@ from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.meter import Meter
 from spectrodiff.synthesis.parts import PartStream, Song
+from spectrodiff.synthesis.segments.joins import Joins
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.synthesis.songs import Segment, generate_songs, group_songs
 
@@ -47,13 +48,14 @@ def render_songs(
         The number and the audio of each song, as soon as it is done.
     """
     groups = group_songs([len(song.tokens) for song in songs], batch_size)
-    features: dict[int, list[np.ndarray]] = {number: [] for number in range(len(songs))}
+    features: list[list[np.ndarray]] = [[] for _ in songs]
+    joins = [Joins(fade=model.overlap > 0) for _ in songs]
     with _generated(model, songs, groups, seed, progress, WAITING_SEGMENTS, on_steps) as segments:
         for segment in segments:
             tokens, done = songs[segment.song], features[segment.song]
-            done.append(segment.scaled_mel)
+            done.append(joins[segment.song].add(unscale(segment.scaled_mel), tokens.notes))
             if len(done) == len(tokens.tokens):
-                log_mel = unscale(np.concatenate(done)[: tokens.num_frames])
+                log_mel = np.concatenate(done)[: tokens.num_frames]
                 done.clear()
                 audio = invert(inverter, log_mel, tokens.notes)[: tokens.num_samples]
                 yield segment.song, Song(audio, SAMPLE_RATE, log_mel)
@@ -63,7 +65,7 @@ def stream_song(
     model: SegmentModel, inverter: Inverter, song: SongTokens, *, seed: int, progress: bool
 ) -> Iterator[Song]:
     """Renders a song and yields it part by part; the arguments are those of `render_songs`."""
-    parts = PartStream(inverter)
+    parts = PartStream(inverter, fade_joins=model.overlap > 0)
     with _generated(model, [song], [[0]], seed, progress, waiting=1) as segments:
         for segment in segments:
             frames = unscale(segment.scaled_mel)

@@ -31,6 +31,7 @@ from spectrodiff.synthesis.live import Live
 from spectrodiff.synthesis.parameters import compute_type, place
 from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.rendering import render_songs, stream_song
+from spectrodiff.synthesis.segments.joins import Joins
 from spectrodiff.synthesis.segments.kept import KeptModels
 from spectrodiff.synthesis.segments.model import SegmentModel, overlap_of
 from spectrodiff.synthesis.songs import generate_songs
@@ -242,8 +243,9 @@ class Synthesizer:
             rest of the song.
         """
         model, [tokens] = self._ready([song], False, sampling)
+        joins = Joins(fade=model.overlap > 0)
         segments = generate_songs(model, [tokens.tokens], seed=seed)
-        return (unscale(segment.scaled_mel) for segment in segments)
+        return (joins.add(unscale(segment.scaled_mel), tokens.notes) for segment in segments)
 
     def tokenize(
         self,

@@ -72,7 +72,7 @@ class Take:
         self._course = Course(steering)
         self._chosen: dict[int, int] = {}
         # What the segments before each number leave, so that the take can go on from any of them.
-        self._before = [Continuation(engine.inverter, engine.config.mel_bins)]
+        self._before = [Continuation(engine, overlap_of(self._sampling, engine.config))]
         self.steer(0)
 
     @property
