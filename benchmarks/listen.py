@@ -75,6 +75,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     add("--form", choices=FORMS, default="short", help="amount of music")
     add("--steps", type=int, help="number of sampling steps instead of the model's")
     add("--guidance", type=float, help="guidance weight instead of the model's")
+    add("--overlap", type=int, help="frames that segments share instead of the model's")
     add("--seed", type=int, default=0, help="seed of sampling")
     add("--batch_size", type=int, default=8, help="number of songs rendered in one batch")
     add("--out", type=Path, default=Path("out/listen"), help="folder of results")
@@ -100,7 +101,7 @@ def run(flags: argparse.Namespace) -> Results:
         cache,
         inverter=flags.inverter,
         score_phases=flags.score_phases,
-        changes={"steps": flags.steps, "guidance": flags.guidance},
+        changes={"steps": flags.steps, "guidance": flags.guidance, "overlap": flags.overlap},
         seed=flags.seed,
         batch_size=flags.batch_size,
         gain=flags.gain,

@@ -210,7 +210,7 @@ class ModelSource:
 
     @property
     def segment_frames(self) -> int:
-        return self._synth.engine.hop_frames(self._synth.sampling)
+        return self._synth.engine.hop_frames(self.sampling)
 
     def render(self, songs: Sequence[BenchSong]) -> Renderings:
         paths = {song.name: _cached(self._cache, self.key, song) for song in songs}
@@ -229,7 +229,9 @@ class ModelSource:
         tokens: list[SongTokens] = []
         for song in songs:
             try:
-                tokens.append(self._synth.tokenize(song.notes, name=song.name))
+                tokens.append(
+                    self._synth.tokenize(song.notes, name=song.name, overlap=self.sampling.overlap)
+                )
             except MidiError as error:
                 logger.warning("silence: %s", error)
                 frames = count_frames(int(song.notes.total_seconds * SAMPLE_RATE))

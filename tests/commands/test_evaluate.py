@@ -28,6 +28,7 @@ Evaluation.rows = [@model/Row(), @rough/Row(), @encoded/Row(), @raw/Row()]
 model/Row.name = 'model'
 rough/Row.name = 'rough'
 rough/Row.inverter = '{inverter}'
+rough/Row.score_phases = True
 encoded/Row.name = 'encoded'
 encoded/Row.source = 'encoded'
 raw/Row.name = 'raw'
@@ -136,6 +137,8 @@ def test_all_columns_of_the_paper(home, full):
             assert abs(values["raw"]) < 1e-6 < values["encoded"], metric
     assert full["speed"]["both"] > 0
     assert full["speeds"].keys() == {"model", "rough", "encoded"}
+    phases = {row for row, speed in full["speeds"].items() if "from the score" in speed["note"]}
+    assert phases == {"rough"}
 
 
 def test_what_is_scored_is_what_is_heard(home, full):

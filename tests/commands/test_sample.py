@@ -16,10 +16,12 @@ from spectrodiff.commands import sample
 from spectrodiff.commands.shared.songs import Songs, check_song
 from spectrodiff.core.errors import ConfigError, MidiError
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling
+from spectrodiff.inverter.files import save_inverter
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.midi.reader import read_midi
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.loading import load
+from tests.support.inverters import random_inverter
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,6 +103,28 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
     ratios = [np.std(audio) / np.std(before) for audio, before in zip(together, plain, strict=True)]
     assert ratios[0] == pytest.approx(ratios[1], rel=0.02)
     assert integrated_loudness(np.concatenate(together), 16_000) == pytest.approx(-26, abs=0.3)
+
+
+def test_phases_from_the_score(golden, tmp_path, cache, monkeypatch):
+    """By default with an inverter of the bundled kind, and as flags say."""
+    monkeypatch.setenv("SPECTRODIFF_CACHE", str(cache))
+    song, model = golden / "midi" / "overlaps.mid", golden / "checkpoints" / "paddle"
+    tiny = tmp_path / "tiny.safetensors"
+    save_inverter(random_inverter("tiny"), tiny)
+
+    def rendered(inverter, *flags):
+        out = tmp_path / "song.wav"
+        settings = ["--model", str(model), "--inverter", str(inverter), "--steps", "2"]
+        sample.main([str(song), *settings, "--format", "wav", "--out", str(out), *flags])
+        return soundfile.read(out)[0]
+
+    for inverter, default in ((tiny, True), ("griffin-lim", False)):
+        with_phases, without = (
+            rendered(inverter, flag) for flag in ("--score_phases", "--no_score_phases")
+        )
+        assert np.abs(with_phases - without).max() > 0.01
+        expected = with_phases if default else without
+        np.testing.assert_array_equal(rendered(inverter), expected)
 
 
 @pytest.mark.parametrize(
