@@ -1,12 +1,14 @@
 """Inversion with and without phases from the score, measured beyond the notes that are found.
 
     python benchmarks/score_phases.py --model mini --out out/score_phases
+    python benchmarks/score_phases.py --model soundfont:other.sf2
 
-inverts the features of held-back songs and bands, those of the soundfont and those of a model. The
-distances are to the soundfont's audio: level-aligned log-mel L1, the multi-scale spectral distance,
-and the distance of modulations. The last one hears beating, buzz and smeared attacks, which the
-others hardly do: the fluctuations of 32 bands between 4 and 250 Hz, in dB. Onset F1 is that of the
-notes that basic-pitch finds. Needs FluidSynth and basic-pitch.
+inverts the features of held-back songs and bands: those of FluidR3, and those of a model or another
+soundfont. Distances are to the audio of the soundfont, for a model to that of FluidR3:
+level-aligned log-mel L1, the multi-scale spectral distance, and the distance of modulations. The
+last one hears beating, buzz and smeared attacks, which the others hardly do: the fluctuations of 32
+bands between 4 and 250 Hz, in dB. Onset F1 is that of the notes that basic-pitch finds. Needs
+FluidSynth and basic-pitch.
 """
 
 import argparse
@@ -17,7 +19,13 @@ from pathlib import Path
 import numpy as np
 from listening.onsets import NoteDetector
 from listening.songs import FORMS, BenchSong, bench_songs
-from listening.sources import Renderings, SoundfontSource, audio_of, open_source
+from listening.sources import (
+    SOUNDFONT_PREFIX,
+    Renderings,
+    SoundfontSource,
+    audio_of,
+    open_source,
+)
 
 from spectrodiff.commands import program
 from spectrodiff.core.constants import SAMPLE_RATE
@@ -66,22 +74,37 @@ def main(arguments: Sequence[str]) -> None:
     print(f"| features | inverter | {' | '.join(heads)} |")
     print("|---|---|" + "---:|" * len(heads))
 
-    def show(features: str, inverter: str, rendered: Renderings, invert: Invert) -> None:
+    def show(
+        features: str, inverter: str, rendered: Renderings, target: Renderings, invert: Invert
+    ) -> None:
         cells: list[float] = []
         for group in GROUPS:
             chosen = [song for song in songs if song.group == group]
-            cells += score(chosen, rendered, reference, invert, detector)
+            cells += score(chosen, rendered, target, invert, detector)
         numbers = " | ".join(f"{cell:.2f}" for cell in cells)
         print(f"| {features} | {inverter} | {numbers} |", flush=True)
 
-    show("soundfont", "its own audio", reference, lambda song, _: reference[song.name].audio)
-    for features, rendered in (("soundfont", reference), (flags.model, source.render(songs))):
+    other = source.render(songs)
+    targets = other if flags.model.startswith(SOUNDFONT_PREFIX) else reference
+    for features, rendered, target in (
+        ("FluidR3", reference, reference),
+        (source.name, other, targets),
+    ):
+        if rendered is target:
+            show(
+                features,
+                "its own audio",
+                rendered,
+                target,
+                lambda song, _, target=target: target[song.name].audio,
+            )
         for name, plain in inverters.items():
             for inverter, title in ((plain, name), (ScorePhases(plain), f"{name}, score phases")):
                 show(
                     features,
                     title,
                     rendered,
+                    target,
                     lambda song, log_mel, inverter=inverter: audio_of(inverter, log_mel, song),
                 )
 
@@ -89,14 +112,14 @@ def main(arguments: Sequence[str]) -> None:
 def score(
     songs: Sequence[BenchSong],
     features: Renderings,
-    reference: Renderings,
+    targets: Renderings,
     invert: Invert,
     detector: NoteDetector,
 ) -> list[float]:
     """Returns the means of all columns over songs."""
     rows = []
     for song in songs:
-        target = reference[song.name]
+        target = targets[song.name]
         audio = invert(song, features[song.name].log_mel)[: len(target.audio)]
         log_mel = blockwise_log_mel(audio)
         rows.append(
