@@ -28,13 +28,13 @@ Each of three transforms and their inverses reaches as far as a window, two fram
 """
 
 _ROUNDS = 2
-# A tone is at a bin where it is louder than on average in the bands around. Between the partials of
-# a high tone it is not: there are only side lobes of the window, far below the strongest bin.
-_LEAST_SHARE = 0.03  # -30 dB
-_LEAST_MAGNITUDE = 1e-5
-# A band can be changed by up to 12 dB per round; what is added to it divides no zero.
+# A tone is at a bin where it is louder than the mean of the bands around, and at most 30 dB softer
+# than at its loudest bin. What is softer are side lobes of the window, between distant partials.
+_LEAST_SHARE = 0.03
+_LEAST_MAGNITUDE = 1e-5  # below that is silence
+# A round changes a band by at most 12 dB.
 _LOWEST_GAIN, _HIGHEST_GAIN = 0.25, 4.0
-_TINY = 1e-7
+_TINY = 1e-7  # keeps silence from being divided by zero
 
 
 class ScorePhases(Inverter):
