@@ -95,13 +95,13 @@ def times_realtime(flags: argparse.Namespace) -> dict[str, list[float]]:
     inverters = {name: make(name, flags.inverter) for name in NAMES}
     log_mel, song = features(flags.seconds), notes(flags.seconds)
     for inverter in inverters.values():
-        invert(inverter, log_mel[:1200], song)  # compiles
+        invert(inverter, log_mel[:1200], notes=song)  # compiles
     speeds: dict[str, list[float]] = {name: [] for name in NAMES}
     # In turns, so that other load on the machine affects all of them.
     for _ in range(flags.repeats):
         for name, inverter in inverters.items():
             start = time.perf_counter()
-            invert(inverter, log_mel, song)
+            invert(inverter, log_mel, notes=song)
             speeds[name].append(flags.seconds / (time.perf_counter() - start))
     return speeds
 
@@ -115,7 +115,7 @@ def measure_memory(name: str, trained: str | None) -> float:
 
 def memory_of(inverter: Inverter) -> float:
     """Inverts an hour; returns the peak memory of this process in MB, JAX and features included."""
-    invert(inverter, features(3600), notes(3600))
+    invert(inverter, features(3600), notes=notes(3600))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -131,6 +131,7 @@ def run(flags: argparse.Namespace) -> Results:
         form=flags.form,
         steps=source.sampling.steps,
         guidance=source.sampling.guidance,
+        overlap=source.sampling.overlap,
         seed=flags.seed,
         gain=flags.gain,
         second_soundfont=second.name,

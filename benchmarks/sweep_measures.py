@@ -264,7 +264,7 @@ def measure(
         sizes = np.diff(np.append(starts, len(l1)))
         f1 = None
         if transcriber is not None:
-            audio = invert(model.inverter, log_mel)[: len(song.audio)]
+            audio = invert(model.inverter, log_mel, notes=song.notes)[: len(song.audio)]
             f1 = transcriber.onset_f1(song, audio)
         measured.append(
             {

@@ -19,10 +19,11 @@ from spectrodiff.data.prepare.soundfont import PEAK, SoundfontRenderer
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, SamplingChanges
 from spectrodiff.evaluation.checksums import path_checksum, settings_dict
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
-from spectrodiff.inverter import Inverter, invert
+from spectrodiff.inverter import Inverter, ScorePhases, invert
 from spectrodiff.inverter.loading import default_name, open_inverter
 from spectrodiff.music.events import count_frames
 from spectrodiff.music.tokenizer import SongTokens
+from spectrodiff.synthesis.segments.joins import FADE_FRAMES
 
 from .songs import BenchSong
 
@@ -114,6 +115,8 @@ def open_source(
     """
     if name.startswith(SOUNDFONT_PREFIX):
         chosen = open_inverter(inverter or default_name())
+        if chosen.needs_phases if score_phases is None else score_phases:
+            chosen = ScorePhases(chosen)
         return SoundfontSource(name.removeprefix(SOUNDFONT_PREFIX), cache, gain, chosen)
     synth = sd.load(name, inverter=inverter, score_phases=score_phases)
     return ModelSource(name, cache, synth, synth.sampling.but(**changes), seed, batch_size)
@@ -203,6 +206,8 @@ class ModelSource:
             "mask_context": sampling.mask_context,
             **dataclasses.asdict(synth.tokenization),
         }
+        if sampling.overlap:
+            self.key["fade_frames"] = FADE_FRAMES
 
     @property
     def inverter(self) -> Inverter:
@@ -263,7 +268,7 @@ def invert_reference(
 def audio_of(inverter: Inverter, log_mel: np.ndarray, song: BenchSong) -> np.ndarray:
     """Inverts the features of a song, float32 [samples] of its length."""
     samples = round(song.notes.total_seconds * SAMPLE_RATE)
-    return invert(inverter, log_mel, song.notes)[:samples]
+    return invert(inverter, log_mel, notes=song.notes)[:samples]
 
 
 def _check_gain(samples: np.ndarray, song: BenchSong, gain: float) -> None:

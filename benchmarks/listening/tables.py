@@ -54,6 +54,7 @@ class Results:
         gain: of both soundfonts.
         second_soundfont: name of the soundfont that models are not trained on.
         rows: the measures.
+        overlap: number of frames that segments share.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Results:
     gain: float
     second_soundfont: str
     rows: tuple[Row, ...]
+    overlap: int = 0
 
     def write(self, path: Path) -> None:
         """Writes the results as JSON."""
@@ -110,7 +112,8 @@ def table(results: Results) -> str:
     """Returns a Markdown table of one run."""
     settings = (
         f"{results.model}, {results.form} form: {results.steps} steps, "
-        f"guidance {results.guidance:g}, seed {results.seed}, soundfonts at gain {results.gain:g}"
+        f"guidance {results.guidance:g}, seed {results.seed}, overlap {results.overlap}, "
+        f"soundfonts at gain {results.gain:g}"
     )
     columns = [
         results.model,
@@ -162,7 +165,7 @@ def comparison(before: Results, after: Results) -> str:
     ]
     settings = [
         f"{label}: {run.model}, {run.inverter}, {run.steps} steps, guidance {run.guidance:g}, "
-        f"seed {run.seed}"
+        f"seed {run.seed}, overlap {run.overlap}"
         for label, run in (("before", before), ("after", after))
     ]
     lines = _markdown([*after.rows, *known.values()], columns, cells + gone)

@@ -116,7 +116,14 @@ def main(arguments: Sequence[str]) -> None:
     store.open_store(flags.out, descriptions, corpora, write=leader)
     distributed.wait_for_all()  # no process writes before the leader has checked the folder
     renderer = rendering.Renderer(
-        flags.out, rows, descriptions, inverters, synthesizer, settings.batch_size, leader
+        flags.out,
+        rows,
+        descriptions,
+        inverters,
+        synthesizer,
+        model.bare.tokenization.but({"program_map": settings.program_map}),
+        settings.batch_size,
+        leader,
     )
     for corpus in corpora:
         share = range(process, len(corpus), processes)

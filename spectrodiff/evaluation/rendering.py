@@ -33,7 +33,7 @@ from spectrodiff.evaluation.yardstick import render_with_soundfont
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name
 from spectrodiff.models.config import SIZES
-from spectrodiff.music.notes import Notes
+from spectrodiff.music.known_instruments import adapt
 from spectrodiff.music.programs import ProgramMap
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.loading import make_inverter
@@ -176,6 +176,7 @@ class Renderer:
         descriptions: descriptions of the rows, by name.
         inverters: returns the inverter of a row.
         synthesizer: function that loads the model on its first call.
+        tokenization: how the model hears notes.
         batch_size: number of songs that are rendered together.
         progress: whether to show progress.
     """
@@ -185,6 +186,7 @@ class Renderer:
     descriptions: Mapping[str, Description]
     inverters: Callable[[Row], Inverter]
     synthesizer: Callable[[], Synthesizer]
+    tokenization: Tokenization
     batch_size: int
     progress: bool
 
@@ -214,7 +216,7 @@ class Renderer:
                     else:
                         num_samples = corpus.protocol.rendered_samples(len(song.audio))
                         log_mel = corpus.protocol.encoded(blockwise_log_mel(song.audio))
-                        self._invert(files, row, log_mel, song.notes, num_samples)
+                        self._invert(files, row, log_mel, song, num_samples)
                 bar.advance()
 
     def model(self, corpus: EvaluationCorpus, share: Sequence[int]) -> None:
@@ -240,8 +242,7 @@ class Renderer:
                     continue
                 for row in missing:
                     num_samples = corpus.protocol.rendered_samples(len(song.audio))
-                    log_mel = read_array(files.features(key))
-                    self._invert(files, row, log_mel, song.notes, num_samples)
+                    self._invert(files, row, read_array(files.features(key)), song, num_samples)
             if waiting:
                 lengths = [corpus.protocol.count_segments(song) for song in songs]
                 places = whole_batches(lengths, self.batch_size, waiting)
@@ -278,14 +279,22 @@ class Renderer:
                 if self.inverters(row) is synthesizer.inverter:
                     files.write_audio(row, result.audio)
                 else:
-                    notes, samples = songs[place].notes, len(result.audio)
-                    self._invert(files, row, result.log_mel, notes, samples)
+                    self._invert(files, row, result.log_mel, songs[place], len(result.audio))
             write_array(files.features(key), result.log_mel)
 
     def _invert(
-        self, files: SongFiles, row: Row, log_mel: np.ndarray, notes: Notes, num_samples: int
+        self,
+        files: SongFiles,
+        row: Row,
+        log_mel: np.ndarray,
+        song: EvaluationSong,
+        num_samples: int,
     ) -> None:
-        audio = invert(self.inverters(row), log_mel, notes)
+        notes = song.notes
+        if row.source == "model":  # as a rendering does
+            adaptation = adapt(notes, self.tokenization, strict=False)
+            notes = self.tokenization.heard(adaptation.notes)
+        audio = invert(self.inverters(row), log_mel, notes=notes)
         files.write_audio(row, audio[:num_samples])
 
     def _rows_by_features(self) -> dict[str, list[Row]]:

@@ -134,7 +134,7 @@ def time_sampling(
 
 def time_inversion(inverter: Inverter, log_mel: np.ndarray, notes: Notes) -> float:
     """Returns the time in seconds of inverting features, unscaled [frames, 128], a second time."""
-    invert(inverter, log_mel, notes)
+    invert(inverter, log_mel, notes=notes)
     begin = time.perf_counter()
-    invert(inverter, log_mel, notes)
+    invert(inverter, log_mel, notes=notes)
     return time.perf_counter() - begin

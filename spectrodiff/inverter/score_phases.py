@@ -5,12 +5,11 @@ renders a song knows its notes: at the partials of their tones, phases are those
 """
 
 import functools
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from spectrodiff.audio.features import mel_weights
+from spectrodiff.audio.features import check_log_mel, mel_weights
 from spectrodiff.inverter.base import Audio, Inverter
 from spectrodiff.inverter.short_time import (
     analyze,
@@ -38,9 +37,9 @@ _TINY = 1e-7  # keeps silence from being divided by zero
 
 
 class ScorePhases(Inverter):
-    """An inverter whose audio gets phases from the notes of a song, where these are given.
+    """An inverter whose audio gets the phases of tones that play the notes of a song.
 
-    `invert` and `InversionStream` do that. A call without notes is one of the inverter itself.
+    `invert` and `InversionStream` take the notes. A call has none: it only corrects levels.
 
     Args:
         inverter: turns features into audio.
@@ -56,7 +55,7 @@ class ScorePhases(Inverter):
 
     @property
     def reach_frames(self) -> int:
-        """Largest distance of frames that the audio of a frame depends on, if notes are given."""
+        """Largest distance of frames, on either side, that the audio of a frame depends on."""
         return self.inverter.reach_frames + PHASE_REACH_FRAMES
 
     @property
@@ -65,14 +64,13 @@ class ScorePhases(Inverter):
         return self.inverter.period_frames
 
     def __call__(self, log_mel: np.ndarray) -> Audio:
-        """Inverts a spectrogram without notes."""
-        return self.inverter(log_mel)
+        """Inverts unscaled log-mel [frames, 128], without notes, to frames * 320 samples.
 
-    def continued(
-        self, log_mel: np.ndarray, state: Any, first: int, until: int
-    ) -> tuple[Audio, Any]:
-        """Inverts one part of a song after another without notes; see `Inverter.continued`."""
-        return self.inverter.continued(log_mel, state, first, until)
+        Raises:
+            AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
+        """
+        audio = self.inverter(log_mel)
+        return with_phases_of(np.zeros_like(audio), audio, check_log_mel(log_mel))
 
 
 def with_phases_of(

@@ -24,18 +24,18 @@ MAX_FRAMES = 1024  # 20 s
 def invert(
     inverter: Inverter,
     log_mel: np.ndarray,
-    notes: Notes | None = None,
-    *,
     max_frames: int = MAX_FRAMES,
+    *,
+    notes: Notes | None = None,
 ) -> Audio:
     """Inverts a spectrogram of any length in bounded memory.
 
     Args:
         inverter: turns features into audio.
         log_mel: unscaled [frames, 128].
-        notes: the song, for `ScorePhases`; None if it is not known.
         max_frames: maximum number of frames per call of the inverter, its reach on both sides
             included; at least one more than that reach is always used.
+        notes: the song, for `ScorePhases`; None if it is not known.
 
     Returns:
         float32 [frames * 320] at 16 kHz, nominally in [-1, 1].
@@ -44,8 +44,7 @@ def invert(
         AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
     """
     log_mel = check_log_mel(log_mel)
-    without_notes = notes is None or not isinstance(inverter, ScorePhases)
-    if without_notes and len(log_mel) <= max_frames:
+    if len(log_mel) <= max_frames and not isinstance(inverter, ScorePhases):
         return inverter(log_mel)
     stream = InversionStream(inverter)
     spare = 2 * inverter.reach_frames + inverter.period_frames - 1
@@ -71,7 +70,6 @@ class InversionStream:
         inner = inverter.inverter if isinstance(inverter, ScorePhases) else inverter
         self._inversion = _Lookahead(inner.continued, inner.reach_frames, inner.period_frames)
         self._phases = _Lookahead(_with_phases, PHASE_REACH_FRAMES)
-        self._with_notes = False
         self._num_pushed = 0  # frames
         # Features and tones of the frames whose audio is not known yet.
         self._waiting = np.zeros((0, NUM_MELS + HOP_SAMPLES), np.float32)
@@ -84,7 +82,7 @@ class InversionStream:
         Args:
             log_mel: unscaled [frames, 128].
             notes: for `ScorePhases`, the notes that sound in these frames; there may be others.
-                Either all pushes have notes or none.
+                None if they are not known.
             origin_frame: frame of the song that is the time 0 of the notes.
 
         Returns:
@@ -97,10 +95,10 @@ class InversionStream:
         audio = self._inversion.push(log_mel)
         start = self._num_pushed - origin_frame
         self._num_pushed += len(log_mel)
-        if notes is None or not self._takes_notes:
+        if not self._takes_notes:
             return audio
-        self._with_notes = True
-        tones = play_tones(notes, start * HOP_SAMPLES, (start + len(log_mel)) * HOP_SAMPLES)
+        until = start + len(log_mel)
+        tones = play_tones(notes or Notes.empty(), start * HOP_SAMPLES, until * HOP_SAMPLES)
         rows = np.concatenate([log_mel, _rows(tones)], axis=1)
         self._waiting = np.concatenate([self._waiting, rows])
         return self._phases.push(self._complete(audio))
@@ -108,7 +106,7 @@ class InversionStream:
     def finish(self) -> Audio:
         """Returns the audio of the remaining frames at the end of the song."""
         audio = self._inversion.finish()
-        if not self._with_notes:
+        if not self._takes_notes:
             return audio
         ready = self._phases.push(self._complete(audio))
         return np.concatenate([ready, self._phases.finish()])

@@ -81,10 +81,13 @@ class Tokenization:
         """Vocabulary with the number of velocity bins."""
         return Vocabulary(self.velocity_bins)
 
+    def heard(self, notes: Notes) -> Notes:
+        """Returns notes that end where the model hears them end."""
+        return trim_overlaps(notes) if self.trim_overlaps else notes
+
     def index(self, notes: Notes) -> SongEvents:
         """Sorts the onsets and offsets of notes for the tokenization of segments."""
-        if self.trim_overlaps:
-            notes = trim_overlaps(notes)
+        notes = self.heard(notes)
         if self.onsets_only:
             return index_onsets(notes, self.vocabulary)
         return index_notes(notes, self.vocabulary, ties=self.ties, program_map=self.program_map)

@@ -43,7 +43,7 @@ class SongTokens:
         overflows: truncated segments.
         overlap: number of frames that a segment shares with the one before it. The first one begins
             as many frames before the song.
-        notes: the notes that were tokenized; None if they are not known.
+        notes: the notes as the model hears them (`Tokenization.heard`); None if not known.
     """
 
     tokens: np.ndarray
@@ -142,7 +142,8 @@ def tokenize_adapted(
         if segment.left_out_events
     )
     tokens = np.stack([segment.padded(max_tokens) for segment in segments])
-    return SongTokens(tokens, events.num_frames, events.num_samples, overflows, overlap, notes)
+    heard = tokenization.heard(notes)
+    return SongTokens(tokens, events.num_frames, events.num_samples, overflows, overlap, heard)
 
 
 def _report(

@@ -13,9 +13,6 @@ HIGHEST_HERTZ = 7500.0
 ATTACK_SECONDS, RELEASE_SECONDS = 0.005, 0.05
 """Time in which a tone gets loud, and time from the end of its note until it is silent."""
 
-# First General MIDI program of the percussive instruments and sound effects, without harmonics.
-_FIRST_NOISE = 112
-
 # Samples of a period; the nearest one is taken.
 _PERIOD = 1 << 14
 
@@ -23,8 +20,9 @@ _PERIOD = 1 << 14
 def play_tones(notes: Notes, start: int, stop: int) -> np.ndarray:
     """Plays the notes of a song as harmonic tones.
 
-    Partial k has the amplitude 1 / k and a random phase, the same in all tones at their onsets.
-    Drums, percussive instruments and sound effects are silent.
+    Partial k has the amplitude 1 / k and a random phase, the same in all tones at their onsets. A
+    pitch has one tone, whatever plays it: it begins anew with each note, and ends with the last.
+    Drums are silent.
 
     Args:
         notes: the song.
@@ -37,27 +35,30 @@ def play_tones(notes: Notes, start: int, stop: int) -> np.ndarray:
     audio = np.zeros(stop - start)
     first, last = start / SAMPLE_RATE, stop / SAMPLE_RATE
     sounding = (notes.onset_seconds < last) & (notes.offset_seconds + RELEASE_SECONDS > first)
-    sounding &= ~notes.is_drum & (notes.program < _FIRST_NOISE)
-    for onset, offset, pitch, velocity in zip(
-        notes.onset_seconds[sounding],
-        notes.offset_seconds[sounding],
-        notes.pitch[sounding],
-        notes.velocity[sounding],
-        strict=True,
-    ):
-        hertz = 440.0 * 2.0 ** ((pitch - 69) / 12)
-        partials = int(HIGHEST_HERTZ / hertz)
-        if not partials:
-            continue
-        begin = max(int(np.ceil(onset * SAMPLE_RATE)), start)
-        end = min(int(np.ceil((offset + RELEASE_SECONDS) * SAMPLE_RATE)), stop)
-        times = np.arange(begin, end) / SAMPLE_RATE
-        seconds = times - onset
-        fade_out = (offset + RELEASE_SECONDS - times) / RELEASE_SECONDS
-        gain = velocity / 127 * np.minimum(np.minimum(seconds / ATTACK_SECONDS, fade_out), 1.0)
-        places = np.rint(seconds * hertz * _PERIOD).astype(np.int64) % _PERIOD
-        audio[begin - start : end - start] += gain * _period(partials)[places]
+    notes = notes.select(sounding & ~notes.is_drum)
+    # The loudest of several notes that begin together comes last, and is played.
+    notes = notes.select(np.lexsort((notes.velocity, notes.onset_seconds, notes.pitch)))
+    for pitch in np.unique(notes.pitch):
+        same = notes.pitch == pitch
+        onsets, velocities = notes.onset_seconds[same], notes.velocity[same]
+        ends = np.maximum.accumulate(notes.offset_seconds[same]) + RELEASE_SECONDS
+        cuts = np.append(onsets[1:], np.inf)
+        for onset, end, cut, velocity in zip(onsets, ends, cuts, velocities, strict=True):
+            begin = max(int(np.ceil(onset * SAMPLE_RATE)), start)
+            until = min(int(np.ceil(min(end, cut, last) * SAMPLE_RATE)), stop)
+            if begin < until:
+                times = np.arange(begin, until) / SAMPLE_RATE
+                tone = _tone(int(pitch), times - onset, end - times)
+                audio[begin - start : until - start] += velocity / 127 * tone
     return audio.astype(np.float32)
+
+
+def _tone(pitch: int, seconds: np.ndarray, seconds_left: np.ndarray) -> np.ndarray:
+    """Returns a tone at times after its onset and before its end, float64 [samples]."""
+    hertz = 440.0 * 2.0 ** ((pitch - 69) / 12)
+    places = np.rint(seconds * hertz * _PERIOD).astype(np.int64) % _PERIOD
+    gain = np.minimum(seconds / ATTACK_SECONDS, seconds_left / RELEASE_SECONDS)
+    return np.minimum(gain, 1.0) * _period(int(HIGHEST_HERTZ / hertz))[places]
 
 
 @functools.cache

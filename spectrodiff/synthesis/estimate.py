@@ -7,7 +7,6 @@ import numpy as np
 
 from spectrodiff.core.constants import MIN_LOG_MEL, NUM_MELS
 from spectrodiff.inverter import Inverter, invert
-from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.segments.model import SegmentModel
 from spectrodiff.synthesis.songs import first_batch, group_songs
@@ -57,8 +56,8 @@ def expected_seconds(
 
     longest = max(song.num_frames for song in songs)
     silence = np.full((min(longest, TRIAL_FRAMES), NUM_MELS), MIN_LOG_MEL, np.float32)
-    invert(inverter, silence, Notes.empty())
+    invert(inverter, silence)
     start = clock()
-    invert(inverter, silence, Notes.empty())
+    invert(inverter, silence)
     frames = sum(song.num_frames for song in songs)
     return ExpectedSeconds(sampling_seconds, (clock() - start) * frames / len(silence))

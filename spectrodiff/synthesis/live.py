@@ -16,6 +16,7 @@ from spectrodiff.music.known_instruments import Adaptation, adapt, describe
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.played import NoteKey, PlayedNotes
 from spectrodiff.music.steering import Steering, check_steering
+from spectrodiff.music.tones import RELEASE_SECONDS
 from spectrodiff.synthesis.engine import Continuation, Engine, check_seed
 from spectrodiff.synthesis.parts import Song
 
@@ -64,7 +65,8 @@ class Live:
         self._notes = PlayedNotes(
             None if steering is None else check_steering(steering),
             trim_overlaps=engine.tokenization.trim_overlaps,
-            kept_seconds=self._model.overlap / FRAMES_PER_SECOND,
+            # The tones of notes sound a little longer than the notes.
+            kept_seconds=max(self._model.overlap / FRAMES_PER_SECOND, RELEASE_SECONDS),
         )
         self._song = Continuation(engine, self._model.overlap)
         self._taken_segments = 0  # whose notes are in use

@@ -39,8 +39,9 @@ def load(
             or any callable that satisfies `spectrodiff.inverter.Inverter`. By default the model's
             own, else the bundled one, else Griffin-Lim.
         score_phases: whether tones get their phases from the notes
-            (`spectrodiff.inverter.ScorePhases`); None for where an inverter of the kind asks for it
-            (`Inverter.needs_phases`), such as the bundled one.
+            (`spectrodiff.inverter.ScorePhases`). By default, those of the bundled inverter do, and
+            of others of its kind that were trained here, but for ONNX files; an inverter that is
+            no file is taken as it is.
         precision: "float32", or "bfloat16" for devices that are faster with it.
         devices: devices to compute on; by default all of JAX's default kind. Songs of a batch are
             divided among them; a single song uses the first.
@@ -89,5 +90,8 @@ def make_inverter(
             )
     if isinstance(inverter, str | os.PathLike):
         inverter = open_inverter(inverter, platform)
-    wanted = inverter.needs_phases if score_phases is None else score_phases
-    return ScorePhases(inverter) if wanted else inverter
+        score_phases = inverter.needs_phases if score_phases is None else score_phases
+    if score_phases is None:
+        return inverter
+    plain = inverter.inverter if isinstance(inverter, ScorePhases) else inverter
+    return ScorePhases(plain) if score_phases else plain

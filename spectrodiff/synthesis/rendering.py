@@ -57,7 +57,7 @@ def render_songs(
             if len(done) == len(tokens.tokens):
                 log_mel = np.concatenate(done)[: tokens.num_frames]
                 done.clear()
-                audio = invert(inverter, log_mel, tokens.notes)[: tokens.num_samples]
+                audio = invert(inverter, log_mel, notes=tokens.notes)[: tokens.num_samples]
                 yield segment.song, Song(audio, SAMPLE_RATE, log_mel)
 
 

@@ -106,6 +106,7 @@ def renderer(tmp_path, synthesizer):
         descriptions,
         lambda row: INVERTERS[row.inverter],
         lambda: synthesizer,
+        BARE.bare.tokenization,
         2,
         progress=False,
     )

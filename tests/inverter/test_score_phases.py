@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import spectrodiff as sd
+from spectrodiff.core.errors import AudioError
 from spectrodiff.inverter import GriffinLim, InversionStream, ScorePhases, invert
 from spectrodiff.inverter.score_phases import PHASE_REACH_FRAMES, with_phases_of
 from spectrodiff.inverter.trained import trained_inverter
@@ -145,13 +146,13 @@ def test_parts_are_one_pass(inner, sizes):
     audio = np.concatenate([*parts, stream.finish()])
     tolerance = 1e-4 * np.abs(whole).max()
     np.testing.assert_allclose(audio, whole, atol=tolerance)
-    np.testing.assert_allclose(invert(inverter, features, SONG, max_frames=150), whole,
+    np.testing.assert_allclose(invert(inverter, features, 150, notes=SONG), whole,
                                atol=tolerance)  # fmt: skip
 
 
 def test_notes_may_have_another_origin():
     features = random_features(150) - 3
-    whole = invert(ScorePhases(HissInverter()), features, SONG)
+    whole = invert(ScorePhases(HissInverter()), features, notes=SONG)
     stream = InversionStream(ScorePhases(HissInverter()))
     # The second part is told of notes from its beginning on, at 2 s.
     kept = SONG.select(SONG.offset_seconds > 1.9)
@@ -172,7 +173,7 @@ def test_notes_may_have_another_origin():
 
 def test_a_copy_goes_on_by_itself():
     features = random_features(120) - 3
-    whole = invert(ScorePhases(HissInverter()), features, SONG)
+    whole = invert(ScorePhases(HissInverter()), features, notes=SONG)
     stream = InversionStream(ScorePhases(HissInverter()))
     begin = stream.push(features[:60], SONG)
     other = stream.copy()
@@ -182,15 +183,28 @@ def test_a_copy_goes_on_by_itself():
     np.testing.assert_array_equal(np.concatenate([begin, *rest]), whole)
 
 
-def test_without_notes_it_is_the_inverter_itself():
-    inner, features = HissInverter(), random_features(100)
+def test_without_notes_there_are_no_tones():
+    inner, features = HissInverter(), random_features(100) - 3
     inverter = ScorePhases(inner)
     assert inverter.name == "hiss with phases from the score"
     assert inverter.reach_frames == PHASE_REACH_FRAMES
-    expected = inner(features)
+    expected = with_phases_of(np.zeros(32_000, np.float32), inner(features), features)
+    tolerance = 1e-4 * np.abs(expected).max()
     np.testing.assert_array_equal(inverter(features), expected)
-    np.testing.assert_array_equal(invert(inverter, features), expected)
-    np.testing.assert_array_equal(invert(inverter, features, max_frames=20), expected)
+    np.testing.assert_allclose(invert(inverter, features), expected, atol=tolerance)
+    np.testing.assert_allclose(invert(inverter, features, 20), expected, atol=tolerance)
+    # A part of a song whose notes are not known.
+    stream = InversionStream(inverter)
+    parts = [stream.push(features[:40], NOTE), stream.push(features[40:]), stream.finish()]
+    end = slice((40 + PHASE_REACH_FRAMES) * 320, None)
+    np.testing.assert_allclose(np.concatenate(parts)[end], expected[end], atol=tolerance)
     # Notes are nothing to an inverter that takes none.
-    np.testing.assert_array_equal(invert(inner, features, SONG), expected)
-    assert np.abs(invert(inverter, features, SONG) - expected).max() > 0.01
+    np.testing.assert_array_equal(invert(inner, features, notes=SONG), inner(features))
+
+
+def test_bad_features():
+    inverter = ScorePhases(HissInverter())
+    with pytest.raises(AudioError, match="NaN or infinity"):
+        inverter(np.full((3, 128), np.nan))
+    with pytest.raises(AudioError, match="NaN or infinity"):
+        invert(inverter, np.full((3, 128), np.nan), notes=NOTE)

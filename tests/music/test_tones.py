@@ -67,14 +67,30 @@ def test_onsets_begin_at_the_same_phase():
         np.testing.assert_allclose(audio[start : start + 2400], audio[:2400], atol=2e-3)
 
 
-@pytest.mark.parametrize(
-    "silent", [{"is_drum": True}, {"program": 112}, {"program": 127}, {"pitch": 127}]
-)
-def test_what_has_no_harmonics_is_silent(silent):
-    row = {"pitch": 57, **silent}
-    assert not tone(**row).any()
-    assert tone(57, program=111).any()
+def test_what_has_no_harmonics_is_silent():
+    assert not tone(57, is_drum=True).any()
+    assert not tone(127).any()  # 12.5 kHz
     assert tone(117).any()  # 7040 Hz: a single partial
+
+
+def test_a_pitch_has_one_tone():
+    """It begins anew with the second note, and lasts as long as either; so is the velocity."""
+    long, short = (0.0, 2.0, 57, 100, 48, False), (0.5, 1.0, 57, 60, 73, False)
+    both = play_tones(note_table([long, short]), 0, 3 * RATE)
+    alone = play_tones(note_table([long]), 0, 3 * RATE)
+    np.testing.assert_array_equal(both[:8000], alone[:8000])
+    after = play_tones(note_table([(0.5, 2.0, 57, 60, 0, False)]), 0, 3 * RATE)
+    np.testing.assert_array_equal(both[8000:], after[8000:])
+    # Of notes that begin together, the loudest sounds.
+    unison = note_table([(0.5, 1.0, 57, 60, 0, False), (0.5, 2.0, 57, 20, 1, False)])
+    np.testing.assert_array_equal(play_tones(unison, 8000, 3 * RATE), after[8000:])
+    # Other pitches are other tones.
+    third = (0.5, 1.0, 61, 60, 0, False)
+    np.testing.assert_allclose(
+        play_tones(note_table([long, third]), 0, 3 * RATE),
+        alone + play_tones(note_table([third]), 0, 3 * RATE),
+        atol=1e-6,
+    )
 
 
 def test_parts_are_the_whole():

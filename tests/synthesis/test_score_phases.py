@@ -8,6 +8,8 @@ import pytest
 import spectrodiff as sd
 from spectrodiff.inverter import GriffinLim, ScorePhases, invert
 from spectrodiff.inverter.files import save_inverter
+from spectrodiff.inverter.trained import trained_inverter
+from spectrodiff.music.notes import merge_notes
 from spectrodiff.music.steering import Steering
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.live import Live
@@ -43,7 +45,7 @@ def assert_close(audio, expected):
 
 
 def expected(song, notes=SONG):
-    audio = invert(ScorePhases(HissInverter()), song.log_mel, notes)[: len(song.audio)]
+    audio = invert(ScorePhases(HissInverter()), song.log_mel, notes=notes)[: len(song.audio)]
     assert np.abs(audio - HissInverter()(song.log_mel)[: len(audio)]).max() > 0.01 * audio.max()
     return audio
 
@@ -69,8 +71,8 @@ def test_streams_and_takes(synth):
     kept = take.steer(2, Steering(transpose=3))
     rest = list(take)
     log_mel = np.concatenate([part.log_mel for part in (*parts[:2], *rest)])
-    after = invert(ScorePhases(HissInverter()), log_mel, take.score.notes)
-    assert np.abs(after - invert(ScorePhases(HissInverter()), log_mel, SONG)).max() > 0.01
+    after = invert(ScorePhases(HissInverter()), log_mel, notes=take.score.notes)
+    assert np.abs(after - invert(ScorePhases(HissInverter()), log_mel, notes=SONG)).max() > 0.01
     # Beyond the reach of what was before.
     end = slice(kept + 12 * 320, len(whole.audio))
     audio = np.concatenate([whole.audio[:kept], joined(rest)])
@@ -82,10 +84,14 @@ def test_live(overlap):
     engine, _ = recorded_engine(Tokenization(program_map="full"), overlap, note_tokens=512)
     live = Live(dataclasses.replace(engine, inverter=ScorePhases(HissInverter())))
     live.add(SONG, seconds=0.0)
+    segment = (16 - overlap) / 50
+    # Its release reaches into the next segment.
+    live.add(note_table([(0.0, 2 * segment - 0.005, 72, 100, 0, False)]), seconds=0.0)
     parts = [live.pull() for _ in range(9)]
     parts.append(live.finish())
     log_mel = np.concatenate([part.log_mel for part in parts])
-    wanted = invert(ScorePhases(HissInverter()), log_mel, SONG)
+    late = note_table([(0.0, 2 * segment - 0.005, 72, 100, 0, False)])
+    wanted = invert(ScorePhases(HissInverter()), log_mel, notes=merge_notes([SONG, late]))
     np.testing.assert_allclose(joined(parts), wanted, atol=1e-3 * np.abs(wanted).max())
 
 
@@ -100,7 +106,7 @@ def test_a_live_song_of_hours():
     log_mel = np.concatenate([part.log_mel for part in parts])
     # The parts begin six frames before 128 s; the frames in front are not known here.
     late = note_table([(0.32 + 0.12, 9.0, 57, 127, 0, False)])
-    wanted = invert(ScorePhases(HissInverter()), log_mel, late)[: len(joined(parts))]
+    wanted = invert(ScorePhases(HissInverter()), log_mel, notes=late)[: len(joined(parts))]
     inside = slice(12 * 320, -12 * 320)
     np.testing.assert_allclose(
         joined(parts)[inside], wanted[inside], atol=1e-3 * np.abs(wanted).max()
@@ -111,27 +117,53 @@ def test_stems(synth):
     stems = render_stems(synth, SONG, **FEW)
     assert len(stems.names) == 3
     for stem, song in zip(split(SONG, synth), stems.stems, strict=True):
-        audio = invert(ScorePhases(HissInverter()), song.log_mel, stem.notes)
+        audio = invert(ScorePhases(HissInverter()), song.log_mel, notes=stem.notes)
         assert_close(song.audio, stems.gain * audio[: len(song.audio)])
 
 
 def test_who_gets_phases(golden, tmp_path):
-    """Inverters of the bundled kind do by default, others if they are asked to."""
+    """Files of the bundled kind do by default, others if they are asked to."""
     model = golden / "checkpoints" / "diffusers"
     path = tmp_path / "tiny.safetensors"
     save_inverter(random_inverter("tiny"), path)
     recurrent = tmp_path / "recurrent.safetensors"
     save_inverter(random_inverter("recurrent_tiny"), recurrent)
 
-    def phases(inverter, **settings):
-        return isinstance(sd.load(model, inverter=inverter, **settings).inverter, ScorePhases)
+    def phases(inverter, score_phases=None):
+        loaded = sd.load(model, inverter=inverter, score_phases=score_phases).inverter
+        scored = isinstance(loaded, ScorePhases)
+        assert not (scored and isinstance(loaded.inverter, ScorePhases))
+        return scored
 
-    assert phases(path)
-    assert not phases(path, score_phases=False)
-    for other in (recurrent, "griffin-lim", GriffinLim()):
-        assert not phases(other)
-        assert phases(other, score_phases=True)
+    own = trained_inverter(random_inverter("tiny"))
+    for inverter, default in (
+        (path, True),
+        (recurrent, False),
+        ("griffin-lim", False),
+        (GriffinLim(), False),
+        (own, False),
+        (ScorePhases(own), True),
+    ):
+        assert phases(inverter) is default
+        assert phases(inverter, True)
+        assert not phases(inverter, False)
     assert isinstance(sd.load("mini").inverter, ScorePhases)
+
+
+def test_overlapping_notes_sound_as_the_model_hears_them(golden):
+    """A note of a model of trimmed notes ends at the next on its key, and so does its tone."""
+    notes = note_table([(0.0, 2.0, 60, 100, 48, False), (0.5, 0.8, 60, 100, 48, False)])
+    for trimmed in (True, False):
+        synth = sd.load(
+            golden / "checkpoints" / "diffusers",
+            inverter=ScorePhases(HissInverter()),
+            tokenization={"trim_overlaps": trimmed},
+        )
+        ends = synth.tokenize(notes).notes.offset_seconds
+        np.testing.assert_array_equal(ends, [0.5, 0.8] if trimmed else [2.0, 0.8])
+        song = synth.render(notes, **FEW)
+        heard = synth.tokenize(notes).notes
+        assert_close(song.audio, expected(song, heard))
 
 
 def test_a_saved_model_keeps_its_phases(golden, tmp_path):

@@ -61,8 +61,8 @@ def add_score_phases(parser: argparse._ActionsContainer) -> None:
         "--score_phases",
         action=YesNo,
         default=None,
-        help="take the phases of tones from the notes, so that they are in tune and onsets clear "
-        "(default: with inverters of the bundled kind)",
+        help="give tones the phases of the written notes, which puts them in tune (default: with "
+        "the bundled inverter and others of its kind, but not with ONNX files)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Joins of segments: the jump that is left where no note begins fades out.
+"""Joins of segments: the jump that is left where no note begins or ends fades out.
 
 Segments that share frames continue each other, but for a difference that is heard as a step in held
 notes. It is largest in the first frame, and the rest of the segment need not follow it.
@@ -14,8 +14,8 @@ from spectrodiff.music.notes import Notes
 FADE_FRAMES = 8
 """Number of frames in which a jump fades out, 0.16 s."""
 
-# A note that began up to so many frames before is still getting loud.
-_ATTACK_FRAMES = 2
+# A note that began or ended up to so many frames before is still getting louder or softer.
+_CHANGE_FRAMES = 2
 
 
 class Joins:
@@ -35,7 +35,7 @@ class Joins:
         """Returns the frames of the next segment, which begin where the last ones ended.
 
         The difference of the two frames at the join is subtracted, less and less over 8 frames or
-        up to the next note.
+        until a note begins or ends.
 
         Args:
             log_mel: unscaled [frames, 128].
@@ -45,7 +45,7 @@ class Joins:
         """
         last, start = self._last, self._count - origin_frame
         if self._fade and last is not None and notes is not None and len(log_mel):
-            count = min(_frames_until_note(notes, start), FADE_FRAMES, len(log_mel))
+            count = min(_frames_until_change(notes, start), FADE_FRAMES, len(log_mel))
             weights = 1 - (np.arange(count, dtype=np.float32) + 0.5) / FADE_FRAMES
             faded = log_mel[:count] - weights[:, np.newaxis] * (log_mel[0] - last)
             faded = np.clip(faded, MIN_LOG_MEL, MAX_LOG_MEL)
@@ -60,10 +60,14 @@ class Joins:
         return copy.copy(self)
 
 
-def _frames_until_note(notes: Notes, frame: int) -> int:
-    """Returns the number of frames from a frame on that no note's beginning is heard in."""
+def _frames_until_change(notes: Notes, frame: int) -> int:
+    """Returns the number of frames from a frame on in which no note is heard to begin or end.
+
+    The ends of drums do not count.
+    """
+    times = np.concatenate([notes.onset_seconds, notes.offset_seconds[~notes.is_drum]])
     # A little later, so that 0.58 s is frame 29: as a product it is a bit less.
-    onsets = np.floor(notes.onset_seconds * FRAMES_PER_SECOND + 1e-6).astype(int)
-    coming = onsets[onsets >= frame - _ATTACK_FRAMES]
-    # The window of the frame before an onset reaches into it.
+    frames = np.floor(times * FRAMES_PER_SECOND + 1e-6).astype(int)
+    coming = frames[frames >= frame - _CHANGE_FRAMES]
+    # The window of the frame before a change reaches into it.
     return max(int(coming.min()) - 1 - frame, 0) if len(coming) else FADE_FRAMES

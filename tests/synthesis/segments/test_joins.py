@@ -54,6 +54,18 @@ def test_a_note_ends_the_fading(onset, faded):
     np.testing.assert_allclose(levels[20:40], expected, atol=1e-6)
 
 
+def test_the_end_of_a_note_ends_the_fading():
+    """So does a note's, but not a drum's; here both end 25 frames after the beginning."""
+    for is_drum, faded in ((False, 4), (True, 8)):
+        rows = [(0.0, 0.5, 60, 90, 0, is_drum), (0.0, 9.0, 50, 90, 0, False)]
+        joins = Joins(fade=True)
+        joins.add(segment(0.0), note_table(rows))
+        after = joins.add(segment(1.6), note_table(rows))[:, 0]
+        expected = np.full(SEGMENT, 1.6)
+        expected[:faded] -= 1.6 * WEIGHTS[:faded]
+        np.testing.assert_allclose(after, expected, atol=1e-6)
+
+
 def test_the_next_jump_is_to_what_was_heard():
     # The second segment is so short that its fading is cut off.
     joins, notes = Joins(fade=True), note_table([(0.0, 9.0, 60, 90, 0, False)])
@@ -66,7 +78,7 @@ def test_the_next_jump_is_to_what_was_heard():
 
 def test_notes_of_another_origin():
     # A note at frame 25 of the song, which is frame 15 of its table.
-    rows = note_table([(0.3, 1.0, 60, 90, 0, False)])
+    rows = note_table([(0.3, 9.0, 60, 90, 0, False)])
     joins = Joins(fade=True)
     joins.add(segment(0.0), rows, origin_frame=10)
     after = joins.add(segment(1.6), rows, origin_frame=10)[:, 0]
