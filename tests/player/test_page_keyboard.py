@@ -129,7 +129,7 @@ def test_live(page):
     page.press_button("#midi")
     page.wait_for_text("#midi-status", "Connected")
     page.press_button("#live")
-    page.wait_for_text(STATUS, "you hear yourself 2.8 s later")
+    page.wait_for_text(STATUS, "you hear yourself 2.9 s later")
     assert page.run("live.ariaPressed") == "true"
     page.run("midi(performance.now(), 0x90, 60, 100); midi(performance.now() + 300, 0x80, 60, 0)")
     page.wait_for("requests.some(([path]) => path.endsWith('/events'))")
@@ -143,7 +143,7 @@ def test_live(page):
     assert page.run("live.ariaPressed") == "false"
     # A song that is played, or opened, ends it: the model is for one of them.
     page.press_button("#live")
-    page.wait_for_text(STATUS, "you hear yourself 2.8 s later")
+    page.wait_for_text(STATUS, "you hear yourself 2.9 s later")
     page.wait_for_text("#status", "Waits while you play live.")
     page.press_button("#play")
     page.wait_for("live.ariaPressed === 'false' && player.state() === 'playing'")

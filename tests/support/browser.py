@@ -24,6 +24,8 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _PATIENCE_SECONDS = 60
+# For conditions: a page that plays is never silent, and so never out of patience.
+_LONGEST_SECONDS = 120
 # Keys that do something in a browser do so only with the number that Windows gives them.
 _KEY_NUMBERS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
 
@@ -100,10 +102,11 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, condition: str) -> None:
-        """Waits until an expression is true in the page."""
+        """Waits until an expression is true in the page; fails if it never gets true."""
         waiting = (
-            "new Promise((done) => { const look = () => "
-            f"({condition}) ? done(true) : setTimeout(look, 10); look(); }})"
+            f"new Promise((done, fail) => {{ setTimeout(fail, {1000 * _LONGEST_SECONDS},"
+            f" {json.dumps(f'never true: {condition}')});"
+            f" const look = () => ({condition}) ? done(true) : setTimeout(look, 10); look(); }})"
         )
         self.run(waiting)
 
