@@ -99,7 +99,10 @@ def main(arguments: Sequence[str]) -> None:
                 lambda song, _, target=target: target[song.name].audio,
             )
         for name, plain in inverters.items():
-            for inverter, title in ((plain, name), (ScorePhases(plain), f"{name}, phases from the score")):
+            for inverter, title in (
+                (plain, name),
+                (ScorePhases(plain), f"{name}, phases from the score"),
+            ):
                 show(
                     features,
                     title,

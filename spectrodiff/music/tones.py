@@ -21,8 +21,8 @@ def play_tones(notes: Notes, start: int, stop: int) -> np.ndarray:
     """Plays the notes of a song as harmonic tones.
 
     Partial k has the amplitude 1 / k and a random phase, the same in all tones at their onsets. A
-    pitch has one tone, whatever plays it: it begins anew with each note, and ends with the last.
-    Drums are silent.
+    pitch has one tone at a time, that of the note that began last, whatever plays it. Drums are
+    silent.
 
     Args:
         notes: the song.
@@ -36,20 +36,19 @@ def play_tones(notes: Notes, start: int, stop: int) -> np.ndarray:
     first, last = start / SAMPLE_RATE, stop / SAMPLE_RATE
     sounding = (notes.onset_seconds < last) & (notes.offset_seconds + RELEASE_SECONDS > first)
     notes = notes.select(sounding & ~notes.is_drum)
-    # The loudest of several notes that begin together comes last, and is played.
+    # Of notes that begin together, the loudest comes last.
     notes = notes.select(np.lexsort((notes.velocity, notes.onset_seconds, notes.pitch)))
     for pitch in np.unique(notes.pitch):
-        same = notes.pitch == pitch
-        onsets, velocities = notes.onset_seconds[same], notes.velocity[same]
-        ends = np.maximum.accumulate(notes.offset_seconds[same]) + RELEASE_SECONDS
-        cuts = np.append(onsets[1:], np.inf)
-        for onset, end, cut, velocity in zip(onsets, ends, cuts, velocities, strict=True):
+        tones = np.zeros_like(audio)
+        same = notes.select(notes.pitch == pitch)
+        columns = (same.onset_seconds, same.offset_seconds + RELEASE_SECONDS, same.velocity)
+        for onset, end, velocity in zip(*columns, strict=True):
             begin = max(int(np.ceil(onset * SAMPLE_RATE)), start)
-            until = min(int(np.ceil(min(end, cut, last) * SAMPLE_RATE)), stop)
-            if begin < until:
-                times = np.arange(begin, until) / SAMPLE_RATE
-                tone = _tone(int(pitch), times - onset, end - times)
-                audio[begin - start : until - start] += velocity / 127 * tone
+            until = min(int(np.ceil(end * SAMPLE_RATE)), stop)
+            times = np.arange(begin, until) / SAMPLE_RATE
+            tone = velocity / 127 * _tone(int(pitch), times - onset, end - times)
+            tones[begin - start : until - start] = tone
+        audio += tones
     return audio.astype(np.float32)
 
 

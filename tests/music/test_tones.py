@@ -73,17 +73,22 @@ def test_what_has_no_harmonics_is_silent():
     assert tone(117).any()  # 7040 Hz: a single partial
 
 
-def test_a_pitch_has_one_tone():
-    """It begins anew with the second note, and lasts as long as either; so is the velocity."""
+def test_a_pitch_has_one_tone_at_a_time():
+    """It is that of the note that began last, until 50 ms after its end."""
     long, short = (0.0, 2.0, 57, 100, 48, False), (0.5, 1.0, 57, 60, 73, False)
-    both = play_tones(note_table([long, short]), 0, 3 * RATE)
-    alone = play_tones(note_table([long]), 0, 3 * RATE)
+    both, alone, other = (
+        play_tones(note_table(rows), 0, 3 * RATE) for rows in ([short, long], [long], [short])
+    )
     np.testing.assert_array_equal(both[:8000], alone[:8000])
-    after = play_tones(note_table([(0.5, 2.0, 57, 60, 0, False)]), 0, 3 * RATE)
-    np.testing.assert_array_equal(both[8000:], after[8000:])
-    # Of notes that begin together, the loudest sounds.
-    unison = note_table([(0.5, 1.0, 57, 60, 0, False), (0.5, 2.0, 57, 20, 1, False)])
-    np.testing.assert_array_equal(play_tones(unison, 8000, 3 * RATE), after[8000:])
+    np.testing.assert_array_equal(both[8000:16_800], other[8000:16_800])
+    np.testing.assert_array_equal(both[16_800:], alone[16_800:])
+    # Of notes that begin together, it is the loudest.
+    unison = [(0.5, 1.0, 57, 60, 0, False), (0.5, 2.0, 57, 20, 1, False)]
+    for rows in (unison, unison[::-1]):
+        audio = play_tones(note_table(rows), 0, 3 * RATE)
+        np.testing.assert_array_equal(audio[:16_800], other[:16_800])
+        soft = play_tones(note_table(unison[1:]), 0, 3 * RATE)
+        np.testing.assert_array_equal(audio[16_800:], soft[16_800:])
     # Other pitches are other tones.
     third = (0.5, 1.0, 61, 60, 0, False)
     np.testing.assert_allclose(
@@ -95,11 +100,13 @@ def test_a_pitch_has_one_tone():
 
 def test_parts_are_the_whole():
     rng = np.random.default_rng(1)
-    onsets = rng.uniform(0, 3, 40)
-    rows = [(onset, onset + 0.4, int(pitch), 90, 0, False)
-            for onset, pitch in zip(onsets, rng.integers(21, 109, 40), strict=True)]  # fmt: skip
+    columns = rng.uniform(0, 3, 60), rng.uniform(0.05, 2, 60), rng.integers(50, 60, 60)
+    rows = [
+        (onset, onset + seconds, int(pitch), 90, 0, False)
+        for onset, seconds, pitch in zip(*columns, strict=True)
+    ]
     notes = note_table(rows)
-    whole = play_tones(notes, 0, 60_000)
-    edges = [0, 1, 320, 16_000, 16_001, 47_123, 60_000]
+    whole = play_tones(notes, 0, 80_000)
+    edges = [0, 1, 320, 16_000, 16_001, 47_123, 80_000]
     parts = [play_tones(notes, first, last) for first, last in itertools.pairwise(edges)]
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)

@@ -85,12 +85,14 @@ def test_live(overlap):
     live = Live(dataclasses.replace(engine, inverter=ScorePhases(HissInverter())))
     live.add(SONG, seconds=0.0)
     segment = (16 - overlap) / 50
-    # Its release reaches into the next segment.
-    live.add(note_table([(0.0, 2 * segment - 0.005, 72, 100, 0, False)]), seconds=0.0)
+    # A release that reaches into the next segment, and a flute on a key of the piano.
+    late = note_table(
+        [(0.0, 2 * segment - 0.005, 72, 100, 0, False), (0.2, 0.4, 48, 90, 73, False)]
+    )
+    live.add(late, seconds=0.0)
     parts = [live.pull() for _ in range(9)]
     parts.append(live.finish())
     log_mel = np.concatenate([part.log_mel for part in parts])
-    late = note_table([(0.0, 2 * segment - 0.005, 72, 100, 0, False)])
     wanted = invert(ScorePhases(HissInverter()), log_mel, notes=merge_notes([SONG, late]))
     np.testing.assert_allclose(joined(parts), wanted, atol=1e-3 * np.abs(wanted).max())
 
