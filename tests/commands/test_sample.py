@@ -106,7 +106,7 @@ def test_loudness(golden, tmp_path, cache, monkeypatch):
 
 
 def test_phases_from_the_score(golden, tmp_path, cache, monkeypatch):
-    """By default with an inverter of the bundled kind, and as flags say."""
+    """An inverter of the bundled kind takes them unless a flag says no, others if one says yes."""
     monkeypatch.setenv("SPECTRODIFF_CACHE", str(cache))
     song, model = golden / "midi" / "overlaps.mid", golden / "checkpoints" / "paddle"
     tiny = tmp_path / "tiny.safetensors"

@@ -55,7 +55,7 @@ def test_a_note_ends_the_fading(onset, faded):
 
 
 def test_the_end_of_a_note_ends_the_fading():
-    """So does a note's, but not a drum's; here both end 25 frames after the beginning."""
+    """The end of a drum does not; here both end after 25 frames."""
     for is_drum, faded in ((False, 4), (True, 8)):
         rows = [(0.0, 0.5, 60, 90, 0, is_drum), (0.0, 9.0, 50, 90, 0, False)]
         joins = Joins(fade=True)
