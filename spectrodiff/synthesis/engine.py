@@ -16,7 +16,6 @@ from spectrodiff.core.errors import ConfigError
 from spectrodiff.diffusion.sampling import Sampling
 from spectrodiff.inverter import Inverter
 from spectrodiff.models.config import ModelConfig
-from spectrodiff.music.notes import Notes
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.music.vocabulary import END_ID
 from spectrodiff.synthesis.parts import PartStream
@@ -86,8 +85,7 @@ class Engine:
                 tokens[:bucket] = END_ID
                 song = Continuation(self, model.overlap)
                 for _ in range(2):  # without and with a context
-                    frames = song.generate(model, tokens, jax.random.key(0))
-                    song.parts.push(frames, Notes.empty())
+                    song.parts.push(song.generate(model, tokens, jax.random.key(0)))
                 song.parts.finish()
                 yield bucket
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+import spectrodiff as sd
 from spectrodiff.audio.features import log_mel
 from spectrodiff.checkpoints import bundled
 from spectrodiff.checkpoints.model import Checkpoint
@@ -22,11 +23,12 @@ from spectrodiff.evaluation.rendering import (
 )
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.store import SongFiles
-from spectrodiff.inverter import GriffinLim, Inverter
+from spectrodiff.inverter import GriffinLim, Inverter, ScorePhases
 from spectrodiff.models.config import SIZES
 from spectrodiff.music.tokenization import RELEASED_TOKENIZATION
 from spectrodiff.synthesis.parts import Song
 from spectrodiff.synthesis.songs import group_songs
+from tests.support.inverters import HissInverter
 from tests.support.notation import note_table
 
 ROWS = (
@@ -158,6 +160,43 @@ def test_what_is_there_is_not_made_again(renderer, synthesizer):
     renderer.model(Corpus(), [0, 1])
     assert not synthesizer.calls
     np.testing.assert_array_equal(read(renderer, 1, "model_b"), before)
+
+
+def test_audio_of_stored_features_is_that_of_the_rendering(tmp_path, golden):
+    """Phases from the score are those of the notes as the model hears them, either way."""
+    synth = sd.load(
+        golden / "checkpoints" / "diffusers",
+        inverter=ScorePhases(HissInverter()),
+        tokenization={"programs": (0, 33), "drums": (), "trim_overlaps": True},
+    )
+    row = dataclasses.replace(ROWS[0], sampler="dpmpp", steps=2)
+    renderer = Renderer(
+        tmp_path,
+        [row],
+        {row.name: describe(row, BARE, "float32", score_phases=True)},
+        lambda row: synth.inverter,
+        lambda: synth,
+        synth.tokenization,
+        1,
+        progress=False,
+    )
+    # A violin that is replaced, notes that overlap on a key, and a drum that is left out.
+    rows = [(0.1, 1.0, 60, 100, 40, False), (0.3, 0.5, 60, 90, 0, False)]
+    rows += [(0.4, 1.2, 52, 80, 33, False), (0.6, 0.7, 52, 80, 33, False)]
+    rows += [(0.5, 0.6, 38, 80, 0, True)]
+
+    class Band(Corpus):
+        def __getitem__(self, number):
+            return dataclasses.replace(super().__getitem__(number), notes=note_table(rows, 1.25))
+
+    renderer.model(Band(), [0])
+    files = SongFiles(tmp_path, "pairs/own", "song 0")
+    rendered = files.read_audio(row)
+    files.audio(row).unlink()
+    renderer.model(Band(), [0])
+    scale = np.abs(rendered).max()
+    assert scale > 0.01
+    np.testing.assert_allclose(files.read_audio(row), rendered, atol=0.01 * scale)
 
 
 def test_batches_are_the_same_after_an_interruption():
