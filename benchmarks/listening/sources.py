@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 import spectrodiff as sd
@@ -19,10 +20,10 @@ from spectrodiff.data.prepare.soundfont import PEAK, SoundfontRenderer
 from spectrodiff.diffusion.sampling import PAPER_SAMPLING, Sampling, SamplingChanges
 from spectrodiff.evaluation.checksums import path_checksum, settings_dict
 from spectrodiff.evaluation.metrics.signal_distances import blockwise_log_mel
-from spectrodiff.inverter import Inverter, ScorePhases, invert
-from spectrodiff.inverter.loading import default_name, open_inverter
+from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.events import count_frames
 from spectrodiff.music.tokenizer import SongTokens
+from spectrodiff.synthesis.loading import make_inverter
 from spectrodiff.synthesis.segments.joins import FADE_FRAMES
 
 from .songs import BenchSong
@@ -114,9 +115,7 @@ def open_source(
         CorpusError: if there is no such soundfont.
     """
     if name.startswith(SOUNDFONT_PREFIX):
-        chosen = open_inverter(inverter or default_name())
-        if chosen.needs_phases if score_phases is None else score_phases:
-            chosen = ScorePhases(chosen)
+        chosen = make_inverter(inverter, None, jax.default_backend(), score_phases=score_phases)
         return SoundfontSource(name.removeprefix(SOUNDFONT_PREFIX), cache, gain, chosen)
     synth = sd.load(name, inverter=inverter, score_phases=score_phases)
     return ModelSource(name, cache, synth, synth.sampling.but(**changes), seed, batch_size)

@@ -73,6 +73,11 @@ class ScorePhases(Inverter):
         return with_phases_of(np.zeros_like(audio), audio, check_log_mel(log_mel))
 
 
+def plain(inverter: Inverter) -> Inverter:
+    """Returns an inverter without phases from the score."""
+    return inverter.inverter if isinstance(inverter, ScorePhases) else inverter
+
+
 def with_phases_of(
     tones: Float32[np.ndarray, " samples"],
     audio: Float32[np.ndarray, " samples"],
@@ -95,30 +100,25 @@ def with_phases_of(
     wanted = double_rate(np.exp(with_edges(log_mel)).astype(np.float64))
     spectrum, tone = analyze(audio, frames), analyze(tones, frames)
     loudness = np.abs(tone)
-    around = (_bands(loudness) @ _spread().T).T
+    around = (loudness.T @ _shares(0) @ _shares(1).T).T
     least = np.maximum(_LEAST_SHARE * loudness.max(axis=0), _LEAST_MAGNITUDE)
     is_tone = (loudness > around) & (loudness > least)
     turned = np.abs(spectrum) * (tone / np.where(is_tone, loudness, 1.0))
     spectrum = np.where(is_tone, turned, spectrum).astype(np.complex64)
+    weights = mel_weights().astype(np.float64)
     for _ in range(_ROUNDS):
         spectrum = transform(inverse(spectrum))
-        mel = np.abs(spectrum).T @ mel_weights().astype(np.float64)
-        gain = (wanted / (mel + _TINY)) @ _spread().T
+        mel = np.abs(spectrum).T @ weights
+        gain = (wanted / (mel + _TINY)) @ _shares(1).T
         spectrum *= np.clip(gain, _LOWEST_GAIN, _HIGHEST_GAIN).T.astype(np.float32)
     return without_edges(inverse(spectrum), frames)
 
 
-def _bands(magnitudes: Float32[np.ndarray, "bins frames"]) -> Float64[np.ndarray, "frames M"]:
-    """Returns the weighted mean of the magnitudes in each mel band."""
-    weights = mel_weights().astype(np.float64)
-    total = weights.sum(axis=0)
-    # The lowest bands are narrower than the distance of bins, and some have none.
-    return magnitudes.T @ (weights / np.where(total > 0, total, 1.0))
-
-
 @functools.cache
-def _spread() -> Float64[np.ndarray, "bins M"]:
-    """Returns the share of each mel band in a value at each Fourier bin; rows add up to 1."""
+def _shares(axis: int) -> Float64[np.ndarray, "bins M"]:
+    """Returns weights of mel bands that add up to 1: over the bins (0) or the bands (1)."""
     weights = mel_weights().astype(np.float64)
-    total = weights.sum(axis=1, keepdims=True)
-    return weights / np.where(total > 0, total, 1.0)  # no band has the bin at 0 Hz
+    total = weights.sum(axis=axis, keepdims=True)
+    # The lowest bands are narrower than the distance of bins, and some have none; the bin at 0 Hz
+    # is in no band.
+    return weights / np.where(total > 0, total, 1.0)

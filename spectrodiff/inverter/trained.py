@@ -78,7 +78,7 @@ class TrainedInverter(Inverter):
     @property
     def needs_phases(self) -> bool:
         """True for the kind of the bundled one, which draws tones to multiples of 50 Hz."""
-        return isinstance(self._config, FrameRateConfig)
+        return type(self._config) is FrameRateConfig
 
     def __call__(self, log_mel: np.ndarray) -> Audio:
         """Inverts unscaled log-mel [frames, 128] to frames * 320 samples.
@@ -102,7 +102,6 @@ class RecurrentInverter(TrainedInverter):
     """Inverter with a recurrent generator: the audio of a frame depends on all frames before it."""
 
     _config: RecurrentConfig
-    needs_phases = False
 
     def __call__(self, log_mel: np.ndarray) -> Audio:
         """Inverts unscaled log-mel [frames, 128] to frames * 320 samples.

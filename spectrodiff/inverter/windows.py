@@ -14,7 +14,7 @@ import numpy as np
 from spectrodiff.audio.features import check_log_mel
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS
 from spectrodiff.inverter.base import Audio, Inverter
-from spectrodiff.inverter.score_phases import PHASE_REACH_FRAMES, ScorePhases, with_phases_of
+from spectrodiff.inverter.score_phases import PHASE_REACH_FRAMES, ScorePhases, plain, with_phases_of
 from spectrodiff.music.notes import Notes
 from spectrodiff.music.tones import play_tones
 
@@ -66,10 +66,9 @@ class InversionStream:
     """
 
     def __init__(self, inverter: Inverter) -> None:
-        self._takes_notes = isinstance(inverter, ScorePhases)
-        inner = inverter.inverter if isinstance(inverter, ScorePhases) else inverter
+        inner, scored = plain(inverter), isinstance(inverter, ScorePhases)
         self._inversion = _Lookahead(inner.continued, inner.reach_frames, inner.period_frames)
-        self._phases = _Lookahead(_with_phases, PHASE_REACH_FRAMES)
+        self._phases = _Lookahead(_with_phases, PHASE_REACH_FRAMES) if scored else None
         self._num_pushed = 0  # frames
         # Features and tones of the frames whose audio is not known yet.
         self._waiting = np.zeros((0, NUM_MELS + HOP_SAMPLES), np.float32)
@@ -95,7 +94,7 @@ class InversionStream:
         audio = self._inversion.push(log_mel)
         start = self._num_pushed - origin_frame
         self._num_pushed += len(log_mel)
-        if not self._takes_notes:
+        if self._phases is None:
             return audio
         until = start + len(log_mel)
         tones = play_tones(notes or Notes.empty(), start * HOP_SAMPLES, until * HOP_SAMPLES)
@@ -106,7 +105,7 @@ class InversionStream:
     def finish(self) -> Audio:
         """Returns the audio of the remaining frames at the end of the song."""
         audio = self._inversion.finish()
-        if not self._takes_notes:
+        if self._phases is None:
             return audio
         ready = self._phases.push(self._complete(audio))
         return np.concatenate([ready, self._phases.finish()])

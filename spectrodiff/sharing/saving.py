@@ -7,8 +7,9 @@ from typing import get_args
 from spectrodiff.core.config import require
 from spectrodiff.core.constants import StoredType
 from spectrodiff.core.files import temporary_folder
-from spectrodiff.inverter import Inverter, OnnxInverter, ScorePhases
+from spectrodiff.inverter import Inverter, OnnxInverter
 from spectrodiff.inverter.files import save_inverter
+from spectrodiff.inverter.score_phases import plain
 from spectrodiff.inverter.trained import TrainedInverter
 from spectrodiff.sharing.folder import Sharing, write_folder
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -49,8 +50,7 @@ def save(
 
 
 def _file_of(inverter: Inverter, folder: Path) -> Path | None:
-    if isinstance(inverter, ScorePhases):
-        inverter = inverter.inverter
+    inverter = plain(inverter)
     if isinstance(inverter, OnnxInverter):
         return inverter.path
     if not isinstance(inverter, TrainedInverter):

@@ -116,7 +116,7 @@ class Continuation:
 
     def __init__(self, engine: Engine, overlap: int) -> None:
         self.number = 0
-        self.parts = PartStream(engine.inverter, fade_joins=overlap > 0)
+        self.parts = PartStream(engine.inverter, overlap)
         self._past: np.ndarray = np.zeros((1, 0, engine.config.mel_bins), np.float32)
 
     def generate(

@@ -13,6 +13,7 @@ from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.core.parallel import make_mesh, replicated
 from spectrodiff.inverter import Inverter, ScorePhases
 from spectrodiff.inverter.loading import GRIFFIN_LIM, default_name, open_inverter
+from spectrodiff.inverter.score_phases import plain
 from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.synthesis.parameters import place
 from spectrodiff.synthesis.synthesizer import Synthesizer
@@ -69,7 +70,7 @@ def load(
 
 def make_inverter(
     inverter: str | os.PathLike[str] | Inverter | None,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     platform: str,
     *,
     score_phases: bool | None = None,
@@ -78,12 +79,12 @@ def make_inverter(
 
     Args:
         inverter: as `load` takes it.
-        checkpoint: model whose inverter is the default.
+        checkpoint: model whose inverter is the default; None if there is no model.
         platform: "cpu", "gpu" or "tpu".
         score_phases: as `load` takes it.
     """
     if inverter is None:
-        inverter = checkpoint.inverter or default_name()
+        inverter = (checkpoint and checkpoint.inverter) or default_name()
         if inverter == GRIFFIN_LIM:
             logger.warning(
                 "the model has no spectrogram inverter; using Griffin-Lim, which sounds rougher"
@@ -93,5 +94,4 @@ def make_inverter(
         score_phases = inverter.needs_phases if score_phases is None else score_phases
     if score_phases is None:
         return inverter
-    plain = inverter.inverter if isinstance(inverter, ScorePhases) else inverter
-    return ScorePhases(plain) if score_phases else plain
+    return ScorePhases(plain(inverter)) if score_phases else plain(inverter)

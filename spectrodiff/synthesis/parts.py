@@ -35,15 +35,15 @@ class PartStream:
 
     Args:
         inverter: turns features into audio.
-        fade_joins: whether jumps between segments fade out (see `Joins`).
+        overlap: number of frames that segments share (see `Joins`).
 
     Attributes:
         samples: number of samples in all parts so far.
     """
 
-    def __init__(self, inverter: Inverter, *, fade_joins: bool = False) -> None:
+    def __init__(self, inverter: Inverter, overlap: int) -> None:
         self.samples = 0
-        self._joins = Joins(fade=fade_joins)
+        self._joins = Joins(overlap)
         self._inversion = InversionStream(inverter)
         self._log_mel = np.zeros((0, NUM_MELS), np.float32)  # frames whose audio is not known yet
 

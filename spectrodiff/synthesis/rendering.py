@@ -49,7 +49,7 @@ def render_songs(
     """
     groups = group_songs([len(song.tokens) for song in songs], batch_size)
     features: list[list[np.ndarray]] = [[] for _ in songs]
-    joins = [Joins(fade=model.overlap > 0) for _ in songs]
+    joins = [Joins(model.overlap) for _ in songs]
     with _generated(model, songs, groups, seed, progress, WAITING_SEGMENTS, on_steps) as segments:
         for segment in segments:
             tokens, done = songs[segment.song], features[segment.song]
@@ -65,7 +65,7 @@ def stream_song(
     model: SegmentModel, inverter: Inverter, song: SongTokens, *, seed: int, progress: bool
 ) -> Iterator[Song]:
     """Renders a song and yields it part by part; the arguments are those of `render_songs`."""
-    parts = PartStream(inverter, fade_joins=model.overlap > 0)
+    parts = PartStream(inverter, model.overlap)
     with _generated(model, [song], [[0]], seed, progress, waiting=1) as segments:
         for segment in segments:
             frames = unscale(segment.scaled_mel)

@@ -125,10 +125,8 @@ def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
 def first_batch(model: SegmentModel, songs: Sequence[np.ndarray]) -> SegmentBatch:
     """Returns the first segments of some songs, for measuring speed; keys are not the songs'."""
     size = _batch_size(len(songs), model.num_devices)
-    past, keys = (
-        jnp.zeros((size, 0, model.config.mel_bins)),
-        jax.random.split(jax.random.key(0), size),
-    )
+    past = jnp.zeros((size, 0, model.config.mel_bins))
+    keys = jax.random.split(jax.random.key(0), size)
     return _batch(model, [song[0] for song in songs], past, keys, 0)
 
 

@@ -243,7 +243,7 @@ class Synthesizer:
             rest of the song.
         """
         model, [tokens] = self._ready([song], False, sampling)
-        joins = Joins(fade=model.overlap > 0)
+        joins = Joins(model.overlap)
         segments = generate_songs(model, [tokens.tokens], seed=seed)
         return (joins.add(unscale(segment.scaled_mel), tokens.notes) for segment in segments)
 

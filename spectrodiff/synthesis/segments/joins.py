@@ -22,11 +22,11 @@ class Joins:
     """Takes the segments of a song one after another, and lets jumps between them fade out.
 
     Args:
-        fade: False to change nothing, as for segments that share no frames.
+        overlap: number of frames that segments share; if there are none, nothing is changed.
     """
 
-    def __init__(self, *, fade: bool) -> None:
-        self._fade, self._count = fade, 0
+    def __init__(self, overlap: int) -> None:
+        self._fade, self._count = overlap > 0, 0
         self._last: np.ndarray | None = None
 
     def add(

@@ -18,7 +18,7 @@ def segment(level, frames=SEGMENT):
 def song(levels, onsets, **settings):
     """Features, first bin, of a song whose notes begin at some frames and last for a second."""
     rows = [(frame / 50, frame / 50 + 1.0, 60, 90, 0, False) for frame in onsets]
-    joins = Joins(fade=True)
+    joins = Joins(overlap=16)
     parts = [joins.add(segment(level), note_table(rows), **settings) for level in levels]
     return np.concatenate(parts)[:, 0]
 
@@ -33,7 +33,7 @@ def test_a_jump_fades_out_over_eight_frames():
 def test_each_bin_has_its_own_jump():
     rng = np.random.default_rng(0)
     first, second = rng.uniform(-4, -1, (2, SEGMENT, 128)).astype(np.float32)
-    joins, notes = Joins(fade=True), note_table([(0.0, 9.0, 60, 90, 0, False)])
+    joins, notes = Joins(overlap=16), note_table([(0.0, 9.0, 60, 90, 0, False)])
     np.testing.assert_array_equal(joins.add(first, notes), first)
     after = joins.add(second, notes)
     jump = second[0] - first[-1]
@@ -58,7 +58,7 @@ def test_the_end_of_a_note_ends_the_fading():
     """The end of a drum does not; here both end after 25 frames."""
     for is_drum, faded in ((False, 4), (True, 8)):
         rows = [(0.0, 0.5, 60, 90, 0, is_drum), (0.0, 9.0, 50, 90, 0, False)]
-        joins = Joins(fade=True)
+        joins = Joins(overlap=16)
         joins.add(segment(0.0), note_table(rows))
         after = joins.add(segment(1.6), note_table(rows))[:, 0]
         expected = np.full(SEGMENT, 1.6)
@@ -68,7 +68,7 @@ def test_the_end_of_a_note_ends_the_fading():
 
 def test_the_next_jump_is_to_what_was_heard():
     # The second segment is so short that its fading is cut off.
-    joins, notes = Joins(fade=True), note_table([(0.0, 9.0, 60, 90, 0, False)])
+    joins, notes = Joins(overlap=16), note_table([(0.0, 9.0, 60, 90, 0, False)])
     joins.add(segment(0.0), notes)
     short = joins.add(segment(1.6, 2), notes)
     np.testing.assert_allclose(short[:, 0], [0.1, 0.3], atol=1e-6)
@@ -79,7 +79,7 @@ def test_the_next_jump_is_to_what_was_heard():
 def test_notes_of_another_origin():
     # A note at frame 25 of the song, which is frame 15 of its table.
     rows = note_table([(0.3, 9.0, 60, 90, 0, False)])
-    joins = Joins(fade=True)
+    joins = Joins(overlap=16)
     joins.add(segment(0.0), rows, origin_frame=10)
     after = joins.add(segment(1.6), rows, origin_frame=10)[:, 0]
     np.testing.assert_allclose(after[:5], [*(1.6 - 1.6 * WEIGHTS[:4]), 1.6], atol=1e-6)
@@ -87,14 +87,14 @@ def test_notes_of_another_origin():
 
 def test_nothing_changes_without_fading_or_notes():
     notes = note_table([(0.0, 9.0, 60, 90, 0, False)])
-    for fade, known in ((False, notes), (True, None)):
-        joins = Joins(fade=fade)
+    for overlap, known in ((0, notes), (16, None)):
+        joins = Joins(overlap)
         joins.add(segment(0.0), known)
         np.testing.assert_array_equal(joins.add(segment(1.0), known), segment(1.0))
 
 
 def test_what_is_given_is_not_changed():
-    joins, given = Joins(fade=True), segment(1.0)
+    joins, given = Joins(overlap=16), segment(1.0)
     notes = note_table([(0.0, 9.0, 60, 90, 0, False)])
     joins.add(segment(0.0), notes)
     other = joins.copy()
@@ -105,7 +105,7 @@ def test_what_is_given_is_not_changed():
 
 
 def test_features_stay_in_their_range():
-    joins, notes = Joins(fade=True), note_table([(0.0, 9.0, 60, 90, 0, False)])
+    joins, notes = Joins(overlap=16), note_table([(0.0, 9.0, 60, 90, 0, False)])
     joins.add(segment(3.9), notes)
     rising = np.linspace(-11, 3.9, SEGMENT, dtype=np.float32)[:, None].repeat(128, axis=1)
     assert joins.add(rising, notes).max() <= 4.0
