@@ -30,7 +30,7 @@ from spectrodiff.diffusion.schedule import make_schedule
 from spectrodiff.inverter import invert
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.segments.diffusion import DiffusionSegments
-from spectrodiff.synthesis.songs import first_batch
+from spectrodiff.synthesis.songs import trial_batch
 from spectrodiff.synthesis.synthesizer import Synthesizer
 
 
@@ -160,8 +160,8 @@ def typical_batch(segments: DiffusionSegments, tokens: list[SongTokens]):
     # Batches are padded to their longest segment.
     most = [max(count[i] for count in counts if len(count) > i) for i in range(longest)]
     middle = int(np.argsort(most)[longest // 2])
-    rows = [song.tokens[min(middle, len(song.tokens) - 1)][None] for song in tokens]
-    batch = first_batch(segments, rows)
+    rows = [song.tokens[min(middle, len(song.tokens) - 1)] for song in tokens]
+    batch = trial_batch(segments, rows)
     return batch._replace(context_mask=np.ones_like(batch.context_mask))
 
 

@@ -28,6 +28,14 @@ INTERRUPT_AGAIN_SECONDS = 0.02
 STOPPED = 130
 
 
+def num_cores() -> int:
+    """Returns the number of processor cores that this process may use."""
+    # Containers and batch systems may allow fewer than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def find_devices(kind: str) -> "list[jax.Device]":
     """Returns all devices of a kind: "auto" (the fastest available), "cpu", "gpu" or "tpu".
 

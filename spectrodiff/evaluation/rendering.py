@@ -245,7 +245,7 @@ class Renderer:
                     self._invert(files, row, read_array(files.features(key)), song, num_samples)
             if waiting:
                 lengths = [corpus.protocol.count_segments(song) for song in songs]
-                places = whole_batches(lengths, self.batch_size, waiting)
+                places = whole_groups(lengths, self.batch_size, waiting)
                 self._render(corpus, key, rows, [songs[place] for place in places])
 
     def _render(
@@ -274,7 +274,7 @@ class Renderer:
         for place, result in rendered:
             files = files_of(self.root, corpus, songs[place])
             if files.features(key).is_file():
-                continue  # rendered only since it belongs to a batch
+                continue  # rendered only since it belongs to a group
             for row in rows:
                 if self.inverters(row) is synthesizer.inverter:
                     files.write_audio(row, result.audio)
@@ -306,19 +306,19 @@ class Renderer:
         return dict(rows)
 
 
-def whole_batches(lengths: Sequence[int], batch_size: int, waiting: Set[int]) -> list[int]:
-    """Returns the songs to render so that waiting songs are rendered in the batches of all songs.
+def whole_groups(lengths: Sequence[int], batch_size: int, waiting: Set[int]) -> list[int]:
+    """Returns the songs to render so that waiting songs are rendered in the groups of all songs.
 
-    How sums are rounded depends on the size of a batch. So an evaluation that goes on renders whole
-    batches again: its scores are those of an evaluation that was not stopped.
+    How sums are rounded depends on the shape of a batch. So an evaluation that goes on renders
+    whole groups again: its scores are those of an evaluation that was not stopped.
 
     Args:
         lengths: segments of all songs.
-        batch_size: maximum number of songs in a batch.
+        batch_size: maximum number of songs in a group.
         waiting: songs that are not rendered yet, one or more.
 
     Returns:
-        Numbers of the songs of all batches with a waiting song, in ascending order.
+        Numbers of the songs of all groups with a waiting song, in ascending order.
     """
     groups = group_songs(lengths, batch_size)
     wanted = [group for group in groups if not waiting.isdisjoint(group)]

@@ -11,6 +11,7 @@ import numpy as np
 from spectrodiff.audio.features import check_log_mel
 from spectrodiff.core.constants import HOP_SAMPLES, NUM_MELS
 from spectrodiff.core.errors import CheckpointError, first_line
+from spectrodiff.core.runtime import num_cores
 from spectrodiff.inverter.base import Audio, Inverter
 
 logger = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ def open_session(path: Path, device: Literal["auto", "cpu", "gpu"] = "auto") -> 
         raise CheckpointError(path, "an ONNX file of at most 2 GiB", "a larger one")
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _num_cores()
+    options.intra_op_num_threads = num_cores()
     # While a song streams, the next segment is computed on the same cores: waiting threads must not
     # spin, and memory must not be kept between calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -180,10 +181,3 @@ def _takes_log_mel(node: Any) -> bool:
         and len(node.shape) == 3
         and (node.shape[2] == NUM_MELS or not isinstance(node.shape[2], int))
     )
-
-
-def _num_cores() -> int:
-    # Containers and batch systems may allow fewer cores than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -43,16 +43,59 @@ def invert(
     Raises:
         AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
     """
-    log_mel = check_log_mel(log_mel)
-    if len(log_mel) <= max_frames and not isinstance(inverter, ScorePhases):
-        return inverter(log_mel)
-    stream = InversionStream(inverter)
-    spare = 2 * inverter.reach_frames + inverter.period_frames - 1
-    step = max(max_frames - spare, 1)
-    parts = [
-        stream.push(log_mel[start : start + step], notes) for start in range(0, len(log_mel), step)
-    ]
-    return np.concatenate([*parts, stream.finish()])
+    inversion = SongInversion(inverter, len(log_mel), notes, max_frames)
+    inversion.push(log_mel)
+    return inversion.finish()
+
+
+class SongInversion:
+    """Inverts a song while its frames arrive, in the windows of `invert`, whose audio it returns.
+
+    Args:
+        inverter: turns features into audio.
+        num_frames: length of the song.
+        notes: the song, for `ScorePhases`; None if it is not known.
+        max_frames: as for `invert`.
+    """
+
+    def __init__(
+        self,
+        inverter: Inverter,
+        num_frames: int,
+        notes: Notes | None = None,
+        max_frames: int = MAX_FRAMES,
+    ) -> None:
+        spare = 2 * inverter.reach_frames + inverter.period_frames - 1
+        self._step = max(max_frames - spare, 1)
+        self._inverter, self._notes, self._stream = inverter, notes, InversionStream(inverter)
+        self._at_once = num_frames <= max_frames and not isinstance(inverter, ScorePhases)
+        self._waiting = np.zeros((0, NUM_MELS), np.float32)
+        self._parts: list[Audio] = []
+
+    def push(self, log_mel: np.ndarray) -> None:
+        """Takes the next frames, and inverts the windows that are complete.
+
+        Args:
+            log_mel: unscaled [frames, 128].
+
+        Raises:
+            AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
+        """
+        self._waiting = np.concatenate([self._waiting, check_log_mel(log_mel)])
+        while len(self._waiting) >= self._step and not self._at_once:
+            self._push_window()
+
+    def finish(self) -> Audio:
+        """Returns the audio of the whole song, float32 [frames * 320]."""
+        if self._at_once:
+            return self._inverter(self._waiting)
+        if len(self._waiting):
+            self._push_window()
+        return np.concatenate([*self._parts, self._stream.finish()])
+
+    def _push_window(self) -> None:
+        window, self._waiting = self._waiting[: self._step], self._waiting[self._step :]
+        self._parts.append(self._stream.push(window, self._notes))
 
 
 class InversionStream:

@@ -20,7 +20,7 @@ from spectrodiff.music.tokenization import Tokenization
 from spectrodiff.music.vocabulary import END_ID
 from spectrodiff.synthesis.parts import PartStream
 from spectrodiff.synthesis.segments.model import SegmentModel, overlap_of
-from spectrodiff.synthesis.songs import generate_segments
+from spectrodiff.synthesis.songs import NextSegment, generate_segments, newest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Continuation:
     def __init__(self, engine: Engine, overlap: int) -> None:
         self.number = 0
         self.parts = PartStream(engine.inverter, overlap)
-        self._past: np.ndarray = np.zeros((1, 0, engine.config.mel_bins), np.float32)
+        self._past: np.ndarray = np.zeros((0, engine.config.mel_bins), np.float32)
 
     def generate(
         self,
@@ -137,12 +137,11 @@ class Continuation:
         Returns:
             Unscaled log-mel float32 of the frames that the segment adds, [F - O, 128].
         """
-        features, past = generate_segments(
-            model, [tokens], self._past, song_key[None], self.number, on_steps
-        )
+        segment = NextSegment(tokens, self._past, song_key, self.number)
+        (added,) = generate_segments(model, [segment], on_steps)
         self.number += 1
-        self._past = np.asarray(past)
-        return unscale(np.asarray(features)[0])
+        self._past = newest(model, self._past, added)
+        return unscale(added)
 
     def copy(self) -> Self:
         """Returns the same song up to here, which continues on its own."""

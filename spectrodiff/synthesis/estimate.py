@@ -9,7 +9,7 @@ from spectrodiff.core.constants import MIN_LOG_MEL, NUM_MELS
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.segments.model import SegmentModel
-from spectrodiff.synthesis.songs import first_batch, group_songs
+from spectrodiff.synthesis.songs import batches, group_songs, trial_batch
 
 # Calls and frames that are timed to estimate the time of a song; the fastest call counts.
 TRIALS = 2
@@ -32,27 +32,33 @@ def expected_seconds(
 ) -> ExpectedSeconds:
     """Estimates the time of rendering songs.
 
-    Times some steps of the first batch and the inversion of ten seconds of silence.
+    Times some steps of a batch of the mean size and the inversion of ten seconds of silence.
 
     Args:
         model: generates segments.
         inverter: turns features into audio.
         songs: tokens.
-        batch_size: number of songs per batch.
+        batch_size: number of songs that are rendered side by side.
         clock: returns seconds since any moment.
     """
     if not songs:
         return ExpectedSeconds(0.0, 0.0)
     groups = group_songs([len(song.tokens) for song in songs], batch_size)
-    batch = first_batch(model, [songs[song].tokens for song in groups[0]])
-    trial = model.try_steps(batch)
+    tokens = [[songs[song].tokens for song in group] for group in groups]
+    plan = [
+        [group[song][number] for song, number in batch]
+        for group in tokens
+        for batch in batches(model, group)
+    ]
+    # The one in the middle by its size stands for all.
+    size = [len(rows) * max(map(np.count_nonzero, rows)) for rows in plan]
+    trial = model.try_steps(trial_batch(model, plan[int(np.argsort(size)[len(plan) // 2])]))
     count = next(trial)
     moments = [clock()]
     for _ in range(TRIALS):
         next(trial)
         moments.append(clock())
-    batches = sum(len(songs[group[0]].tokens) for group in groups)
-    sampling_seconds = float(batches * model.steps / count * np.diff(moments).min())
+    sampling_seconds = float(len(plan) * model.steps / count * np.diff(moments).min())
 
     longest = max(song.num_frames for song in songs)
     silence = np.full((min(longest, TRIAL_FRAMES), NUM_MELS), MIN_LOG_MEL, np.float32)

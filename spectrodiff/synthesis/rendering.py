@@ -8,7 +8,7 @@ import numpy as np
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.core.constants import FRAMES_PER_SECOND, SAMPLE_RATE
-from spectrodiff.inverter import Inverter, invert
+from spectrodiff.inverter import Inverter, SongInversion
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.meter import Meter
@@ -39,7 +39,7 @@ def render_songs(
         inverter: turns features into audio.
         songs: tokens.
         seed: of the randomness.
-        batch_size: number of songs per batch.
+        batch_size: number of songs that are rendered side by side.
         progress: show the progress.
         on_steps: called now and then with the number of steps since the last call; an error that it
             raises ends the rendering.
@@ -48,17 +48,36 @@ def render_songs(
         The number and the audio of each song, as soon as it is done.
     """
     groups = group_songs([len(song.tokens) for song in songs], batch_size)
-    features: list[list[np.ndarray]] = [[] for _ in songs]
-    joins = [Joins(model.overlap) for _ in songs]
+    begun: dict[int, _Begun] = {}
     with _generated(model, songs, groups, seed, progress, WAITING_SEGMENTS, on_steps) as segments:
         for segment in segments:
-            tokens, done = songs[segment.song], features[segment.song]
-            done.append(joins[segment.song].add(unscale(segment.scaled_mel), tokens.notes))
-            if len(done) == len(tokens.tokens):
-                log_mel = np.concatenate(done)[: tokens.num_frames]
-                done.clear()
-                audio = invert(inverter, log_mel, notes=tokens.notes)[: tokens.num_samples]
-                yield segment.song, Song(audio, SAMPLE_RATE, log_mel)
+            if segment.number == 0:
+                begun[segment.song] = _Begun(model.overlap, inverter, songs[segment.song])
+            begun[segment.song].add(unscale(segment.scaled_mel))
+            if segment.number == len(songs[segment.song].tokens) - 1:
+                yield segment.song, begun.pop(segment.song).finish()
+
+
+class _Begun:
+    """A song that is being rendered: each window is inverted as soon as its features are there."""
+
+    def __init__(self, overlap: int, inverter: Inverter, song: SongTokens) -> None:
+        self._song, self._joins = song, Joins(overlap)
+        self._features: list[np.ndarray] = []
+        self._inversion = SongInversion(inverter, song.num_frames, song.notes)
+
+    def add(self, frames: np.ndarray) -> None:
+        """Takes the frames that the next segment adds."""
+        frames = self._joins.add(frames, self._song.notes)
+        # The last segment is longer than the rest of the song.
+        frames = frames[: self._song.num_frames - sum(map(len, self._features))]
+        self._features.append(frames)
+        self._inversion.push(frames)
+
+    def finish(self) -> Song:
+        """Returns the whole song."""
+        audio = self._inversion.finish()[: self._song.num_samples]
+        return Song(audio, SAMPLE_RATE, np.concatenate(self._features))
 
 
 def stream_song(

@@ -3,7 +3,6 @@
 The batch axis is songs. A song does not depend on the songs it shares a batch with.
 """
 
-import functools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -24,6 +23,15 @@ class Segment(NamedTuple):
     scaled_mel: np.ndarray  # float32 [F - O, M] in [-1, 1]
 
 
+class NextSegment(NamedTuple):
+    """A segment to generate, and what a song has before it."""
+
+    tokens: np.ndarray  # int32 [N]
+    past: np.ndarray  # the song's last frames so far, see `newest`, scaled [h, M]
+    song_key: jax.Array  # random key of the song
+    number: int  # of the segment in the song
+
+
 def generate_songs(
     model: SegmentModel,
     songs: Sequence[np.ndarray],
@@ -31,7 +39,7 @@ def generate_songs(
     seed: int,
     on_steps: Callable[[int], None] | None = None,
 ) -> Iterator[Segment]:
-    """Generates all segments of some songs, first segments first.
+    """Generates all segments of some songs.
 
     Args:
         model: generates a batch of segments.
@@ -40,76 +48,129 @@ def generate_songs(
         on_steps: passed on to the model.
 
     Yields:
-        Segments, number 0 of every song, then number 1, and so on.
+        Segments; those of a song in their order, the songs as `schedule` says.
     """
-    config = model.config
-    # Longest first: songs that are not finished are then always the first rows of a batch.
-    order = sorted(range(len(songs)), key=lambda song: -len(songs[song]))
-    size = _batch_size(len(songs), model.num_devices)
-    song_keys = jnp.stack([song_key(seed, songs[order[row % len(order)]]) for row in range(size)])
-    past = jnp.zeros((size, 0, config.mel_bins))
-    for number in range(len(songs[order[0]])):
-        active = [song for song in order if len(songs[song]) > number]
-        size = _batch_size(len(active), model.num_devices)
-        rows = [songs[song][number] for song in active]
-        features, past = generate_segments(
-            model, rows, past[:size], song_keys[:size], number, on_steps
-        )
-        for song, scaled_mel in zip(active, np.asarray(features), strict=False):
+    keys = [song_key(seed, tokens) for tokens in songs]
+    pasts = [np.zeros((0, model.config.mel_bins), np.float32) for _ in songs]
+    for batch in batches(model, songs):
+        rows = [
+            NextSegment(songs[song][number], pasts[song], keys[song], number)
+            for song, number in batch
+        ]
+        generated = generate_segments(model, rows, on_steps)
+        for (song, number), scaled_mel in zip(batch, generated, strict=True):
+            pasts[song] = newest(model, pasts[song], scaled_mel)
             yield Segment(song, number, scaled_mel)
+
+
+def batches(model: SegmentModel, songs: Sequence[np.ndarray]) -> Iterator[list[tuple[int, int]]]:
+    """Yields the segments that `generate_songs` generates together; see `schedule`."""
+    return schedule([_widths(model, tokens) for tokens in songs], model.tuning.rows)
+
+
+def schedule(
+    widths: Sequence[Sequence[int]], rows: int | None = None
+) -> Iterator[list[tuple[int, int]]]:
+    """Chooses the segments that are generated together: at most one, the next one, of each song.
+
+    The song with most segments left is always served, so that songs end at about the same time and
+    few batches are small. The others are those whose next segments are the most like its own in
+    width, so that little is padded.
+
+    Args:
+        widths: padded number of tokens of each segment of each song.
+        rows: maximum number of segments in a batch. Batches then are powers of two: songs wait,
+            rather than rows run empty. None for all songs that are not finished.
+
+    Yields:
+        The segments of each batch, as pairs of a song and the number of its segment.
+    """
+    done = [0 for _ in widths]
+    while active := [song for song, own in enumerate(widths) if done[song] < len(own)]:
+        left = {song: len(widths[song]) - done[song] for song in active}
+        width = {song: widths[song][done[song]] for song in active}
+        leader = max(active, key=left.__getitem__)
+        active.sort(
+            key=lambda song: (song != leader, abs(width[song] - width[leader]), -left[song])
+        )
+        count = len(active) if rows is None else _power_of_two(min(rows, len(active)))
+        yield [(song, done[song]) for song in active[:count]]
+        for song in active[:count]:
+            done[song] += 1
 
 
 def generate_segments(
     model: SegmentModel,
-    rows: Sequence[np.ndarray],
-    past: jax.Array | np.ndarray,
-    song_keys: jax.Array,
-    number: int,
+    segments: Sequence[NextSegment],
     on_steps: Callable[[int], None] | None = None,
-) -> tuple[jax.Array, jax.Array]:
+) -> np.ndarray:
     """Generates the next segment of each of some songs.
 
     Args:
         model: generates a batch of segments.
-        rows: tokens of the songs' segments, int32 [N] each, at most B.
-        past: the last frames of each song so far, at most C + O of them, scaled [B, h, M], where O
-            is the model's overlap.
-        song_keys: random keys of the songs, [B].
-        number: index of the segment, the same in all songs.
+        segments: what to generate.
         on_steps: passed on to the model.
 
     Returns:
-        The scaled features that the segments add, [B, F - O, M], and `past` for those that follow.
+        The scaled features that the segments add, float32 [segments, F - O, M].
     """
-    overlap = model.overlap
-    features = model(_batch(model, rows, past, song_keys, number), on_steps)
-    if overlap:
-        features = features[:, overlap:]
-    return features, _newest(past, features, model.config.context_frames + overlap)
+    features = np.asarray(model(_batch(model, segments), on_steps))
+    return features[: len(segments), model.overlap :]
 
 
-def _batch(
-    model: SegmentModel,
-    rows: Sequence[np.ndarray],
-    past: jax.Array | np.ndarray,
-    song_keys: jax.Array,
-    number: int,
-) -> SegmentBatch:
-    """Returns the conditioning of the next segments; the arguments are those above."""
-    size, frames, overlap = len(past), model.config.context_frames, model.overlap
-    context, known, keys = _conditions(past, song_keys, number, frames, overlap)
-    valid = max(past.shape[1] - overlap, 0)
+def newest(model: SegmentModel, past: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """Returns the last frames of a song so far, as many as a segment can need, C + O.
+
+    Args:
+        model: generates segments.
+        past: the last frames before, scaled [h, M].
+        added: the frames that a segment has added, scaled [F - O, M].
+    """
+    frames = model.config.context_frames + model.overlap
+    song = np.concatenate([past, added])
+    return song[max(len(song) - frames, 0) :]
+
+
+def _batch(model: SegmentModel, segments: Sequence[NextSegment]) -> SegmentBatch:
+    """Returns the conditioning of segments, followed by rows without notes that fill the batch."""
+    size, width = padded_shape(model, [segment.tokens for segment in segments])
+    config, overlap = model.config, model.overlap
+    tokens = np.zeros((size, width), np.int32)
+    context = np.zeros((size, config.context_frames, config.mel_bins), np.float32)
+    known = np.zeros((size, overlap, config.mel_bins), np.float32)
+    valid, has_known = np.zeros(size, np.int32), np.zeros(size, bool)
+    for row, (notes, past, _, _) in enumerate(segments):
+        tokens[row] = notes[:width]
+        end = max(len(past) - overlap, 0)
+        # As in training: the frames that there are first, zeros behind them.
+        before = past[max(end - config.context_frames, 0) : end]
+        context[row, : len(before)], valid[row] = before, len(before)
+        known[row, : len(past) - end], has_known[row] = past[end:], len(past) > 0
+    rows = [*segments, *[segments[0]] * (size - len(segments))]
     return SegmentBatch(
-        tokens=_padded(rows, size, model),
+        tokens=tokens,
         context=context,
-        context_mask=np.tile(np.arange(frames) < valid, (size, 1)),
-        keys=keys,
-        known=Known(known, np.full(size, past.shape[1] > 0)) if overlap else None,
+        context_mask=np.arange(config.context_frames) < valid[:, None],
+        keys=_segment_keys(
+            [segment.song_key for segment in rows],
+            np.array([segment.number for segment in rows], np.uint32),
+        ),
+        known=Known(known, has_known) if overlap else None,
     )
 
 
+def padded_shape(model: SegmentModel, rows: Sequence[np.ndarray]) -> tuple[int, int]:
+    """Returns the shape [B, n] that the tokens of some segments are padded to.
+
+    Args:
+        model: generates segments.
+        rows: tokens of each segment, int32 [N].
+    """
+    return _batch_size(len(rows), model.num_devices), max(_widths(model, np.stack(rows)))
+
+
 def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Groups songs of similar length into batches, so that few rows of a batch run empty.
+    """Groups songs of similar length, so that the songs of a group end at about the same time.
 
     Args:
         lengths: segments of each song.
@@ -122,12 +183,15 @@ def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
-def first_batch(model: SegmentModel, songs: Sequence[np.ndarray]) -> SegmentBatch:
-    """Returns the first segments of some songs, for measuring speed; keys are not the songs'."""
-    size = _batch_size(len(songs), model.num_devices)
-    past = jnp.zeros((size, 0, model.config.mel_bins))
-    keys = jax.random.split(jax.random.key(0), size)
-    return _batch(model, [song[0] for song in songs], past, keys, 0)
+def trial_batch(model: SegmentModel, rows: Sequence[np.ndarray]) -> SegmentBatch:
+    """Returns segments without anything before them, for measuring speed.
+
+    Args:
+        model: generates segments.
+        rows: tokens of each segment, int32 [N].
+    """
+    nothing, key = np.zeros((0, model.config.mel_bins), np.float32), jax.random.key(0)
+    return _batch(model, [NextSegment(tokens, nothing, key, 0) for tokens in rows])
 
 
 def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
@@ -136,30 +200,10 @@ def song_key(seed: int, tokens: np.ndarray) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), np.uint32(checksum))
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4))
-def _conditions(
-    past: jax.Array, song_keys: jax.Array, number: int | jax.Array, frames: int, overlap: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns context [B, C, M], overlap [B, O, M] and keys [B], in one call to the device."""
-    keys = jax.vmap(jax.random.fold_in, (0, None))(song_keys, number)
-    end = max(past.shape[1] - overlap, 0)
-    context = past[:, max(end - frames, 0) : end]
-    return _filled(context, frames), _filled(past[:, end:], overlap), keys
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _newest(past: jax.Array, features: jax.Array, frames: int) -> jax.Array:
-    """Returns the last frames of the past [B, h, M] and the features [B, F, M] after it."""
-    kept = max(frames - features.shape[1], 0)  # a context that is longer than a segment
-    if kept:
-        features = jnp.concatenate([past[:, max(past.shape[1] - kept, 0) :], features], axis=1)
-    return features[:, max(features.shape[1] - frames, 0) :]
-
-
-def _filled(past: jax.Array, frames: int) -> jax.Array:
-    """Returns a context [B, C, M] as in training: frames [B, h, M] first, zeros behind them."""
-    missing = frames - past.shape[1]
-    return jnp.pad(past, ((0, 0), (0, missing), (0, 0))) if missing else past
+@jax.jit
+def _segment_keys(song_keys: Sequence[jax.Array], numbers: np.ndarray) -> jax.Array:
+    """Returns the random keys of segments, [B]."""
+    return jax.vmap(jax.random.fold_in)(jnp.stack(song_keys), numbers)
 
 
 def _batch_size(songs: int, multiple: int) -> int:
@@ -168,9 +212,12 @@ def _batch_size(songs: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def _padded(rows: Sequence[np.ndarray], size: int, model: SegmentModel) -> np.ndarray:
-    longest, limit = max(int(np.count_nonzero(row)) for row in rows), len(rows[0])
-    width = note_bucket(longest, limit, model.tuning.note_buckets)
-    tokens = np.zeros((size, width), np.int32)
-    tokens[: len(rows)] = [row[:width] for row in rows]
-    return tokens
+def _widths(model: SegmentModel, tokens: np.ndarray) -> list[int]:
+    """Returns the number of tokens that each segment of a song is padded to, [segments, N]."""
+    limit, buckets = tokens.shape[1], model.tuning.note_buckets
+    return [note_bucket(int(count), limit, buckets) for count in np.count_nonzero(tokens, axis=1)]
+
+
+def _power_of_two(number: int) -> int:
+    """Returns the largest power of two that is at most `number`."""
+    return 1 << (number.bit_length() - 1)

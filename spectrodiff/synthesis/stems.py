@@ -204,7 +204,7 @@ def render_stems(
         notes: the song.
         seed: seed of the noise; that of a stem depends on it and the tokens of the stem.
         strict: refuse a song with too many notes in a segment instead of leaving some out.
-        batch_size: number of stems per batch.
+        batch_size: number of stems that are rendered side by side.
         progress: show the progress.
         on_steps: see `Synthesizer.render_each`.
         **sampling: see `Synthesizer.render_each`.
@@ -246,7 +246,7 @@ def render_stems_each(
         synth: the model.
         songs: results of `split_tokens`.
         seed: seed of the noise.
-        batch_size: number of stems per batch.
+        batch_size: number of stems that are rendered side by side.
         progress: show the progress.
         on_steps: see `Synthesizer.render_each`.
         **sampling: see `Synthesizer.render_each`.

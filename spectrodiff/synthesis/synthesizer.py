@@ -123,7 +123,8 @@ class Synthesizer:
             songs: MIDI files, notes, or results of `tokenize`.
             seed: seed of the noise; another one renders the same notes differently.
             strict: refuse a song with too many notes in a segment instead of leaving some out.
-            batch_size: number of songs per batch.
+            batch_size: number of songs that are rendered side by side. A CPU computes as many at a
+                time as it has cores.
             progress: show a progress bar, or log lines if there is no terminal.
             on_steps: called now and then, in another thread, with the number of steps since the
                 last call; an error that it raises ends the rendering.

@@ -8,6 +8,7 @@ import dataclasses
 
 from jax.sharding import Mesh
 
+from spectrodiff.core.runtime import num_cores
 from spectrodiff.models.padding import COARSE_NOTE_BUCKETS, NOTE_BUCKETS
 
 
@@ -23,12 +24,16 @@ class Tuning:
             (see `models.denoiser.Decoder.unrolled`), instead of as a loop.
         unrolled_steps: number of steps per segment from which on that is done: the compilation
             takes three times as long.
+        rows: maximum number of songs per batch, of those that are rendered side by side; None for
+            all of them. A CPU gains little from more rows than cores, and the fewer there are, the
+            more alike their numbers of notes can be.
     """
 
     note_buckets: tuple[int, ...] = NOTE_BUCKETS
     static_steps: bool = False
     unrolled_segments: int = 0
     unrolled_steps: int = 100
+    rows: int | None = None
 
 
 CPU = Tuning()
@@ -37,4 +42,6 @@ ACCELERATOR = Tuning(COARSE_NOTE_BUCKETS, static_steps=True, unrolled_segments=1
 
 def tuning_for(mesh: Mesh) -> Tuning:
     """Returns the settings for the devices of a mesh."""
-    return CPU if mesh.devices.flat[0].platform == "cpu" else ACCELERATOR
+    if mesh.devices.flat[0].platform != "cpu":
+        return ACCELERATOR
+    return dataclasses.replace(CPU, rows=num_cores()) if mesh.size == 1 else CPU

@@ -19,7 +19,7 @@ from spectrodiff.evaluation.rendering import (
     ModelInfo,
     Renderer,
     describe,
-    whole_batches,
+    whole_groups,
 )
 from spectrodiff.evaluation.settings import Evaluation, Row
 from spectrodiff.evaluation.store import SongFiles
@@ -202,17 +202,17 @@ def test_audio_of_stored_features_is_that_of_the_rendering(tmp_path, golden):
 def test_batches_are_the_same_after_an_interruption():
     lengths = [3, 9, 3, 5, 7, 1, 2]
     # Batches of three, longest first: songs 1, 4, 3, then 0, 2, 6, then 5.
-    assert whole_batches(lengths, 3, {0, 1, 2, 3, 4, 5, 6}) == [0, 1, 2, 3, 4, 5, 6]
-    assert whole_batches(lengths, 3, {6}) == [0, 2, 6]
-    assert whole_batches(lengths, 3, {4, 5}) == [1, 3, 4, 5]
+    assert whole_groups(lengths, 3, {0, 1, 2, 3, 4, 5, 6}) == [0, 1, 2, 3, 4, 5, 6]
+    assert whole_groups(lengths, 3, {6}) == [0, 2, 6]
+    assert whole_groups(lengths, 3, {4, 5}) == [1, 3, 4, 5]
     # Song 5 would be alone.
-    assert whole_batches(lengths, 3, {5}) == [1, 3, 4, 5]
-    assert whole_batches(lengths, 1, {1}) == [1, 4]
-    assert whole_batches(lengths, 1, {0, 4}) == [0, 4]
-    assert whole_batches([4], 3, {0}) == [0]
+    assert whole_groups(lengths, 3, {5}) == [1, 3, 4, 5]
+    assert whole_groups(lengths, 1, {1}) == [1, 4]
+    assert whole_groups(lengths, 1, {0, 4}) == [0, 4]
+    assert whole_groups([4], 3, {0}) == [0]
     # They are grouped as all songs were.
     for waiting in ({6}, {4, 5}, {0, 5}):
-        places = whole_batches(lengths, 3, waiting)
+        places = whole_groups(lengths, 3, waiting)
         groups = group_songs([lengths[place] for place in places], 3)
         again = [[places[song] for song in group] for group in groups]
         assert all(group in group_songs(lengths, 3) for group in again)

@@ -5,7 +5,14 @@ import pytest
 
 from spectrodiff.audio.features import log_mel
 from spectrodiff.core.errors import AudioError
-from spectrodiff.inverter import GriffinLim, InversionStream, Inverter, OnnxInverter, invert
+from spectrodiff.inverter import (
+    GriffinLim,
+    InversionStream,
+    Inverter,
+    OnnxInverter,
+    SongInversion,
+    invert,
+)
 
 
 class Smear(Inverter):
@@ -64,6 +71,20 @@ def test_streamed_audio_is_that_of_one_pass(sizes):
     assert streamed.dtype == np.float32
     assert len(streamed) == sum(sizes) * 320
     np.testing.assert_allclose(streamed, Smear()(features), rtol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [[30], [7, 23], [1] * 30, [12, 12, 6], [40, 1], [3]])
+def test_windows_of_a_song_do_not_depend_on_how_its_frames_arrive(sizes):
+    """Windows of 12 frames, 4 of which are reach: 8 are new in each."""
+    arriving, whole, features = Smear(), Smear(), frames(sum(sizes))
+    inversion = SongInversion(arriving, sum(sizes), max_frames=12)
+    for start, until in itertools.pairwise(np.cumsum([0, *sizes])):
+        inversion.push(features[start:until])
+        # Complete windows are inverted at once, unless one pass is enough for the song.
+        expected = 0 if sum(sizes) <= 12 else until // 8
+        assert len(arriving.lengths) == expected
+    np.testing.assert_array_equal(inversion.finish(), invert(whole, features, 12))
+    assert arriving.lengths == whole.lengths
 
 
 def test_stream_holds_back_the_context_and_no_more():

@@ -90,6 +90,28 @@ def test_a_song_is_inverted_while_the_next_group_is_generated():
     assert [number for number, _ in rendered] == [0, 1]
 
 
+def test_a_window_is_inverted_while_the_rest_of_the_song_is_generated():
+    """The last of 70 segments waits for the inversion of the 1,018 frames of the first window."""
+    inverted = threading.Event()
+
+    def steps_of(call):
+        assert call < 70 or inverted.wait(PATIENCE)
+        return STEPS
+
+    class Telling(LoudnessInverter):
+        def __call__(self, log_mel):
+            inverted.set()
+            return super().__call__(log_mel)
+
+    tokens = song(10, 70)
+    (rendered,) = render(Segments(steps_of), [tokens], Telling())
+    levels = np.repeat(tokens.tokens[:, 0] / 100, FRAMES)[: tokens.num_frames]
+    log_mel = np.asarray(unscale(np.tile(levels[:, None], 128).astype(np.float32)))
+    np.testing.assert_allclose(rendered[1].log_mel, log_mel, rtol=1e-5)
+    audio = LoudnessInverter()(log_mel)[: tokens.num_samples]
+    np.testing.assert_allclose(rendered[1].audio, audio, rtol=1e-4, atol=1e-6)
+
+
 def test_a_song_is_returned_as_soon_as_it_is_rendered():
     """The rest of the longer song is not generated before the shorter one is here."""
     here = threading.Event()

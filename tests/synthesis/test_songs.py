@@ -1,4 +1,4 @@
-"""The context of a segment is the end of all segments before it."""
+"""Songs side by side: the context of a segment, and which segments are generated together."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spectrodiff.synthesis.songs import generate_songs
+from spectrodiff.synthesis.songs import generate_songs, schedule
 from spectrodiff.synthesis.tuning import CPU
 from tests.support.reference import TINY_CONTEXT
 
@@ -36,12 +36,13 @@ class CountingSegments:
 
 
 @pytest.mark.parametrize("context_frames", [0, 5, 16, 24, 32, 40])
-@pytest.mark.parametrize("devices", [1, 3])
-def test_context_is_the_end_of_all_previous_segments(context_frames, devices):
+@pytest.mark.parametrize(("devices", "rows"), [(1, None), (3, None), (1, 1), (1, 2)])
+def test_context_is_the_end_of_all_previous_segments(context_frames, devices, rows):
     """Three songs of 2, 5 and 3 segments, whose first tokens are consecutive numbers."""
     songs = [np.array([[first + n, 0] for n in range(count)], np.int32)
              for first, count in ((10, 2), (20, 5), (30, 3))]  # fmt: skip
     model = CountingSegments(context_frames, devices)
+    model.tuning = dataclasses.replace(CPU, rows=rows)
     segments = list(generate_songs(model, songs, seed=0))
     assert sorted((segment.song, segment.number) for segment in segments) == [
         (song, number) for song, count in enumerate((2, 5, 3)) for number in range(count)
@@ -57,3 +58,54 @@ def test_context_is_the_end_of_all_previous_segments(context_frames, devices):
             np.testing.assert_array_equal(context[: len(wanted)], np.tile(wanted[:, None], 128))
             np.testing.assert_array_equal(context[len(wanted) :], 0.0)
             np.testing.assert_array_equal(mask, np.arange(context_frames) < len(wanted))
+
+
+def test_a_schedule_by_hand():
+    """The song with most segments left, the first of equals, with the one most like it."""
+    widths = [[1, 1, 9, 9], [9, 9, 1], [2, 9]]
+    assert list(schedule(widths, rows=2)) == [
+        [(0, 0), (2, 0)],  # 1 and 2, not 9
+        [(0, 1), (1, 0)],  # 3 left in both; 9 and 9 are equally far from 1, song 1 has more left
+        [(0, 2), (1, 1)],
+        [(0, 3), (2, 1)],  # 9 and 9, not 1
+        [(1, 2)],
+    ]
+    assert list(schedule(widths)) == [
+        [(0, 0), (2, 0), (1, 0)],
+        [(0, 1), (1, 1), (2, 1)],
+        [(0, 2), (1, 2)],
+        [(0, 3)],
+    ]
+
+
+@pytest.mark.parametrize("rows", [None, 1, 2, 3, 4, 5, 8])
+def test_schedules_serve_each_segment_once_and_waste_no_rows(rows):
+    rng = np.random.default_rng(0)
+    for songs in (1, 2, 3, 7, 8):
+        widths = [rng.choice([64, 128, 256], rng.integers(1, 12)).tolist() for _ in range(songs)]
+        done = [0] * songs
+        for batch in schedule(widths, rows):
+            active = sum(count < len(own) for count, own in zip(done, widths, strict=True))
+            # The largest power of two up to both.
+            sizes = [n for n in (1, 2, 4, 8) if n <= min(rows or active, active)]
+            assert len(batch) == (active if rows is None else sizes[-1])
+            assert len({song for song, _ in batch}) == len(batch)
+            for song, number in batch:
+                assert number == done[song]
+                done[song] += 1
+        assert done == [len(own) for own in widths]
+
+
+def test_schedules_pad_less_than_songs_in_step():
+    """Songs whose loud parts come at different times: 8 of 9 segments are short."""
+    widths = [[64] * start + [512] + [64] * (8 - start) for start in range(8)]
+
+    def computed(rows):
+        return sum(
+            len(batch) * max(widths[song][number] for song, number in batch)
+            for batch in schedule(widths, rows)
+        )
+
+    needed = sum(map(sum, widths))
+    assert computed(None) == 8 * (8 * 512 + 64)  # in step: some song is wide in all but one batch
+    assert computed(2) < 1.5 * needed

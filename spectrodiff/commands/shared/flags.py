@@ -81,7 +81,7 @@ def add_precision(parser: argparse._ActionsContainer, *, default: str | None = "
 
 def add_batch_size(parser: argparse._ActionsContainer, default: int) -> None:
     """Adds --batch_size, None if it is not given."""
-    help = f"number of songs rendered in one batch (default: {default})"
+    help = f"number of songs rendered side by side (default: {default})"
     parser.add_argument("--batch_size", type=int, help=help)
 
 

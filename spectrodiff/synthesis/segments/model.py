@@ -16,7 +16,7 @@ class SegmentBatch(NamedTuple):
     """Conditioning of a batch of segments."""
 
     tokens: np.ndarray  # int32 [B, n]
-    context: jax.Array  # scaled features [B, C, M]
+    context: np.ndarray | jax.Array  # scaled features [B, C, M]
     context_mask: np.ndarray  # bool [B, C]
     keys: jax.Array  # one random key per segment, [B]
     known: "Known | None" = None  # frames that overlap the segment before; None without overlap
@@ -25,7 +25,7 @@ class SegmentBatch(NamedTuple):
 class Known(NamedTuple):
     """First frames of segments, which a model that overlaps them holds fixed."""
 
-    frames: jax.Array  # scaled features [B, O, M]
+    frames: np.ndarray | jax.Array  # scaled features [B, O, M]
     valid: np.ndarray  # bool [B], False at the start of a song, where there are none
 
 

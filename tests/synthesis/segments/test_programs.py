@@ -11,6 +11,7 @@ import pytest
 
 from spectrodiff.checkpoints.model import Checkpoint
 from spectrodiff.core.parallel import BATCH, make_mesh
+from spectrodiff.core.runtime import num_cores
 from spectrodiff.models.padding import COARSE_NOTE_BUCKETS, note_bucket
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.segments.programs import KEPT_PROGRAMS, compile_steps, steps_per_call
@@ -158,4 +159,6 @@ def test_note_buckets():
 
 
 def test_processors_have_their_own_settings():
-    assert tuning_for(make_mesh(jax.devices()[:1])) == CPU
+    one = dataclasses.replace(CPU, rows=num_cores())
+    assert tuning_for(make_mesh(jax.devices()[:1])) == one
+    assert tuning_for(make_mesh(jax.devices()[:2])) == CPU
