@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tiny import QUICK_TO_COMPILE
+
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^(<!-- not run: .*? -->\n)?```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FOR_THE_SITE = re.compile(r"^<!-- site\n.*?^-->$", re.MULTILINE | re.DOTALL)
@@ -115,7 +117,8 @@ def folder(tmp_path_factory):
 
 
 def run(command, folder, cache):
-    environment = {**os.environ, "SPECTRODIFF_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    own = {"SPECTRODIFF_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **QUICK_TO_COMPILE, **own}
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=folder, env=environment, check=False
     )
