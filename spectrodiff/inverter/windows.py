@@ -43,6 +43,7 @@ def invert(
     Raises:
         AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
     """
+    log_mel = check_log_mel(log_mel)
     inversion = SongInversion(inverter, len(log_mel), notes, max_frames)
     inversion.push(log_mel)
     return inversion.finish()
@@ -81,7 +82,8 @@ class SongInversion:
         Raises:
             AudioError: if there are no frames, the number of bins is wrong, or values are NaN.
         """
-        self._waiting = np.concatenate([self._waiting, check_log_mel(log_mel)])
+        log_mel = check_log_mel(log_mel)
+        self._waiting = np.concatenate([self._waiting, log_mel]) if len(self._waiting) else log_mel
         while len(self._waiting) >= self._step and not self._at_once:
             self._push_window()
 

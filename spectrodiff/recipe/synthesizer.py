@@ -104,7 +104,9 @@ class SynthesizerTraining:
                 log,
             )
             errors = self._held_out_errors()
-            log.note(f"{stage.name}: held-out x0 errors {errors}", stage=stage.name, **errors)
+            own, others = (errors[f"x0_error_{notes}_notes"] for notes in ("own", "other"))
+            text = f"mean error of x0 in held-out songs {own:.4f}, with other notes {others:.4f}"
+            log.note(f"{stage.name}: {text}", stage=stage.name, **errors)
         assert self._state.ema is not None
         return self._state.ema
 

@@ -71,8 +71,9 @@ class _Begun:
         frames = self._joins.add(frames, self._song.notes)
         # The last segment is longer than the rest of the song.
         frames = frames[: self._song.num_frames - sum(map(len, self._features))]
-        self._features.append(frames)
-        self._inversion.push(frames)
+        if len(frames):
+            self._features.append(frames)
+            self._inversion.push(frames)
 
     def finish(self) -> Song:
         """Returns the whole song."""
