@@ -310,7 +310,8 @@ def whole_groups(lengths: Sequence[int], batch_size: int, waiting: Set[int]) -> 
     """Returns the songs to render so that waiting songs are rendered in the groups of all songs.
 
     How sums are rounded depends on the shape of a batch. So an evaluation that goes on renders
-    whole groups again: its scores are those of an evaluation that was not stopped.
+    whole groups again: on the same machine, its scores are those of an evaluation that was not
+    stopped. On a CPU with another number of cores, batches have other shapes.
 
     Args:
         lengths: segments of all songs.

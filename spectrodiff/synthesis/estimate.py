@@ -9,7 +9,7 @@ from spectrodiff.core.constants import MIN_LOG_MEL, NUM_MELS
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.segments.model import SegmentModel
-from spectrodiff.synthesis.songs import batches, group_songs, trial_batch
+from spectrodiff.synthesis.songs import batches, group_songs, padded_shape, trial_batch
 
 # Calls and frames that are timed to estimate the time of a song; the fastest call counts.
 TRIALS = 2
@@ -32,7 +32,7 @@ def expected_seconds(
 ) -> ExpectedSeconds:
     """Estimates the time of rendering songs.
 
-    Times some steps of a batch of the mean size and the inversion of ten seconds of silence.
+    Times some steps of a batch of about the mean size and the inversion of ten seconds of silence.
 
     Args:
         model: generates segments.
@@ -50,9 +50,8 @@ def expected_seconds(
         for group in tokens
         for batch in batches(model, group)
     ]
-    # The one in the middle by its size stands for all.
-    size = [len(rows) * max(map(np.count_nonzero, rows)) for rows in plan]
-    trial = model.try_steps(trial_batch(model, plan[int(np.argsort(size)[len(plan) // 2])]))
+    sizes = np.array([np.prod(padded_shape(model, rows)) for rows in plan])
+    trial = model.try_steps(trial_batch(model, plan[np.abs(sizes - sizes.mean()).argmin()]))
     count = next(trial)
     moments = [clock()]
     for _ in range(TRIALS):

@@ -8,7 +8,7 @@ import numpy as np
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.core.constants import FRAMES_PER_SECOND, SAMPLE_RATE
-from spectrodiff.inverter import Inverter, SongInversion
+from spectrodiff.inverter import Inverter, SongInversion, invert
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.meter import Meter
@@ -20,6 +20,9 @@ from spectrodiff.synthesis.songs import Segment, generate_songs, group_songs
 # Number of segments that wait at most for their inversion; 8 MB at the released lengths. Generation
 # goes on while a long song is inverted.
 WAITING_SEGMENTS = 64
+# Longer songs are inverted when all their features are there. Until then, audio would take 2.5
+# times their memory, for every song side by side.
+LONGEST_EARLY_FRAMES = 600 * FRAMES_PER_SECOND
 
 
 def render_songs(
@@ -62,9 +65,11 @@ class _Begun:
     """A song that is being rendered: each window is inverted as soon as its features are there."""
 
     def __init__(self, overlap: int, inverter: Inverter, song: SongTokens) -> None:
-        self._song, self._joins = song, Joins(overlap)
+        self._song, self._joins, self._inverter = song, Joins(overlap), inverter
         self._features: list[np.ndarray] = []
-        self._inversion = SongInversion(inverter, song.num_frames, song.notes)
+        self._early: SongInversion | None = None
+        if song.num_frames <= LONGEST_EARLY_FRAMES:
+            self._early = SongInversion(inverter, song.num_frames, song.notes)
 
     def add(self, frames: np.ndarray) -> None:
         """Takes the frames that the next segment adds."""
@@ -73,12 +78,18 @@ class _Begun:
         frames = frames[: self._song.num_frames - sum(map(len, self._features))]
         if len(frames):
             self._features.append(frames)
-            self._inversion.push(frames)
+            if self._early is not None:
+                self._early.push(frames)
 
     def finish(self) -> Song:
         """Returns the whole song."""
-        audio = self._inversion.finish()[: self._song.num_samples]
-        return Song(audio, SAMPLE_RATE, np.concatenate(self._features))
+        log_mel = np.concatenate(self._features)
+        self._features.clear()
+        if self._early is None:
+            audio = invert(self._inverter, log_mel, notes=self._song.notes)
+        else:
+            audio = self._early.finish()
+        return Song(audio[: self._song.num_samples], SAMPLE_RATE, log_mel)
 
 
 def stream_song(

@@ -73,9 +73,9 @@ def schedule(
 ) -> Iterator[list[tuple[int, int]]]:
     """Chooses the segments that are generated together: at most one, the next one, of each song.
 
-    The song with most segments left is always served, so that songs end at about the same time and
-    few batches are small. The others are those whose next segments are the most like its own in
-    width, so that little is padded.
+    The song with fewest segments left is always served, so that songs end one after another. The
+    others are those whose next segments are the most like its own in width, so that little is
+    padded.
 
     Args:
         widths: padded number of tokens of each segment of each song.
@@ -89,7 +89,7 @@ def schedule(
     while active := [song for song, own in enumerate(widths) if done[song] < len(own)]:
         left = {song: len(widths[song]) - done[song] for song in active}
         width = {song: widths[song][done[song]] for song in active}
-        leader = max(active, key=left.__getitem__)
+        leader = min(active, key=left.__getitem__)
         active.sort(
             key=lambda song: (song != leader, abs(width[song] - width[leader]), -left[song])
         )
@@ -143,8 +143,7 @@ def _batch(model: SegmentModel, segments: Sequence[NextSegment]) -> SegmentBatch
         tokens[row] = notes[:width]
         end = max(len(past) - overlap, 0)
         # As in training: the frames that there are first, zeros behind them.
-        before = past[max(end - config.context_frames, 0) : end]
-        context[row, : len(before)], valid[row] = before, len(before)
+        context[row, :end], valid[row] = past[:end], end
         known[row, : len(past) - end], has_known[row] = past[end:], len(past) > 0
     rows = [*segments, *[segments[0]] * (size - len(segments))]
     return SegmentBatch(
@@ -170,7 +169,7 @@ def padded_shape(model: SegmentModel, rows: Sequence[np.ndarray]) -> tuple[int, 
 
 
 def group_songs(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Groups songs of similar length, so that the songs of a group end at about the same time.
+    """Groups songs of similar length, so that few batches are small.
 
     Args:
         lengths: segments of each song.

@@ -73,7 +73,9 @@ def test_streamed_audio_is_that_of_one_pass(sizes):
     np.testing.assert_allclose(streamed, Smear()(features), rtol=1e-5)
 
 
-@pytest.mark.parametrize("sizes", [[30], [7, 23], [1] * 30, [12, 12, 6], [40, 1], [3]])
+@pytest.mark.parametrize(
+    "sizes", [[30], [7, 23], [1] * 30, [12, 12, 6], [40, 1], [3], [12], [5, 7], [13]]
+)
 def test_windows_of_a_song_do_not_depend_on_how_its_frames_arrive(sizes):
     """Windows of 12 frames, 4 of which are reach: 8 are new in each."""
     arriving, whole, features = Smear(), Smear(), frames(sum(sizes))
@@ -85,6 +87,7 @@ def test_windows_of_a_song_do_not_depend_on_how_its_frames_arrive(sizes):
         assert len(arriving.lengths) == expected
     np.testing.assert_array_equal(inversion.finish(), invert(whole, features, 12))
     assert arriving.lengths == whole.lengths
+    assert (arriving.lengths == [sum(sizes)]) == (sum(sizes) <= 12)
 
 
 def test_stream_holds_back_the_context_and_no_more():

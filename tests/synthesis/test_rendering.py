@@ -112,6 +112,23 @@ def test_a_window_is_inverted_while_the_rest_of_the_song_is_generated():
     np.testing.assert_allclose(rendered[1].audio, audio, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(("segments", "calls"), [(64, 1), (65, 3), (1876, 31)])
+def test_numbers_of_windows(segments, calls):
+    """One of up to 1,024 frames, else of 1,018 new ones and one for the end; also after 10 min."""
+    lengths = []
+
+    class Counting(LoudnessInverter):
+        def __call__(self, log_mel):
+            lengths.append(len(log_mel))
+            return super().__call__(log_mel)
+
+    tokens = song(10, segments)
+    (rendered,) = render(Segments(), [tokens], Counting())
+    assert len(rendered[1].audio) == tokens.num_samples
+    assert max(lengths) <= 1024
+    assert len(lengths) == calls
+
+
 def test_a_song_is_returned_as_soon_as_it_is_rendered():
     """The rest of the longer song is not generated before the shorter one is here."""
     here = threading.Event()

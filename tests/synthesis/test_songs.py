@@ -61,19 +61,24 @@ def test_context_is_the_end_of_all_previous_segments(context_frames, devices, ro
 
 
 def test_a_schedule_by_hand():
-    """The song with most segments left, the first of equals, with the one most like it."""
+    """The song with fewest segments left, the first of equals, with the one most like it."""
     widths = [[1, 1, 9, 9], [9, 9, 1], [2, 9]]
     assert list(schedule(widths, rows=2)) == [
-        [(0, 0), (2, 0)],  # 1 and 2, not 9
-        [(0, 1), (1, 0)],  # 3 left in both; 9 and 9 are equally far from 1, song 1 has more left
-        [(0, 2), (1, 1)],
-        [(0, 3), (2, 1)],  # 9 and 9, not 1
-        [(1, 2)],
+        [(2, 0), (0, 0)],  # 2 and 1, not 9
+        [(2, 1), (1, 0)],  # 9 and 9, not 1; song 2 ends
+        [(1, 1), (0, 1)],  # 2 and 3 left
+        [(1, 2), (0, 2)],
+        [(0, 3)],
     ]
+    # Of equally distant ones that with more left.
+    assert next(schedule([[5], [4, 1], [6, 1, 1]], rows=2)) == [(0, 0), (2, 0)]
+    # One at a time: one song after another.
+    songs = [song for ((song, _),) in schedule(widths, rows=1)]
+    assert songs == [2, 2, 1, 1, 1, 0, 0, 0, 0]
     assert list(schedule(widths)) == [
-        [(0, 0), (2, 0), (1, 0)],
-        [(0, 1), (1, 1), (2, 1)],
-        [(0, 2), (1, 2)],
+        [(2, 0), (0, 0), (1, 0)],
+        [(2, 1), (1, 1), (0, 1)],
+        [(1, 2), (0, 2)],
         [(0, 3)],
     ]
 
