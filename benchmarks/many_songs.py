@@ -15,20 +15,19 @@ included, by tokens of notes; "programs" are the shapes of batches that were com
 import argparse
 import dataclasses
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from few_steps import in_turns
 
 import spectrodiff
-from spectrodiff.checkpoints.resolve import open_checkpoint
 from spectrodiff.composer.compose import compose
 from spectrodiff.composer.settings import FULL
 from spectrodiff.core.parallel import make_mesh
 from spectrodiff.music.tokenizer import SongTokens
-from spectrodiff.synthesis.songs import batches, group_songs, padded_shape
+from spectrodiff.synthesis.songs import padded_shape, plan
 from spectrodiff.synthesis.synthesizer import Synthesizer
 from spectrodiff.synthesis.tuning import tuning_for
 
@@ -51,8 +50,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     flags = parser.parse_args()
     logging.disable(logging.WARNING)
-    checkpoint = open_checkpoint(flags.model)
-    inverter = spectrodiff.load(flags.model).inverter
+    loaded = spectrodiff.load(flags.model)
+    checkpoint, inverter = loaded.checkpoint, loaded.inverter
     devices = jax.devices()[:1]
     scheduled = tuning_for(make_mesh(devices))
     in_step = dataclasses.replace(scheduled, rows=None)
@@ -61,8 +60,13 @@ def main() -> None:
         for name, tuning in (("in step", in_step), (f"at most {scheduled.rows} rows", scheduled))
     ]
     sources = flags.songs or [compose(7, FULL, index=index) for index in range(flags.composed)]
-    songs = [sides[0].synth.tokenize(song) for song in sources]
-    seconds = measure(sides, songs, flags.batch_size, flags.rounds)
+    songs = [loaded.tokenize(song) for song in sources]
+
+    def render(synth: Synthesizer) -> Callable[[], object]:
+        return lambda: synth.render_many(songs, batch_size=flags.batch_size)
+
+    taken = in_turns({side.name: render(side.synth) for side in sides}, flags.rounds)
+    seconds = {name: min(times) for name, times in taken.items()}
     length = sum(song.num_samples for song in songs) / 16_000
     print(f"{len(songs)} songs, {length:.0f} s of audio\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
@@ -78,28 +82,11 @@ def main() -> None:
         print(f"| {' | '.join(row)} |")
 
 
-def measure(
-    sides: Sequence[Side], songs: Sequence[SongTokens], batch_size: int, rounds: int
-) -> dict[str, float]:
-    """Returns the shortest time of each side."""
-    taken: dict[str, list[float]] = {side.name: [] for side in sides}
-    for _ in range(rounds + 1):
-        for side in sides:
-            start = time.perf_counter()
-            side.synth.render_many(songs, batch_size=batch_size)
-            taken[side.name].append(time.perf_counter() - start)
-    return {name: min(seconds[1:]) for name, seconds in taken.items()}
-
-
 def counts(side: Side, songs: Sequence[SongTokens], batch_size: int) -> tuple[float, int]:
     """Returns the computed tokens by those of notes, and the number of programs."""
     model = side.synth.engine.segments(side.synth.sampling)
-    shapes = []
-    for group in group_songs([len(song.tokens) for song in songs], batch_size):
-        tokens = [songs[number].tokens for number in group]
-        for batch in batches(model, tokens):
-            rows = [tokens[song][number] for song, number in batch]
-            shapes.append(padded_shape(model, rows))
+    batches = plan(model, [song.tokens for song in songs], batch_size)
+    shapes = [padded_shape(model, rows) for rows in batches]
     needed = sum(int(np.count_nonzero(song.tokens)) for song in songs)
     return sum(map(np.prod, shapes)) / needed, len(set(shapes))
 

@@ -9,7 +9,7 @@ from spectrodiff.core.constants import MIN_LOG_MEL, NUM_MELS
 from spectrodiff.inverter import Inverter, invert
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.segments.model import SegmentModel
-from spectrodiff.synthesis.songs import batches, group_songs, padded_shape, trial_batch
+from spectrodiff.synthesis.songs import padded_shape, plan, trial_batch
 
 # Calls and frames that are timed to estimate the time of a song; the fastest call counts.
 TRIALS = 2
@@ -43,21 +43,15 @@ def expected_seconds(
     """
     if not songs:
         return ExpectedSeconds(0.0, 0.0)
-    groups = group_songs([len(song.tokens) for song in songs], batch_size)
-    tokens = [[songs[song].tokens for song in group] for group in groups]
-    plan = [
-        [group[song][number] for song, number in batch]
-        for group in tokens
-        for batch in batches(model, group)
-    ]
-    sizes = np.array([np.prod(padded_shape(model, rows)) for rows in plan])
-    trial = model.try_steps(trial_batch(model, plan[np.abs(sizes - sizes.mean()).argmin()]))
+    batches = plan(model, [song.tokens for song in songs], batch_size)
+    sizes = np.array([np.prod(padded_shape(model, rows)) for rows in batches])
+    trial = model.try_steps(trial_batch(model, batches[np.abs(sizes - sizes.mean()).argmin()]))
     count = next(trial)
     moments = [clock()]
     for _ in range(TRIALS):
         next(trial)
         moments.append(clock())
-    sampling_seconds = float(len(plan) * model.steps / count * np.diff(moments).min())
+    sampling_seconds = float(len(batches) * model.steps / count * np.diff(moments).min())
 
     longest = max(song.num_frames for song in songs)
     silence = np.full((min(longest, TRIAL_FRAMES), NUM_MELS), MIN_LOG_MEL, np.float32)

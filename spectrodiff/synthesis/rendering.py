@@ -8,7 +8,7 @@ import numpy as np
 
 from spectrodiff.audio.features import unscale
 from spectrodiff.core.constants import FRAMES_PER_SECOND, SAMPLE_RATE
-from spectrodiff.inverter import Inverter, SongInversion, invert
+from spectrodiff.inverter import Inverter, SongInversion
 from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.ahead import ahead
 from spectrodiff.synthesis.meter import Meter
@@ -65,11 +65,10 @@ class _Begun:
     """A song that is being rendered: each window is inverted as soon as its features are there."""
 
     def __init__(self, overlap: int, inverter: Inverter, song: SongTokens) -> None:
-        self._song, self._joins, self._inverter = song, Joins(overlap), inverter
+        self._song, self._joins = song, Joins(overlap)
         self._features: list[np.ndarray] = []
-        self._early: SongInversion | None = None
-        if song.num_frames <= LONGEST_EARLY_FRAMES:
-            self._early = SongInversion(inverter, song.num_frames, song.notes)
+        self._inversion = SongInversion(inverter, song.num_frames, song.notes)
+        self._early = song.num_frames <= LONGEST_EARLY_FRAMES
 
     def add(self, frames: np.ndarray) -> None:
         """Takes the frames that the next segment adds."""
@@ -78,18 +77,17 @@ class _Begun:
         frames = frames[: self._song.num_frames - sum(map(len, self._features))]
         if len(frames):
             self._features.append(frames)
-            if self._early is not None:
-                self._early.push(frames)
+            if self._early:
+                self._inversion.push(frames)
 
     def finish(self) -> Song:
         """Returns the whole song."""
         log_mel = np.concatenate(self._features)
         self._features.clear()
-        if self._early is None:
-            audio = invert(self._inverter, log_mel, notes=self._song.notes)
-        else:
-            audio = self._early.finish()
-        return Song(audio[: self._song.num_samples], SAMPLE_RATE, log_mel)
+        if not self._early:
+            self._inversion.push(log_mel)
+        audio = self._inversion.finish()[: self._song.num_samples]
+        return Song(audio, SAMPLE_RATE, log_mel)
 
 
 def stream_song(

@@ -52,7 +52,7 @@ def generate_songs(
     """
     keys = [song_key(seed, tokens) for tokens in songs]
     pasts = [np.zeros((0, model.config.mel_bins), np.float32) for _ in songs]
-    for batch in batches(model, songs):
+    for batch in _batches(model, songs):
         rows = [
             NextSegment(songs[song][number], pasts[song], keys[song], number)
             for song, number in batch
@@ -63,7 +63,25 @@ def generate_songs(
             yield Segment(song, number, scaled_mel)
 
 
-def batches(model: SegmentModel, songs: Sequence[np.ndarray]) -> Iterator[list[tuple[int, int]]]:
+def plan(
+    model: SegmentModel, songs: Sequence[np.ndarray], batch_size: int
+) -> list[list[np.ndarray]]:
+    """Returns the segments of every batch that songs are rendered in: their tokens, int32 [N] each.
+
+    Args:
+        model: generates segments.
+        songs: the tokens of each song, int32 [segments, N].
+        batch_size: number of songs that are rendered side by side.
+    """
+    groups = group_songs([len(tokens) for tokens in songs], batch_size)
+    return [
+        [songs[group[song]][number] for song, number in batch]
+        for group in groups
+        for batch in _batches(model, [songs[song] for song in group])
+    ]
+
+
+def _batches(model: SegmentModel, songs: Sequence[np.ndarray]) -> Iterator[list[tuple[int, int]]]:
     """Yields the segments that `generate_songs` generates together; see `schedule`."""
     return schedule([_widths(model, tokens) for tokens in songs], model.tuning.rows)
 
