@@ -1,6 +1,7 @@
 """Songs that are played live: the tokens of their segments, and how their parts join."""
 
 import dataclasses
+import gc
 import logging
 import threading
 import tracemalloc
@@ -280,15 +281,22 @@ def test_memory_does_not_grow():
             for values in (record.tokens, record.contexts, record.keys):
                 del values[:-1]
 
+    def kept():
+        """Bytes allocated by the package: caches of JAX fill up slowly, and are not its own."""
+        gc.collect()
+        own = tracemalloc.Filter(True, "*/spectrodiff/*")
+        traces = tracemalloc.take_snapshot().filter_traces([own]).traces
+        return sum(trace.size for trace in traces)
+
     tracemalloc.start()
     try:
         play(300)
-        before, _ = tracemalloc.get_traced_memory()
+        before = kept()
         play(700)
-        after, _ = tracemalloc.get_traced_memory()
+        after = kept()
     finally:
         tracemalloc.stop()
-    assert after - before < 20_000
+    assert after - before < 2_000
 
 
 def test_notes_of_other_threads():
