@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.examples import link_examples
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Minutes of training are shortened; all else runs as it is written.
@@ -46,9 +48,10 @@ def test_runs(path, tmp_path, tmp_path_factory):
     cache = tmp_path_factory.getbasetemp() / "readme-cache"
     if path.stem in NEEDS_FLUIDSYNTH and not shutil.which("fluidsynth"):
         pytest.skip("no FluidSynth")
-    # A repository in which results do not land in this one.
-    for name in ("train.py", "eval.py", "examples", "configs"):
+    # A repository with short songs, where results do not land in this one.
+    for name in ("train.py", "eval.py", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
+    link_examples(tmp_path / "examples")
     folder = tmp_path / "notebooks"
     folder.mkdir()
     sources = ["".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "code"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.examples import link_examples
 from tests.support.tiny import QUICK_TO_COMPILE
 
 ROOT = Path(__file__).parents[1]
@@ -109,10 +110,11 @@ SHORTER = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder in which the repository's files lie, but results do not land in the repository."""
+    """The repository with short songs, where results do not land in the repository itself."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("sample.py", "train.py", "eval.py", "examples", "tests", "configs"):
+    for name in ("sample.py", "train.py", "eval.py", "tests", "configs"):
         (folder / name).symlink_to(ROOT / name)
+    link_examples(folder / "examples")
     return folder
 
 

@@ -8,7 +8,6 @@ Learning rates depend on the elapsed time. On an accelerator, no part of a step 
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Sequence
 
 from spectrodiff.commands.program import usage_name
@@ -23,7 +22,7 @@ from spectrodiff.commands.shared.flags import (
 from spectrodiff.commands.shared.parser import Parser
 from spectrodiff.commands.shared.results import add_json, print_result, written
 from spectrodiff.core.files import local_path
-from spectrodiff.core.runtime import enable_compilation_cache, keep_memory
+from spectrodiff.core.runtime import enable_compilation_cache, keep_memory, num_cores
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -58,7 +57,7 @@ def _parser() -> Parser:
     add("--minutes", type=minutes, required=True, help="duration of the whole run in minutes")
     add_out(parser, "folder for the weights and the log", required=True)
     add_seed(parser, "the music, the parameters and the steps")
-    add_workers(parser, os.cpu_count() or 1, "one per core")
+    add_workers(parser, num_cores(), "one per core")
     add_soundfont(parser)
     add_init_from(parser)
     add(

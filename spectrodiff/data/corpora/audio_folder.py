@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import os
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from spectrodiff.audio.samples import full_scale_gain, peak_of, to_full_scale, t
 from spectrodiff.core.constants import HOP_SAMPLES, SAMPLE_RATE
 from spectrodiff.core.errors import AudioError, CorpusError
 from spectrodiff.core.progress import Progress
+from spectrodiff.core.runtime import num_cores
 from spectrodiff.data.corpora.folders import AUDIO_SUFFIXES, group_by_name, split_by_name
 from spectrodiff.data.pieces import Piece, PieceLength, piece_spans
 from spectrodiff.data.recordings import Recording
@@ -116,7 +116,7 @@ def _measure_all(files: tuple[Path, ...]) -> list[tuple[int, float]]:
     with (
         Progress("checking audio", len(files), "file") as progress,
         # Decoding and resampling do not hold the interpreter's lock.
-        ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool,
+        ThreadPoolExecutor(min(num_cores(), _MAX_THREADS)) as pool,
         # Closed first, or Ctrl-C would wait for all files.
         contextlib.closing(_map(pool, files)) as results,
     ):
