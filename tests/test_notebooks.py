@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.examples import link_examples
+from tests.support.tiny import QUICK_TO_COMPILE
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -65,6 +66,7 @@ def test_runs(path, tmp_path, tmp_path_factory):
         cwd=folder,
         env={
             **os.environ,
+            **QUICK_TO_COMPILE,
             "PYTHONPATH": str(ROOT),
             "SPECTRODIFF_CACHE": str(cache),
             "IPYTHONDIR": str(tmp_path / "ipython"),
