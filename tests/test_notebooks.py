@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.examples import link_examples
+from tests.support.clones import make_clone
 from tests.support.tiny import QUICK_TO_COMPILE
 
 ROOT = Path(__file__).parents[1]
@@ -49,10 +49,7 @@ def test_runs(path, tmp_path, tmp_path_factory):
     cache = tmp_path_factory.getbasetemp() / "readme-cache"
     if path.stem in NEEDS_FLUIDSYNTH and not shutil.which("fluidsynth"):
         pytest.skip("no FluidSynth")
-    # A repository with short songs, where results do not land in this one.
-    for name in ("train.py", "eval.py", "configs"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    link_examples(tmp_path / "examples")
+    make_clone(tmp_path)
     folder = tmp_path / "notebooks"
     folder.mkdir()
     sources = ["".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "code"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.examples import link_examples
+from tests.support.clones import make_clone
 from tests.support.tiny import QUICK_TO_COMPILE
 
 ROOT = Path(__file__).parents[1]
@@ -110,11 +110,9 @@ SHORTER = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The repository with short songs, where results do not land in the repository itself."""
+    """A clone of the repository with short songs."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("sample.py", "train.py", "eval.py", "tests", "configs"):
-        (folder / name).symlink_to(ROOT / name)
-    link_examples(folder / "examples")
+    make_clone(folder)
     return folder
 
 

@@ -6,7 +6,6 @@ takes too long, rows are measured during compilation, and marked.
 """
 
 import dataclasses
-import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from on_device.report import write_plots, write_report
 from on_device.results import Results, Row, relate
+from spectrodiff.core.runtime import num_cores
 
 WORKERS = 8
 # Time reserved at the end for tables and plots; less in short runs.
@@ -89,7 +89,7 @@ class Runner:
         self._row_seconds = row_seconds or ROW_SHARE * seconds
         self._reserve = min(RESERVE_SECONDS, 0.1 * seconds)
         self._slowness = 0.0 if results.machine.platform == "cpu" else 1.0
-        self._pool = ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1))
+        self._pool = ThreadPoolExecutor(min(WORKERS, num_cores()))
         self._futures: list[Future[Any]] = []
 
     def run(self, groups: Sequence[Group]) -> None:

@@ -40,7 +40,7 @@ def song(counts):
         (2, 2, None, 5, (2, 256)),
         (2, 2, 1, 10, (1, 256)),
         (3, 3, None, 5, (4, 256)),  # rows are filled to a power of two
-        # Two at a time, and the third song as far as it fits, the mean is 448: two rows of 256.
+        # Two of three songs at a time: the mean is 448, which is nearest to two rows of 256.
         (3, 3, 2, 8, (2, 256)),
     ],
 )
