@@ -17,6 +17,7 @@ class Player {
     this.onChange = onChange;
     this.index = 0;
     this.target = null;  // position in seconds to seek to when the current seek has ended
+    this.leftEnd = null;  // position that the last seek went to, if it began at the end of the audio
     this.wanted = false;
     this.ticking = false;
     this.failed = null;
@@ -38,7 +39,11 @@ class Player {
       audio.addEventListener("pause", () => {
         // Only pauses by the browser or a headset, not those by this page.
         if (index !== this.index || this.target !== null) return;
-        if (this.wanted && audio.paused && !audio.ended) this.pause();
+        if (!this.wanted || !audio.paused || audio.ended) return;
+        // Chromium can pause late, for an end that a seek has left.
+        const late = this.leftEnd !== null && audio.currentTime < this.leftEnd + 0.5;
+        this.leftEnd = null;
+        if (late) this.play(); else this.pause();
       });
     });
   }
@@ -97,7 +102,10 @@ class Player {
     const to = Number.isFinite(audio.duration) ? Math.min(seconds, audio.duration) : seconds;
     // A seek that has ended may not have told so yet, and leave an older position to seek to.
     this.target = audio.seeking && to !== audio.currentTime ? to : null;
-    if (!audio.seeking) audio.currentTime = to;
+    if (!audio.seeking) {
+      this.leftEnd = audio.currentTime >= audio.duration ? to : null;
+      audio.currentTime = to;
+    }
     this.counted = this.position;
   }
 
