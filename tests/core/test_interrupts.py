@@ -13,6 +13,7 @@ from spectrodiff.data.loading.loader import TrainingBatches
 from spectrodiff.data.pieces import MemoryPieces, PieceLength
 from spectrodiff.data.prepare.workers import map_in_processes
 from tests.support.corpora import SMALL, corpus
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 # Ctrl-C while a script imports its command.
@@ -127,7 +128,7 @@ def run(script: str) -> "subprocess.CompletedProcess[str]":
         text=True,
         check=False,
         cwd=ROOT,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -156,7 +157,9 @@ def test_ctrl_c_twice():
 @pytest.mark.parametrize("words", [["-c", IN_A_CALLBACK], ["sample.py", "none.mid"]])
 def test_ends_without_standard_output(words):
     shell = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, *words]
-    done = subprocess.run(shell, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    done = subprocess.run(
+        shell, capture_output=True, text=True, check=False, cwd=ROOT, timeout=PATIENCE_SECONDS
+    )
     if words[0] == "-c":
         assert (done.returncode, done.stderr) == (130, "stopped\n")
     else:

@@ -13,7 +13,8 @@ import spectrodiff as sd
 from spectrodiff.music.midi.writer import write_midi
 from tests.support.midi import midi_bytes, off, on
 from tests.support.notation import note_rows, note_table
-from tests.support.played import PATIENCE_SECONDS, Server
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.played import Server
 
 SONG = note_table(
     [

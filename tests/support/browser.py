@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_SECONDS
+
 EXECUTABLE = shutil.which("chromium")
 _FLAGS = (
     "--headless",
@@ -23,9 +25,8 @@ _FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
     "--remote-debugging-pipe",
 )
-_PATIENCE_SECONDS = 60
-# For conditions: a page that plays is never silent, and so never out of patience.
-_LONGEST_SECONDS = 120
+# A page tells first which condition never got true.
+_SILENT_SECONDS = PATIENCE_SECONDS + 30
 # Keys that do something in a browser do so only with the number that Windows gives them.
 _KEY_NUMBERS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
 
@@ -104,7 +105,7 @@ class Browser:
     def wait_for(self, condition: str) -> None:
         """Waits until an expression is true in the page; fails if it never gets true."""
         waiting = (
-            f"new Promise((done, fail) => {{ setTimeout(fail, {1000 * _LONGEST_SECONDS},"
+            f"new Promise((done, fail) => {{ setTimeout(fail, {1000 * PATIENCE_SECONDS},"
             f" {json.dumps(f'never true: {condition}')});"
             f" const look = () => ({condition}) ? done(true) : setTimeout(look, 10); look(); }})"
         )
@@ -169,7 +170,7 @@ class Browser:
 
     def _next(self) -> dict:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._read], [], [], _PATIENCE_SECONDS)
+            ready, _, _ = select.select([self._read], [], [], _SILENT_SECONDS)
             assert ready, "the browser does not answer"
             piece = os.read(self._read, 1 << 16)
             assert piece, "the browser has ended"

@@ -25,12 +25,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
+from tests.support.patience import PATIENCE_SECONDS
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MEGABYTE = 1 << 20
 MEMORY_BYTES, CPU_SECONDS = 200 * MEGABYTE, 10
-WAITING_SECONDS = 100  # for what waits for ever and needs no processor
 _ROOT = Path(__file__).parents[2]
 
 
@@ -148,7 +149,7 @@ def _within(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
     limit_memory(memory_bytes)
     # The signals end the process, whatever code is running.
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-    signal.setitimer(signal.ITIMER_REAL, WAITING_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
     try:
         yield
     finally:

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from tests.support.patience import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 120
 
 
 class Part(NamedTuple):

@@ -16,11 +16,11 @@ from spectrodiff.music.tokenizer import SongTokens
 from spectrodiff.synthesis.rendering import render_songs, stream_song
 from spectrodiff.synthesis.tuning import CPU
 from tests.support.inverters import LoudnessInverter
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.reference import TINY_CONTEXT
 
 ROOT = Path(__file__).parents[2]
 FRAMES, STEPS = 16, 4
-PATIENCE = 60.0  # seconds until a test that waits in vain gives up
 
 
 class Segments:
@@ -83,7 +83,7 @@ def test_a_song_is_inverted_while_the_next_group_is_generated():
 
     class Waiting(LoudnessInverter):
         def __call__(self, log_mel):
-            assert second.wait(PATIENCE)
+            assert second.wait(PATIENCE_SECONDS)
             return super().__call__(log_mel)
 
     rendered = render(Segments(steps_of), [song(10, 2), song(20, 1)], Waiting())
@@ -95,7 +95,7 @@ def test_a_window_is_inverted_while_the_rest_of_the_song_is_generated():
     inverted = threading.Event()
 
     def steps_of(call):
-        assert call < 70 or inverted.wait(PATIENCE)
+        assert call < 70 or inverted.wait(PATIENCE_SECONDS)
         return STEPS
 
     class Telling(LoudnessInverter):
@@ -134,7 +134,7 @@ def test_a_song_is_returned_as_soon_as_it_is_rendered():
     here = threading.Event()
 
     def steps_of(call):
-        assert call == 1 or here.wait(PATIENCE)
+        assert call == 1 or here.wait(PATIENCE_SECONDS)
         return STEPS
 
     rendered = render(Segments(steps_of), [song(10, 3), song(20, 1)], batch_size=2)
@@ -150,7 +150,7 @@ def test_closing_ends_the_thread_before_the_end_of_a_segment(streamed):
     closing = threading.Event()
 
     def steps_of(call):
-        assert call == 1 or closing.wait(PATIENCE)
+        assert call == 1 or closing.wait(PATIENCE_SECONDS)
         return STEPS if call == 1 else 1_000_000
 
     model, songs = Segments(steps_of), [song(10, 1), song(20, 1)]
@@ -246,6 +246,10 @@ def test_a_process_ends_while_a_stream_is_left_alone():
         "print('left alone', flush=True)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        cwd=ROOT,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "left alone\n", "")

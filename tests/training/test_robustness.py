@@ -20,6 +20,7 @@ from spectrodiff.core.lock import LOCK, lock_run
 from spectrodiff.training import journal
 from spectrodiff.training.metrics import MetricsWriter
 from spectrodiff.training.run_folder import hold_run, open_run
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.runs import settings
 from tests.support.tensorboard import read_events
 
@@ -155,7 +156,11 @@ def test_a_process_ends_although_a_thread_hangs():
         "distributed.leave(0)\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     assert (ended.returncode, ended.stdout) == (0, "saved\n"), ended.stderr
 

@@ -12,6 +12,7 @@ import pytest
 
 from spectrodiff.core.errors import CheckpointError
 from spectrodiff.evaluation.metrics.embeddings.embedding import embed, load_trill, load_vggish
+from tests.support.patience import PATIENCE_SECONDS
 
 # The process of an embedding imports this in place of TensorFlow. Tensors are arrays, and what a
 # SavedModel does is written in its saved_model.pb.
@@ -129,7 +130,7 @@ def test_it_ends_with_its_parent(tensorflow, saved, tmp_path):
         [sys.executable, tmp_path / "script.py"],
         stdout=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         env={**os.environ, "PYTHONPATH": path},
     )
     assert done.returncode == -signal.SIGKILL
