@@ -1,3 +1,3 @@
-"""How long tests wait for what has to come; a machine that is busy is no failure."""
+"""Longest time that tests wait for what has to come; a busy machine is no failure."""
 
 PATIENCE_SECONDS = 300
